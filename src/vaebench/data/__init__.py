@@ -1,0 +1,1 @@
+"""Images, their labels, and the fixed splits and draws made of them."""

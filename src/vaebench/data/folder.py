@@ -1,0 +1,281 @@
+"""A user's own image files: a folder or a zip of class folders, or of images without labels."""
+
+from __future__ import annotations
+
+import io
+import os
+import zipfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from PIL import Image
+from torch import Tensor
+
+from vaebench.data.images import HIDDEN, Images, Loaded, Progress
+from vaebench.errors import VaebenchError
+
+FORMATS = {
+    ".png": "PNG",
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".bmp": "BMP",
+    ".gif": "GIF",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+    ".webp": "WEBP",
+}
+PIXEL_LIMIT = 1 << 20
+"""Pixels of the largest image that is read: 1024 x 1024."""
+
+BYTE_LIMIT = 1 << 26
+"""Bytes of the largest image file that is read, so that no archive can fill the memory."""
+
+DEPTH = 5
+"""Folders deeper than this are not looked into: an outer folder, a part, a class and one too many."""
+
+BLOCK = 500
+"""Images that a thread reads at a time."""
+
+THREADS = min(8, os.cpu_count() or 1)
+
+Parts = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Files:
+    """What a folder or zip holds: images by the parts of their names, all folders, how to read an image."""
+
+    root: Path
+    images: tuple[Parts, ...]
+    folders: frozenset[Parts]
+    read: Callable[[Parts], bytes]
+
+    def name(self, parts: Parts) -> str:
+        return f"{self.root}/{'/'.join(parts)}"
+
+
+def read_folder(path: Path, progress: Progress) -> Loaded:
+    """Images in class folders, optionally under ``train/`` and ``test/``, or side by side without labels.
+
+    Grey images have one channel; if any image is colour, all have three. Transparent parts are laid on black.
+    One outer folder is looked through; hidden files and files of other kinds are skipped.
+
+    Raises:
+        VaebenchError: no image, an empty class folder, folders in no such order, or an image that cannot be
+            read, is too large, or is of another size than the first; each names the file.
+    """
+    files, folders = [], set()
+    for folder, below, names in os.walk(path, followlinks=True):
+        parts = Path(folder).relative_to(path).parts
+        below[:] = [name for name in below if _visible((name,))] if len(parts) < DEPTH else []
+        folders.add(parts)
+        files += [(*parts, name) for name in names]
+    return _loaded(
+        _Files(path, _images(files), frozenset(folders), lambda parts: _bytes(path.joinpath(*parts))),
+        progress,
+    )
+
+
+def read_zip(path: Path, progress: Progress) -> Loaded:
+    """The same of a zip, read where it lies: nothing is unpacked, and names in it never become paths.
+
+    Raises:
+        VaebenchError: as :func:`read_folder`, or a file that is no zip.
+    """
+    try:
+        archive = zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
+        raise VaebenchError(f"{path} is no whole zip file ({error}); save or download it again") from error
+    with archive:
+        entries = {_parts(entry.filename): entry for entry in archive.infolist()}
+        files = [parts for parts, entry in entries.items() if not entry.is_dir()]
+        folders = {parts for parts, entry in entries.items() if entry.is_dir()}
+        folders |= {parts[:end] for parts in files for end in range(len(parts))}
+        visible = frozenset(parts for parts in folders if _visible(parts))
+
+        def read(parts: Parts) -> bytes:
+            if entries[parts].file_size > BYTE_LIMIT:
+                raise _too_many_bytes(entries[parts].file_size)
+            return archive.read(entries[parts])
+
+        return _loaded(_Files(path, _images(files), visible, read), progress)
+
+
+def _parts(name: str) -> Parts:
+    return PurePosixPath(name.replace("\\", "/")).parts  # as some archivers on Windows write them
+
+
+def _bytes(path: Path) -> bytes:
+    if path.stat().st_size > BYTE_LIMIT:
+        raise _too_many_bytes(path.stat().st_size)
+    return path.read_bytes()
+
+
+def _too_many_bytes(size: int) -> ValueError:
+    return ValueError(f"{size:,} bytes, over the limit of {BYTE_LIMIT:,}")
+
+
+def _visible(parts: Parts) -> bool:
+    return not any(part.startswith(".") or part == "__MACOSX" for part in parts)
+
+
+def _images(files: list[Parts]) -> tuple[Parts, ...]:
+    known = (parts for parts in files if parts and PurePosixPath(parts[-1]).suffix.lower() in FORMATS)
+    return tuple(sorted(filter(_visible, known)))
+
+
+def _loaded(files: _Files, progress: Progress) -> Loaded:
+    if not files.images:
+        raise VaebenchError(f"{files.root} holds no image; expected files ending in {', '.join(FORMATS)}")
+    outer = _outer(files)
+    below = sorted(
+        {parts[len(outer)] for parts in (*files.images, *files.folders) if len(parts) > len(outer)}
+    )
+    roots = [outer]
+    if {"train", "test"} <= set(below):
+        if others := set(below) - {"train", "test"}:
+            raise VaebenchError(
+                f"{files.name((*outer, min(others)))} lies beside train and test; expected these two alone: "
+                "move its images into one of them or elsewhere"
+            )
+        roots = [(*outer, "train"), (*outer, "test")]
+    classes = _classes(files, roots[0])
+    parts = [_labelled(files, root, classes) for root in roots]
+    pixels = _read_all(files, [image for images, _ in parts for image in images], progress)
+    labels = torch.tensor([label for _, labels in parts for label in labels])
+    whole, first = Images(pixels, labels, classes), len(parts[0][0])
+    lossy = any(FORMATS[PurePosixPath(image[-1]).suffix.lower()] == "JPEG" for image in files.images)
+    return Loaded(
+        name=files.root.resolve().name.removesuffix(".zip"),
+        train=whole.take(slice(0, first)),
+        test=whole.take(slice(first, None)) if len(parts) > 1 else None,
+        note="read from JPEG files, which are lossy" if lossy else "",
+    )
+
+
+def _outer(files: _Files) -> Parts:
+    """The outer folders that hold all the rest, as archives made of one folder have."""
+    outer: Parts = ()
+    while True:
+        below = {
+            parts[: len(outer) + 1] for parts in (*files.images, *files.folders) if len(parts) > len(outer)
+        }
+        if len(below) > 1 or below <= set(files.images):
+            return outer
+        outer = below.pop()
+
+
+def _classes(files: _Files, root: Parts) -> tuple[str, ...]:
+    """Names of the class folders in ``root``, sorted; none where its images lie side by side."""
+    depth = len(root)
+    images = [parts for parts in files.images if parts[:depth] == root]
+    beside = [parts for parts in images if len(parts) == depth + 1]
+    if images and len(beside) == len(images):
+        return ()
+    if beside:
+        raise VaebenchError(
+            f"{files.name(beside[0])} lies beside class folders; move it into one of them, or all images "
+            "into one folder"
+        )
+    deep = next((parts for parts in images if len(parts) > depth + 2), None)
+    if deep:
+        raise VaebenchError(f"{files.name(deep)} lies deeper than a class folder; expected CLASS/IMAGE")
+    found = {parts[depth] for parts in images}
+    for folder in sorted(
+        parts for parts in files.folders if parts[:depth] == root and len(parts) == depth + 1
+    ):
+        if folder[depth] not in found:
+            raise VaebenchError(
+                f"the class folder {files.name(folder)} holds no image; add some or remove the folder"
+            )
+    if not found:
+        raise VaebenchError(f"{files.name(root)} holds no image; add some or remove the folder")
+    return tuple(sorted(found))
+
+
+def _labelled(files: _Files, root: Parts, classes: tuple[str, ...]) -> tuple[list[Parts], list[int]]:
+    """The images in ``root`` and their labels; all hidden where there are no classes."""
+    images = [parts for parts in files.images if parts[: len(root)] == root]
+    found = _classes(files, root)
+    strange = next((name for name in found if name not in classes), None)
+    if strange is not None or (classes and not found):
+        what = (
+            f"class {strange!r}, which train has not"
+            if strange is not None
+            else "no class folders, as train has"
+        )
+        raise VaebenchError(
+            f"{files.name(root)} has {what}; expected the classes of train: {', '.join(classes) or 'none'}"
+        )
+    if not classes:
+        return images, [HIDDEN] * len(images)
+    number = {name: label for label, name in enumerate(classes)}
+    return images, [number[parts[len(root)]] for parts in images]
+
+
+def _read_all(files: _Files, images: list[Parts], progress: Progress) -> UInt8[Tensor, "N C H W"]:
+    first: np.ndarray | None = None
+    decoded: list[np.ndarray] = []
+    pool = ThreadPoolExecutor(THREADS)
+    try:
+        blocks = [images[start : start + BLOCK] for start in range(0, len(images), BLOCK)]
+        read = pool.map(lambda block: [_decode(files, parts) for parts in block], blocks)
+        for parts, pixels in zip(images, chain.from_iterable(read), strict=True):
+            first = pixels if first is None else first
+            if pixels.shape[:2] != first.shape[:2]:
+                raise VaebenchError(
+                    f"{files.name(parts)} is {_size(pixels)} but {files.name(images[0])} is {_size(first)} "
+                    "(width x height); all images must have one size: resize or crop them"
+                )
+            decoded.append(pixels)
+            if len(decoded) % BLOCK == 0 or len(decoded) == len(images):
+                progress(f"reading {files.root.name}", len(decoded) / len(images))
+    finally:
+        pool.shutdown(cancel_futures=True)
+    return _stacked(decoded)
+
+
+def _size(pixels: np.ndarray) -> str:
+    return f"{pixels.shape[1]}x{pixels.shape[0]}"
+
+
+def _stacked(decoded: list[np.ndarray]) -> UInt8[Tensor, "N C H W"]:
+    channels = max(pixels.shape[2] for pixels in decoded)
+    stacked = np.empty((len(decoded), channels, *decoded[0].shape[:2]), np.uint8)
+    for row, pixels in zip(stacked, decoded, strict=True):
+        row[:] = np.moveaxis(pixels, 2, 0)  # one grey channel fills three
+    return torch.from_numpy(stacked)
+
+
+def _decode(files: _Files, parts: Parts) -> UInt8[np.ndarray, "H W C"]:
+    try:
+        with Image.open(io.BytesIO(files.read(parts)), formats=sorted(set(FORMATS.values()))) as image:
+            if image.width * image.height > PIXEL_LIMIT:
+                raise Image.DecompressionBombError(f"{image.width}x{image.height} pixels")
+            return _array(image)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise VaebenchError(
+            f"{files.name(parts)} is too large ({error}); the limit is {PIXEL_LIMIT:,} pixels: make the "
+            "images smaller"
+        ) from error
+    except Exception as error:  # Pillow and zipfile raise a dozen kinds on damaged files
+        raise VaebenchError(
+            f"{files.name(parts)} cannot be read as an 8-bit image ({error}); mend or remove it"
+        ) from error
+
+
+def _array(image: Image.Image) -> UInt8[np.ndarray, "H W C"]:
+    if image.mode.startswith(("I", "F")):
+        raise ValueError(f"its pixels are of Pillow's mode {image.mode}, of more than 8 bits")
+    grey = image.mode in ("1", "L", "LA", "La")
+    if image.has_transparency_data:
+        above = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", above.size, (0, 0, 0, 255)), above).convert("RGB")
+    array = np.asarray(image.convert("L" if grey else "RGB"))
+    return array[..., None] if grey else array

@@ -1,0 +1,190 @@
+"""Images in memory, batches of them, fixed splits, balanced label draws."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor
+
+from vaebench.errors import VaebenchError
+
+HIDDEN = -1
+"""The label of an image whose label is not known or not to be seen."""
+
+Progress = Callable[[str, float], None]
+"""Told what is being done and the share done, 0 to 1."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What an objective sees: ``x`` in [0, 1] (or features), ``labels`` with -1 where hidden."""
+
+    x: Float[Tensor, "B ..."]
+    labels: Int[Tensor, " B"]
+
+
+class Source(Protocol):
+    """Anything that batches can be drawn from."""
+
+    def __len__(self) -> int: ...
+
+    def batch(self, rows: Int[Tensor, " B"]) -> Batch:
+        """The batch of these rows."""
+        ...
+
+
+@dataclass(frozen=True)
+class Images:
+    """Images as 8-bit pixels (N, C, H, W), their labels (N,), and the names of the classes (Y).
+
+    A :class:`Source`: batches are sliced and scaled to [0, 1] where the pixels lie.
+    """
+
+    pixels: UInt8[Tensor, "N C H W"]
+    labels: Int[Tensor, " N"]
+    classes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def __repr__(self) -> str:
+        n, c, h, w = self.pixels.shape
+        labelled = int((self.labels != HIDDEN).sum())
+        return f"Images({n:,} of {c}x{h}x{w}, {labelled:,} labelled, {len(self.classes)} classes)"
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height, width."""
+        c, h, w = self.pixels.shape[1:]
+        return c, h, w
+
+    @property
+    def labelled(self) -> bool:
+        """Whether every image has a label."""
+        return bool(self.classes) and bool((self.labels != HIDDEN).all())
+
+    def batch(self, rows: Int[Tensor, " B"]) -> Batch:
+        """Rows as a :class:`Batch`, pixels divided by 255."""
+        return Batch(self.pixels[rows].to(torch.get_default_dtype()).div_(255), self.labels[rows])
+
+    def take(self, rows: Int[Tensor, " M"] | slice) -> Images:
+        """The images of these rows."""
+        return replace(self, pixels=self.pixels[rows], labels=self.labels[rows])
+
+    def to(self, device: torch.device) -> Images:
+        """The same images on another device."""
+        return replace(self, pixels=self.pixels.to(device), labels=self.labels.to(device))
+
+    def without_labels(self) -> Images:
+        """The same images, every label hidden."""
+        return replace(self, labels=torch.full_like(self.labels, HIDDEN))
+
+    def fingerprint(self) -> str:
+        """A hash of pixels and labels, so that a run cannot be resumed on other data."""
+        digest = hashlib.blake2b(repr((tuple(self.pixels.shape), self.classes)).encode(), digest_size=16)
+        digest.update(self.pixels.numpy().tobytes())
+        digest.update(self.labels.numpy().tobytes())
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """Images as their source holds them: ``test`` is None where it has no test part of its own."""
+
+    name: str
+    train: Images
+    test: Images | None = None
+    note: str = ""
+    """What a reader of a figure must know of the data."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A named data set in its three disjoint parts."""
+
+    name: str
+    train: Images
+    validation: Images
+    test: Images
+    note: str = ""
+    """What a reader of a figure must know of the data, such as "JPEG copy"."""
+
+    def __repr__(self) -> str:
+        return (
+            f"Dataset({self.name}: {self.train!r} to train, {len(self.validation):,} to validate, "
+            f"{len(self.test):,} to test)"
+        )
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes; empty where there are no labels."""
+        return self.train.classes
+
+    @property
+    def labelled(self) -> bool:
+        """Whether all three parts carry labels."""
+        return self.train.labelled and self.validation.labelled and self.test.labelled
+
+
+def split(images: Images, share: float, seed: int) -> tuple[Images, Images]:
+    """Two disjoint parts, the second holding ``share`` of the images, of each class where there are labels.
+
+    The same images, share and seed give the same parts. Every class keeps at least one image in each part.
+
+    Raises:
+        VaebenchError: a class is too small to be in both parts.
+    """
+    order = np.random.default_rng(seed).permutation(len(images))
+    labels = images.labels.numpy()[order]
+    groups = [order[labels == label] for label in np.unique(labels)]
+    for group in groups:
+        if len(group) < 2:
+            label = int(images.labels[int(group[0])]) if len(group) else HIDDEN
+            name = images.classes[label] if label != HIDDEN else "(all)"
+            raise VaebenchError(
+                f"class {name!r} has {len(group)} image; at least 2 are needed to set one apart for each "
+                "part: add images or leave the class out"
+            )
+    second = [group[: min(max(1, round(share * len(group))), len(group) - 1)] for group in groups]
+    first = [group[len(part) :] for group, part in zip(groups, second, strict=True)]
+    return _in_order(images, first), _in_order(images, second)
+
+
+def _in_order(images: Images, groups: list[np.ndarray]) -> Images:
+    return images.take(torch.from_numpy(np.sort(np.concatenate(groups))))
+
+
+def balanced_draw(labels: Int[Tensor, " N"], per_class: int, seed: Sequence[int]) -> Int[Tensor, " M"]:
+    """Rows of exactly ``per_class`` images of each class, sorted; ``seed`` is (seed, draw).
+
+    Raises:
+        VaebenchError: a class has fewer images than asked.
+    """
+    generator = np.random.default_rng((*seed, per_class))
+    known = labels.numpy()
+    rows = []
+    for label in np.unique(known[known != HIDDEN]):
+        members = np.flatnonzero(known == label)
+        if len(members) < per_class:
+            raise VaebenchError(
+                f"{per_class} labels a class were asked, but class {label} has {len(members)} images to "
+                "train on; lower labels_per_class or leave the class out"
+            )
+        rows.append(generator.choice(members, per_class, replace=False))
+    return torch.from_numpy(np.sort(np.concatenate(rows)))
+
+
+def epoch_batches(images: int, size: int, seed: Sequence[int]) -> Iterator[Int[Tensor, " B"]]:
+    """Rows of one epoch's batches, shuffled by ``seed`` = (seed, epoch); the last may be smaller, never one
+    row (batch normalisation cannot take it), unless there is only one image."""
+    order = torch.from_numpy(np.random.default_rng(seed).permutation(images))
+    for start in range(0, images, size):
+        rows = order[start : start + size]
+        if len(rows) > 1 or images == 1:
+            yield rows

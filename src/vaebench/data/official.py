@@ -1,0 +1,169 @@
+"""The published data sets, read from their official files."""
+
+from __future__ import annotations
+
+import tarfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+
+from vaebench.data import download
+from vaebench.data.download import Official
+from vaebench.data.idx import read_idx
+from vaebench.data.images import Images, Loaded, Progress
+from vaebench.errors import VaebenchError
+
+IMAGES, LABELS = "images-idx3-ubyte.gz", "labels-idx1-ubyte.gz"
+MNIST = (
+    Official(
+        "mnist", f"train-{IMAGES}", "f68b3c2dcbeaaa9fbdd348bbdeb94873", "6bbc9ace898e44ae57da46a324031adb"
+    ),
+    Official(
+        "mnist", f"train-{LABELS}", "d53e105ee54ea40749a09fcbcd1e9432", "a25bea736e30d166cdddb491f175f624"
+    ),
+    Official(
+        "mnist", f"t10k-{IMAGES}", "9fb629c4189551a2d022fa330f9573f3", "2646ac647ad5339dbf082846283269ea"
+    ),
+    Official(
+        "mnist", f"t10k-{LABELS}", "ec29112dd5afa0611ce80d1b7f02629c", "27ae3e4e09519cfbb04c329615203637"
+    ),
+)
+FASHION = "fashion-mnist"
+FASHION_MNIST = (
+    Official(
+        FASHION, f"train-{IMAGES}", "8d4fb7e6c68d591d4c3dfef9ec88bf0d", "f4a8712d7a061bf5bd6d2ca38dc4d50a"
+    ),
+    Official(
+        FASHION, f"train-{LABELS}", "25c81989df183df01b3e8a0aad5dffbe", "9018921c3c673c538a1fc5bad174d6f9"
+    ),
+    Official(
+        FASHION, f"t10k-{IMAGES}", "bef4ecab320f06d8554ea6380940ec79", "8181f5470baa50b63fa0f6fddb340f0a"
+    ),
+    Official(
+        FASHION, f"t10k-{LABELS}", "bb300cfdad3c16e7a12a480ee83cd310", "15d484375f8d13e6eb1aabb0c3f46965"
+    ),
+)
+CIFAR10 = Official("cifar-10", "cifar-10-binary.tar.gz", "c32a1d4ab5d03f1284b67883e8d87530")
+
+DIGITS = tuple("0123456789")
+CLOTHES = (
+    "T-shirt/top",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
+)
+THINGS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+
+CIFAR_FOLDER = "cifar-10-batches-bin"
+CIFAR_TRAIN = tuple(f"data_batch_{number}.bin" for number in range(1, 6))
+CIFAR_TEST = ("test_batch.bin",)
+CIFAR_BATCH = 10_000
+CIFAR_RECORD = 1 + 3 * 32 * 32
+
+
+def mnist(progress: Progress) -> Loaded:
+    """MNIST, 60,000 and 10,000 grey digits of 28x28. Source: LeCun, Cortes and Burges, 1998."""
+    train, test = _idx_parts(MNIST, DIGITS, progress)
+    return Loaded("mnist", train, test)
+
+
+def fashion_mnist(progress: Progress) -> Loaded:
+    """Fashion-MNIST, 60,000 and 10,000 grey clothes of 28x28. Source: Xiao et al., arXiv 1708.07747."""
+    train, test = _idx_parts(FASHION_MNIST, CLOTHES, progress)
+    return Loaded("fashion-mnist", train, test)
+
+
+def _idx_parts(files: tuple[Official, ...], classes: tuple[str, ...], progress: Progress) -> Iterator[Images]:
+    for images, labels in (files[:2], files[2:]):
+        x = read_idx(download.contents(images, progress), images.name)
+        y = read_idx(download.contents(labels, progress), labels.name)
+        if x.ndim != 3 or y.shape != x.shape[:1] or y.max() >= len(classes):
+            raise VaebenchError(
+                f"{images.name} holds {x.shape} pixels but {labels.name} {y.shape} labels up to {y.max()}; "
+                f"expected one label of {len(classes)} an image: fetch both again"
+            )
+        yield Images(torch.from_numpy(x)[:, None], torch.from_numpy(y).long(), classes)
+
+
+def cifar10(progress: Progress) -> Loaded:
+    """CIFAR-10, 50,000 and 10,000 colour images of 32x32, from the binary version.
+
+    The archive's md5 is checked. It may also lie unpacked as ``cifar-10-batches-bin``: no checksums are
+    published for the files in it, so lengths and labels are checked. Source: Krizhevsky, Learning multiple
+    layers of features from tiny images, 2009."""
+    unpacked = download.find(CIFAR10.folder, CIFAR_FOLDER)
+    packed = download.find(CIFAR10.folder, CIFAR10.name)
+    if unpacked is not None and packed is None:
+        batches = {name: _cifar_file(unpacked / name) for name in CIFAR_TRAIN + CIFAR_TEST}
+    else:
+        batches = _cifar_archive(download.whole(CIFAR10, progress))
+    train, test = (_cifar_part(batches, names) for names in (CIFAR_TRAIN, CIFAR_TEST))
+    return Loaded("cifar10", train, test)
+
+
+def _cifar_file(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise VaebenchError(
+            f"{path} cannot be read ({error.strerror}); unpack {CIFAR10.name} again beside it"
+        ) from error
+
+
+def _cifar_archive(path: Path) -> dict[str, bytes]:
+    batches = {}
+    try:
+        with tarfile.open(path, "r:gz") as archive:
+            for member in archive:
+                folder, _, name = member.name.rpartition("/")
+                if folder == CIFAR_FOLDER and name in CIFAR_TRAIN + CIFAR_TEST:
+                    file = archive.extractfile(member)
+                    batches[name] = file.read() if file else b""
+    except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
+        raise VaebenchError(
+            f"{path} cannot be unpacked ({error}); delete it and run again to fetch it"
+        ) from error
+    return batches
+
+
+def _cifar_part(batches: dict[str, bytes], names: tuple[str, ...]) -> Images:
+    parts = []
+    for name in names:
+        data, expected = batches.get(name, b""), CIFAR_BATCH * CIFAR_RECORD
+        if len(data) != expected:
+            raise VaebenchError(
+                f"CIFAR-10's {name} has {len(data):,} bytes, not {expected:,}; fetch it again"
+            )
+        parts.append(np.frombuffer(data, np.uint8).reshape(CIFAR_BATCH, CIFAR_RECORD))
+    records: UInt8[np.ndarray, "N R"] = np.concatenate(parts)
+    labels = torch.from_numpy(records[:, 0].astype(np.int64))
+    if labels.max() >= len(THINGS):
+        raise VaebenchError(
+            f"CIFAR-10's {names[0]} to {names[-1]} hold label {int(labels.max())}; fetch them again"
+        )
+    pixels = np.ascontiguousarray(records[:, 1:]).reshape(-1, 3, 32, 32)
+    return Images(torch.from_numpy(pixels), labels, THINGS)
+
+
+def digits() -> Loaded:
+    """scikit-learn's 1,797 grey digits of 8x8, their 17 levels spread over 0..255; needs no network.
+
+    Source: Alpaydin and Kaynak, Optical recognition of handwritten digits, UCI, 1998 (its test part).
+    """
+    from sklearn.datasets import load_digits  # half a second that only this set should cost
+
+    bunch = load_digits()
+    pixels = np.rint(bunch.images * (255 / 16)).astype(np.uint8)
+    return Loaded(
+        "digits", Images(torch.from_numpy(pixels)[:, None], torch.from_numpy(bunch.target).long(), DIGITS)
+    )

@@ -1,0 +1,80 @@
+"""ELBO parts, KL per latent, active units: in nats per image, on a whole part of a data set, in fp32."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from vaebench.data.images import Images
+from vaebench.models.latents import kl_per_latent
+from vaebench.models.vae import VAE
+
+DEAD_BELOW = 0.05
+"""A latent whose mean KL is below this many nats has fallen to the prior."""
+ACTIVE_ABOVE = 0.01
+"""A latent whose mean varies over the data by more than this is active (Burda et al. 2016, section 5.2)."""
+SATURATED_WITHIN = 1e-3
+WRONG_BY = 0.25
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Per image: reconstruction -log p(x|z) at one sample of z (N,). Per latent: mean KL and Var[mean] (D,)."""
+
+    reconstruction: Float[Tensor, " N"]
+    kl_per_latent: Float[Tensor, " D"]
+    variance_of_mean: Float[Tensor, " D"]
+    saturated: float
+    """Share of pixels where the decoder is certain (within 0.001 of black or white) and wrong by 0.25 or more."""
+
+    @property
+    def kl(self) -> float:
+        """Mean KL(q(z|x) || p(z))."""
+        return float(self.kl_per_latent.sum())
+
+    @property
+    def elbo(self) -> float:
+        """Mean E_q[log p(x|z)] - KL."""
+        return -float(self.reconstruction.mean()) - self.kl
+
+    @property
+    def dead(self) -> int:
+        """Latents that have fallen to the prior."""
+        return int((self.kl_per_latent < DEAD_BELOW).sum())
+
+    @property
+    def active(self) -> int:
+        """Active units."""
+        return int((self.variance_of_mean > ACTIVE_ABOVE).sum())
+
+
+@torch.no_grad()
+def bounds(vae: VAE, images: Images, seed: int = 0, batch: int = 500) -> Bounds:
+    """One pass over the images with noise of a fixed seed."""
+    reconstructions, kls, means, saturated = [], [], [], 0.0
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        for rows in torch.arange(len(images)).split(batch):
+            x = images.batch(rows).x.to(vae.zero.device)
+            q = vae.posterior(x)
+            p_x = vae.decode(q.rsample())
+            reconstructions.append(-p_x.log_prob(x))
+            kls.append(kl_per_latent(q, vae.prior()))
+            means.append(q.mean)
+            saturated += float(_certain_and_wrong(p_x.mean, x))
+    pixels = len(images) * math.prod(images.shape)
+    return Bounds(
+        torch.cat(reconstructions).cpu(),
+        torch.cat(kls).double().mean(0).cpu(),
+        torch.cat(means).var(0, correction=0).cpu(),
+        saturated / pixels,
+    )
+
+
+def _certain_and_wrong(mean: Tensor, x: Tensor) -> Tensor:
+    certain = (mean < SATURATED_WITHIN) | (mean > 1 - SATURATED_WITHIN)
+    return (certain & ((mean - x).abs() >= WRONG_BY)).sum()

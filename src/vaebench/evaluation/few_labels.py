@@ -1,0 +1,153 @@
+"""The learning curve over labels a class: saved draws x representations x probes, each cell done once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from scipy import stats
+from torch import Tensor
+
+from vaebench.data.images import Dataset, Images, balanced_draw
+from vaebench.evaluation.features import Codes
+from vaebench.evaluation.probes import Predict, Probe
+from vaebench.files import write_json
+from vaebench.training.compute import Compute
+
+LabelCount = int | Literal["all"]
+
+
+class Cell(NamedTuple):
+    """One fit: which representation, read by what, from which draw of labels."""
+
+    features: str
+    probe: str
+    labels_per_class: LabelCount
+    draw: int
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A representation's three labelled parts: codes, or images for networks that read them."""
+
+    train: Codes | Images
+    validation: Codes | Images
+    test: Codes | Images
+
+
+def label_draws(
+    labels: Int[Tensor, " N"], counts: Iterable[LabelCount], draws: int, seed: int
+) -> dict[LabelCount, list[Int[Tensor, " M"]]]:
+    """Rows of the training part for each count of labels and draw; "all" is one draw of everything.
+
+    Counts that some class cannot give are left out.
+    """
+    least = int(labels.bincount().min())
+    found: dict[LabelCount, list[Tensor]] = {}
+    for count in counts:
+        if count == "all":
+            found[count] = [torch.arange(len(labels))]
+        elif count <= least:
+            found[count] = [balanced_draw(labels, count, (seed, draw)) for draw in range(draws)]
+    return found
+
+
+def save_draws(path: Path, draws: dict[LabelCount, list[Int[Tensor, " M"]]]) -> None:
+    """Every draw's rows of the training part, but for "all", as JSON."""
+    write_json(path, {str(count): [rows.tolist() for rows in several] for count, several in draws.items() if count != "all"})
+
+
+class Ledger:
+    """Accuracies of the cells that are done, one JSON line each; a line cut off by a kill is done again."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.done: dict[Cell, dict[str, float]] = {}
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
+        whole = [line for line in lines if line.endswith("\n")]
+        if len(whole) < len(lines):
+            path.write_text("".join(whole), encoding="utf-8")
+        for line in whole:
+            record = json.loads(line)
+            self.done[Cell(*record["cell"])] = record["accuracy"]
+
+    def add(self, cell: Cell, accuracy: dict[str, float]) -> None:
+        """Keep one cell's accuracies."""
+        self.done[cell] = accuracy
+        with self.path.open("a", encoding="utf-8") as lines:
+            lines.write(json.dumps({"cell": list(cell), "accuracy": accuracy}) + "\n")
+
+
+def learning_curve(
+    parts: dict[str, Parts],
+    readers: dict[str, list[Probe]],
+    draws: dict[LabelCount, list[Int[Tensor, " M"]]],
+    classes: int,
+    *,
+    ledger: Ledger,
+    compute: Compute,
+    watch: Callable[[int, int], None] = lambda done, total: None,
+) -> None:
+    """Fit and score every cell that the ledger lacks: accuracy on the validation and the test part.
+
+    Nothing is chosen here, so that the test part may be read at once.
+    """
+    cells = list(_cells(readers, draws))
+    for index, (cell, probe) in enumerate(cells):
+        if cell not in ledger.done:
+            part = parts[cell.features]
+            rows = draws[cell.labels_per_class][cell.draw]
+            predict = probe.fit(part.train.take(rows), classes, cell.draw, compute)
+            ledger.add(cell, {name: accuracy(predict, getattr(part, name)) for name in ("validation", "test")})
+        watch(index + 1, len(cells))
+
+
+def _cells(
+    readers: dict[str, list[Probe]], draws: dict[LabelCount, list[Tensor]]
+) -> Iterator[tuple[Cell, Probe]]:
+    for count, several in draws.items():
+        for features, probes in readers.items():
+            for probe in probes:
+                for draw in range(len(several)):
+                    yield Cell(features, probe.name, count, draw), probe
+
+
+def accuracy(predict: Predict, part: Codes | Images) -> float:
+    """Share of rows whose most probable class is their label."""
+    return float((predict(part).argmax(-1) == part.labels).double().mean())
+
+
+def curve_rows(ledger: Ledger, data: Dataset) -> list[dict[str, Any]]:
+    """The ledger as result rows: one a split, representation, probe and count of labels."""
+    groups: dict[tuple[str, str, LabelCount], list[Cell]] = {}
+    for cell in ledger.done:
+        groups.setdefault(cell[:3], []).append(cell)
+    return [
+        {
+            "data": data.name,
+            "split": split,
+            "features": features,
+            "probe": probe,
+            "labels_per_class": count,
+            "metric": "accuracy",
+            **summary([ledger.done[cell][split] for cell in sorted(cells, key=lambda cell: cell.draw)]),
+        }
+        for (features, probe, count), cells in groups.items()
+        for split in ("test", "validation")
+    ]
+
+
+def summary(values: list[float]) -> dict[str, Any]:
+    """Mean, standard deviation, number and values; "interval" is the 95 % interval of the mean by Student's t."""
+    mean, n = float(np.mean(values)), len(values)
+    if n < 2:
+        return {"mean": mean, "sd": None, "n": n, "values": values, "interval": None}
+    sd = float(np.std(values, ddof=1))
+    half = float(stats.t.ppf(0.975, n - 1)) * sd / n**0.5
+    return {"mean": mean, "sd": sd, "n": n, "values": values, "interval": [mean - half, mean + half]}

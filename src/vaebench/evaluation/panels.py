@@ -1,0 +1,95 @@
+"""What figures show, as arrays: reconstructions, samples, traversals, maps. Figures never compute."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int, UInt8
+from sklearn.manifold import TSNE
+from torch import Tensor
+
+from vaebench.data.images import HIDDEN, Images
+from vaebench.evaluation.bounds import Bounds
+from vaebench.evaluation.features import Codes
+from vaebench.models.vae import VAE
+
+Arrays = dict[str, np.ndarray]
+PAIRS = 16
+SAMPLES = 64
+STEPS = 11
+WALKS = 6
+TRAVERSALS = 20
+MAP_POINTS = 2000
+
+
+@torch.no_grad()
+def panels(vae: VAE, test: Images, codes: Codes, found: Bounds, seed: int) -> Arrays:
+    """Every panel's arrays; images are uint8 (..., C, H, W), outputs are means of p(x|z)."""
+    first = _spread_over_classes(test, PAIRS)
+    worst = found.reconstruction.topk(min(PAIRS, len(test))).indices
+    order = found.kl_per_latent.argsort(descending=True)
+    return {
+        "kl_per_latent": found.kl_per_latent.numpy(),
+        "variance_of_mean": found.variance_of_mean.numpy(),
+        "reconstruction_images": test.pixels[first].numpy(),
+        "reconstruction_outputs": _decoded(vae, codes.mean[first]),
+        "worst_images": test.pixels[worst].numpy(),
+        "worst_outputs": _decoded(vae, codes.mean[worst]),
+        "worst_nats": found.reconstruction[worst].numpy(),
+        "samples": _decoded(vae, _prior_samples(vae, seed)),
+        "traversal_latents": order[:TRAVERSALS].numpy(),
+        "traversals": _traversals(vae, codes.mean[first[0]], order[:TRAVERSALS]),
+        "interpolations": _interpolations(vae, codes.mean[first]),
+        **_map(test, codes, order, seed),
+    }
+
+
+def confusion(probabilities: Float[Tensor, "N Y"], labels: Int[Tensor, " N"]) -> Int[np.ndarray, "Y Y"]:
+    """Counts of images, rows true, columns predicted."""
+    classes = probabilities.shape[1]
+    return (labels * classes + probabilities.argmax(-1)).bincount(minlength=classes**2).view(classes, classes).numpy()
+
+
+def _decoded(vae: VAE, z: Float[Tensor, "*batch D"]) -> UInt8[np.ndarray, "*batch C H W"]:
+    mean = vae.decode(z.to(vae.zero.device)).mean
+    return (mean.clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
+
+
+def _prior_samples(vae: VAE, seed: int) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(SAMPLES, len(vae.zero), generator=generator)
+
+
+def _traversals(vae: VAE, code: Float[Tensor, " D"], latents: Int[Tensor, " L"]) -> np.ndarray:
+    """One row a latent: the code of a test image with that latent moved over +-3 standard deviations of the prior."""
+    z = code.repeat(len(latents), STEPS, 1)
+    z[torch.arange(len(latents)), :, latents] = torch.linspace(-3, 3, STEPS)
+    return _decoded(vae, z)
+
+
+def _interpolations(vae: VAE, codes: Float[Tensor, "M D"]) -> np.ndarray:
+    """Straight walks between the codes of pairs of test images, one row a pair."""
+    pairs = codes[: 2 * min(WALKS, len(codes) // 2)].view(-1, 2, codes.shape[1])
+    share = torch.linspace(0, 1, STEPS)[:, None]
+    return _decoded(vae, torch.stack([a + share * (b - a) for a, b in pairs]))
+
+
+def _map(test: Images, codes: Codes, order: Int[Tensor, " D"], seed: int) -> Arrays:
+    rows = torch.from_numpy(np.sort(np.random.default_rng(seed).permutation(len(test))[:MAP_POINTS]))
+    mean = codes.mean[rows].numpy()
+    flat = {"map_codes": mean[:, order[:3].numpy()], "map_latents": order[:3].numpy()}
+    perplexity = min(30.0, (len(mean) - 1) / 3)
+    tsne = TSNE(2, perplexity=perplexity, init="pca" if mean.shape[1] > 1 else "random", random_state=seed, n_jobs=-1)
+    return {**flat, "map_tsne": tsne.fit_transform(mean), "map_labels": test.labels[rows].numpy()}
+
+
+def _spread_over_classes(images: Images, count: int) -> Int[Tensor, " M"]:
+    """The first image of each class in turn, then the second, and so on."""
+    labels = images.labels.numpy()
+    if (labels == HIDDEN).all():
+        return torch.arange(min(count, len(labels)))
+    turn = np.zeros(len(labels), dtype=int)
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        turn[members] = np.arange(len(members))
+    return torch.from_numpy(np.lexsort((labels, turn))[:count])

@@ -1,0 +1,158 @@
+"""PROBES: what reads class labels from a representation. Each fits labelled rows and gives probabilities."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from pydantic import Field
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
+from torch import Tensor
+
+from vaebench.data.images import Batch, epoch_batches
+from vaebench.frozen import Frozen, one_of
+from vaebench.models.networks import MLP, AnyNetwork, Shape
+from vaebench.models.objectives import CrossEntropy
+from vaebench.training.compute import Compute
+from vaebench.training.loop import Training, train
+from vaebench.training.schedules import Adam, AnyOptimiser, AnySchedule, Constant
+
+
+class Labelled(Protocol):
+    """Images or codes with labels."""
+
+    @property
+    def labels(self) -> Tensor:
+        """Labels (N,)."""
+        ...
+
+    @property
+    def shape(self) -> Shape:
+        """The shape of one of them."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def batch(self, rows: Int[Tensor, " B"]) -> Batch:
+        """The batch of these rows."""
+        ...
+
+
+Predict = Callable[[Labelled], Float[Tensor, "N Y"]]
+"""Class probabilities for each image or code."""
+
+
+class Probe(Protocol):
+    """A way of reading labels."""
+
+    @property
+    def name(self) -> str:
+        """What results and figures call it."""
+        ...
+
+    def fit(self, source: Labelled, classes: int, seed: int, compute: Compute) -> Predict:
+        """Learn from labelled rows; the same arguments give the same predictions."""
+        ...
+
+
+class Logistic(Frozen):
+    """Multinomial logistic regression with an L2 penalty (scikit-learn, L-BFGS)."""
+
+    kind: Literal["logistic"] = "logistic"
+    name: str = "logistic"
+    inverse_penalty: float = Field(1.0, gt=0)
+    """scikit-learn's C, for features of unit scale."""
+    iterations: int = Field(200, ge=1)
+
+    def fit(self, source: Labelled, classes: int, seed: int, compute: Compute) -> Predict:
+        """Fit on all rows at once."""
+        model = LogisticRegression(C=self.inverse_penalty, max_iter=self.iterations, tol=1e-3)
+        return _fitted(model, source, classes)
+
+
+class KNN(Frozen):
+    """The k nearest labelled codes vote, by Euclidean distance (scikit-learn)."""
+
+    kind: Literal["knn"] = "knn"
+    name: str = "knn"
+    neighbours: int = Field(5, ge=1)
+    """k where there are many labels; with fewer than 2k labels a class, half of that number (at least 1)."""
+
+    def fit(self, source: Labelled, classes: int, seed: int, compute: Compute) -> Predict:
+        """Keep all rows."""
+        least = int(np.unique(source.labels.numpy(), return_counts=True)[1].min())
+        k = max(1, min(self.neighbours, least // 2))
+        return _fitted(KNeighborsClassifier(k, n_jobs=compute.threads), source, classes)
+
+
+class Head(Frozen):
+    """A network trained by cross-entropy: a line, an MLP or a CNN by its ``network``. On images it is the plain
+    supervised classifier, on sampled codes it sees a fresh z at every visit."""
+
+    kind: Literal["head"] = "head"
+    name: str = "linear"
+    network: AnyNetwork = MLP(hidden=())
+    """No hidden layers make it linear."""
+    epochs: int = Field(100, ge=1)
+    batch: int = Field(128, ge=1)
+    optimiser: AnyOptimiser = Adam(rate=1e-2)
+    schedule: AnySchedule = Constant()
+    least_steps: int = Field(0, ge=0)
+    """Epochs are added until there are this many steps: few labels make short epochs."""
+
+    def fit(self, source: Labelled, classes: int, seed: int, compute: Compute) -> Predict:
+        """Train from fresh weights."""
+        steps_an_epoch = sum(1 for _ in epoch_batches(len(source), self.batch, (seed, 0)))
+        training = Training(
+            epochs=max(self.epochs, math.ceil(self.least_steps / steps_an_epoch)),
+            batch=self.batch,
+            optimiser=self.optimiser,
+            schedule=self.schedule,
+        )
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            model = self.network.encoder(source.shape, classes)
+        model = train(model, CrossEntropy(), source, training, compute=compute, seed=seed).model
+
+        @torch.no_grad()
+        def predict(codes: Labelled) -> Tensor:
+            with torch.random.fork_rng():
+                torch.manual_seed(seed)
+                parts = torch.arange(len(codes)).split(1000)
+                return torch.cat([model(codes.batch(rows).x.to(compute.device)).cpu() for rows in parts]).softmax(-1)
+
+        return predict
+
+
+def _fitted(model: Any, source: Labelled, classes: int) -> Predict:
+    """A scikit-learn classifier on rows (N, D); classes without a label get probability 0."""
+    x, labels = _rows(source), source.labels.numpy()
+    if len(np.unique(labels)) == 1:
+        only = int(labels[0])
+        return lambda codes: torch.nn.functional.one_hot(torch.full((len(codes),), only), classes).float()
+    model.fit(x, labels)
+
+    def predict(codes: Labelled) -> Tensor:
+        found = torch.from_numpy(model.predict_proba(_rows(codes))).float()
+        return torch.zeros(len(codes), classes).index_copy_(1, torch.from_numpy(model.classes_), found)
+
+    return predict
+
+
+def _rows(source: Labelled) -> np.ndarray:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return source.batch(torch.arange(len(source))).x.flatten(1).numpy()
+
+
+PROBES = {"logistic": Logistic, "knn": KNN, "head": Head}
+
+if TYPE_CHECKING:
+    AnyProbe = Probe
+else:
+    AnyProbe = one_of(PROBES)

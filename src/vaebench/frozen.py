@@ -1,0 +1,24 @@
+"""The base of everything that describes and does: one frozen, validated object per idea."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Union
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Frozen(BaseModel):
+    """An object that is its own configuration: ``repr`` is the record, ``model_dump_json`` the file,
+    ``model_copy(update=...)`` the override. Unknown fields are refused."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True, allow_inf_nan=False
+    )
+
+
+def one_of(kinds: dict[str, type[Any]]) -> Any:
+    """The type "one of these", told apart in TOML and JSON by the field ``kind``."""
+    classes = tuple(kinds.values())
+    if len(classes) == 1:
+        return classes[0]
+    return Annotated[Union[classes], Field(discriminator="kind")]  # noqa: UP007 - built at run time

@@ -1,0 +1,1 @@
+"""Networks that return distributions, and the objectives that ask them for log-probabilities."""

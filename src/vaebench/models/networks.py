@@ -1,0 +1,190 @@
+"""NETWORKS: encoder/decoder pairs. Shapes and layers only, no probability.
+
+A network describes an encoder; its decoder is the mirror image, which gives back the very size of the image
+whatever strides, pooling and padding cut off on the way.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Annotated, Literal, Protocol
+
+from pydantic import Field, model_validator
+from torch import nn
+
+from vaebench.errors import VaebenchError
+from vaebench.frozen import Frozen, one_of
+
+Shape = tuple[int, int, int]
+"""Channels, height, width of an image."""
+Activation = Literal["relu", "leaky-relu", "selu", "sigmoid", "tanh", "silu"]
+BatchNorm = Literal["none", "before", "after"]
+Widths = tuple[Annotated[int, Field(ge=1)], ...]
+Dropout = Annotated[float, Field(ge=0, lt=1)]
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "leaky-relu": nn.LeakyReLU,
+    "selu": nn.SELU,
+    "sigmoid": nn.Sigmoid,
+    "tanh": nn.Tanh,
+    "silu": nn.SiLU,
+}
+
+
+class Network(Protocol):
+    """An encoder and the decoder that mirrors it."""
+
+    def encoder(self, shape: Shape, outputs: int) -> nn.Module:
+        """Images (B, *shape) to raw values (B, outputs)."""
+        ...
+
+    def decoder(self, latent: int, shape: Shape) -> nn.Module:
+        """Codes (B, latent) to raw values (B, *shape)."""
+        ...
+
+
+class MLP(Frozen):
+    """Fully connected layers; the decoder has the same widths in opposite order."""
+
+    kind: Literal["mlp"] = "mlp"
+    hidden: Widths = (500, 500)
+    """Widths of the encoder's hidden layers; none makes it linear."""
+    activation: Activation = "relu"
+    batch_norm: BatchNorm = "none"
+    """Batch normalisation before or after each activation, or none."""
+    dropout: Dropout = 0.0
+    """Dropout after each hidden layer."""
+
+    def encoder(self, shape: Shape, outputs: int) -> nn.Module:
+        """Images (B, *shape) to raw values (B, outputs)."""
+        widths = (math.prod(shape), *self.hidden)
+        return nn.Sequential(nn.Flatten(), *_dense(self, widths), nn.Linear(widths[-1], outputs))
+
+    def decoder(self, latent: int, shape: Shape) -> nn.Module:
+        """Codes (B, latent) to raw values (B, *shape)."""
+        widths = (latent, *reversed(self.hidden))
+        last = nn.Linear(widths[-1], math.prod(shape))
+        return nn.Sequential(*_dense(self, widths), last, nn.Unflatten(1, shape))
+
+
+class Conv(Frozen):
+    """Convolutions, each followed by pooling where ``pool`` > 1, then fully connected layers.
+
+    ``kernel``, ``stride``, ``padding`` and ``pool`` take one value for all layers or one a layer. The decoder
+    undoes pooling by nearest-neighbour upsampling and convolutions by transposed ones.
+    """
+
+    kind: Literal["conv"] = "conv"
+    filters: Widths = (32, 64, 64)
+    """Filters of each convolution."""
+    kernel: Widths = (4,)
+    stride: Widths = (2, 2, 1)
+    padding: tuple[Annotated[int, Field(ge=0)], ...] = (1,)
+    pool: Widths = (1,)
+    """Size of the max-pooling after each convolution; 1 is none."""
+    hidden: Widths = ()
+    """Fully connected layers between the convolutions and the code."""
+    activation: Activation = "relu"
+    batch_norm: BatchNorm = "before"
+    """Batch normalisation before or after each activation, or none."""
+    dropout: Dropout = 0.0
+    """Dropout after each hidden fully connected layer."""
+
+    @model_validator(mode="after")
+    def _one_value_a_layer(self) -> Conv:
+        if not self.filters:
+            raise ValueError("filters is empty; expected at least one convolution (or the kind 'mlp')")
+        for name in ("kernel", "stride", "padding", "pool"):
+            values = getattr(self, name)
+            if len(values) not in (1, len(self.filters)):
+                raise ValueError(
+                    f"{name} has {len(values)} values {values} for {len(self.filters)} filters; "
+                    "give one for all layers or one a layer"
+                )
+        return self
+
+    def _layer(self, index: int) -> tuple[int, int, int, int]:
+        """Kernel, stride, padding and pool of one layer."""
+        kernel, stride, padding, pool = (
+            values[index if len(values) > 1 else 0]
+            for values in (self.kernel, self.stride, self.padding, self.pool)
+        )
+        return kernel, stride, padding, pool
+
+    def _sizes(self, shape: Shape) -> list[tuple[Shape, Shape]]:
+        """For each layer, the shapes before its convolution and before its pooling; last, the final shape twice."""
+        sizes, (channels, *size) = [], shape
+        for index, filters in enumerate(self.filters):
+            kernel, stride, padding, pool = self._layer(index)
+            after = [(n + 2 * padding - kernel) // stride + 1 for n in size]
+            pooled = [n // pool for n in after]
+            if min(n + 2 * padding - k for n, k in zip(size, (kernel, kernel), strict=True)) < 0 or min(pooled) < 1:
+                raise VaebenchError(
+                    f"images of {shape[1]}x{shape[2]} pixels are too small for convolution {index + 1} of "
+                    f"{len(self.filters)} (kernel {kernel}, stride {stride}, pool {pool}); "
+                    "use fewer layers, smaller strides or more padding"
+                )
+            sizes.append(((channels, size[0], size[1]), (filters, after[0], after[1])))
+            channels, size = filters, pooled
+        final = (channels, size[0], size[1])
+        return [*sizes, (final, final)]
+
+    def encoder(self, shape: Shape, outputs: int) -> nn.Module:
+        """Images (B, *shape) to raw values (B, outputs)."""
+        sizes = self._sizes(shape)
+        layers: list[nn.Module] = []
+        for index, (before, after) in enumerate(sizes[:-1]):
+            kernel, stride, padding, pool = self._layer(index)
+            norm = nn.BatchNorm2d(after[0]) if self.batch_norm != "none" else None
+            layers += [nn.Conv2d(before[0], after[0], kernel, stride, padding), *_activated(self, norm)]
+            layers += [nn.MaxPool2d(pool)] if pool > 1 else []
+        widths = (math.prod(sizes[-1][0]), *self.hidden)
+        return nn.Sequential(*layers, nn.Flatten(), *_dense(self, widths), nn.Linear(widths[-1], outputs))
+
+    def decoder(self, latent: int, shape: Shape) -> nn.Module:
+        """Codes (B, latent) to raw values (B, *shape)."""
+        sizes = self._sizes(shape)
+        final = sizes[-1][0]
+        widths = (latent, *reversed(self.hidden), math.prod(final))
+        layers = [*_dense(self, widths), nn.Unflatten(1, final)]
+        for index in reversed(range(len(self.filters))):
+            before, after = sizes[index]
+            if self._layer(index)[3] > 1:
+                layers.append(nn.Upsample(size=after[1:], mode="nearest"))
+            layers.append(self._transposed(index, before, after))
+            if index:
+                layers += _activated(self, nn.BatchNorm2d(before[0]) if self.batch_norm != "none" else None)
+        return nn.Sequential(*layers)
+
+    def _transposed(self, index: int, before: Shape, after: Shape) -> nn.Module:
+        """The transposed convolution that leads from the shape after convolution ``index`` to the one before it."""
+        kernel, stride, padding, _ = self._layer(index)
+        missing = [b - ((a - 1) * stride - 2 * padding + kernel) for a, b in zip(after[1:], before[1:], strict=True)]
+        return nn.ConvTranspose2d(after[0], before[0], kernel, stride, padding, (missing[0], missing[1]))
+
+
+def _dense(network: MLP | Conv, widths: tuple[int, ...]) -> list[nn.Module]:
+    """Fully connected layers of these widths, each with its activation, normalisation and dropout."""
+    layers: list[nn.Module] = []
+    for inputs, outputs in zip(widths, widths[1:], strict=False):
+        norm = nn.BatchNorm1d(outputs) if network.batch_norm != "none" else None
+        layers += [nn.Linear(inputs, outputs), *_activated(network, norm)]
+        layers += [nn.Dropout(network.dropout)] if network.dropout else []
+    return layers
+
+
+def _activated(network: MLP | Conv, norm: nn.Module | None) -> list[nn.Module]:
+    """The activation with its normalisation, in the order that the network asks for."""
+    activation = ACTIVATIONS[network.activation]()
+    if norm is None:
+        return [activation]
+    return [norm, activation] if network.batch_norm == "before" else [activation, norm]
+
+
+NETWORKS = {"mlp": MLP, "conv": Conv}
+
+if TYPE_CHECKING:
+    AnyNetwork = Network
+else:
+    AnyNetwork = one_of(NETWORKS)

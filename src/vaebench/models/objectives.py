@@ -1,0 +1,184 @@
+"""OBJECTIVES: what a model is trained to lower, in nats per image.
+
+An objective is called with the model, a batch, and ``progress``, the share of training that is done (0 to 1).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Protocol
+
+from jaxtyping import Float
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vaebench.data.images import Batch
+from vaebench.frozen import Frozen, one_of
+from vaebench.models.latents import kl, kl_per_latent
+from vaebench.models.vae import VAE
+
+Weight = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(gt=0, le=1)]
+
+
+class Terms(NamedTuple):
+    """A loss and what it is made of."""
+
+    loss: Float[Tensor, ""]
+    """Mean over the batch; this is what the optimiser sees."""
+    parts: dict[str, Float[Tensor, " B"]]
+    """Per-image quantities, each of shape (B,)."""
+
+
+class Objective(Protocol):
+    """Anything that turns a model and a batch into :class:`Terms`."""
+
+    def __call__(self, model: Any, batch: Batch, progress: float) -> Terms:
+        """The loss at this share of training."""
+        ...
+
+
+class Elbo(Frozen):
+    """beta KL(q(z|x) || p(z)) - E_q[log p(x|z)], one sample of z.
+
+    beta = 1: Kingma & Welling 2014, eq. 3 (the bound, its sign turned). beta > 1: Higgins et al. 2017, eq. 4.
+    """
+
+    kind: Literal["elbo"] = "elbo"
+    beta: Weight = 1.0
+    """Weight of the KL, per image, in nats: summed over latents and pixels, averaged over images."""
+
+    def __call__(self, model: VAE, batch: Batch, progress: float) -> Terms:
+        """The negative beta-ELBO."""
+        log_px, kl_q = _one_sample(model, batch)
+        return _terms(log_px, kl_q, (self.beta * kl_q - log_px).mean())
+
+
+class WarmUp(Frozen):
+    """The ELBO with beta rising linearly from 0 over the first ``share`` of training.
+
+    Sonderby et al. 2016, "Ladder variational autoencoders", section 2.3.
+    """
+
+    kind: Literal["warm-up"] = "warm-up"
+    beta: Weight = 1.0
+    """Weight of the KL once risen."""
+    share: Share = 0.2
+    """Share of training in which it rises."""
+
+    def __call__(self, model: VAE, batch: Batch, progress: float) -> Terms:
+        """The negative ELBO at the beta of this moment."""
+        beta = self.beta * min(1.0, progress / self.share)
+        log_px, kl_q = _one_sample(model, batch)
+        return _terms(log_px, kl_q, (beta * kl_q - log_px).mean())
+
+
+class FreeBits(Frozen):
+    """sum_d max(floor, mean over the batch of KL_d) - E_q[log p(x|z)]: the first nats of each latent are free.
+
+    Kingma et al. 2016, "Improved variational inference with inverse autoregressive flow", eq. 15.
+    """
+
+    kind: Literal["free-bits"] = "free-bits"
+    floor: Weight = 0.25
+    """Nats of KL per latent that cost nothing."""
+
+    def __call__(self, model: VAE, batch: Batch, progress: float) -> Terms:
+        """The negative ELBO with each latent's KL floored."""
+        q = model.posterior(batch.x)
+        log_px = model.decode(q.rsample()).log_prob(batch.x)
+        per_latent = kl_per_latent(q, model.prior())
+        floored = per_latent.mean(0).clamp(min=self.floor).sum()
+        return _terms(log_px, per_latent.sum(-1), floored - log_px.mean())
+
+
+class Capacity(Frozen):
+    """gamma |KL - C| - E_q[log p(x|z)], C rising linearly to ``nats`` over the first ``share`` of training.
+
+    Burgess et al. 2018, "Understanding disentangling in beta-VAE", eq. 8; KL is the batch mean.
+    """
+
+    kind: Literal["capacity"] = "capacity"
+    nats: Weight = 25.0
+    """The capacity C at the end of its rise, in nats."""
+    gamma: Weight = 100.0
+    share: Share = 0.5
+    """Share of training in which C rises."""
+
+    def __call__(self, model: VAE, batch: Batch, progress: float) -> Terms:
+        """The negative bound with KL pulled towards the capacity of this moment."""
+        capacity = self.nats * min(1.0, progress / self.share)
+        log_px, kl_q = _one_sample(model, batch)
+        return _terms(log_px, kl_q, self.gamma * (kl_q.mean() - capacity).abs() - log_px.mean())
+
+
+class ImportanceWeighted(Frozen):
+    """-log (1/K) sum_k p(x, z_k) / q(z_k|x), z_k ~ q(z|x). Burda et al. 2016, eq. 8."""
+
+    kind: Literal["importance-weighted"] = "importance-weighted"
+    samples: int = Field(5, ge=1)
+    """K; one sample is the ELBO by Monte Carlo, more come nearer to log p(x)."""
+
+    def __call__(self, model: VAE, batch: Batch, progress: float) -> Terms:
+        """The negative importance-weighted bound."""
+        q, p = model.posterior(batch.x), model.prior()
+        z = q.rsample((self.samples,))
+        log_px = model.decode(z).log_prob(batch.x)
+        bound = (log_px + p.log_prob(z) - q.log_prob(z)).logsumexp(0) - math.log(self.samples)
+        return Terms(-bound.mean(), _parts(log_px.mean(0), kl(q, p)) | {"bound": bound.detach()})
+
+
+class Reconstruction(Frozen):
+    """-log p(x | z = mean of q(z|x)): a plain, deterministic autoencoder in the VAE's own network."""
+
+    kind: Literal["reconstruction"] = "reconstruction"
+
+    def __call__(self, model: VAE, batch: Batch, progress: float) -> Terms:
+        """The negative log-likelihood at the mean code."""
+        q = model.posterior(batch.x)
+        log_px = model.decode(q.mean).log_prob(batch.x)
+        return Terms(-log_px.mean(), {"reconstruction": -log_px.detach()})
+
+
+class CrossEntropy(Frozen):
+    """-log softmax(network(x))[label], for classifiers; in nats per image."""
+
+    kind: Literal["cross-entropy"] = "cross-entropy"
+
+    def __call__(self, model: nn.Module, batch: Batch, progress: float) -> Terms:
+        """Cross-entropy; every label must be known."""
+        logits = model(batch.x).to(batch.x.dtype)
+        nats = F.cross_entropy(logits, batch.labels, reduction="none")
+        hit = (logits.argmax(-1) == batch.labels).to(nats.dtype)
+        return Terms(nats.mean(), {"cross_entropy": nats.detach(), "accuracy": hit})
+
+
+def _one_sample(model: VAE, batch: Batch) -> tuple[Tensor, Tensor]:
+    """log p(x|z) at one sample of q(z|x), and KL(q(z|x) || p(z)), each (B,)."""
+    q = model.posterior(batch.x)
+    return model.decode(q.rsample()).log_prob(batch.x), kl(q, model.prior())
+
+
+def _parts(log_px: Tensor, kl_q: Tensor) -> dict[str, Tensor]:
+    log_px, kl_q = log_px.detach(), kl_q.detach()
+    return {"elbo": log_px - kl_q, "reconstruction": -log_px, "kl": kl_q}
+
+
+def _terms(log_px: Tensor, kl_q: Tensor, loss: Tensor) -> Terms:
+    return Terms(loss, _parts(log_px, kl_q))
+
+
+OBJECTIVES = {
+    "elbo": Elbo,
+    "warm-up": WarmUp,
+    "free-bits": FreeBits,
+    "capacity": Capacity,
+    "importance-weighted": ImportanceWeighted,
+    "reconstruction": Reconstruction,
+}
+
+if TYPE_CHECKING:
+    AnyObjective = Objective
+else:
+    AnyObjective = one_of(OBJECTIVES)

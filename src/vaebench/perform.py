@@ -1,0 +1,236 @@
+"""perform(): a recipe to a finished run, stage by stage; what is done is never done again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from vaebench import __version__
+from vaebench.data.images import Dataset
+from vaebench.evaluation.alarms import alarms
+from vaebench.evaluation.bounds import Bounds, bounds
+from vaebench.evaluation.features import Features, latent_features, pca_features, pixel_features
+from vaebench.evaluation.few_labels import (
+    Ledger,
+    Parts,
+    curve_rows,
+    label_draws,
+    learning_curve,
+    save_draws,
+    summary,
+)
+from vaebench.evaluation.panels import confusion, panels
+from vaebench.evaluation.probes import Logistic, Probe
+from vaebench.files import atomic, read_json, write_json, write_text
+from vaebench.models.objectives import Objective, Reconstruction
+from vaebench.models.vae import VAE
+from vaebench.recipes import Recipe
+from vaebench.runs import SCHEMA, Clock, Run, Tick, Watch, claim, commit, load_vae, locked, rows_as_csv
+from vaebench.training.checkpoint import Checkpoint, write_tensors
+from vaebench.training.compute import machine
+from vaebench.training.loop import Moment, train
+
+
+def perform(recipe: Recipe, path: str | Path, *, resume: bool = False, watch: Watch = lambda tick: None) -> Run:
+    """Train, encode, probe and measure; leaves results.json and panels.npz in ``path``.
+
+    Stopped at any moment and called again with ``resume``, it ends with the same bits.
+
+    Raises:
+        VaebenchError: bad data, a folder in use or of another run, a resume that could not give the same bits.
+        FloatingPointError: training diverged.
+    """
+    folder = Path(path)
+    with locked(folder):
+        recipe = claim(recipe, recipe.compute.resolve(), folder, resume)
+        if not (folder / "results.json").exists():
+            _Performance(recipe, folder, watch).perform()
+    return Run.load(folder)
+
+
+@dataclass
+class _Performance:
+    """One run under way."""
+
+    recipe: Recipe
+    folder: Path
+    watch: Watch
+    clock: Clock = field(default_factory=Clock)
+    data: Dataset = field(init=False)
+
+    def perform(self) -> None:
+        with self.clock.stage("data"):
+            self.data = self.recipe.data.load(lambda what, done: self.watch(Tick(what, done)))
+        vae = self.trained("vae", "training", self.recipe.objective, self.folder)
+        representations, readers = self.representations(vae)
+        ledger = Ledger(self.folder / "cells.jsonl")
+        with self.clock.stage("learning curve"):
+            self.learning_curve(representations, readers, ledger)
+        with self.clock.stage("scores and panels"):
+            found = bounds(vae, self.data.test, self.recipe.seed)
+            self.write_panels(vae, representations, found)
+        self.write_results(found, ledger)
+
+    def trained(self, name: str, stage: str, objective: Objective, folder: Path) -> VAE:
+        """A VAE trained by this objective, from its weights if they are there."""
+        weights = folder / "weights.safetensors"
+        if not weights.exists():
+            recipe = self.recipe
+            torch.manual_seed(recipe.seed)
+            model = recipe.model.build(self.data.train.shape)
+            result = train(
+                model,
+                objective,
+                self.data.train.without_labels(),
+                recipe.training,
+                compute=recipe.compute,
+                seed=recipe.seed,
+                validation=self.data.validation.without_labels(),
+                checkpoint=Checkpoint(folder / "checkpoint.safetensors", self.identity(objective)),
+                watch=self.training_watch(stage),
+            )
+            write_json(
+                folder / "history.json",
+                {"epochs": result.history, "best_epoch": result.best_epoch, "seconds": result.seconds},
+            )
+            shape = {"image_shape": self.data.train.shape, "model": name, "vaebench": __version__}
+            write_tensors(weights, model.state_dict(), shape)
+            (folder / "checkpoint.safetensors").unlink()
+        self.clock.seconds[stage] = read_json(folder / "history.json")["seconds"]
+        return load_vae(self.recipe, weights)
+
+    def identity(self, objective: Objective) -> dict[str, Any]:
+        """All that decides the bits of a training."""
+        recipe = self.recipe.model_dump(mode="json", include={"model", "training", "compute", "seed"})
+        return {
+            **recipe,
+            "objective": repr(objective),
+            "data": self.data.train.fingerprint(),
+            "machine": machine(),
+        }
+
+    def training_watch(self, stage: str) -> Callable[[Moment], None]:
+        """The loop's moments as ticks of this stage."""
+        return lambda at: self.watch(Tick(stage, at.step / at.steps, at.seconds_left, at.epoch))
+
+    def representations(self, vae: VAE) -> tuple[dict[str, Features], dict[str, list[Probe]]]:
+        """The representations that the recipe compares, standardised, and the probes that read each."""
+        wanted = self.recipe.evaluation.features
+        makers: dict[str, Callable[[], Features]] = {
+            "vae": lambda: latent_features("vae", vae, self.data),
+            "vae-sampled": lambda: latent_features("vae", vae, self.data).sampled("vae-sampled"),
+            "autoencoder": self.autoencoder,
+            "random": self.random_encoder,
+            "pixels": lambda: pixel_features(self.data),
+            "pca": lambda: pca_features(pixel_features(self.data), self.recipe.model.latent, self.recipe.seed),
+        }
+        found = {}
+        for index, name in enumerate(wanted):
+            found[name] = makers[name]()
+            self.watch(Tick("encoding", (index + 1) / len(wanted)))
+        self.write_latents(found.get("vae") or makers["vae"]())
+        return found, {name: list(self.recipe.evaluation.probes) for name in wanted}
+
+    def autoencoder(self) -> Features:
+        """The same network, trained as a plain autoencoder under the same rule."""
+        folder = self.folder / "autoencoder"
+        folder.mkdir(exist_ok=True)
+        model = self.trained("autoencoder", "training the plain autoencoder", Reconstruction(), folder)
+        return latent_features("autoencoder", model, self.data)
+
+    def random_encoder(self) -> Features:
+        """The same network, never trained."""
+        torch.manual_seed(self.recipe.seed)
+        return latent_features("random", self.recipe.model.build(self.data.train.shape).eval(), self.data)
+
+    def write_latents(self, latents: Features) -> None:
+        """latents.npz: means, log-variances and labels of each part."""
+        parts = {"train": latents.train, "validation": latents.validation, "test": latents.test}
+        arrays = {}
+        for name, codes in parts.items():
+            arrays |= {f"{name}_mean": codes.mean.numpy(), f"{name}_labels": codes.labels.numpy()}
+            if codes.log_variance is not None:
+                arrays[f"{name}_log_variance"] = codes.log_variance.numpy()
+        with atomic(self.folder / "latents.npz") as temporary:
+            np.savez(temporary, **arrays)
+
+    def learning_curve(
+        self, representations: dict[str, Features], readers: dict[str, list[Probe]], ledger: Ledger
+    ) -> None:
+        """All cells of the few-label protocol, if the images have labels."""
+        if not self.data.labelled:
+            return
+        rule = self.recipe.evaluation
+        draws = label_draws(self.data.train.labels, rule.labels_per_class, rule.draws, self.recipe.seed)
+        save_draws(self.folder / "label-draws.json", draws)
+        standard = {name: features.standardised() for name, features in representations.items()}
+        parts = {name: Parts(f.train, f.validation, f.test) for name, f in standard.items()}
+        if rule.supervised is not None:
+            parts["images"] = Parts(self.data.train, self.data.validation, self.data.test)
+            readers["images"] = [rule.supervised.head(self.recipe.model.network)]
+        learning_curve(
+            parts,
+            readers,
+            draws,
+            len(self.data.classes),
+            ledger=ledger,
+            compute=self.recipe.compute,
+            watch=lambda done, total: self.watch(Tick("learning curve", done / total)),
+        )
+
+    def write_panels(self, vae: VAE, representations: dict[str, Features], found: Bounds) -> None:
+        """panels.npz: what the figures show."""
+        latents = representations.get("vae") or latent_features("vae", vae, self.data)
+        arrays = panels(vae, self.data.test, latents.test, found, self.recipe.seed)
+        if self.data.labelled:
+            standard = latents.standardised()
+            predict = Logistic().fit(standard.train, len(self.data.classes), 0, self.recipe.compute)
+            arrays["confusion"] = confusion(predict(standard.test), standard.test.labels)
+        with atomic(self.folder / "panels.npz") as temporary:
+            np.savez_compressed(temporary, **arrays)
+        self.watch(Tick("scores and panels", 1.0))
+
+    def write_results(self, found: Bounds, ledger: Ledger) -> None:
+        """results.json and results.csv: every number of the run."""
+        rows = curve_rows(ledger, self.data) + self.score_rows(found)
+        write_text(self.folder / "results.csv", rows_as_csv(rows))
+        write_json(
+            self.folder / "results.json",
+            {
+                "schema": SCHEMA,
+                "recipe": self.recipe.model_dump(mode="json"),
+                "machine": machine(),
+                "commit": commit(),
+                "seconds": sum(self.clock.seconds.values()),
+                "stages": self.clock.seconds,
+                "data": {
+                    "name": self.data.name,
+                    "note": self.data.note,
+                    "fingerprint": self.data.train.fingerprint(),
+                    "images": {part: len(getattr(self.data, part)) for part in ("train", "validation", "test")},
+                },
+                "image_shape": self.data.train.shape,
+                "classes": self.data.classes,
+                "alarms": [{"name": alarm.name, "message": alarm.message} for alarm in alarms(found)],
+                "rows": rows,
+            },
+        )
+
+    def score_rows(self, found: Bounds) -> list[dict[str, Any]]:
+        """Bounds on the test part as result rows, in nats per image."""
+        base = {"data": self.data.name, "split": "test"}
+        scores = {
+            "elbo": found.elbo,
+            "reconstruction": float(found.reconstruction.mean()),
+            "kl": found.kl,
+            "active_units": float(found.active),
+            "dead_latents": float(found.dead),
+        }
+        rows = [{**base, "metric": metric, **summary([value])} for metric, value in scores.items()]
+        per_latent = enumerate(found.kl_per_latent.tolist())
+        return rows + [{**base, "metric": "kl", "latent": d, **summary([value])} for d, value in per_latent]

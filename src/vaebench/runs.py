@@ -1,0 +1,218 @@
+"""A run: a folder with recipe.json, history, weights, latents, label draws, results.json, panels."""
+
+from __future__ import annotations
+
+import csv
+import fcntl
+import io
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from vaebench.data.images import HIDDEN, Images
+from vaebench.errors import VaebenchError
+from vaebench.evaluation.features import Codes, encode
+from vaebench.files import read_json, write_text
+from vaebench.models.likelihoods import BernoulliPixels, check_pixels
+from vaebench.models.vae import VAE
+from vaebench.recipes import Recipe, parse_recipe
+from vaebench.training.checkpoint import read_tensors
+from vaebench.training.compute import Compute
+
+SCHEMA = 1
+CSV_KEYS = ("data", "split", "features", "probe", "labels_per_class", "latent", "metric", "mean", "sd", "n", "interval")
+
+
+class Tick(NamedTuple):
+    """Progress of a run: which stage, how much of it is done, and the record of an epoch if one just ended."""
+
+    stage: str
+    done: float
+    seconds_left: float | None = None
+    epoch: dict[str, Any] | None = None
+
+
+Watch = Callable[[Tick], None]
+
+
+class Run:
+    """A finished run, read from its folder.
+
+    ``recipe``, ``results`` (the whole of results.json), ``rows``, ``history``, ``panels`` (arrays), ``vae``.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        if not (path / "recipe.json").exists():
+            raise VaebenchError(f"{path} holds no recipe.json; expected the folder of a run")
+        self.recipe: Recipe = parse_recipe(read_json(path / "recipe.json"), str(path / "recipe.json"))
+
+    @classmethod
+    def load(cls, path: str | Path) -> Run:
+        """The run in this folder.
+
+        Raises:
+            VaebenchError: the folder holds no run, or a damaged one.
+        """
+        return cls(Path(path))
+
+    def __repr__(self) -> str:
+        state = f"{len(self.rows)} rows" if self.finished else "unfinished"
+        return f"Run({self.recipe.name!r} in {self.path}, {state})"
+
+    @property
+    def finished(self) -> bool:
+        """Whether the results are there."""
+        return (self.path / "results.json").exists()
+
+    @cached_property
+    def results(self) -> dict[str, Any]:
+        """results.json: schema, recipe, machine, commit, seconds, rows, and more."""
+        if not self.finished:
+            raise VaebenchError(f"the run in {self.path} is not finished; continue it with --resume")
+        found: dict[str, Any] = read_json(self.path / "results.json")
+        if found.get("schema") != SCHEMA:
+            raise VaebenchError(f"{self.path}/results.json has schema {found.get('schema')!r}; expected {SCHEMA}")
+        return found
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """The result rows."""
+        rows: list[dict[str, Any]] = self.results["rows"]
+        return rows
+
+    @cached_property
+    def panels(self) -> dict[str, np.ndarray]:
+        """The arrays that figures show."""
+        with np.load(self.path / "panels.npz", allow_pickle=False) as arrays:
+            return dict(arrays)
+
+    @cached_property
+    def vae(self) -> VAE:
+        """The trained VAE, in evaluation mode, on the CPU."""
+        return load_vae(self.recipe, self.path / "weights.safetensors")
+
+    def encode(self, images: np.ndarray | Tensor) -> Codes:
+        """Mean and log-variance of q(z|x), each (N, D), for uint8 images or floats in [0, 1], (N, H, W) or (N, C, H, W).
+
+        Raises:
+            VaebenchError: another shape than the run was trained on, or pixels out of range.
+        """
+        pixels = _as_uint8(torch.as_tensor(images), tuple(self.results["image_shape"]))
+        return encode(self.vae, Images(pixels, torch.full((len(pixels),), HIDDEN)))
+
+    @torch.no_grad()
+    def decode(self, codes: np.ndarray | Tensor) -> Float[Tensor, "N C H W"]:
+        """Mean images of p(x|z) for codes (N, D)."""
+        return self.vae.decode(torch.as_tensor(codes, dtype=torch.float32)).mean
+
+    def sample(self, count: int, seed: int = 0) -> Float[Tensor, "N C H W"]:
+        """Mean images of p(x|z) for ``count`` codes drawn from the prior."""
+        return self.decode(torch.randn(count, self.recipe.model.latent, generator=torch.Generator().manual_seed(seed)))
+
+
+def load_vae(recipe: Recipe, path: Path) -> VAE:
+    """A VAE with the weights of this file, in evaluation mode."""
+    tensors, text = read_tensors(path)
+    channels, height, width = text["image_shape"]
+    vae = recipe.model.build((channels, height, width))
+    vae.load_state_dict(tensors)
+    return vae.eval()
+
+
+def _as_uint8(images: Tensor, shape: tuple[int, ...]) -> Tensor:
+    if images.ndim == 3:
+        images = images.unsqueeze(1)
+    if tuple(images.shape[1:]) != shape:
+        raise VaebenchError(
+            f"images has shape {tuple(images.shape)}; expected (N, {', '.join(map(str, shape))}), as the run was trained on"
+        )
+    if images.dtype == torch.uint8:
+        return images
+    check_pixels(BernoulliPixels(), images, "images")
+    return (images * 255).round().to(torch.uint8)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the run's folder; a second process is refused.
+
+    Raises:
+        VaebenchError: the folder is in use, or cannot be written.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        handle = (path / ".lock").open("w")
+    except OSError as error:
+        raise VaebenchError(f"{path} cannot be written ({error.strerror}); choose another folder (--out)") from error
+    with handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise VaebenchError(f"{path} is in use by another process; wait for it or choose another --out") from error
+        yield
+
+
+def claim(recipe: Recipe, compute: Compute, path: Path, resume: bool) -> Recipe:
+    """Write recipe.json into a new folder, or check that the one there is this recipe.
+
+    Raises:
+        VaebenchError: the folder holds a run and ``resume`` is not set, or a run of another recipe.
+    """
+    resolved = recipe.model_copy(update={"compute": compute})
+    file = path / "recipe.json"
+    if not file.exists():
+        write_text(file, resolved.model_dump_json(indent=1) + "\n")
+        return resolved
+    if not resume:
+        raise VaebenchError(f"{path} already holds a run; add --resume to continue it, or --out for another folder")
+    there = parse_recipe(read_json(file), str(file))
+    if there != resolved:
+        changed = [key for key in Recipe.model_fields if getattr(there, key) != getattr(resolved, key)]
+        raise VaebenchError(
+            f"{path} holds a run of another recipe (other {', '.join(changed)}); choose another folder (--out)"
+        )
+    return there
+
+
+def commit() -> str | None:
+    """The commit of vaebench's own sources, "+" appended if they were edited, or nothing outside a checkout."""
+    here = Path(__file__).parent
+    try:
+        head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=True)
+        edited = subprocess.run(["git", "status", "--porcelain", "."], cwd=here, capture_output=True, text=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return head.stdout.strip() + ("+" if edited.stdout.strip() else "")
+
+
+def rows_as_csv(rows: list[dict[str, Any]]) -> str:
+    """Result rows as CSV, one line a row, without the single values."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, CSV_KEYS, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+class Clock:
+    """Seconds of each stage."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time what happens inside."""
+        start = time.monotonic()
+        yield
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - start

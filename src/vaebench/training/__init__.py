@@ -1,0 +1,1 @@
+"""The loop that knows no model, its exact checkpoints, and the machine it runs on."""

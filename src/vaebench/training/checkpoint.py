@@ -1,0 +1,133 @@
+"""Atomic, exact checkpoints: everything that the next step depends on, in one safetensors file."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from vaebench.errors import VaebenchError
+from vaebench.files import atomic
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Where a training keeps its state, and what must be the same for a resume to give the same bits."""
+
+    path: Path
+    identity: dict[str, Any]
+    """Objective, training, compute, data, versions: a checkpoint with another identity is refused."""
+
+    def save(self, tensors: dict[str, Tensor], record: dict[str, Any]) -> None:
+        """Write tensors and a JSON record atomically."""
+        text = {"schema": SCHEMA, "identity": self.identity, "record": record}
+        write_tensors(self.path, tensors, text)
+
+    def load(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """What :meth:`save` wrote, or nothing where there is no file yet.
+
+        Raises:
+            VaebenchError: the file is damaged, or was written under another identity (each difference is named).
+        """
+        if not self.path.exists():
+            return None
+        tensors, text = read_tensors(self.path)
+        if differences := _differences(text["identity"], self.identity):
+            raise VaebenchError(
+                f"{self.path} cannot be resumed to the same bits: {'; '.join(differences)}; "
+                "resume under the old settings, or start anew in another folder (--out)"
+            )
+        return tensors, text["record"]
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor], text: dict[str, Any]) -> None:
+    """Tensors and a JSON object as one safetensors file, atomically."""
+    whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with atomic(path) as temporary:
+        save_file(whole, temporary, metadata={"vaebench": json.dumps(text)})
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """What :func:`write_tensors` wrote.
+
+    Raises:
+        VaebenchError: the file is missing, truncated, or not vaebench's.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            text = json.loads((file.metadata() or {})["vaebench"])
+            return {name: file.get_tensor(name) for name in file.keys()}, text  # noqa: SIM118
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        raise VaebenchError(
+            f"{path} is not a whole vaebench file ({error}); delete it to begin that part again"
+        ) from error
+
+
+def prefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors under ``prefix/name``."""
+    return {f"{prefix}/{name}": tensor for name, tensor in tensors.items()}
+
+
+def under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors that :func:`prefixed` put under this prefix."""
+    return {
+        name.removeprefix(f"{prefix}/"): tensor for name, tensor in tensors.items() if name.startswith(f"{prefix}/")
+    }
+
+
+def optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The optimiser's state, one tensor a parameter and quantity."""
+    return {
+        f"{index}/{name}": value
+        for index, parameter in enumerate(_parameters(optimiser))
+        for name, value in optimiser.state.get(parameter, {}).items()
+        if isinstance(value, Tensor)
+    }
+
+
+def restore_optimiser(optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    """Put back what :func:`optimiser_tensors` gave, in each parameter's own memory layout: fused kernels walk
+    through memory, so that a moment laid out otherwise would be paired with the wrong weight."""
+    parameters = _parameters(optimiser)
+    for key, value in tensors.items():
+        index, name = key.split("/")
+        parameter = parameters[int(index)]
+        like = parameter.detach() if value.shape == parameter.shape else value.to(parameter.device)
+        optimiser.state[parameter][name] = torch.empty_like(like, dtype=value.dtype).copy_(value)
+
+
+def restore_generators(tensors: dict[str, Tensor]) -> None:
+    """Put torch's global generators back where :func:`generator_tensors` found them."""
+    torch.set_rng_state(tensors["cpu"])
+    if "cuda" in tensors:
+        torch.cuda.set_rng_state(tensors["cuda"])
+
+
+def generator_tensors() -> dict[str, Tensor]:
+    """The state of torch's global generators."""
+    states = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        states["cuda"] = torch.cuda.get_rng_state()
+    return states
+
+
+def _parameters(optimiser: torch.optim.Optimizer) -> list[nn.Parameter]:
+    return [parameter for group in optimiser.param_groups for parameter in group["params"]]
+
+
+def _differences(old: Any, new: Any, path: str = "") -> list[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        return [
+            line
+            for key in sorted(old.keys() | new.keys())
+            for line in _differences(old.get(key), new.get(key), f"{path}.{key}" if path else key)
+        ]
+    return [] if old == new else [f"{path} was {old!r} and is now {new!r}"]

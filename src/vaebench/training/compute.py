@@ -1,0 +1,79 @@
+"""Where and how precisely to compute, chosen for the machine and said in the record."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib import metadata
+from typing import Any, Literal
+
+import torch
+from pydantic import Field
+from torch import nn
+
+from vaebench.errors import VaebenchError
+from vaebench.frozen import Frozen
+
+
+class Compute(Frozen):
+    """Device, precision, compilation and threads; "auto" is resolved by :meth:`resolve` before use."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """bf16 is for training only; scores and kept latents are always fp32. Auto takes it where the processor has it."""
+    compile: bool = False
+    """torch.compile the networks: pays for long trainings only, and needs a C++ compiler."""
+    threads: int | None = Field(None, ge=1)
+    """CPU threads; none means every core that this process may use."""
+
+    def resolve(self) -> Compute:
+        """The same with every "auto" replaced by what this machine offers.
+
+        Raises:
+            VaebenchError: CUDA was asked for and there is none.
+        """
+        cuda = torch.cuda.is_available()
+        if self.device == "cuda" and not cuda:
+            raise VaebenchError("compute.device is 'cuda', but torch finds no GPU; use 'cpu' or 'auto'")
+        device = ("cuda" if cuda else "cpu") if self.device == "auto" else self.device
+        fast = torch.cuda.is_bf16_supported() if device == "cuda" else _cpu_has_bf16()
+        precision = ("bf16" if fast else "fp32") if self.precision == "auto" else self.precision
+        threads = self.threads or len(os.sched_getaffinity(0))
+        return Compute(device=device, precision=precision, compile=self.compile, threads=threads)
+
+    def prepare(self, model: nn.Module) -> nn.Module:
+        """The model on the device, channels last, compiled if asked; sets the number of threads."""
+        torch.set_num_threads(self.threads or 1)
+        model = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if self.compile:
+            for part in model.children():
+                part.compile()
+        return model
+
+    def autocast(self) -> torch.autocast:
+        """The context in which networks run at the training precision."""
+        return torch.autocast(self.device, torch.bfloat16, enabled=self.precision == "bf16")
+
+
+def _cpu_has_bf16() -> bool:
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def machine() -> dict[str, Any]:
+    """What the numbers were measured on: processor, cores, system, versions."""
+    packages = ("vaebench", "torch", "numpy", "scikit-learn", "scipy")
+    return {
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "system": f"{platform.system()} {platform.machine()}",
+        "versions": {"python": platform.python_version()} | {name: metadata.version(name) for name in packages},
+    }
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:
+            return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or "unknown"

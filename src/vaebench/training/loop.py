@@ -1,0 +1,328 @@
+"""train(): the one loop for every model, objective and data set. Everything else watches."""
+
+from __future__ import annotations
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from vaebench.data.images import Source, epoch_batches
+from vaebench.frozen import Frozen
+from vaebench.models.objectives import Objective, Terms
+from vaebench.training.checkpoint import (
+    Checkpoint,
+    generator_tensors,
+    optimiser_tensors,
+    prefixed,
+    restore_generators,
+    restore_optimiser,
+    under,
+)
+from vaebench.training.compute import Compute
+from vaebench.training.schedules import Adam, AnyOptimiser, AnySchedule, OneCycle
+
+LOOK_EVERY = 50
+"""Steps between looks at the loss: a look waits for the device, so not every step has one."""
+VALIDATION_SEED = 20_131_220
+Watch = Callable[["Moment"], None]
+
+
+class Training(Frozen):
+    """How long and by which rule a model is trained."""
+
+    epochs: int = Field(12, ge=1)
+    batch: int = Field(128, ge=1)
+    """Images a step."""
+    optimiser: AnyOptimiser = Adam(rate=5e-3, beta2=0.99)
+    schedule: AnySchedule = OneCycle()
+    clip_value: float | None = Field(None, gt=0)
+    """Each gradient is kept within +-this."""
+    clip_norm: float | None = Field(None, gt=0)
+    """The norm of all gradients together is kept at or below this."""
+    ema: float = Field(0.0, ge=0, lt=1)
+    """Decay a step of the averaged weights that are validated and kept; 0 keeps the weights themselves."""
+    patience: int | None = Field(None, ge=1)
+    """Stop after this many epochs without a better validation loss; none never stops early."""
+    checkpoint_seconds: float = Field(20.0, ge=0)
+    """At most this much work is lost when the process is killed."""
+
+
+class Moment(NamedTuple):
+    """What a watcher is told."""
+
+    step: int
+    steps: int
+    seconds_left: float
+    epoch: dict[str, Any] | None
+    """The record of the epoch that just ended, or nothing within an epoch."""
+
+
+@dataclass
+class Trained:
+    """What training leaves: the model holds the best weights, in evaluation mode."""
+
+    model: nn.Module
+    history: list[dict[str, Any]]
+    """One record an epoch: means of the parts in training and in validation, nats per image."""
+    best_epoch: int
+    seconds: float
+
+
+def train(
+    model: nn.Module,
+    objective: Objective,
+    source: Source,
+    training: Training,
+    *,
+    compute: Compute,
+    seed: int = 0,
+    validation: Source | None = None,
+    checkpoint: Checkpoint | None = None,
+    watch: Watch | None = None,
+) -> Trained:
+    """One optimiser step per batch; validation chooses the weights that are kept.
+
+    The same arguments give the same bits, stopped and resumed from ``checkpoint`` or not.
+
+    Raises:
+        FloatingPointError: the loss is not finite; step and parts are named, the checkpoint is the last good one.
+        KeyboardInterrupt: Ctrl-C, once the checkpoint is written.
+        VaebenchError: the checkpoint belongs to another training.
+    """
+    with torch.random.fork_rng(), _stoppable() as stopped:
+        run = _Run(compute.prepare(model), objective, source, training, compute, seed, validation, checkpoint, watch)
+        run.resume()
+        while run.epoch < training.epochs and not run.out_of_patience():
+            for rows in run.batches_left():
+                run.take_step(rows)
+                if run.due() or stopped():
+                    run.save()
+                if stopped():
+                    raise KeyboardInterrupt
+            run.end_epoch()
+        return run.finish()
+
+
+@dataclass
+class _Run:
+    """The state of one training, from the first step to the last."""
+
+    model: nn.Module
+    objective: Objective
+    source: Source
+    training: Training
+    compute: Compute
+    seed: int
+    validation: Source | None
+    checkpoint: Checkpoint | None
+    watch: Watch | None
+    epoch: int = 0
+    step: int = 0
+    history: list[dict[str, Any]] = field(default_factory=list)
+    best: dict[str, Tensor] = field(default_factory=dict)
+    best_epoch: int = -1
+    sums: dict[str, Tensor] = field(default_factory=dict)
+    images: int = 0
+    seconds_before: float = 0.0
+    recent: list[tuple[int, Terms]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.parameters = [p for p in self.model.parameters() if p.requires_grad]
+        self.optimiser = self.training.optimiser.build(self.parameters)
+        decay = self.training.ema
+        self.averaged = (
+            AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True) if decay else None
+        )
+        self.steps_an_epoch = sum(1 for _ in self._batches(0))
+        self.steps = self.steps_an_epoch * self.training.epochs
+        self.first_step, self.started, self.saved = 0, time.monotonic(), time.monotonic()
+        self.watched = 0.0
+
+    def _batches(self, epoch: int) -> Iterator[Tensor]:
+        return epoch_batches(len(self.source), self.training.batch, (self.seed, epoch))
+
+    def batches_left(self) -> list[Tensor]:
+        """Rows of the batches of this epoch that are not done; a new epoch begins its own random stream."""
+        if self.step == self.epoch * self.steps_an_epoch:
+            torch.manual_seed(self.seed * 1_000_003 + self.epoch)
+        return list(self._batches(self.epoch))[self.step - self.epoch * self.steps_an_epoch :]
+
+    def take_step(self, rows: Tensor) -> None:
+        """One step of the optimiser."""
+        progress = self.step / self.steps
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.training.optimiser.rate * self.training.schedule(progress)
+        self.model.train()
+        batch = self.source.batch(rows)
+        with self.compute.autocast():
+            terms = self.objective(self.model, batch, progress)
+        self.optimiser.zero_grad(set_to_none=True)
+        terms.loss.backward()
+        if self.training.clip_value is not None:
+            nn.utils.clip_grad_value_(self.parameters, self.training.clip_value)
+        if self.training.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self.parameters, self.training.clip_norm)
+        self.optimiser.step()
+        if self.averaged is not None:
+            self.averaged.update_parameters(self.model)
+        self._account(terms, len(rows))
+
+    def _account(self, terms: Terms, images: int) -> None:
+        self.step += 1
+        self.images += images
+        for name, value in {"loss": terms.loss.detach() * images, **terms.parts}.items():
+            total = value.sum().double()
+            self.sums[name] = self.sums[name] + total if name in self.sums else total
+        self.recent.append((self.step, Terms(terms.loss.detach(), terms.parts)))
+        if len(self.recent) >= LOOK_EVERY:
+            self.look()
+        self.tell(None)
+
+    def look(self) -> None:
+        """Stop at the first loss since the last look that is not finite."""
+        if not self.recent:
+            return
+        losses = torch.stack([terms.loss for _, terms in self.recent]).isfinite()
+        if not bool(losses.all()):
+            step, terms = self.recent[int((~losses).nonzero()[0])]
+            parts = ", ".join(f"{name} {value.float().mean().item():.4g}" for name, value in terms.parts.items())
+            raise FloatingPointError(
+                f"the loss is {terms.loss.item()} at step {step} of {self.steps} (means: {parts}); the last good "
+                "weights are kept: lower the learning rate, clip gradients (clip_norm) or raise the scale's floor"
+            )
+        self.recent.clear()
+
+    def tell(self, epoch: dict[str, Any] | None) -> None:
+        """Call the watcher at the end of an epoch, and now and then within one."""
+        now = time.monotonic()
+        if self.watch is None or (epoch is None and now - self.watched < 0.2):
+            return
+        self.watched = now
+        done = self.step - self.first_step
+        left = (now - self.started) / max(done, 1) * (self.steps - self.step)
+        self.watch(Moment(self.step, self.steps, left, epoch))
+
+    def end_epoch(self) -> None:
+        """Validate, keep the weights if they are the best, write the checkpoint."""
+        self.look()
+        record: dict[str, Any] = {"epoch": self.epoch + 1, "step": self.step}
+        record |= {name: float(total / self.images) for name, total in self.sums.items()}
+        candidate = self.model if self.averaged is None else self.averaged.module
+        if self.validation is not None:
+            parts = validate(candidate, self.objective, self.validation)
+            record |= {f"validation_{name}": value for name, value in parts.items()}
+        self.epoch += 1
+        self.sums, self.images = {}, 0
+        if self._is_best(record):
+            self.best = {name: value.detach().clone() for name, value in candidate.state_dict().items()}
+            self.best_epoch = self.epoch
+        self.history.append(record)
+        if self.due():
+            self.save()
+        self.tell(record)
+
+    def _is_best(self, record: dict[str, Any]) -> bool:
+        if self.validation is None:
+            return True
+        earlier = [r["validation_loss"] for r in self.history]
+        return bool(record["validation_loss"] < min(earlier, default=math.inf)) or not self.best
+
+    def out_of_patience(self) -> bool:
+        """Whether validation has not improved for long enough."""
+        patience = self.training.patience
+        return patience is not None and self.epoch - self.best_epoch >= patience and self.epoch > 0
+
+    def due(self) -> bool:
+        """Whether the checkpoint interval has passed."""
+        late = time.monotonic() - self.saved > self.training.checkpoint_seconds
+        return self.checkpoint is not None and late
+
+    def save(self) -> None:
+        """Write everything that the next step depends on; never a state that is not finite."""
+        if self.checkpoint is None:
+            return
+        self.look()
+        tensors = {
+            **prefixed("model", self.model.state_dict()),
+            **prefixed("best", self.best),
+            **prefixed("optimiser", optimiser_tensors(self.optimiser)),
+            **prefixed("generator", generator_tensors()),
+            **prefixed("sums", self.sums),
+        }
+        if self.averaged is not None:
+            tensors |= prefixed("averaged", self.averaged.state_dict())
+        keep = {name: getattr(self, name) for name in ("epoch", "step", "images", "best_epoch", "history")}
+        keep["seconds_before"] = self.seconds()
+        self.checkpoint.save(tensors, keep)
+        self.saved = time.monotonic()
+
+    def resume(self) -> None:
+        """Go back to where the checkpoint was written, if there is one."""
+        loaded = self.checkpoint.load() if self.checkpoint is not None else None
+        if loaded is None:
+            return
+        tensors, keep = loaded
+        self.model.load_state_dict(under("model", tensors))
+        self.best = {name: value.to(self.compute.device) for name, value in under("best", tensors).items()}
+        restore_optimiser(self.optimiser, under("optimiser", tensors))
+        restore_generators(under("generator", tensors))
+        self.sums = {name: value.to(self.compute.device) for name, value in under("sums", tensors).items()}
+        if self.averaged is not None:
+            self.averaged.load_state_dict(under("averaged", tensors))
+        for name, value in keep.items():
+            setattr(self, name, value)
+        self.first_step = self.step
+
+    def seconds(self) -> float:
+        """Time spent so far, stops left out."""
+        return self.seconds_before + time.monotonic() - self.started
+
+    def finish(self) -> Trained:
+        """The model with its best weights, in evaluation mode."""
+        self.model.load_state_dict(self.best)
+        return Trained(self.model.eval(), self.history, self.best_epoch, self.seconds())
+
+
+@torch.no_grad()
+def validate(model: nn.Module, objective: Objective, source: Source, batch: int = 500) -> dict[str, float]:
+    """Means over ``source`` of the loss at the end of training and its parts, in fp32, with noise of a fixed seed."""
+    model.eval()
+    sums: dict[str, Tensor] = {}
+    with torch.random.fork_rng():
+        torch.manual_seed(VALIDATION_SEED)
+        for rows in torch.arange(len(source)).split(batch):
+            terms = objective(model, source.batch(rows), 1.0)
+            for name, value in {"loss": terms.loss * len(rows), **terms.parts}.items():
+                total = value.sum().double()
+                sums[name] = sums[name] + total if name in sums else total
+    return {name: float(total / len(source)) for name, total in sums.items()}
+
+
+@contextmanager
+def _stoppable() -> Iterator[Callable[[], bool]]:
+    """Ctrl-C asks the loop to stop after this step; a second one stops at once."""
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked.is_set
+        return
+
+    def ask(number: int, frame: Any) -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield asked.is_set
+    finally:
+        signal.signal(signal.SIGINT, before)
