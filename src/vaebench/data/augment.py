@@ -26,8 +26,8 @@ def _rotate(x: Float[Tensor, "N C H W"], angle: Float[Tensor, " N"]) -> UInt8[Te
     height, width = x.shape[2:]
     cos, sin, zero = torch.cos(angle), torch.sin(angle), torch.zeros_like(angle)
     # the grid's axes run from -1 to 1 whatever the sides: their ratio keeps oblong images unsheared
-    where = torch.stack(
-        [cos, -sin * (height / width), zero, sin * (width / height), cos, zero], dim=1
-    ).reshape(-1, 2, 3)
+    where = torch.stack([cos, -sin * (height / width), zero, sin * (width / height), cos, zero], dim=1).reshape(
+        -1, 2, 3
+    )
     grid = functional.affine_grid(where, list(x.shape), align_corners=False)
     return functional.grid_sample(x, grid, align_corners=False).round_().clamp_(0, 255).to(torch.uint8)

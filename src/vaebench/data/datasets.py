@@ -59,9 +59,7 @@ class Data(Frozen):
         train = self._chosen(train)
         test = None if test is None else self._chosen(test)
         if test is not None and not len(test):
-            raise VaebenchError(
-                f"{self.source} has no test image of {', '.join(self.classes)}; choose other classes"
-            )
+            raise VaebenchError(f"{self.source} has no test image of {', '.join(self.classes)}; choose other classes")
         note = self._note(loaded, len(train))
         _check_enough(train, 2 if test is not None else 3, self.source)
         train = self._turned(train, 0)
@@ -111,10 +109,7 @@ class Data(Frozen):
             images = _of_classes(images, self.classes, self.source)
         if self.per_class is None:
             return images
-        rows = [
-            torch.nonzero(images.labels == label)[: self.per_class, 0]
-            for label in torch.unique(images.labels)
-        ]
+        rows = [torch.nonzero(images.labels == label)[: self.per_class, 0] for label in torch.unique(images.labels)]
         return images.take(torch.cat(rows).sort().values)
 
     def _turned(self, images: Images, part: int) -> Images:
@@ -146,9 +141,7 @@ def _by(shape: tuple[int, int, int]) -> str:
 
 def _of_classes(images: Images, classes: tuple[str, ...], source: str) -> Images:
     if not images.classes:
-        raise VaebenchError(
-            f"classes is {', '.join(classes)}, but the images of {source} have no labels; leave it out"
-        )
+        raise VaebenchError(f"classes is {', '.join(classes)}, but the images of {source} have no labels; leave it out")
     unknown = [name for name in classes if name not in images.classes]
     if unknown or len(set(classes)) < len(classes):
         wrong = f"unknown {', '.join(map(repr, unknown))}" if unknown else "one twice"

@@ -63,9 +63,7 @@ def find(folder: str, name: str) -> Path | None:
     roots = [cache()]
     if given := os.environ.get("VAEBENCH_DATA"):
         if not Path(given).is_dir():
-            raise VaebenchError(
-                f"VAEBENCH_DATA is {given!r}, which is no folder; name one that exists or unset it"
-            )
+            raise VaebenchError(f"VAEBENCH_DATA is {given!r}, which is no folder; name one that exists or unset it")
         roots.insert(0, Path(given))
     return next((path for root in roots if (path := root / folder / name).exists()), None)
 
@@ -102,9 +100,7 @@ def whole(file: Official, progress: Progress) -> Path:
 
 def _check(path: Path, found: str, expected: str) -> None:
     if found != expected:
-        raise VaebenchError(
-            f"{path} has md5 {found}, not the official {expected}; delete it and run again to fetch it"
-        )
+        raise VaebenchError(f"{path} has md5 {found}, not the official {expected}; delete it and run again to fetch it")
 
 
 def _download(file: Official, progress: Progress) -> Path:

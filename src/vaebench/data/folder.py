@@ -47,6 +47,10 @@ THREADS = min(8, os.cpu_count() or 1)
 Parts = tuple[str, ...]
 
 
+class _Unfit(Exception):
+    """Why an image is refused; the file's name is put before it."""
+
+
 @dataclass(frozen=True)
 class _Files:
     """What a folder or zip holds: images by the parts of their names, all folders, how to read an image."""
@@ -57,7 +61,8 @@ class _Files:
     read: Callable[[Parts], bytes]
 
     def name(self, parts: Parts) -> str:
-        return f"{self.root}/{'/'.join(parts)}"
+        """What to call it in an error: one line, whatever an archive holds."""
+        return "".join(mark if mark.isprintable() else "?" for mark in f"{self.root}/{'/'.join(parts)}")
 
 
 def read_folder(path: Path, progress: Progress) -> Loaded:
@@ -90,8 +95,8 @@ def read_zip(path: Path, progress: Progress) -> Loaded:
     """
     try:
         archive = zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
-        raise VaebenchError(f"{path} is no whole zip file ({error}); save or download it again") from error
+    except Exception as error:  # zipfile raises many kinds on damaged directories
+        raise VaebenchError(f"{path} is no whole zip file; save or download it again") from error
     with archive:
         entries = {_parts(entry.filename): entry for entry in archive.infolist()}
         files = [parts for parts, entry in entries.items() if not entry.is_dir()]
@@ -100,8 +105,9 @@ def read_zip(path: Path, progress: Progress) -> Loaded:
         visible = frozenset(parts for parts in folders if _visible(parts))
 
         def read(parts: Parts) -> bytes:
-            if entries[parts].file_size > BYTE_LIMIT:
-                raise _too_many_bytes(entries[parts].file_size)
+            _check_bytes(entries[parts].file_size)
+            if entries[parts].flag_bits & 1:
+                raise _Unfit("is encrypted; expected a zip without a password")
             return archive.read(entries[parts])
 
         return _loaded(_Files(path, _images(files), visible, read), progress)
@@ -112,13 +118,13 @@ def _parts(name: str) -> Parts:
 
 
 def _bytes(path: Path) -> bytes:
-    if path.stat().st_size > BYTE_LIMIT:
-        raise _too_many_bytes(path.stat().st_size)
+    _check_bytes(path.stat().st_size)
     return path.read_bytes()
 
 
-def _too_many_bytes(size: int) -> ValueError:
-    return ValueError(f"{size:,} bytes, over the limit of {BYTE_LIMIT:,}")
+def _check_bytes(size: int) -> None:
+    if size > BYTE_LIMIT:
+        raise _Unfit(f"has {size:,} bytes, over the limit of {BYTE_LIMIT:,}; make the images smaller")
 
 
 def _visible(parts: Parts) -> bool:
@@ -134,9 +140,7 @@ def _loaded(files: _Files, progress: Progress) -> Loaded:
     if not files.images:
         raise VaebenchError(f"{files.root} holds no image; expected files ending in {', '.join(FORMATS)}")
     outer = _outer(files)
-    below = sorted(
-        {parts[len(outer)] for parts in (*files.images, *files.folders) if len(parts) > len(outer)}
-    )
+    below = sorted({parts[len(outer)] for parts in (*files.images, *files.folders) if len(parts) > len(outer)})
     roots = [outer]
     if {"train", "test"} <= set(below):
         if others := set(below) - {"train", "test"}:
@@ -152,7 +156,7 @@ def _loaded(files: _Files, progress: Progress) -> Loaded:
     whole, first = Images(pixels, labels, classes), len(parts[0][0])
     lossy = any(FORMATS[PurePosixPath(image[-1]).suffix.lower()] == "JPEG" for image in files.images)
     return Loaded(
-        name=files.root.resolve().name.removesuffix(".zip"),
+        name=files.root.stem if files.root.is_file() else files.root.resolve().name,
         train=whole.take(slice(0, first)),
         test=whole.take(slice(first, None)) if len(parts) > 1 else None,
         note="read from JPEG files, which are lossy" if lossy else "",
@@ -163,9 +167,7 @@ def _outer(files: _Files) -> Parts:
     """The outer folders that hold all the rest, as archives made of one folder have."""
     outer: Parts = ()
     while True:
-        below = {
-            parts[: len(outer) + 1] for parts in (*files.images, *files.folders) if len(parts) > len(outer)
-        }
+        below = {parts[: len(outer) + 1] for parts in (*files.images, *files.folders) if len(parts) > len(outer)}
         if len(below) > 1 or below <= set(files.images):
             return outer
         outer = below.pop()
@@ -187,13 +189,9 @@ def _classes(files: _Files, root: Parts) -> tuple[str, ...]:
     if deep:
         raise VaebenchError(f"{files.name(deep)} lies deeper than a class folder; expected CLASS/IMAGE")
     found = {parts[depth] for parts in images}
-    for folder in sorted(
-        parts for parts in files.folders if parts[:depth] == root and len(parts) == depth + 1
-    ):
+    for folder in sorted(parts for parts in files.folders if parts[:depth] == root and len(parts) == depth + 1):
         if folder[depth] not in found:
-            raise VaebenchError(
-                f"the class folder {files.name(folder)} holds no image; add some or remove the folder"
-            )
+            raise VaebenchError(f"the class folder {files.name(folder)} holds no image; add some or remove the folder")
     if not found:
         raise VaebenchError(f"{files.name(root)} holds no image; add some or remove the folder")
     return tuple(sorted(found))
@@ -205,11 +203,7 @@ def _labelled(files: _Files, root: Parts, classes: tuple[str, ...]) -> tuple[lis
     found = _classes(files, root)
     strange = next((name for name in found if name not in classes), None)
     if strange is not None or (classes and not found):
-        what = (
-            f"class {strange!r}, which train has not"
-            if strange is not None
-            else "no class folders, as train has"
-        )
+        what = f"class {strange!r}, which train has not" if strange is not None else "no class folders, as train has"
         raise VaebenchError(
             f"{files.name(root)} has {what}; expected the classes of train: {', '.join(classes) or 'none'}"
         )
@@ -254,25 +248,28 @@ def _stacked(decoded: list[np.ndarray]) -> UInt8[Tensor, "N C H W"]:
 
 
 def _decode(files: _Files, parts: Parts) -> UInt8[np.ndarray, "H W C"]:
+    bombs = (Image.DecompressionBombError, Image.DecompressionBombWarning)
     try:
         with Image.open(io.BytesIO(files.read(parts)), formats=sorted(set(FORMATS.values()))) as image:
-            if image.width * image.height > PIXEL_LIMIT:
-                raise Image.DecompressionBombError(f"{image.width}x{image.height} pixels")
             return _array(image)
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise VaebenchError(
-            f"{files.name(parts)} is too large ({error}); the limit is {PIXEL_LIMIT:,} pixels: make the "
-            "images smaller"
-        ) from error
+    except (_Unfit, *bombs) as error:
+        why = (
+            str(error)
+            if isinstance(error, _Unfit)
+            else f"is far over the limit of {PIXEL_LIMIT:,} pixels; make the images smaller"
+        )
+        raise VaebenchError(f"{files.name(parts)} {why}") from error
     except Exception as error:  # Pillow and zipfile raise a dozen kinds on damaged files
-        raise VaebenchError(
-            f"{files.name(parts)} cannot be read as an 8-bit image ({error}); mend or remove it"
-        ) from error
+        raise VaebenchError(f"{files.name(parts)} cannot be read as an image; mend or remove it") from error
 
 
 def _array(image: Image.Image) -> UInt8[np.ndarray, "H W C"]:
+    if image.width * image.height > PIXEL_LIMIT:
+        raise _Unfit(
+            f"is {image.width}x{image.height}, over the limit of {PIXEL_LIMIT:,} pixels; make the images smaller"
+        )
     if image.mode.startswith(("I", "F")):
-        raise ValueError(f"its pixels are of Pillow's mode {image.mode}, of more than 8 bits")
+        raise _Unfit(f"has pixels of more than 8 bits (Pillow's mode {image.mode}); convert it to 8 bits")
     grey = image.mode in ("1", "L", "LA", "La")
     if image.has_transparency_data:
         above = image.convert("RGBA")

@@ -23,14 +23,10 @@ def read_idx(data: bytes, name: str) -> np.ndarray:
         raise VaebenchError(f"{name} starts with {data[:4]!r}, not as an IDX file does; fetch it again")
     kind, axes = data[2], data[3]
     if kind != UNSIGNED_BYTE:
-        raise VaebenchError(
-            f"{name} holds IDX type 0x{kind:02x}; expected unsigned bytes, 0x08: fetch it again"
-        )
+        raise VaebenchError(f"{name} holds IDX type 0x{kind:02x}; expected unsigned bytes, 0x08: fetch it again")
     start = 4 + 4 * axes
     if axes == 0 or len(data) < start:
-        raise VaebenchError(
-            f"{name} ends within its IDX header of {axes} axes; it is damaged: fetch it again"
-        )
+        raise VaebenchError(f"{name} ends within its IDX header of {axes} axes; it is damaged: fetch it again")
     shape = tuple(int.from_bytes(data[at : at + 4], "big") for at in range(4, start, 4))
     promised = math.prod(shape)
     if len(data) - start != promised:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -29,6 +29,7 @@ class Batch:
     labels: Int[Tensor, " B"]
 
 
+@runtime_checkable
 class Source(Protocol):
     """Anything that batches can be drawn from."""
 

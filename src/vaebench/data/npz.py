@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ from vaebench.data.images import Images, Loaded
 from vaebench.errors import VaebenchError
 
 NEEDED = ("x_train", "y_train")
+OPTIONAL = ("x_test", "y_test", "class_names")
 
 
 def read_npz(path: Path) -> Loaded:
@@ -27,7 +27,6 @@ def read_npz(path: Path) -> Loaded:
         VaebenchError: arrays missing, of another type or shape, or out of range; counts that don't match.
     """
     arrays = _arrays(path)
-    _names(path, arrays)
     names = _class_names(path, arrays)
     train = _part(path, arrays, "train", names)
     test = _part(path, arrays, "test", names) if "x_test" in arrays else None
@@ -39,30 +38,32 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
         raise VaebenchError(f"{path} is no whole npz file; save it again with np.savez")
     name = ""
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            _check_names(path, archive.files)
             arrays = {}
-            for name in archive.files:
-                arrays[name] = archive[name]
+            for name in (*NEEDED, *OPTIONAL):
+                if name in archive.files:
+                    arrays[name] = np.asarray(archive[name])
             return arrays
+    except VaebenchError:
+        raise
     except MemoryError as error:
-        raise VaebenchError(
-            f"{path}: {name} is too large for this machine's memory; make it smaller"
-        ) from error
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+        raise VaebenchError(f"{path}: {name} is too large for this machine's memory; make it smaller") from error
+    except Exception as error:  # zipfile and numpy raise a dozen kinds on damaged files
         if "allow_pickle" in str(error):
             raise VaebenchError(
                 f"{path}: {name} holds Python objects, which are not read because they can run code; "
                 "save it as an array of numbers"
             ) from error
-        raise VaebenchError(f"{path} is no whole npz file ({error}); save it again with np.savez") from error
+        raise VaebenchError(f"{path} is no whole npz file; save it again with np.savez") from error
 
 
-def _names(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    needed = NEEDED + (("x_test", "y_test") if {"x_test", "y_test"} & set(arrays) else ())
-    missing = [name for name in needed if name not in arrays]
+def _check_names(path: Path, names: list[str]) -> None:
+    needed = NEEDED + (OPTIONAL[:2] if set(OPTIONAL[:2]) & set(names) else ())
+    missing = [name for name in needed if name not in names]
     if missing:
         raise VaebenchError(
-            f"{path} has no {' and no '.join(missing)}; it holds {', '.join(arrays) or 'nothing'}: expected "
+            f"{path} has no {' and no '.join(missing)}; it holds {', '.join(map(repr, names)) or 'nothing'}: expected "
             "x_train, y_train and, if there is a test part, x_test, y_test"
         )
 
@@ -73,9 +74,7 @@ def _class_names(path: Path, arrays: dict[str, np.ndarray]) -> tuple[str, ...] |
         return None
     names = tuple(str(name) for name in given.ravel())
     if given.dtype.kind != "U" or len(set(names)) < len(names):
-        raise VaebenchError(
-            f"{path}: class_names is {given.tolist()!r}; expected one text a class, each once"
-        )
+        raise VaebenchError(f"{path}: class_names is {given.tolist()!r}; expected one text a class, each once")
     return names
 
 
@@ -84,8 +83,7 @@ def _part(path: Path, arrays: dict[str, np.ndarray], part: str, names: tuple[str
     labels = _labels(arrays[f"y_{part}"], f"{path}: y_{part}")
     if len(pixels) != len(labels):
         raise VaebenchError(
-            f"{path}: x_{part} has {len(pixels):,} images but y_{part} {len(labels):,} labels; "
-            "each image needs one"
+            f"{path}: x_{part} has {len(pixels):,} images but y_{part} {len(labels):,} labels; each image needs one"
         )
     known = np.unique(arrays["y_train"])
     if names is None:
@@ -98,8 +96,7 @@ def _part(path: Path, arrays: dict[str, np.ndarray], part: str, names: tuple[str
     if len(known) < len(names):
         absent = next(i for i in range(len(names)) if i not in known)
         raise VaebenchError(
-            f"{path}: class {names[absent]!r} of class_names has no image in x_train; add some "
-            "or remove the name"
+            f"{path}: class {names[absent]!r} of class_names has no image in x_train; add some or remove the name"
         )
     return Images(pixels, torch.from_numpy(labels), names)
 
@@ -107,9 +104,7 @@ def _part(path: Path, arrays: dict[str, np.ndarray], part: str, names: tuple[str
 def _numbered(path: Path, labels: Int[np.ndarray, " N"], known: np.ndarray) -> Int[Tensor, " N"]:
     strange = labels[~np.isin(labels, known)]
     if len(strange):
-        raise VaebenchError(
-            f"{path}: y_test has label {strange[0]}, which is not in y_train; add images to train on"
-        )
+        raise VaebenchError(f"{path}: y_test has label {strange[0]}, which is not in y_train; add images to train on")
     return torch.from_numpy(np.searchsorted(known, labels))
 
 
@@ -139,9 +134,7 @@ def as_pixels(x: np.ndarray, what: str) -> UInt8[Tensor, "N C H W"]:
     low, high = x.min(), x.max()
     if x.dtype.kind in "bf":
         if not np.isfinite(low + high * 1.0):
-            raise VaebenchError(
-                f"{what} has pixels that are NaN or infinite; expected floats from 0 to 1: mend them"
-            )
+            raise VaebenchError(f"{what} has pixels that are NaN or infinite; expected floats from 0 to 1: mend them")
         if low < 0 or high > 1:
             raise _out_of_range(what, low, high, "floats from 0 to 1")
         x = np.rint(x * np.float32(255))
@@ -157,8 +150,7 @@ def as_pixels(x: np.ndarray, what: str) -> UInt8[Tensor, "N C H W"]:
 
 def _out_of_range(what: str, low: np.generic, high: np.generic, expected: str) -> VaebenchError:
     return VaebenchError(
-        f"{what} has pixels from {low:.4g} to {high:.4g}; expected {expected}: undo the "
-        "standardisation or rescale"
+        f"{what} has pixels from {low:.4g} to {high:.4g}; expected {expected}: undo the standardisation or rescale"
     )
 
 

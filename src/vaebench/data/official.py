@@ -19,33 +19,17 @@ from vaebench.errors import VaebenchError
 
 IMAGES, LABELS = "images-idx3-ubyte.gz", "labels-idx1-ubyte.gz"
 MNIST = (
-    Official(
-        "mnist", f"train-{IMAGES}", "f68b3c2dcbeaaa9fbdd348bbdeb94873", "6bbc9ace898e44ae57da46a324031adb"
-    ),
-    Official(
-        "mnist", f"train-{LABELS}", "d53e105ee54ea40749a09fcbcd1e9432", "a25bea736e30d166cdddb491f175f624"
-    ),
-    Official(
-        "mnist", f"t10k-{IMAGES}", "9fb629c4189551a2d022fa330f9573f3", "2646ac647ad5339dbf082846283269ea"
-    ),
-    Official(
-        "mnist", f"t10k-{LABELS}", "ec29112dd5afa0611ce80d1b7f02629c", "27ae3e4e09519cfbb04c329615203637"
-    ),
+    Official("mnist", f"train-{IMAGES}", "f68b3c2dcbeaaa9fbdd348bbdeb94873", "6bbc9ace898e44ae57da46a324031adb"),
+    Official("mnist", f"train-{LABELS}", "d53e105ee54ea40749a09fcbcd1e9432", "a25bea736e30d166cdddb491f175f624"),
+    Official("mnist", f"t10k-{IMAGES}", "9fb629c4189551a2d022fa330f9573f3", "2646ac647ad5339dbf082846283269ea"),
+    Official("mnist", f"t10k-{LABELS}", "ec29112dd5afa0611ce80d1b7f02629c", "27ae3e4e09519cfbb04c329615203637"),
 )
 FASHION = "fashion-mnist"
 FASHION_MNIST = (
-    Official(
-        FASHION, f"train-{IMAGES}", "8d4fb7e6c68d591d4c3dfef9ec88bf0d", "f4a8712d7a061bf5bd6d2ca38dc4d50a"
-    ),
-    Official(
-        FASHION, f"train-{LABELS}", "25c81989df183df01b3e8a0aad5dffbe", "9018921c3c673c538a1fc5bad174d6f9"
-    ),
-    Official(
-        FASHION, f"t10k-{IMAGES}", "bef4ecab320f06d8554ea6380940ec79", "8181f5470baa50b63fa0f6fddb340f0a"
-    ),
-    Official(
-        FASHION, f"t10k-{LABELS}", "bb300cfdad3c16e7a12a480ee83cd310", "15d484375f8d13e6eb1aabb0c3f46965"
-    ),
+    Official(FASHION, f"train-{IMAGES}", "8d4fb7e6c68d591d4c3dfef9ec88bf0d", "f4a8712d7a061bf5bd6d2ca38dc4d50a"),
+    Official(FASHION, f"train-{LABELS}", "25c81989df183df01b3e8a0aad5dffbe", "9018921c3c673c538a1fc5bad174d6f9"),
+    Official(FASHION, f"t10k-{IMAGES}", "bef4ecab320f06d8554ea6380940ec79", "8181f5470baa50b63fa0f6fddb340f0a"),
+    Official(FASHION, f"t10k-{LABELS}", "bb300cfdad3c16e7a12a480ee83cd310", "15d484375f8d13e6eb1aabb0c3f46965"),
 )
 CIFAR10 = Official("cifar-10", "cifar-10-binary.tar.gz", "c32a1d4ab5d03f1284b67883e8d87530")
 
@@ -130,9 +114,7 @@ def _cifar_archive(path: Path) -> dict[str, bytes]:
                     file = archive.extractfile(member)
                     batches[name] = file.read() if file else b""
     except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
-        raise VaebenchError(
-            f"{path} cannot be unpacked ({error}); delete it and run again to fetch it"
-        ) from error
+        raise VaebenchError(f"{path} cannot be unpacked ({error}); delete it and run again to fetch it") from error
     return batches
 
 
@@ -141,16 +123,12 @@ def _cifar_part(batches: dict[str, bytes], names: tuple[str, ...]) -> Images:
     for name in names:
         data, expected = batches.get(name, b""), CIFAR_BATCH * CIFAR_RECORD
         if len(data) != expected:
-            raise VaebenchError(
-                f"CIFAR-10's {name} has {len(data):,} bytes, not {expected:,}; fetch it again"
-            )
+            raise VaebenchError(f"CIFAR-10's {name} has {len(data):,} bytes, not {expected:,}; fetch it again")
         parts.append(np.frombuffer(data, np.uint8).reshape(CIFAR_BATCH, CIFAR_RECORD))
     records: UInt8[np.ndarray, "N R"] = np.concatenate(parts)
     labels = torch.from_numpy(records[:, 0].astype(np.int64))
     if labels.max() >= len(THINGS):
-        raise VaebenchError(
-            f"CIFAR-10's {names[0]} to {names[-1]} hold label {int(labels.max())}; fetch them again"
-        )
+        raise VaebenchError(f"CIFAR-10's {names[0]} to {names[-1]} hold label {int(labels.max())}; fetch them again")
     pixels = np.ascontiguousarray(records[:, 1:]).reshape(-1, 3, 32, 32)
     return Images(torch.from_numpy(pixels), labels, THINGS)
 
@@ -164,6 +142,4 @@ def digits() -> Loaded:
 
     bunch = load_digits()
     pixels = np.rint(bunch.images * (255 / 16)).astype(np.uint8)
-    return Loaded(
-        "digits", Images(torch.from_numpy(pixels)[:, None], torch.from_numpy(bunch.target).long(), DIGITS)
-    )
+    return Loaded("digits", Images(torch.from_numpy(pixels)[:, None], torch.from_numpy(bunch.target).long(), DIGITS))

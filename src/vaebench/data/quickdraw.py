@@ -52,19 +52,15 @@ def drawings(name: str, count: int, progress: Progress) -> UInt8[np.ndarray, "N 
 def _read(path: Path) -> np.ndarray:
     try:
         rows: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise VaebenchError(
-            f"{path} is no whole npy file ({error}); delete it and run again to fetch it"
-        ) from error
+    except Exception as error:  # numpy raises many kinds on damaged headers
+        raise VaebenchError(f"{path} is no whole npy file; delete it and run again to fetch it") from error
     _check(str(path), rows.dtype, rows.shape)
     return rows
 
 
 def _check(where: str, dtype: np.dtype, shape: tuple[int, ...]) -> None:
     if dtype != np.uint8 or len(shape) != 2 or shape[1] != ROW:
-        raise VaebenchError(
-            f"{where} holds {dtype} of shape {shape}; expected uint8 of shape (drawings, {ROW})"
-        )
+        raise VaebenchError(f"{where} holds {dtype} of shape {shape}; expected uint8 of shape (drawings, {ROW})")
 
 
 def _too_few(where: str, found: int, count: int) -> VaebenchError:
@@ -100,11 +96,9 @@ def _first_rows(body: bytes, url: str, count: int) -> np.ndarray:
     file = io.BytesIO(body)
     try:
         version = np.lib.format.read_magic(file)
-        read_header = (
-            np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        )
+        read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, by_column, dtype = read_header(file)
-    except ValueError as error:
+    except Exception as error:  # numpy lets its tokeniser's errors through
         raise ValueError("no npy file") from error
     _check(url, dtype, shape)
     if shape[0] < count:

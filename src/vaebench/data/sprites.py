@@ -25,7 +25,7 @@ FACTORS = {"shape": len(SHAPES), "scale": 4, "rotation": 16, "x": 10, "y": 10}
 RADII = torch.linspace(4.0, 8.0, FACTORS["scale"])
 """Pixels from the centre of a shape to its farthest point, for each scale."""
 
-PLACES = torch.linspace(9.0, SIDE - 9.0, FACTORS["x"])
+PLACES = torch.linspace(10.0, SIDE - 10.0, FACTORS["x"])
 """Pixels from the left edge (x) or the upper edge (y) to the centre of a shape."""
 
 BLOCK = 2048
@@ -34,9 +34,7 @@ BLOCK = 2048
 def factors() -> Int[np.ndarray, "N 5"]:
     """The factor indices of every image of the data set ``sprites``, in its order: each combination once,
     shuffled so that the first rows are of all sizes, turns and places."""
-    grid = np.stack(np.meshgrid(*map(np.arange, FACTORS.values()), indexing="ij"), axis=-1).reshape(
-        -1, len(FACTORS)
-    )
+    grid = np.stack(np.meshgrid(*map(np.arange, FACTORS.values()), indexing="ij"), axis=-1).reshape(-1, len(FACTORS))
     return np.random.default_rng(0).permutation(grid)
 
 
