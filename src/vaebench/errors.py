@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterator
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -23,30 +24,51 @@ def explain(error: ValidationError, model: type[BaseModel], where: str) -> Vaebe
 
 
 def _sentence(item: dict[str, Any], model: type[BaseModel], where: str) -> str:
-    path = ".".join(str(part) for part in item["loc"])
+    path = ".".join(_without_tags(model, item["loc"]))
     if item["type"] == "extra_forbidden":
         fields = _fields_beside(model, item["loc"])
         close = difflib.get_close_matches(str(item["loc"][-1]), fields, n=1)
         hint = f"did you mean {close[0]!r}? " if close else ""
         return f"{where}: there is no field {path!r}; {hint}the fields here are {', '.join(fields)}"
     message = item["msg"].removeprefix("Value error, ")
+    if item["type"] in ("union_tag_not_found", "union_tag_invalid"):
+        kinds = ", ".join(_kinds_at(model, item["loc"]))
+        given = item["input"].get("kind") if isinstance(item["input"], dict) else item["input"]
+        return f"{where}: {path}.kind is {given!r}; expected one of {kinds}"
     if item["type"] == "value_error":
         return f"{where}: {path}: {message}" if path else f"{where}: {message}"
     return f"{where}: {path} is {item['input']!r}; {message[:1].lower()}{message[1:]}"
 
 
+def _walk(model: type[BaseModel], loc: tuple[Any, ...]) -> Iterator[tuple[str, bool, list[type[BaseModel]]]]:
+    """Each part of ``loc``, whether it is the tag of a union (not typed by the user), and the models found there."""
+    found = [model]
+    for part in loc:
+        is_tag = len(found) > 1 and any(_kind(m) == part for m in found)
+        if is_tag:
+            found = [m for m in found if _kind(m) == part]
+        elif isinstance(part, str) and len(found) == 1 and part in found[0].model_fields:
+            found = _models_in(found[0].model_fields[part].annotation)
+        yield str(part), is_tag, found
+
+
+def _kind(model: type[BaseModel]) -> Any:
+    return model.model_fields["kind"].default if "kind" in model.model_fields else None
+
+
+def _without_tags(model: type[BaseModel], loc: tuple[Any, ...]) -> list[str]:
+    return [part for part, is_tag, _ in _walk(model, loc) if not is_tag]
+
+
 def _fields_beside(model: type[BaseModel], loc: tuple[Any, ...]) -> list[str]:
     """Fields of the model in which the last part of ``loc`` was looked for, through unions told apart by kind."""
-    fields = model.model_fields
-    for part in loc[:-1]:
-        if part in fields:
-            found = _models_in(fields[part].annotation)
-        else:  # the tag of a union: the kind that was chosen
-            found = [m for m in found if m.model_fields["kind"].default == part]
-        if not found:
-            break
-        fields = found[0].model_fields if len(found) == 1 else {}
-    return sorted(fields)
+    steps = list(_walk(model, loc[:-1]))
+    found = steps[-1][2] if steps else [model]
+    return sorted(name for m in found[:1] for name in m.model_fields)
+
+
+def _kinds_at(model: type[BaseModel], loc: tuple[Any, ...]) -> list[str]:
+    return [str(_kind(m)) for *_, found in list(_walk(model, loc))[-1:] for m in found]
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from vaebench import __version__
@@ -24,9 +23,9 @@ from vaebench.evaluation.few_labels import (
     save_draws,
     summary,
 )
-from vaebench.evaluation.panels import confusion, panels
+from vaebench.evaluation.panels import Arrays, confusion, panels
 from vaebench.evaluation.probes import Logistic, Probe
-from vaebench.files import atomic, read_json, write_json, write_text
+from vaebench.files import read_json, write_arrays, write_json, write_text
 from vaebench.models.objectives import Objective, Reconstruction
 from vaebench.models.vae import VAE
 from vaebench.recipes import Recipe
@@ -129,12 +128,12 @@ class _Performance:
             "pixels": lambda: pixel_features(self.data),
             "pca": lambda: pca_features(pixel_features(self.data), self.recipe.model.latent, self.recipe.seed),
         }
-        found = {}
+        found: dict[str, Features] = {}
         for index, name in enumerate(wanted):
             found[name] = makers[name]()
             self.watch(Tick("encoding", (index + 1) / len(wanted)))
         self.write_latents(found.get("vae") or makers["vae"]())
-        return found, {name: list(self.recipe.evaluation.probes) for name in wanted}
+        return found, {str(name): list(self.recipe.evaluation.probes) for name in wanted}
 
     def autoencoder(self) -> Features:
         """The same network, trained as a plain autoencoder under the same rule."""
@@ -151,13 +150,12 @@ class _Performance:
     def write_latents(self, latents: Features) -> None:
         """latents.npz: means, log-variances and labels of each part."""
         parts = {"train": latents.train, "validation": latents.validation, "test": latents.test}
-        arrays = {}
+        arrays: Arrays = {}
         for name, codes in parts.items():
             arrays |= {f"{name}_mean": codes.mean.numpy(), f"{name}_labels": codes.labels.numpy()}
             if codes.log_variance is not None:
                 arrays[f"{name}_log_variance"] = codes.log_variance.numpy()
-        with atomic(self.folder / "latents.npz") as temporary:
-            np.savez(temporary, **arrays)
+        write_arrays(self.folder / "latents.npz", arrays)
 
     def learning_curve(
         self, representations: dict[str, Features], readers: dict[str, list[Probe]], ledger: Ledger
@@ -191,13 +189,12 @@ class _Performance:
             standard = latents.standardised()
             predict = Logistic().fit(standard.train, len(self.data.classes), 0, self.recipe.compute)
             arrays["confusion"] = confusion(predict(standard.test), standard.test.labels)
-        with atomic(self.folder / "panels.npz") as temporary:
-            np.savez_compressed(temporary, **arrays)
+        write_arrays(self.folder / "panels.npz", arrays)
         self.watch(Tick("scores and panels", 1.0))
 
     def write_results(self, found: Bounds, ledger: Ledger) -> None:
         """results.json and results.csv: every number of the run."""
-        rows = curve_rows(ledger, self.data) + self.score_rows(found)
+        rows = curve_rows(ledger, self.data.name) + self.score_rows(found)
         write_text(self.folder / "results.csv", rows_as_csv(rows))
         write_json(
             self.folder / "results.json",

@@ -53,9 +53,7 @@ RECIPES: dict[str, Recipe] = {
         update={
             "name": "quickdraw",
             "data": Data(source="quickdraw", validation_share=0.3),
-            "model": Model(
-                latent=30, network=Conv(filters=(32, 64, 64, 64), kernel=(4, 4, 4, 3), stride=(2, 2, 1, 1))
-            ),
+            "model": Model(latent=30, network=Conv(filters=(32, 64, 64, 64), kernel=(4, 4, 4, 3), stride=(2, 2, 1, 1))),
         }
     ),
     "cifar10": _MNIST.model_copy(

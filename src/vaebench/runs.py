@@ -22,6 +22,7 @@ from vaebench.data.images import HIDDEN, Images
 from vaebench.errors import VaebenchError
 from vaebench.evaluation.features import Codes, encode
 from vaebench.files import read_json, write_text
+from vaebench.frozen import differences
 from vaebench.models.likelihoods import BernoulliPixels, check_pixels
 from vaebench.models.vae import VAE
 from vaebench.recipes import Recipe, parse_recipe
@@ -29,7 +30,19 @@ from vaebench.training.checkpoint import read_tensors
 from vaebench.training.compute import Compute
 
 SCHEMA = 1
-CSV_KEYS = ("data", "split", "features", "probe", "labels_per_class", "latent", "metric", "mean", "sd", "n", "interval")
+CSV_KEYS = (
+    "data",
+    "split",
+    "features",
+    "probe",
+    "labels_per_class",
+    "latent",
+    "metric",
+    "mean",
+    "sd",
+    "n",
+    "interval",
+)
 
 
 class Tick(NamedTuple):
@@ -102,7 +115,9 @@ class Run:
         return load_vae(self.recipe, self.path / "weights.safetensors")
 
     def encode(self, images: np.ndarray | Tensor) -> Codes:
-        """Mean and log-variance of q(z|x), each (N, D), for uint8 images or floats in [0, 1], (N, H, W) or (N, C, H, W).
+        """Mean and log-variance of q(z|x), each (N, D), of images (N, H, W) or (N, C, H, W), uint8 or in [0, 1].
+
+        Floats are rounded to 8 bits, as the training images are.
 
         Raises:
             VaebenchError: another shape than the run was trained on, or pixels out of range.
@@ -134,7 +149,8 @@ def _as_uint8(images: Tensor, shape: tuple[int, ...]) -> Tensor:
         images = images.unsqueeze(1)
     if tuple(images.shape[1:]) != shape:
         raise VaebenchError(
-            f"images has shape {tuple(images.shape)}; expected (N, {', '.join(map(str, shape))}), as the run was trained on"
+            f"images has shape {tuple(images.shape)}; expected (N, {', '.join(map(str, shape))}), "
+            "as the run was trained on"
         )
     if images.dtype == torch.uint8:
         return images
@@ -176,10 +192,10 @@ def claim(recipe: Recipe, compute: Compute, path: Path, resume: bool) -> Recipe:
     if not resume:
         raise VaebenchError(f"{path} already holds a run; add --resume to continue it, or --out for another folder")
     there = parse_recipe(read_json(file), str(file))
-    if there != resolved:
-        changed = [key for key in Recipe.model_fields if getattr(there, key) != getattr(resolved, key)]
+    if changed := differences(there.model_dump(mode="json"), resolved.model_dump(mode="json")):
         raise VaebenchError(
-            f"{path} holds a run of another recipe (other {', '.join(changed)}); choose another folder (--out)"
+            f"{path} holds a run of another recipe: {'; '.join(changed)}; "
+            "give the same options, or choose another folder (--out)"
         )
     return there
 

@@ -14,7 +14,7 @@ from jaxtyping import Int
 from scipy import stats
 from torch import Tensor
 
-from vaebench.data.images import Dataset, Images, balanced_draw
+from vaebench.data.images import Images, balanced_draw
 from vaebench.evaluation.features import Codes
 from vaebench.evaluation.probes import Predict, Probe
 from vaebench.files import write_json
@@ -60,7 +60,10 @@ def label_draws(
 
 def save_draws(path: Path, draws: dict[LabelCount, list[Int[Tensor, " M"]]]) -> None:
     """Every draw's rows of the training part, but for "all", as JSON."""
-    write_json(path, {str(count): [rows.tolist() for rows in several] for count, several in draws.items() if count != "all"})
+    write_json(
+        path,
+        {str(count): [rows.tolist() for rows in several] for count, several in draws.items() if count != "all"},
+    )
 
 
 class Ledger:
@@ -108,9 +111,7 @@ def learning_curve(
         watch(index + 1, len(cells))
 
 
-def _cells(
-    readers: dict[str, list[Probe]], draws: dict[LabelCount, list[Tensor]]
-) -> Iterator[tuple[Cell, Probe]]:
+def _cells(readers: dict[str, list[Probe]], draws: dict[LabelCount, list[Tensor]]) -> Iterator[tuple[Cell, Probe]]:
     for count, several in draws.items():
         for features, probes in readers.items():
             for probe in probes:
@@ -123,14 +124,14 @@ def accuracy(predict: Predict, part: Codes | Images) -> float:
     return float((predict(part).argmax(-1) == part.labels).double().mean())
 
 
-def curve_rows(ledger: Ledger, data: Dataset) -> list[dict[str, Any]]:
-    """The ledger as result rows: one a split, representation, probe and count of labels."""
+def curve_rows(ledger: Ledger, data: str) -> list[dict[str, Any]]:
+    """The ledger as result rows of this data set: one a split, representation, probe and count of labels."""
     groups: dict[tuple[str, str, LabelCount], list[Cell]] = {}
     for cell in ledger.done:
         groups.setdefault(cell[:3], []).append(cell)
     return [
         {
-            "data": data.name,
+            "data": data,
             "split": split,
             "features": features,
             "probe": probe,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from vaebench.training.loop import Training, train
 from vaebench.training.schedules import Adam, AnyOptimiser, AnySchedule, Constant
 
 
+@runtime_checkable
 class Labelled(Protocol):
     """Images or codes with labels."""
 
@@ -47,6 +48,7 @@ Predict = Callable[[Labelled], Float[Tensor, "N Y"]]
 """Class probabilities for each image or code."""
 
 
+@runtime_checkable
 class Probe(Protocol):
     """A way of reading labels."""
 

@@ -66,12 +66,11 @@ class ContinuousBernoulli(Distribution):
         """E[x]: not lambda, but 1/2 + (coth(t/2) - 2/t) / 2."""
         return 0.5 + 0.5 * langevin(self.logits / 2)
 
-    def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:
+    def rsample(self, sample_shape: Any = ()) -> Tensor:
         """Samples by the inverse of the distribution function, differentiable in the logits."""
-        t = self.logits.expand(self._extended_shape(sample_shape))
+        t = self.logits.expand(self._extended_shape(torch.Size(sample_shape)))
         u = torch.rand_like(t)
-        s = -t.abs()
-        small = s > -1e-4  # there the density is uniform up to 1e-4: two terms of the series
-        b = torch.where(small, -1.0, s)
-        y = torch.where(small, u + s * u * (1 - u) * -0.5, torch.log1p(u * torch.expm1(b)) / b)
-        return torch.where(t > 0, 1 - y, y)
+        small = t.abs() < 1e-4  # nearly uniform: two terms of the series are exact to 1e-9
+        b = torch.where(small, -1.0, -t.abs())  # a positive t mirrors a negative one, and cannot overflow so
+        y = torch.log1p(u * torch.expm1(b)) / b
+        return torch.where(small, u + t * u * (1 - u) / 2, torch.where(t > 0, 1 - y, y))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor
@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from vaebench.frozen import Frozen, one_of
 
 
+@runtime_checkable
 class Posterior(Protocol):
     """How the encoder's raw output (B, 2D) becomes q(z|x)."""
 

@@ -7,7 +7,7 @@ Every likelihood is called with raw values (..., outputs * C, H, W) and returns 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -21,6 +21,7 @@ from vaebench.frozen import Frozen, one_of
 from vaebench.models.distributions import ContinuousBernoulli
 
 
+@runtime_checkable
 class Likelihood(Protocol):
     """What a VAE needs of p(x|z)."""
 
@@ -187,5 +188,5 @@ def check_pixels(likelihood: Likelihood, x: Float[Tensor, "B C H W"], name: str 
     if likelihood.unit_interval and (low < 0 or high > 1):
         raise VaebenchError(
             f"{name} holds pixels from {low:.4g} to {high:.4g}, but {type(likelihood).__name__} is a density on "
-            "[0, 1] only: scale the pixels (divide 8-bit ones by 255, do not standardise) or choose a gaussian likelihood"
+            "[0, 1] only: scale the pixels (divide 8-bit ones by 255, do not standardise) or choose a gaussian"
         )

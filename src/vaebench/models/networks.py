@@ -7,7 +7,8 @@ whatever strides, pooling and padding cut off on the way.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Annotated, Literal, Protocol
+from itertools import pairwise
+from typing import TYPE_CHECKING, Annotated, Literal, Protocol, runtime_checkable
 
 from pydantic import Field, model_validator
 from torch import nn
@@ -32,6 +33,7 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 }
 
 
+@runtime_checkable
 class Network(Protocol):
     """An encoder and the decoder that mirrors it."""
 
@@ -107,8 +109,7 @@ class Conv(Frozen):
     def _layer(self, index: int) -> tuple[int, int, int, int]:
         """Kernel, stride, padding and pool of one layer."""
         kernel, stride, padding, pool = (
-            values[index if len(values) > 1 else 0]
-            for values in (self.kernel, self.stride, self.padding, self.pool)
+            values[index if len(values) > 1 else 0] for values in (self.kernel, self.stride, self.padding, self.pool)
         )
         return kernel, stride, padding, pool
 
@@ -167,7 +168,7 @@ class Conv(Frozen):
 def _dense(network: MLP | Conv, widths: tuple[int, ...]) -> list[nn.Module]:
     """Fully connected layers of these widths, each with its activation, normalisation and dropout."""
     layers: list[nn.Module] = []
-    for inputs, outputs in zip(widths, widths[1:], strict=False):
+    for inputs, outputs in pairwise(widths):
         norm = nn.BatchNorm1d(outputs) if network.batch_norm != "none" else None
         layers += [nn.Linear(inputs, outputs), *_activated(network, norm)]
         layers += [nn.Dropout(network.dropout)] if network.dropout else []

@@ -6,7 +6,7 @@ An objective is called with the model, a batch, and ``progress``, the share of t
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 from jaxtyping import Float
 from pydantic import Field
@@ -31,6 +31,7 @@ class Terms(NamedTuple):
     """Per-image quantities, each of shape (B,)."""
 
 
+@runtime_checkable
 class Objective(Protocol):
     """Anything that turns a model and a batch into :class:`Terms`."""
 

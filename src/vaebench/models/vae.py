@@ -27,7 +27,12 @@ class VAE(nn.Module):
     zero: Tensor
 
     def __init__(
-        self, encoder: nn.Module, decoder: nn.Module, latent: int, posterior: Posterior, likelihood: Likelihood
+        self,
+        encoder: nn.Module,
+        decoder: nn.Module,
+        latent: int,
+        posterior: Posterior,
+        likelihood: Likelihood,
     ) -> None:
         super().__init__()
         self.encoder = encoder

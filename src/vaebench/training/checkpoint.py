@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from vaebench.errors import VaebenchError
 from vaebench.files import atomic
+from vaebench.frozen import differences
 
 SCHEMA = 1
 
@@ -40,9 +41,9 @@ class Checkpoint:
         if not self.path.exists():
             return None
         tensors, text = read_tensors(self.path)
-        if differences := _differences(text["identity"], self.identity):
+        if changed := differences(text["identity"], self.identity):
             raise VaebenchError(
-                f"{self.path} cannot be resumed to the same bits: {'; '.join(differences)}; "
+                f"{self.path} cannot be resumed to the same bits: {'; '.join(changed)}; "
                 "resume under the old settings, or start anew in another folder (--out)"
             )
         return tensors, text["record"]
@@ -121,13 +122,3 @@ def generator_tensors() -> dict[str, Tensor]:
 
 def _parameters(optimiser: torch.optim.Optimizer) -> list[nn.Parameter]:
     return [parameter for group in optimiser.param_groups for parameter in group["params"]]
-
-
-def _differences(old: Any, new: Any, path: str = "") -> list[str]:
-    if isinstance(old, dict) and isinstance(new, dict):
-        return [
-            line
-            for key in sorted(old.keys() | new.keys())
-            for line in _differences(old.get(key), new.get(key), f"{path}.{key}" if path else key)
-        ]
-    return [] if old == new else [f"{path} was {old!r} and is now {new!r}"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Annotated, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Literal, Protocol, runtime_checkable
 
 import torch
 from pydantic import Field
@@ -16,6 +16,7 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 Rate = Annotated[float, Field(gt=0)]
 
 
+@runtime_checkable
 class Schedule(Protocol):
     """A factor on the learning rate."""
 
@@ -91,10 +92,11 @@ class SGD(Frozen):
         return torch.optim.SGD(parameters, self.rate, self.momentum, weight_decay=self.weight_decay)
 
 
-SCHEDULES = {"constant": Constant, "warm-up-cosine": WarmUpCosine, "one-cycle": OneCycle}
-OPTIMISERS = {"adam": Adam, "sgd": SGD}
+SCHEDULES: dict[str, type[Frozen]] = {"constant": Constant, "warm-up-cosine": WarmUpCosine, "one-cycle": OneCycle}
+OPTIMISERS: dict[str, type[Frozen]] = {"adam": Adam, "sgd": SGD}
 
 
+@runtime_checkable
 class Optimiser(Protocol):
     """Describes and builds a torch optimiser."""
 

@@ -1,0 +1,272 @@
+"""The command line: parse, call, print. Torch is imported only by the commands that need it."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vaebench import __version__
+from vaebench.errors import VaebenchError
+
+if TYPE_CHECKING:
+    from vaebench.recipes import Recipe
+    from vaebench.runs import Tick
+
+USAGE = """\
+vaebench: the workbench for variational autoencoders on images
+
+  vaebench run RECIPE [options]   train a VAE, measure what its latents are worth, write a report
+  vaebench list [--json]          recipes, data sets and parts by name
+  vaebench --version              the version
+  vaebench COMMAND --help         more on one command
+
+Data sets are looked for in $VAEBENCH_DATA, then in your cache, then downloaded.
+"""
+RUN_USAGE = """\
+usage: vaebench run RECIPE [--data NAME|PATH] [--out DIR] [--resume] [--FIELD VALUE ...]
+
+Train a VAE on images, probe its latents with few labels beside honest baselines, and write a report.
+
+  RECIPE        a built-in recipe (see `vaebench list`), or the path of a .toml file
+  --data X      a data set by name, or a folder, .zip or .npz of your own images
+  --out DIR     where the run is kept (default: runs/NAME)
+  --resume      go on where the run in that folder stopped
+  --FIELD V     override any field of the recipe, such as --objective.beta 4 --model.latent 10
+                --training.epochs 20 --seed 1; a part of another kind by --objective.kind free-bits
+
+`vaebench run RECIPE --help` lists every field with its meaning and its value in that recipe.
+"""
+LIST_USAGE = """\
+usage: vaebench list [--json]
+
+Names of the built-in recipes, data sets, networks, likelihoods, objectives, probes and schedules.
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; returns the exit status: 0 done, 1 failed, 2 a user's mistake, 130 stopped."""
+    words = sys.argv[1:] if arguments is None else arguments
+    try:
+        return _command(words)
+    except VaebenchError as error:
+        print(f"vaebench: {error}", file=sys.stderr)
+        return 2
+    except FloatingPointError as error:
+        print(f"vaebench: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("vaebench: stopped; the same command with --resume goes on from here", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        return 1
+
+
+def _command(words: list[str]) -> int:
+    commands: dict[str, tuple[Callable[[list[str]], int], str]] = {
+        "run": (_run, RUN_USAGE),
+        "list": (_list, LIST_USAGE),
+    }
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(USAGE, end="")
+        return 0
+    if words[0] == "--version":
+        print(f"vaebench {__version__}")
+        return 0
+    if words[0] not in commands:
+        raise VaebenchError(f"there is no command {words[0]!r}; expected one of {', '.join(commands)} (see --help)")
+    command, usage = commands[words[0]]
+    if words[1:] in (["-h"], ["--help"]) or (words[0] == "run" and len(words) == 1):
+        print(usage, end="")
+        return 0
+    return command(words[1:])
+
+
+def _list(words: list[str]) -> int:
+    if unknown := [word for word in words if word != "--json"]:
+        raise VaebenchError(f"vaebench list takes only --json, not {unknown[0]!r}")
+    parts = _parts()
+    if "--json" in words:
+        print(json.dumps(parts, indent=1))
+        return 0
+    for title, names in parts.items():
+        print(f"{title}: {', '.join(names)}")
+    return 0
+
+
+def _parts() -> dict[str, list[str]]:
+    from vaebench.data.datasets import DATASETS
+    from vaebench.evaluation.probes import PROBES
+    from vaebench.models.latents import POSTERIORS
+    from vaebench.models.likelihoods import LIKELIHOODS
+    from vaebench.models.networks import NETWORKS
+    from vaebench.models.objectives import OBJECTIVES
+    from vaebench.recipes import RECIPES
+    from vaebench.training.schedules import OPTIMISERS, SCHEDULES
+
+    return {
+        "recipes": list(RECIPES),
+        "data sets": list(DATASETS),
+        "networks": list(NETWORKS),
+        "likelihoods": list(LIKELIHOODS),
+        "posteriors": list(POSTERIORS),
+        "objectives": list(OBJECTIVES),
+        "optimisers": list(OPTIMISERS),
+        "schedules": list(SCHEDULES),
+        "probes": list(PROBES),
+    }
+
+
+def _run(words: list[str]) -> int:
+    from vaebench.recipes import find_recipe
+
+    name, words = _recipe_name(words)
+    base = find_recipe(name)
+    if {"-h", "--help"} & set(words):
+        _print_fields(base, name)
+        return 0
+    words, out = _option(words, "--out")
+    resume = "--resume" in words
+    recipe = _overridden(base, [word for word in words if word != "--resume"], name)
+    folder = Path(out) if out else Path("runs") / _folder_name(recipe, base)
+
+    from vaebench.perform import perform
+    from vaebench.reports.report import write_report
+
+    with _progress() as watch:
+        run = perform(recipe, folder, resume=resume, watch=watch)
+    for alarm in run.results["alarms"]:
+        print(f"alarm {alarm['name']}: {alarm['message']}")
+    page = write_report(run)
+    print(f"open {page}")
+    return 0
+
+
+def _recipe_name(words: list[str]) -> tuple[str, list[str]]:
+    if words[0].startswith("-"):
+        raise VaebenchError(f"vaebench run takes a recipe before its options, not {words[0]!r}; see vaebench list")
+    return words[0], words[1:]
+
+
+def _option(words: list[str], flag: str) -> tuple[list[str], str | None]:
+    """Take ``flag VALUE`` or ``flag=VALUE`` out of the words."""
+    for index, word in enumerate(words):
+        if word.startswith(f"{flag}="):
+            return words[:index] + words[index + 1 :], word.partition("=")[2]
+        if word == flag:
+            if index + 1 == len(words):
+                raise VaebenchError(f"{flag} needs a value after it")
+            return words[:index] + words[index + 2 :], words[index + 1]
+    return words, None
+
+
+def _folder_name(recipe: Recipe, base: Recipe) -> str:
+    if recipe.data.source == base.data.source:
+        return recipe.name
+    return f"{recipe.name}-{re.sub(r'[^A-Za-z0-9]+', '-', Path(recipe.data.source).stem).strip('-')}"
+
+
+def _overridden(base: Recipe, words: list[str], name: str) -> Recipe:
+    """The recipe with the fields that the words override; parts of another kind begin from that kind's defaults."""
+    from vaebench.recipes import parse_recipe
+
+    values = base.model_dump(mode="json")
+    flags = sorted(_flags(words), key=lambda flag: flag[0][-1] != "kind")
+    for (*parents, field), given in flags:
+        place = values
+        for parent in parents:
+            place[parent] = place.get(parent) or {}
+            place = place[parent]
+            if not isinstance(place, dict):
+                raise VaebenchError(f"--{'.'.join([*parents, field])}: {parent!r} has no fields of its own")
+        if field == "kind":
+            place.clear()
+        place[field] = _value(given, place.get(field))
+    return parse_recipe(values, f"recipe {name}")
+
+
+def _flags(words: list[str]) -> Iterator[tuple[list[str], list[str]]]:
+    """Each --path.to-field with the words that follow it."""
+    if words and not words[0].startswith("--"):
+        raise VaebenchError(f"{words[0]!r} is not expected here; options look like --training.epochs 20")
+    starts = [index for index, word in enumerate(words) if word.startswith("--")]
+    for start, end in zip(starts, [*starts[1:], len(words)], strict=True):
+        flag, equals, value = words[start].partition("=")
+        given = [value] if equals else words[start + 1 : end]
+        if not given:
+            raise VaebenchError(f"{flag} needs a value after it")
+        path = flag.removeprefix("--").replace("-", "_").split(".")
+        yield (["data", "source"] if path == ["data"] else path), given
+
+
+def _value(given: list[str], before: Any) -> Any:
+    """What the words mean: JSON where they look like it, several words or a list's one word a list."""
+    if len(given) == 1 and given[0][:1] in ("[", "{"):
+        try:
+            return json.loads(given[0])
+        except ValueError as error:
+            raise VaebenchError(f"{given[0]!r} looks like JSON, but is not: {error}") from error
+    if isinstance(before, list) or len(given) > 1:
+        return given
+    return None if given[0].lower() == "none" else given[0]
+
+
+def _print_fields(base: Recipe, name: str) -> None:
+    """Every field of the recipe with its meaning and its value."""
+    import tyro
+
+    from vaebench.recipes import Recipe
+
+    with suppress(SystemExit):
+        tyro.cli(
+            Recipe,
+            prog=f"vaebench run {name}",
+            default=base,
+            args=["--help"],
+            config=(tyro.conf.AvoidSubcommands, tyro.conf.FlagConversionOff),
+        )
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[Tick], None]]:
+    """A bar for each stage with the time left, and a line for each epoch where output is no terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, refresh_per_second=2) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def watch(tick: Tick) -> None:
+            if tick.stage not in tasks:
+                tasks[tick.stage] = bars.add_task(tick.stage, total=1.0, note="")
+            bars.update(tasks[tick.stage], completed=tick.done)
+            if tick.epoch:
+                bars.update(tasks[tick.stage], note=_epoch_note(tick.epoch))
+            if tick.epoch and not console.is_terminal:
+                left = f", {tick.seconds_left:.0f} s left" if tick.seconds_left is not None else ""
+                console.print(f"{tick.stage}: {_epoch_note(tick.epoch)}{left}")
+
+        yield watch
+
+
+def _epoch_note(epoch: dict[str, Any]) -> str:
+    loss = epoch.get("validation_loss", epoch["loss"])
+    return f"epoch {epoch['epoch']}: validation loss {loss:.2f} nats"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

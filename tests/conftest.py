@@ -1,0 +1,31 @@
+"""Seeds for every test, and float64 where an oracle asks for it."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+REAL_DATA = os.environ.get("VAEBENCH_DATA")
+
+
+@pytest.fixture(autouse=True)
+def _seeded():
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def float64():
+    """Default dtype float64 within one test."""
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+@pytest.fixture
+def real_data() -> Path:
+    """The folder of real data sets; skips where there is none."""
+    if not REAL_DATA:
+        pytest.skip("VAEBENCH_DATA is not set: no real data sets here")
+    return Path(REAL_DATA)

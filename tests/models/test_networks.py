@@ -1,0 +1,163 @@
+"""Mirrored decoders for every size, every network of papers A to E by parameters alone, gradients everywhere."""
+
+import pytest
+import torch
+from torch import nn
+
+from vaebench.data.images import Batch
+from vaebench.errors import VaebenchError
+from vaebench.models.latents import SoftplusScale
+from vaebench.models.likelihoods import (
+    LIKELIHOODS,
+    ContinuousBernoulliPixels,
+    GaussianPixels,
+    GaussianPixelScale,
+)
+from vaebench.models.networks import MLP, NETWORKS, Conv
+from vaebench.models.objectives import OBJECTIVES
+from vaebench.models.vae import Model
+
+A = Conv()
+A_QUICKDRAW = Conv(filters=(32, 64, 64, 64), kernel=(4, 4, 4, 3), stride=(2, 2, 1, 1))
+B_CB = Conv(filters=(32,), kernel=(3,), stride=(1,), pool=(2,), hidden=(512, 512), dropout=0.1, batch_norm="none")
+C_ENCODER = Conv(filters=(32, 64), kernel=(5,), stride=(1,), padding=(0,), pool=(2,), hidden=(1024,), batch_norm="none")
+C_DECODER = Conv(filters=(64, 128), stride=(2,), hidden=(1024,), batch_norm="after")
+D_SIMPLE = Conv(
+    filters=(32, 64), kernel=(3,), stride=(1,), padding=(0,), pool=(2,), hidden=(256, 64), batch_norm="none"
+)
+D_DEEP = D_SIMPLE.model_copy(update={"filters": (32, 128), "hidden": (1024, 256, 32)})
+E = Conv(filters=(32, 64, 64, 64), kernel=(3,), stride=(1, 2, 2, 1), activation="leaky-relu", batch_norm="none")
+PAPERS = {
+    "A": (Model(latent=20, network=A), (1, 28, 28)),
+    "A-quickdraw": (Model(latent=30, network=A_QUICKDRAW), (1, 28, 28)),
+    "A-mlp": (Model(latent=20, network=MLP(hidden=(400,))), (1, 28, 28)),
+    "B-normal": (
+        Model(
+            latent=20,
+            network=MLP(hidden=(128,)),
+            decoder=MLP(hidden=(128,), activation="sigmoid"),
+            likelihood=GaussianPixelScale(),
+        ),
+        (1, 28, 28),
+    ),
+    "B-cb": (
+        Model(
+            latent=20,
+            network=B_CB,
+            decoder=MLP(hidden=(512, 512), dropout=0.1),
+            likelihood=ContinuousBernoulliPixels(),
+            posterior=SoftplusScale(),
+        ),
+        (1, 28, 28),
+    ),
+    "C-mlp": (Model(latent=10, network=MLP(hidden=(500, 500))), (1, 28, 28)),
+    "C-cnn": (Model(latent=10, network=C_ENCODER, decoder=C_DECODER), (1, 28, 28)),
+    "D-mnist": (Model(latent=2, network=D_SIMPLE, likelihood=GaussianPixels()), (1, 28, 28)),
+    "D-cifar": (Model(latent=16, network=D_SIMPLE, likelihood=GaussianPixels()), (3, 32, 32)),
+    "D-deep": (Model(latent=2, network=D_DEEP, likelihood=GaussianPixels()), (3, 32, 32)),
+    "E": (Model(latent=3, network=E, likelihood=GaussianPixels()), (1, 28, 28)),
+}
+
+
+def layers(module, kind):
+    return [layer for layer in module.modules() if isinstance(layer, kind)]
+
+
+@pytest.mark.parametrize("name", PAPERS)
+def test_every_paper_network_trains_every_parameter(name):
+    model, shape = PAPERS[name]
+    vae = model.build(shape)
+    x = torch.rand(4, *shape)
+    loss, _ = OBJECTIVES["elbo"]()(vae, Batch(x, torch.zeros(4, dtype=torch.long)), 0.0)
+    loss.backward()
+    assert vae.decode(vae.posterior(x).mean).mean.shape == x.shape
+    untouched = [n for n, p in vae.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+    assert untouched == []
+
+
+def test_paper_a_has_the_printed_shapes():
+    vae = PAPERS["A"][0].build((1, 28, 28))
+    convolutions = [(c.in_channels, c.out_channels, c.kernel_size[0], c.stride[0]) for c in layers(vae, nn.Conv2d)]
+    assert convolutions == [(1, 32, 4, 2), (32, 64, 4, 2), (64, 64, 4, 1)]
+    transposed = [(c.in_channels, c.out_channels, c.stride[0]) for c in layers(vae, nn.ConvTranspose2d)]
+    assert transposed == [(64, 64, 1), (64, 32, 2), (32, 1, 2)]
+    assert layers(vae.encoder, nn.Linear)[0].in_features == 64 * 6 * 6
+    assert len(layers(vae.encoder, nn.BatchNorm2d)) == 3
+
+
+def test_paper_c_decoder_is_infogan():
+    decoder = PAPERS["C-cnn"][0].build((1, 28, 28)).decoder
+    assert [(c.in_features, c.out_features) for c in layers(decoder, nn.Linear)] == [
+        (10, 1024),
+        (1024, 7 * 7 * 128),
+    ]
+    assert [(c.in_channels, c.out_channels) for c in layers(decoder, nn.ConvTranspose2d)] == [
+        (128, 64),
+        (64, 1),
+    ]
+    kinds = [type(layer).__name__ for layer in decoder.modules() if not list(layer.children())]
+    assert kinds[:3] == ["Linear", "ReLU", "BatchNorm1d"]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(
+    "network",
+    [MLP(hidden=(6,)), A.model_copy(update={"filters": (2, 3, 4)}), E.model_copy(update={"filters": (2, 2, 3, 3)}),
+     Conv(filters=(2, 3), kernel=(3,), stride=(1,), padding=(0,), pool=(2,), hidden=(5,), batch_norm="none"),
+     Conv(filters=(2, 3), kernel=(5,), stride=(3, 2), padding=(2,), pool=(1, 2), batch_norm="after")],
+    ids=["mlp", "A", "E", "D", "odd"],
+)  # fmt: skip
+def test_the_decoder_mirrors_every_size_from_8_to_64(network, channels):
+    with torch.no_grad():
+        for height in range(8, 65):
+            width = 72 - height
+            if network.kind == "conv" and network.pool == (2,) and min(height, width) < 10:
+                continue
+            shape = (channels, height, width)
+            raw = network.encoder(shape, 4).eval()(torch.rand(2, *shape))
+            assert raw.shape == (2, 4)
+            assert network.decoder(4, shape).eval()(raw).shape == (2, *shape)
+
+
+@pytest.mark.parametrize("size", range(8, 65))
+def test_the_decoder_mirrors_square_images(size):
+    shape = (1, size, size)
+    with torch.no_grad():
+        for network in (A, E, D_SIMPLE):
+            if network is D_SIMPLE and size < 10:
+                with pytest.raises(VaebenchError, match=f"{size}x{size} pixels are too small for convolution 2"):
+                    network.decoder(2, shape)
+                continue
+            small = network.model_copy(update={"filters": (2,) * len(network.filters), "hidden": ()})
+            assert small.decoder(2, shape).eval()(torch.randn(2, 2)).shape == (2, *shape)
+
+
+def test_images_too_small_are_refused_in_one_sentence():
+    with pytest.raises(VaebenchError, match=r"images of 4x4 pixels are too small for convolution 1 of 2 \(kernel 5"):
+        C_ENCODER.encoder((1, 4, 4), 2)
+
+
+@pytest.mark.parametrize("activation", ["relu", "leaky-relu", "selu", "sigmoid", "tanh", "silu"])
+def test_activations_and_normalisation_stand_in_the_order_asked_for(activation):
+    for order, at in (("before", 1), ("after", 2)):
+        made = MLP(hidden=(4,), activation=activation, batch_norm=order).encoder((1, 2, 2), 1)
+        kinds = [type(layer) for layer in made]
+        assert kinds.index(nn.BatchNorm1d) == at + 1
+    assert nn.BatchNorm1d not in [type(layer) for layer in MLP(hidden=(4,)).encoder((1, 2, 2), 1)]
+
+
+def test_one_value_a_layer_or_one_for_all():
+    with pytest.raises(ValueError, match=r"kernel has 2 values \(3, 4\) for 3 filters"):
+        Conv(kernel=(3, 4))
+    with pytest.raises(ValueError, match="filters is empty"):
+        Conv(filters=())
+
+
+@pytest.mark.parametrize("likelihood", LIKELIHOODS)
+@pytest.mark.parametrize("network", NETWORKS)
+def test_every_network_feeds_every_likelihood_in_colour(network, likelihood):
+    model = Model(latent=3, network=NETWORKS[network](), likelihood=LIKELIHOODS[likelihood]())
+    vae = model.build((3, 16, 12)).eval()
+    x = torch.rand(2, 3, 16, 12)
+    p = vae.decode(vae.posterior(x).rsample((5,)))
+    assert p.log_prob(x).shape == (5, 2)

@@ -1,0 +1,208 @@
+"""Objectives against a linear-Gaussian VAE, whose evidence and posterior are known exactly."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+from torch.distributions import MultivariateNormal
+from torch.testing import assert_close
+
+from vaebench.data.images import Batch
+from vaebench.models.latents import LogVariance, kl, kl_per_latent
+from vaebench.models.likelihoods import GaussianPixels
+from vaebench.models.objectives import (
+    OBJECTIVES,
+    Capacity,
+    CrossEntropy,
+    Elbo,
+    FreeBits,
+    ImportanceWeighted,
+    Reconstruction,
+    WarmUp,
+)
+from vaebench.models.vae import VAE, Model
+
+pytestmark = pytest.mark.usefixtures("float64")
+SHAPE, LATENT, SCALE = (1, 3, 4), 2, 0.7
+
+
+def hidden(x):
+    return torch.full((len(x),), -1)
+
+
+class Affine(nn.Module):
+    """Images to (means, log-variances) by a matrix, or codes to images."""
+
+    def __init__(self, weight, bias, tail, shape):
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(weight), nn.Parameter(bias)
+        self.tail = None if tail is None else nn.Parameter(tail)
+        self.shape = shape
+
+    def forward(self, x):
+        mean = x.flatten(1) @ self.weight.T + self.bias
+        if self.tail is None:
+            return mean.unflatten(1, self.shape)
+        return torch.cat([mean, self.tail.expand(len(x), -1)], -1)
+
+
+@pytest.fixture
+def linear_gaussian():
+    """x = W z + b + noise, W with orthogonal columns, so that the exact posterior is diagonal."""
+    columns, _ = torch.linalg.qr(torch.randn(12, LATENT))
+    w, b = columns * torch.tensor([1.5, 0.6]), torch.randn(12)
+    precision = 1 + (w * w).sum(0) / SCALE**2
+    encode = w.T / SCALE**2 / precision[:, None]
+    vae = VAE(
+        Affine(encode, -encode @ b, -precision.log(), None),
+        Affine(w, b, None, SHAPE),
+        LATENT,
+        LogVariance(),
+        GaussianPixels(scale=SCALE),
+    )
+    x = (torch.randn(6, LATENT) @ w.T + b + SCALE * torch.randn(6, 12)).view(6, *SHAPE)
+    evidence = MultivariateNormal(b, w @ w.T + SCALE**2 * torch.eye(12)).log_prob(x.flatten(1))
+    return vae, x, evidence
+
+
+def worsened(vae):
+    """The same VAE with a wrong posterior."""
+    with torch.no_grad():
+        vae.encoder.bias += 0.4
+        vae.encoder.tail += 0.5
+    return vae
+
+
+def test_exact_posterior_makes_every_one_sample_bound_the_log_evidence(linear_gaussian):
+    vae, x, evidence = linear_gaussian
+    for _ in range(5):
+        parts = ImportanceWeighted(samples=1)(vae, Batch(x, hidden(x)), 0.0).parts
+        assert_close(parts["bound"], evidence, atol=1e-12, rtol=0)
+
+
+def test_any_number_of_samples_keeps_an_exact_bound(linear_gaussian):
+    vae, x, evidence = linear_gaussian
+    parts = ImportanceWeighted(samples=50)(vae, Batch(x, hidden(x)), 0.0).parts
+    assert_close(parts["bound"], evidence, atol=1e-12, rtol=0)
+
+
+def test_the_elbo_is_the_evidence_minus_the_kl_to_the_true_posterior(linear_gaussian):
+    vae, x, evidence = linear_gaussian
+    true = vae.posterior(x)
+    true = type(true)(type(true.base_dist)(true.base_dist.loc.detach(), true.base_dist.scale.detach()), 1)
+    worsened(vae)
+    many = x.repeat_interleave(40_000, 0)
+    elbo = Elbo()(vae, Batch(many, hidden(many)), 0.0).parts["elbo"].view(6, -1)
+    error = elbo.std(1) / elbo.shape[1] ** 0.5
+    gap = kl(vae.posterior(x), true)
+    assert (gap > 0.1).all()
+    assert ((elbo.mean(1) - (evidence - gap)).abs() < 4.5 * error).all()
+
+
+def test_the_importance_weighted_bound_rises_with_samples_towards_the_evidence(linear_gaussian):
+    vae, x, evidence = linear_gaussian
+    worsened(vae)
+    many = x.repeat_interleave(2_000, 0)
+    bounds = [
+        ImportanceWeighted(samples=k)(vae, Batch(many, hidden(many)), 0.0).parts["bound"].view(6, -1).mean(1)
+        for k in (1, 5, 50)
+    ]
+    assert (bounds[0] + 0.05 < bounds[1]).all()
+    assert (bounds[1] < bounds[2]).all()
+    assert (bounds[2] < evidence + 0.01).all()
+    assert_close(bounds[2], evidence, atol=0.02, rtol=0)
+
+
+def one_batch():
+    vae = Model(latent=3, network={"kind": "mlp", "hidden": (7,)}).build((1, 4, 4))
+    x = torch.rand(9, 1, 4, 4)
+    return vae, Batch(x, hidden(x))
+
+
+def seeded(objective, vae, batch, progress=1.0):
+    torch.manual_seed(3)
+    return objective(vae, batch, progress)
+
+
+def test_beta_weighs_the_kl_per_image():
+    vae, batch = one_batch()
+    terms = {beta: seeded(Elbo(beta=beta), vae, batch) for beta in (0.0, 1.0, 4.0)}
+    mean_kl = kl(vae.posterior(batch.x), vae.prior()).mean()
+    assert_close(terms[4.0].loss - terms[0.0].loss, 4 * mean_kl)
+    assert_close(terms[1.0].loss, -terms[1.0].parts["elbo"].mean())
+    assert_close(terms[4.0].parts["reconstruction"], terms[0.0].parts["reconstruction"])
+
+
+def test_the_loss_is_a_sum_over_pixels_and_a_mean_over_images():
+    vae, batch = one_batch()
+    torch.manual_seed(3)
+    q = vae.posterior(batch.x)
+    p = vae.decode(q.rsample()).mean
+    cross_entropy = -(batch.x * p.log() + (1 - batch.x) * (1 - p).log()).sum((1, 2, 3))
+    mean, variance = q.base_dist.loc, q.base_dist.scale.square()
+    kl_q = 0.5 * (mean.square() + variance - variance.log() - 1).sum(1)
+    assert_close(seeded(Elbo(beta=2.0), vae, batch).loss, (cross_entropy + 2 * kl_q).mean())
+
+
+def test_warm_up_rises_to_beta_and_stays():
+    vae, batch = one_batch()
+    at = {p: seeded(WarmUp(beta=3.0, share=0.5), vae, batch, p).loss for p in (0.0, 0.25, 0.5, 1.0)}
+    weights = {0.0: 0.0, 0.25: 1.5, 0.5: 3.0, 1.0: 3.0}
+    for progress, loss in at.items():
+        assert_close(loss, seeded(Elbo(beta=weights[progress]), vae, batch).loss)
+
+
+def test_free_bits_floor_each_latents_batch_mean():
+    vae, batch = one_batch()
+    per_latent = kl_per_latent(vae.posterior(batch.x), vae.prior()).mean(0).detach()
+    floor = float(per_latent.sort().values[1])  # one latent below, one above
+    loss = seeded(FreeBits(floor=floor), vae, batch).loss
+    reconstruction = seeded(Elbo(), vae, batch).parts["reconstruction"].mean()
+    assert_close(loss, reconstruction + sum(max(floor, float(v)) for v in per_latent))
+    assert_close(seeded(FreeBits(floor=0.0), vae, batch).loss, seeded(Elbo(), vae, batch).loss)
+
+
+def test_capacity_pulls_the_kl_to_its_target():
+    vae, batch = one_batch()
+    mean_kl = float(kl(vae.posterior(batch.x), vae.prior()).mean().detach())
+    base = seeded(Elbo(), vae, batch).parts["reconstruction"].mean()
+    half = seeded(Capacity(nats=8.0, gamma=10.0, share=0.5), vae, batch, 0.25).loss
+    assert_close(half, base + 10 * abs(mean_kl - 4.0))
+
+
+def test_one_importance_sample_is_the_elbo_by_monte_carlo():
+    vae, batch = one_batch()
+    torch.manual_seed(3)
+    q = vae.posterior(batch.x)
+    z = q.rsample((1,))[0]
+    expected = vae.decode(z).log_prob(batch.x) + vae.prior().log_prob(z) - q.log_prob(z)
+    assert_close(seeded(ImportanceWeighted(samples=1), vae, batch).loss, -expected.mean())
+
+
+def test_reconstruction_is_deterministic_at_the_mean_code():
+    vae, batch = one_batch()
+    first, second = (Reconstruction()(vae, batch, 0.0).loss for _ in range(2))
+    assert first == second
+    assert_close(first, -vae.decode(vae.posterior(batch.x).mean).log_prob(batch.x).mean())
+
+
+def test_cross_entropy_counts_nats_and_hits():
+    logits = torch.tensor([[2.0, 0, 0], [0, 0, 1]])
+    terms = CrossEntropy()(nn.Identity(), Batch(logits, torch.tensor([0, 1])), 0.0)
+    nats = [math.log(math.e**2 + 2) - 2, math.log(2 + math.e)]
+    assert_close(terms.parts["cross_entropy"], torch.tensor(nats))
+    assert_close(terms.parts["accuracy"], torch.tensor([1.0, 0.0]))
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_every_objective_gives_per_image_parts_and_reaches_its_parameters(name):
+    vae, batch = one_batch()
+    loss, parts = OBJECTIVES[name]()(vae, batch, 0.7)
+    assert loss.shape == ()
+    assert all(part.shape == (9,) and not part.requires_grad for part in parts.values())
+    loss.backward()
+    spread_row = vae.encoder[-1].weight.grad[3:]  # a plain autoencoder has no use for the posterior's scale
+    touched = {n for n, p in vae.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
+    assert touched == {n for n, _ in vae.named_parameters()}
+    assert (spread_row.abs().sum() > 0) == (name != "reconstruction")

@@ -1,0 +1,132 @@
+"""kill -9 and Ctrl-C at random moments, then --resume: the same final bits as never having stopped."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+COMMAND = [
+    sys.executable, "-m", "vaebench.cli", "run", "digits",
+    "--training.epochs", "8", "--training.checkpoint-seconds", "0", "--training.ema", "0.9",
+    "--evaluation.labels-per-class", "1", "10", "--evaluation.draws", "2", "--evaluation.features", "vae", "autoencoder",
+    "--evaluation.supervised.least-steps", "20", "--compute.threads", "1",
+]  # fmt: skip
+WEIGHTS = ("weights.safetensors", "autoencoder/weights.safetensors")
+FINAL = (*WEIGHTS, "latents.npz", "panels.npz", "label-draws.json", "results.csv")
+
+
+def start(folder, *more):
+    return subprocess.Popen(
+        [*COMMAND, "--out", str(folder), *more], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+
+
+def finish(folder, *more):
+    process = start(folder, *more)
+    out, errors = process.communicate(timeout=240)
+    assert process.returncode == 0, errors
+    return out
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run that nobody stopped, and the seconds it took."""
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    began = time.monotonic()
+    finish(folder)
+    return folder, time.monotonic() - began
+
+
+def wait_for(condition, process):
+    """Until the condition holds or the process ends."""
+    while process.poll() is None and not condition():
+        time.sleep(0.005)
+
+
+def same_results(folder, other):
+    for name in FINAL:
+        assert (folder / name).read_bytes() == (other / name).read_bytes(), name
+    rows, others = (json.loads((path / "results.json").read_text())["rows"] for path in (folder, other))
+    assert rows == others
+
+
+def stop_often(folder, how, times, seconds, seed):
+    """Start and stop the run at random moments; returns how many stops hit a run under way."""
+    moments, hits = random.Random(seed), 0
+    for _ in range(times):
+        process = start(folder, "--resume")
+        wait_for(lambda: (folder / "recipe.json").exists(), process)
+        time.sleep(moments.uniform(0, seconds))
+        process.send_signal(how)
+        process.communicate(timeout=60)
+        hits += process.returncode != 0
+    return hits
+
+
+def campaign(tmp_path, whole, how, times, seed):
+    reference, seconds = whole
+    folder = tmp_path / "run"
+    hits = stop_often(folder, how, times, min(5.0, seconds / 2), seed)
+    finish(folder, "--resume")
+    same_results(reference, folder)
+    return hits
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_stopped_within_training_and_resumed_gives_the_same_bits(tmp_path, whole, how):
+    folder = tmp_path / "run"
+    process = start(folder)
+    wait_for(lambda: (folder / "checkpoint.safetensors").exists(), process)
+    process.send_signal(how)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == (-9 if how == signal.SIGKILL else 130)
+    assert (folder / "checkpoint.safetensors").exists()
+    assert not (folder / "results.json").exists()
+    if how == signal.SIGINT:
+        assert errors.strip().splitlines()[-1] == (
+            "vaebench: stopped; the same command with --resume goes on from here"
+        )
+        assert "Traceback" not in errors
+    again = start(folder)  # without --resume the folder is refused
+    assert "already holds a run; add --resume" in again.communicate(timeout=60)[1]
+    assert again.returncode == 2
+    finish(folder, "--resume")
+    same_results(whole[0], folder)
+
+
+def test_a_second_process_on_the_same_folder_is_refused(tmp_path):
+    folder = tmp_path / "run"
+    first = start(folder)
+    wait_for(lambda: (folder / "recipe.json").exists(), first)
+    second = start(folder, "--resume")
+    assert "is in use by another process" in second.communicate(timeout=60)[1]
+    assert second.returncode == 2
+    first.kill()
+    first.communicate()
+
+
+def test_a_resume_under_other_threads_is_refused_by_name(tmp_path):
+    folder = tmp_path / "run"
+    process = start(folder)
+    wait_for(lambda: (folder / "checkpoint.safetensors").exists(), process)
+    process.kill()
+    process.communicate()
+    other = start(folder, "--resume", "--compute.threads", "2")
+    errors = other.communicate(timeout=60)[1]
+    assert other.returncode == 2
+    assert "compute.threads was 1 and is now 2" in errors
+    assert "Traceback" not in errors
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_ten_random_stops_and_a_resume_give_the_same_bits(tmp_path, whole, how, seed):
+    hits = campaign(tmp_path, whole, how, 10, seed + int(os.environ.get("VAEBENCH_SOAK_SEED", "0")))
+    assert hits >= 5, "most stops must hit a run under way"

@@ -1,0 +1,33 @@
+"""Auto is resolved to what is then recorded."""
+
+import torch
+from torch import nn
+
+from vaebench.training.compute import Compute, machine
+
+
+def test_auto_is_resolved_before_use_and_resolving_again_changes_nothing():
+    resolved = Compute().resolve()
+    assert resolved.device in ("cpu", "cuda")
+    assert resolved.precision in ("fp32", "bf16")
+    assert resolved.threads >= 1
+    assert resolved.resolve() == resolved
+
+
+def test_choices_are_kept():
+    chosen = Compute(device="cpu", precision="fp32", threads=1)
+    assert chosen.resolve() == chosen
+
+
+def test_bf16_autocast_runs_layers_in_bf16_and_fp32_leaves_them():
+    layer = nn.Linear(3, 3)
+    for precision, dtype in (("bf16", torch.bfloat16), ("fp32", torch.float32)):
+        with Compute(device="cpu", precision=precision, threads=1).autocast():
+            assert layer(torch.rand(2, 3)).dtype == dtype
+
+
+def test_the_record_names_processor_and_versions():
+    record = machine()
+    assert record["versions"]["torch"] == torch.__version__
+    assert record["cores"] >= 1
+    assert record["processor"] not in ("", None)
