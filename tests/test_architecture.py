@@ -34,9 +34,9 @@ def wrong_way(path, source):
     own = layer_of(path)
     for name in imports_of(source):
         parts = name.split(".")
-        if parts[0] == "vaebench" and len(parts) > 1 and parts[1] in LAYERS and own != "__init__":
-            if LAYERS.index(parts[1]) > LAYERS.index(own):
-                yield name
+        inside = parts[0] == "vaebench" and len(parts) > 1 and parts[1] in LAYERS and own != "__init__"
+        if inside and LAYERS.index(parts[1]) > LAYERS.index(own):
+            yield name
 
 
 def test_every_file_belongs_to_a_layer():

@@ -1,3 +1,32 @@
-"""vaebench: the workbench for variational autoencoders on images."""
+"""vaebench: the workbench for variational autoencoders on images.
+
+The names below are imported when first asked for, so that ``vaebench --help`` need not wait for torch.
+"""
+
+from importlib import import_module
+from typing import Any
 
 __version__ = "0.1.0"
+
+_PUBLIC = {
+    "Compute": "vaebench.training.compute",
+    "Data": "vaebench.data.datasets",
+    "Images": "vaebench.data.images",
+    "Model": "vaebench.models.vae",
+    "RECIPES": "vaebench.recipes",
+    "Recipe": "vaebench.recipes",
+    "Run": "vaebench.runs",
+    "Training": "vaebench.training.loop",
+    "VAE": "vaebench.models.vae",
+    "VaebenchError": "vaebench.errors",
+    "perform": "vaebench.perform",
+    "train": "vaebench.training.loop",
+    "write_report": "vaebench.reports.report",
+}
+__all__ = [*_PUBLIC, "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'vaebench' has no attribute {name!r}; it has {', '.join(sorted(_PUBLIC))}")
+    return getattr(import_module(_PUBLIC[name]), name)

@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -174,19 +175,28 @@ def _overridden(base: Recipe, words: list[str], name: str) -> Recipe:
     """The recipe with the fields that the words override; parts of another kind begin from that kind's defaults."""
     from vaebench.recipes import parse_recipe
 
-    values = base.model_dump(mode="json")
-    flags = sorted(_flags(words), key=lambda flag: flag[0][-1] != "kind")
+    flags = list(_flags(words))
+    where = f"recipe {name}"
+    kinds = [flag for flag in flags if flag[0][-1] == "kind"]
+    base = parse_recipe(_put(base.model_dump(mode="json"), kinds), where) if kinds else base
+    fields = [flag for flag in flags if flag[0][-1] != "kind"]
+    return parse_recipe(_put(base.model_dump(mode="json"), fields), where)
+
+
+def _put(values: dict[str, Any], flags: list[tuple[list[str], list[str]]]) -> dict[str, Any]:
+    """The values with each flag's words in its place; a kind clears the part that it begins anew."""
     for (*parents, field), given in flags:
         place = values
         for parent in parents:
-            place[parent] = place.get(parent) or {}
+            if place.get(parent) is None:
+                place[parent] = {}
             place = place[parent]
             if not isinstance(place, dict):
                 raise VaebenchError(f"--{'.'.join([*parents, field])}: {parent!r} has no fields of its own")
         if field == "kind":
             place.clear()
         place[field] = _value(given, place.get(field))
-    return parse_recipe(values, f"recipe {name}")
+    return values
 
 
 def _flags(words: list[str]) -> Iterator[tuple[list[str], list[str]]]:
@@ -194,7 +204,7 @@ def _flags(words: list[str]) -> Iterator[tuple[list[str], list[str]]]:
     if words and not words[0].startswith("--"):
         raise VaebenchError(f"{words[0]!r} is not expected here; options look like --training.epochs 20")
     starts = [index for index, word in enumerate(words) if word.startswith("--")]
-    for start, end in zip(starts, [*starts[1:], len(words)], strict=True):
+    for start, end in pairwise([*starts, len(words)]):
         flag, equals, value = words[start].partition("=")
         given = [value] if equals else words[start + 1 : end]
         if not given:

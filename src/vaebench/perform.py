@@ -99,7 +99,7 @@ class _Performance:
             )
             shape = {"image_shape": self.data.train.shape, "model": name, "vaebench": __version__}
             write_tensors(weights, model.state_dict(), shape)
-            (folder / "checkpoint.safetensors").unlink()
+            (folder / "checkpoint.safetensors").unlink(missing_ok=True)
         self.clock.seconds[stage] = read_json(folder / "history.json")["seconds"]
         return load_vae(self.recipe, weights)
 

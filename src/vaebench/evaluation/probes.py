@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
@@ -10,6 +11,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from pydantic import Field
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from torch import Tensor
@@ -69,7 +71,8 @@ class Logistic(Frozen):
     name: str = "logistic"
     inverse_penalty: float = Field(1.0, gt=0)
     """scikit-learn's C, for features of unit scale."""
-    iterations: int = Field(200, ge=1)
+    iterations: int = Field(300, ge=1)
+    """At most so many; stopping there is a mild penalty of its own."""
 
     def fit(self, source: Labelled, classes: int, seed: int, compute: Compute) -> Predict:
         """Fit on all rows at once."""
@@ -137,7 +140,9 @@ def _fitted(model: Any, source: Labelled, classes: int) -> Predict:
     if len(np.unique(labels)) == 1:
         only = int(labels[0])
         return lambda codes: torch.nn.functional.one_hot(torch.full((len(codes),), only), classes).float()
-    model.fit(x, labels)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(x, labels)
 
     def predict(codes: Labelled) -> Tensor:
         found = torch.from_numpy(model.predict_proba(_rows(codes))).float()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from jaxtyping import Float
+from pydantic import Field
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent
 
@@ -58,7 +59,7 @@ class VAE(nn.Module):
 class Model(Frozen):
     """A VAE by its parts; :meth:`build` makes the torch module for images of one shape."""
 
-    latent: int = 20
+    latent: int = Field(20, ge=1)
     """D, the number of latents."""
     network: AnyNetwork = Conv()
     decoder: AnyNetwork | None = None

@@ -1,0 +1,40 @@
+# Two commands do it all on a fresh machine: `make run` and `make test`.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+PIP = $(BIN)/python -m pip install -q -c constraints.txt $(PIP_ARGS)
+SOURCES = pyproject.toml constraints.txt
+
+.PHONY: run test check lint types soak clean
+
+run: .stamp-run  ## train on embedded real digits, and write a report
+	$(BIN)/vaebench run digits --resume
+
+test: .stamp-dev  ## all tests; real data sets too where VAEBENCH_DATA is set
+	$(BIN)/python -m pytest -n 2 --dist loadgroup $(TESTS)
+
+lint: .stamp-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: .stamp-dev
+	$(BIN)/mypy
+
+check: lint types test  ## what must be green before every commit
+
+soak: .stamp-dev  ## long kill and fuzz campaigns
+	$(BIN)/python -m pytest -m soak --timeout 3600 $(TESTS)
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+.stamp-run: $(BIN)/python $(SOURCES)
+	$(PIP) -e .
+	@touch $@
+
+.stamp-dev: .stamp-run
+	$(PIP) -e '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .stamp-* .pytest_cache .mypy_cache .ruff_cache .hypothesis
