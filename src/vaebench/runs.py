@@ -104,6 +104,12 @@ class Run:
         return rows
 
     @cached_property
+    def history(self) -> list[dict[str, Any]]:
+        """One record an epoch of the VAE's training: means over training and validation images, nats per image."""
+        epochs: list[dict[str, Any]] = read_json(self.path / "history.json")["epochs"]
+        return epochs
+
+    @cached_property
     def panels(self) -> dict[str, np.ndarray]:
         """The arrays that figures show."""
         with np.load(self.path / "panels.npz", allow_pickle=False) as arrays:

@@ -146,6 +146,18 @@ def test_a_loss_that_is_not_finite_names_step_and_parts_and_keeps_the_last_good_
     assert all(t.isfinite().all() for t in tensors.values() if t.is_floating_point())
 
 
+def test_an_infinite_gradient_behind_a_finite_loss_is_found_before_it_is_saved(tmp_path):
+    class Edge:  # sqrt has an infinite slope at 0
+        def __call__(self, model, batch, progress):
+            weight = next(model.parameters())
+            return Terms((weight - weight.detach()).abs().sum().sqrt() + 1.0, {"one": torch.ones(len(batch.x))})
+
+    checkpoint = Checkpoint(tmp_path / "checkpoint.safetensors", {})
+    with pytest.raises(FloatingPointError, match=r"some weights are not finite after step 1 of"):
+        run(Training(epochs=1, batch=16, checkpoint_seconds=0), checkpoint=checkpoint, objective=Edge())
+    assert checkpoint.load() is None
+
+
 def gradients_of_one_step(**clip):
     model = fresh()
     before = copy.deepcopy(model)

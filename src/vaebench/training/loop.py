@@ -195,12 +195,23 @@ class _Run:
         losses = torch.stack([terms.loss for _, terms in self.recent]).isfinite()
         if not bool(losses.all()):
             step, terms = self.recent[int((~losses).nonzero()[0])]
-            parts = ", ".join(f"{name} {value.float().mean().item():.4g}" for name, value in terms.parts.items())
-            raise FloatingPointError(
-                f"the loss is {terms.loss.item()} at step {step} of {self.steps} (means: {parts}); the last good "
-                "weights are kept: lower the learning rate, clip gradients (clip_norm) or raise the scale's floor"
-            )
+            parts = {name: float(value.double().mean()) for name, value in terms.parts.items()}
+            raise self.diverged(f"the loss is {terms.loss.item()} at step {step}", parts)
         self.recent.clear()
+
+    def diverged(self, what: str, parts: dict[str, float]) -> FloatingPointError:
+        """The error that ends a training whose numbers are no longer finite."""
+        means = ", ".join(f"{name} {value:.4g}" for name, value in parts.items())
+        return FloatingPointError(
+            f"{what} of {self.steps} (means: {means}); the last good weights are kept: "
+            "lower the learning rate, clip gradients (clip_norm) or raise the scale's floor"
+        )
+
+    def require_finite_weights(self) -> None:
+        """A finite loss can still have had an infinite gradient: look at what it left."""
+        if not all(bool(weight.isfinite().all()) for weight in self.parameters):
+            parts = {name: float(total / self.images) for name, total in self.sums.items()}
+            raise self.diverged(f"some weights are not finite after step {self.step}", parts)
 
     def tell(self, epoch: dict[str, Any] | None) -> None:
         """Call the watcher at the end of an epoch, and now and then within one."""
@@ -215,11 +226,14 @@ class _Run:
     def end_epoch(self) -> None:
         """Validate, keep the weights if they are the best, write the checkpoint."""
         self.look()
+        self.require_finite_weights()
         record: dict[str, Any] = {"epoch": self.epoch + 1, "step": self.step}
         record |= {name: float(total / self.images) for name, total in self.sums.items()}
         candidate = self.model if self.averaged is None else self.averaged.module
         if self.validation is not None:
             parts = validate(candidate, self.objective, self.validation)
+            if not math.isfinite(parts["loss"]):
+                raise self.diverged(f"the validation loss is {parts['loss']} at step {self.step}", parts)
             record |= {f"validation_{name}": value for name, value in parts.items()}
         self.epoch += 1
         self.sums, self.images = {}, 0
@@ -252,6 +266,7 @@ class _Run:
         if self.checkpoint is None:
             return
         self.look()
+        self.require_finite_weights()
         tensors = {
             **prefixed("model", self.model.state_dict()),
             **prefixed("best", self.best),

@@ -1,0 +1,177 @@
+"""A whole run, small: its files, its rows, what it gives back, and what it refuses."""
+
+import csv
+import json
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch.testing import assert_close
+
+import vaebench
+from vaebench.data.datasets import Data
+from vaebench.errors import VaebenchError
+from vaebench.evaluation.protocol import Evaluation, Supervised
+from vaebench.models.networks import MLP, Conv
+from vaebench.models.vae import Model
+from vaebench.perform import perform
+from vaebench.recipes import Recipe
+from vaebench.runs import Run
+from vaebench.training.compute import Compute
+from vaebench.training.loop import Training
+
+SMALL = Recipe(
+    name="small",
+    data=Data(source="digits"),
+    model=Model(latent=4, network=MLP(hidden=(32,))),
+    training=Training(epochs=3, batch=128),
+    evaluation=Evaluation(
+        labels_per_class=(1, 5, 5000, "all"), draws=3, supervised=Supervised(epochs=1, least_steps=30)
+    ),
+    compute=Compute(device="cpu", precision="fp32", threads=1),
+)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return perform(SMALL, tmp_path_factory.mktemp("runs") / "small")
+
+
+def test_results_have_the_documented_keys(run):
+    results = json.loads((run.path / "results.json").read_text())
+    assert results["schema"] == 1
+    assert {"recipe", "machine", "commit", "seconds", "rows"} <= results.keys()
+    assert Recipe.model_validate(results["recipe"]) == run.recipe == SMALL
+    for row in results["rows"]:
+        assert {"data", "split", "metric", "mean", "sd", "n", "values"} <= row.keys()
+        assert row["n"] == len(row["values"])
+        assert row["mean"] == pytest.approx(np.mean(row["values"]))
+        assert (row["sd"] is None) == (row["n"] == 1)
+
+
+def test_the_curve_compares_every_representation_on_the_same_draws(run):
+    rows = [row for row in run.rows if row["metric"] == "accuracy" and row["split"] == "test"]
+    counts = {row["labels_per_class"] for row in rows}
+    assert counts == {1, 5, "all"}  # no class of digits has 5,000 images
+    assert {row["features"] for row in rows} == {"vae", "autoencoder", "pixels", "pca", "random", "images"}
+    assert len(rows) == 3 * (5 * 2 + 1)
+    draws = json.loads((run.path / "label-draws.json").read_text())
+    assert {count: len(several) for count, several in draws.items()} == {"1": 3, "5": 3}
+
+
+def test_every_latent_has_its_kl_and_they_add_up(run):
+    kls = {row.get("latent"): row["mean"] for row in run.rows if row["metric"] == "kl"}
+    assert sum(kls[d] for d in range(4)) == pytest.approx(kls[None])
+    by_name = {row["metric"]: row["mean"] for row in run.rows if row["metric"] in ("elbo", "reconstruction")}
+    assert by_name["elbo"] == pytest.approx(-by_name["reconstruction"] - kls[None])
+
+
+def test_the_csv_holds_the_same_rows(run):
+    with (run.path / "results.csv").open() as file:
+        lines = list(csv.DictReader(file))
+    assert len(lines) == len(run.rows)
+    assert [float(line["mean"]) for line in lines] == [row["mean"] for row in run.rows]
+
+
+def test_a_loaded_run_encodes_as_the_run_did(run):
+    loaded = vaebench.Run.load(run.path)
+    data = SMALL.data.load()
+    with np.load(run.path / "latents.npz") as latents:
+        assert_close(loaded.encode(data.test.pixels).mean, torch.from_numpy(latents["test_mean"]))
+        assert_close(loaded.encode(data.test.pixels[:, 0].numpy() / 255).mean, torch.from_numpy(latents["test_mean"]))
+        assert latents["train_mean"].shape == (len(data.train), 4)
+    assert loaded.sample(5).shape == (5, 1, 8, 8)
+    assert torch.equal(loaded.sample(5), loaded.sample(5))
+    assert len(loaded.history) == 3
+    assert "small" in repr(loaded)
+
+
+def test_encoding_other_shapes_or_ranges_is_refused(run):
+    with pytest.raises(VaebenchError, match=r"shape \(2, 1, 9, 9\); expected \(N, 1, 8, 8\)"):
+        run.encode(np.zeros((2, 9, 9)))
+    with pytest.raises(VaebenchError, match=r"pixels from 0 to 16"):
+        run.encode(np.linspace(0, 16, 64).reshape(1, 8, 8))
+
+
+def test_a_finished_run_is_not_done_again_and_another_recipe_is_refused(run):
+    before = (run.path / "results.json").stat().st_mtime_ns
+    perform(SMALL, run.path, resume=True)
+    assert (run.path / "results.json").stat().st_mtime_ns == before
+    with pytest.raises(VaebenchError, match="already holds a run; add --resume"):
+        perform(SMALL, run.path)
+    other = SMALL.model_copy(update={"seed": 1})
+    with pytest.raises(VaebenchError, match="holds a run of another recipe: seed was 0 and is now 1"):
+        perform(other, run.path, resume=True)
+
+
+def test_folders_without_a_run_and_unfinished_runs_are_named(tmp_path, run):
+    with pytest.raises(VaebenchError, match=r"holds no recipe\.json"):
+        Run.load(tmp_path)
+    (tmp_path / "recipe.json").write_text((run.path / "recipe.json").read_text())
+    with pytest.raises(VaebenchError, match="is not finished; continue it with --resume"):
+        _ = Run.load(tmp_path).rows
+    (tmp_path / "results.json").write_text('{"schema": 99}')
+    with pytest.raises(VaebenchError, match="has schema 99; expected 1"):
+        _ = Run.load(tmp_path).rows
+    (tmp_path / "results.json").write_text('{"schema": ')
+    with pytest.raises(VaebenchError, match="is not JSON"):
+        _ = Run.load(tmp_path).rows
+
+
+def variant(source, **training):
+    return SMALL.model_copy(
+        update={
+            "data": Data(source=str(source)),
+            "model": Model(latent=3, network=Conv(filters=(4, 6), kernel=(3,), stride=(2,))),
+            "training": Training(epochs=1, batch=16, **training),
+            "evaluation": Evaluation(labels_per_class=(1, "all"), draws=2, supervised=Supervised(least_steps=2)),
+        }
+    )
+
+
+def write_png(path, random, channels):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = random.integers(0, 256, (12, 12, channels)).astype(np.uint8)
+    Image.fromarray(pixels[..., 0] if channels == 1 else pixels).save(path)
+
+
+def test_a_zip_of_colour_class_folders_runs_to_its_report(tmp_path):
+    random = np.random.default_rng(0)
+    with zipfile.ZipFile(tmp_path / "photos.zip", "w") as archive:
+        for name in ("<b>cats</b>", "dogs & co"):
+            for index in range(12):
+                write_png(tmp_path / "one.png", random, 3)
+                archive.write(tmp_path / "one.png", f"{name.replace('/', '_')}/{index}.png")
+    run = perform(variant(tmp_path / "photos.zip"), tmp_path / "run")
+    assert run.results["image_shape"] == [3, 12, 12]
+    page = vaebench.write_report(run).read_text()
+    assert "<b>cats" not in page
+    assert "&lt;b&gt;cats" in page
+
+
+def test_a_flat_folder_without_labels_leaves_label_panels_out(tmp_path):
+    random = np.random.default_rng(0)
+    for index in range(40):
+        write_png(tmp_path / "flat" / f"{index}.png", random, 1)
+    run = perform(variant(tmp_path / "flat"), tmp_path / "run")
+    assert not [row for row in run.rows if row["metric"] == "accuracy"]
+    assert "confusion" not in run.panels
+    assert run.results["classes"] == []
+    page = vaebench.write_report(run).read_text()
+    assert "Confusion" not in page
+    assert "Learning curve" not in page
+    assert "Samples from the prior" in page
+
+
+def test_training_that_diverges_keeps_the_last_good_weights_and_says_so(tmp_path):
+    from vaebench.training.schedules import SGD, Constant
+
+    wild = variant(tmp_path / "flat", optimiser=SGD(rate=1e12), schedule=Constant())
+    random = np.random.default_rng(0)
+    for index in range(40):
+        write_png(tmp_path / "flat" / f"{index}.png", random, 1)
+    with pytest.raises(FloatingPointError, match=r"step [12] of 2 \(means: .*the last good weights are kept"):
+        perform(wild, tmp_path / "run")
+    assert not (tmp_path / "run" / "results.json").exists()
