@@ -22,8 +22,9 @@ types: .stamp-dev
 
 check: lint types test  ## what must be green before every commit
 
-soak: .stamp-dev  ## long kill and fuzz campaigns
-	$(BIN)/python -m pytest -m soak --timeout 3600 $(TESTS)
+soak: .stamp-dev  ## long campaigns: kills, formulas broken on purpose, fuzzing
+	$(BIN)/python -m pytest -m soak --timeout 3600 tests/test_kill.py tests/test_mutations.py
+	VAEBENCH_FUZZ=soak $(BIN)/python -m pytest --timeout 3600 tests/data tests/test_recipes.py -k "garbled or garbage or cut_file"
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

@@ -3,9 +3,13 @@
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
 import torch
 
+hypothesis.settings.register_profile("test", max_examples=60, deadline=None)
+hypothesis.settings.register_profile("soak", max_examples=5000, deadline=None)
+hypothesis.settings.load_profile(os.environ.get("VAEBENCH_FUZZ", "test"))
 REAL_DATA = os.environ.get("VAEBENCH_DATA")
 
 

@@ -1,8 +1,11 @@
 """Recipes survive TOML, JSON and the command line; every fault is one sentence that names what exists."""
 
+import contextlib
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from vaebench.errors import VaebenchError
 from vaebench.evaluation.protocol import Evaluation
@@ -51,6 +54,14 @@ def test_every_fault_of_a_toml_file_is_named(tmp_path, text):
     assert FAULTS[text] in str(error.value)
     assert str(path) in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@given(st.text(max_size=200) | st.sampled_from(sorted(FAULTS)).flatmap(lambda t: st.text(max_size=9).map(t.__add__)))
+def test_garbled_toml_is_one_sentence(tmp_path_factory, text):
+    path = tmp_path_factory.getbasetemp() / "garbled.toml"
+    path.write_text(text, encoding="utf-8", errors="surrogatepass")
+    with contextlib.suppress(VaebenchError):
+        read_recipe(path)
 
 
 def test_unknown_recipes_and_missing_files_are_named(tmp_path):

@@ -1,10 +1,13 @@
+import json
+import os
 import struct
 import zipfile
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -295,7 +298,6 @@ def test_backslashes_part_folders_as_some_archivers_write_them(tmp_path, pets):
     assert read_zip(tmp_path / "mine.zip", silent).train.classes == ("cat", "dog")
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_a_garbled_zip_is_read_or_refused(tmp_path_factory, data):
     place = tmp_path_factory.mktemp("zips")
@@ -314,3 +316,14 @@ def test_a_garbled_zip_is_read_or_refused(tmp_path_factory, data):
     except VaebenchError as error:
         said = str(error)
     assert "mine.zip" in said
+
+
+def test_class_names_that_no_encoding_holds_are_made_printable(tmp_path, draw):
+    for name in (b"caf\xe9", b"tab\there", b"plain"):
+        folder = os.path.join(os.fsencode(tmp_path), name)
+        os.mkdir(folder)
+        for index in range(2):
+            draw(Path(os.fsdecode(folder)) / f"{index}.png")
+    classes = read_folder(tmp_path, silent).train.classes
+    assert sorted(classes) == ["caf?", "plain", "tab?here"]
+    json.dumps(classes).encode()

@@ -62,7 +62,12 @@ class _Files:
 
     def name(self, parts: Parts) -> str:
         """What to call it in an error: one line, whatever an archive holds."""
-        return "".join(mark if mark.isprintable() else "?" for mark in f"{self.root}/{'/'.join(parts)}")
+        return printable(f"{self.root}/{'/'.join(parts)}")
+
+
+def printable(name: str) -> str:
+    """A name on one line that every encoding of Unicode can hold, whatever a disk or archive calls it."""
+    return "".join(mark if mark.isprintable() else "?" for mark in name)
 
 
 def read_folder(path: Path, progress: Progress) -> Loaded:
@@ -153,10 +158,10 @@ def _loaded(files: _Files, progress: Progress) -> Loaded:
     parts = [_labelled(files, root, classes) for root in roots]
     pixels = _read_all(files, [image for images, _ in parts for image in images], progress)
     labels = torch.tensor([label for _, labels in parts for label in labels])
-    whole, first = Images(pixels, labels, classes), len(parts[0][0])
+    whole, first = Images(pixels, labels, tuple(map(printable, classes))), len(parts[0][0])
     lossy = any(FORMATS[PurePosixPath(image[-1]).suffix.lower()] == "JPEG" for image in files.images)
     return Loaded(
-        name=files.root.stem if files.root.is_file() else files.root.resolve().name,
+        name=printable(files.root.stem if files.root.is_file() else files.root.resolve().name),
         train=whole.take(slice(0, first)),
         test=whole.take(slice(first, None)) if len(parts) > 1 else None,
         note="read from JPEG files, which are lossy" if lossy else "",

@@ -1,0 +1,82 @@
+"""Formulas broken on purpose: each breakage must be caught by the tests named beside it. Part of `make soak`."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+MODELS, TRAINING, EVALUATION, DATA = "tests/models", "tests/training", "tests/evaluation", "tests/data"
+# (file, what stands there, what it is broken into, tests that must fail)
+BREAKAGES = [
+    ("models/likelihoods.py", "raw.new_tensor(self.scale)", "raw.new_tensor(self.scale**2)", MODELS),
+    ("models/likelihoods.py", "_gaussian(mean, self.floor + F.softplus(raw_scale))", "_gaussian(mean, F.softplus(raw_scale))", MODELS),
+    ("models/likelihoods.py", "low < 0 or high > 1", "low < -1 or high > 3", MODELS),
+    ("models/distributions.py", "self.logits * (value - 0.5)", "self.logits * value", MODELS),
+    ("models/distributions.py", "a * (-1 / 180 +", "a * (1 / 180 +", MODELS),
+    ("models/distributions.py", "s * (2 / 945 +", "s * (1 / 945 +", MODELS),
+    ("models/distributions.py", "u + t * u * (1 - u) / 2", "u - t * u * (1 - u) / 2", MODELS),
+    ("models/distributions.py", "torch.where(t > 0, 1 - y, y)", "y", MODELS),
+    ("models/distributions.py", "0.5 + 0.5 * langevin(self.logits / 2)", "torch.sigmoid(self.logits)", MODELS),
+    ("models/latents.py", ".mul(0.5).exp()", ".exp()", MODELS),
+    ("models/latents.py", "return kl_divergence(q.base_dist, p.base_dist)", "return kl_divergence(p.base_dist, q.base_dist).expand_as(q.mean)", MODELS),
+    ("models/latents.py", "F.softplus(raw_scale) + 1e-6", "F.softplus(raw_scale)", MODELS),
+    ("models/objectives.py", "_terms(log_px, kl_q, (self.beta * kl_q - log_px).mean())", "_terms(log_px, kl_q, (kl_q - log_px).mean())", MODELS),
+    ("models/objectives.py", "(self.beta * kl_q - log_px).mean()", "(self.beta * kl_q - log_px).sum()", MODELS),
+    ("models/objectives.py", "(self.beta * kl_q - log_px).mean()", "(self.beta * kl_q / len(kl_q) - log_px).mean()", MODELS),
+    ("models/objectives.py", ".logsumexp(0) - math.log(self.samples)", ".logsumexp(0)", MODELS),
+    ("models/objectives.py", "p.log_prob(z) - q.log_prob(z)", "p.log_prob(z)", MODELS),
+    ("models/objectives.py", "q.rsample((self.samples,))", "q.rsample((1,))", MODELS),
+    ("models/objectives.py", "per_latent.mean(0).clamp(min=self.floor).sum()", "per_latent.clamp(min=self.floor).mean(0).sum()", MODELS),
+    ("models/objectives.py", "self.beta * min(1.0, progress / self.share)", "self.beta * progress / self.share", MODELS),
+    ("models/objectives.py", "(kl_q.mean() - capacity).abs()", "(kl_q.mean() - capacity)", MODELS),
+    ("models/objectives.py", "log_px = model.decode(q.mean).log_prob(batch.x)", "log_px = model.decode(q.rsample()).log_prob(batch.x)", MODELS),
+    ("models/networks.py", "kernel, stride, padding, (missing[0], missing[1])", "kernel, stride, padding, 0", MODELS),
+    ("models/networks.py", '[norm, activation] if network.batch_norm == "before"', '[norm, activation] if network.batch_norm == "after"', MODELS),
+    ("training/loop.py", 'restore_generators(under("generator", tensors))', "pass", TRAINING),
+    ("training/loop.py", 'restore_optimiser(self.optimiser, under("optimiser", tensors))', "pass", TRAINING),
+    ("training/loop.py", 'self.averaged.load_state_dict(under("averaged", tensors))', "pass", TRAINING),
+    ("training/loop.py", "torch.manual_seed(self.seed * 1_000_003 + self.epoch)", "torch.seed()", TRAINING),
+    ("training/loop.py", 'record["validation_loss"] < min(earlier, default=math.inf)', "True", TRAINING),
+    ("training/loop.py", "terms.loss.detach() * images", "terms.loss.detach()", TRAINING),
+    ("training/checkpoint.py", "if changed := differences(", "if changed := False and differences(", TRAINING),
+    ("training/schedules.py", "progress / self.warm_up", "1.0", TRAINING),
+    ("evaluation/features.py", "(train.mean - centre).square().mean().sqrt()", "(train.mean - centre).square().mean(0).sqrt()", EVALUATION),
+    ("evaluation/features.py", "self.log_variance[rows].mul(0.5).exp()", "self.log_variance[rows].exp()", EVALUATION),
+    ("evaluation/features.py", "PCA(most, random_state=seed).fit(pixels.train", "PCA(most, random_state=seed).fit(pixels.test", EVALUATION),
+    ("evaluation/bounds.py", "return -float(self.reconstruction.mean()) - self.kl", "return -float(self.reconstruction.mean()) + self.kl", EVALUATION),
+    ("evaluation/bounds.py", "self.kl_per_latent < DEAD_BELOW", "self.kl_per_latent > DEAD_BELOW", EVALUATION),
+    ("evaluation/few_labels.py", "balanced_draw(labels, count, (seed, draw))", "balanced_draw(labels, count, (seed, 0))", EVALUATION),
+    ("evaluation/few_labels.py", "part.train.take(rows)", "part.train", EVALUATION),
+    ("evaluation/few_labels.py", "np.std(values, ddof=1)", "np.std(values)", EVALUATION),
+    ("evaluation/panels.py", "labels * classes + probabilities.argmax(-1)", "labels + classes * probabilities.argmax(-1)", EVALUATION),
+    ("evaluation/panels.py", "torch.linspace(-3, 3, STEPS)", "torch.linspace(-2, 2, STEPS)", EVALUATION),
+    ("data/images.py", "first = [group[len(part) :]", "first = [group[0:]", DATA),
+    ("data/images.py", "replace=False)", "replace=True)", EVALUATION),
+    ("files.py", "temporary.replace(path)", "path.write_bytes(temporary.read_bytes()[:100])", TRAINING),
+]  # fmt: skip
+
+
+def caught(folder, file, old, new, tests):
+    """Whether the tests fail on sources in which ``old`` is broken into ``new``."""
+    source = folder / "src"
+    shutil.copytree(ROOT / "src", source)
+    target = source / "vaebench" / file
+    text = target.read_text()
+    assert old in text, f"{file} no longer holds {old!r}"
+    target.write_text(text.replace(old, new))
+    environment = {**os.environ, "PYTHONPATH": str(source)}
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", tests],
+        cwd=ROOT, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return done.returncode == 1 and " failed" in done.stdout
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("breakage", BREAKAGES, ids=lambda b: f"{b[0]}: {b[2]}")
+def test_the_breakage_is_caught(tmp_path, breakage):
+    assert caught(tmp_path, *breakage)
