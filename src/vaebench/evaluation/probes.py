@@ -86,12 +86,12 @@ class KNN(Frozen):
     kind: Literal["knn"] = "knn"
     name: str = "knn"
     neighbours: int = Field(5, ge=1)
-    """k where there are many labels; with fewer than 2k labels a class, half of that number (at least 1)."""
+    """k where there are many labels; with fewer than 2k labels a class, the odd number at or below half of them."""
 
     def fit(self, source: Labelled, classes: int, seed: int, compute: Compute) -> Predict:
         """Keep all rows."""
         least = int(np.unique(source.labels.numpy(), return_counts=True)[1].min())
-        k = max(1, min(self.neighbours, least // 2))
+        k = self.neighbours if least >= 2 * self.neighbours else max(1, (least // 2 - 1) // 2 * 2 + 1)
         return _fitted(KNeighborsClassifier(k, n_jobs=compute.threads), source, classes)
 
 

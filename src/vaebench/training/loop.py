@@ -226,7 +226,6 @@ class _Run:
     def end_epoch(self) -> None:
         """Validate, keep the weights if they are the best, write the checkpoint."""
         self.look()
-        self.require_finite_weights()
         record: dict[str, Any] = {"epoch": self.epoch + 1, "step": self.step}
         record |= {name: float(total / self.images) for name, total in self.sums.items()}
         candidate = self.model if self.averaged is None else self.averaged.module
@@ -238,8 +237,9 @@ class _Run:
         self.epoch += 1
         self.sums, self.images = {}, 0
         if self._is_best(record):
-            self.best = {name: value.detach().clone() for name, value in candidate.state_dict().items()}
             self.best_epoch = self.epoch
+            if self.validation is not None:  # else the last weights are the best, and need no copy
+                self.best = {name: value.detach().clone() for name, value in candidate.state_dict().items()}
         self.history.append(record)
         if self.due():
             self.save()
@@ -249,7 +249,7 @@ class _Run:
         if self.validation is None:
             return True
         earlier = [r["validation_loss"] for r in self.history]
-        return bool(record["validation_loss"] < min(earlier, default=math.inf)) or not self.best
+        return bool(record["validation_loss"] < min(earlier, default=math.inf))
 
     def out_of_patience(self) -> bool:
         """Whether validation has not improved for long enough."""
@@ -304,7 +304,9 @@ class _Run:
 
     def finish(self) -> Trained:
         """The model with its best weights, in evaluation mode."""
-        self.model.load_state_dict(self.best)
+        self.require_finite_weights()
+        last = self.model if self.averaged is None else self.averaged.module
+        self.model.load_state_dict(self.best or last.state_dict())
         return Trained(self.model.eval(), self.history, self.best_epoch, self.seconds())
 
 
