@@ -26,6 +26,10 @@ MISTAKES = {
     ("run", "digits", "--training.epochs", "0"): "input should be greater than or equal to 1",
     ("run", "digits", "--seed.x", "1"): "'seed' has no fields of its own",
     ("run", "digits", "--evaluation.probes", "[{]"): "looks like JSON, but is not",
+    ("run", "digits", "--evaluation.labels-per-class", "1", "b"): (
+        "evaluation.labels_per_class.1 is 'b'; input should be a valid integer, unable to parse string as an integer, "
+        "or input should be 'all'"
+    ),
     ("run", "digits", "--out"): "--out needs a value after it",
     ("run", "digits", "--data", "/no/such/folder"): "/no/such/folder",
     ("list", "--josn"): "takes only --json, not '--josn'",

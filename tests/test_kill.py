@@ -17,6 +17,7 @@ COMMAND = [
     "--evaluation.features", "vae", "autoencoder",
     "--evaluation.supervised.least-steps", "20", "--compute.threads", "1",
 ]  # fmt: skip
+pytestmark = pytest.mark.xdist_group("kill")  # one worker, so that the whole run is made once
 WEIGHTS = ("weights.safetensors", "autoencoder/weights.safetensors")
 FINAL = (*WEIGHTS, "latents.npz", "panels.npz", "label-draws.json", "results.csv")
 

@@ -20,7 +20,22 @@ class VaebenchWarning(UserWarning):
 
 def explain(error: ValidationError, model: type[BaseModel], where: str) -> VaebenchError:
     """Pydantic's findings as one sentence each; a misspelt field names the fields that exist."""
-    return VaebenchError("; ".join(_sentence(dict(item), model, where) for item in error.errors()))
+    return VaebenchError("; ".join(_sentence(item, model, where) for item in _merged(error)))
+
+
+def _merged(error: ValidationError) -> list[dict[str, Any]]:
+    """One finding a value: the branches of a plain union ("a number or 'all'") become one message."""
+    found: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for item in map(dict, error.errors()):
+        loc = item["loc"]
+        branch = str(loc[-1]) if loc else ""
+        if branch in ("int", "float", "str") or branch.startswith("literal["):
+            item["loc"] = loc = loc[:-1]
+        if loc in found and found[loc]["type"] != "extra_forbidden":
+            found[loc]["msg"] += f", or {item['msg'][:1].lower()}{item['msg'][1:]}"
+        else:
+            found[loc] = item
+    return list(found.values())
 
 
 def _sentence(item: dict[str, Any], model: type[BaseModel], where: str) -> str:
@@ -37,7 +52,9 @@ def _sentence(item: dict[str, Any], model: type[BaseModel], where: str) -> str:
         return f"{where}: {path}.kind is {given!r}; expected one of {kinds}"
     if item["type"] == "value_error":
         return f"{where}: {path}: {message}" if path else f"{where}: {message}"
-    return f"{where}: {path} is {item['input']!r}; {message[:1].lower()}{message[1:]}"
+    given = repr(item["input"])
+    given = given if len(given) <= 80 else f"{given[:77]}..."
+    return f"{where}: {path} is {given}; {message[:1].lower()}{message[1:]}"
 
 
 def _walk(model: type[BaseModel], loc: tuple[Any, ...]) -> Iterator[tuple[str, bool, list[type[BaseModel]]]]:

@@ -19,7 +19,7 @@ FeatureName = Literal["vae", "vae-sampled", "autoencoder", "pixels", "pca", "ran
 class Supervised(Frozen):
     """The rival that uses no unlabelled image: the VAE's encoder, trained on the labelled images alone."""
 
-    epochs: Positive = 4
+    epochs: Positive = 3
     least_steps: Positive = 250
     """Few labels make short epochs: epochs are added until there are this many steps."""
     batch: Positive = 64
