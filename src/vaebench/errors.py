@@ -26,7 +26,8 @@ def explain(error: ValidationError, model: type[BaseModel], where: str) -> Vaebe
 def _merged(error: ValidationError) -> list[dict[str, Any]]:
     """One finding a value: the branches of a plain union ("a number or 'all'") become one message."""
     found: dict[tuple[Any, ...], dict[str, Any]] = {}
-    for item in map(dict, error.errors()):
+    findings: list[Any] = error.errors()
+    for item in findings:
         loc = item["loc"]
         branch = str(loc[-1]) if loc else ""
         if branch in ("int", "float", "str") or branch.startswith("literal["):

@@ -85,7 +85,7 @@ class _Performance:
             result = train(
                 model,
                 objective,
-                self.data.train.without_labels(),
+                self.data.train.without_labels().to(recipe.compute.device),
                 recipe.training,
                 compute=recipe.compute,
                 seed=recipe.seed,
@@ -101,7 +101,7 @@ class _Performance:
             write_tensors(weights, model.state_dict(), shape)
             (folder / "checkpoint.safetensors").unlink(missing_ok=True)
         self.clock.seconds[stage] = read_json(folder / "history.json")["seconds"]
-        return load_vae(self.recipe, weights)
+        return load_vae(self.recipe, weights).to(self.recipe.compute.device)
 
     def identity(self, objective: Objective) -> dict[str, Any]:
         """All that decides the bits of a training."""
@@ -167,9 +167,9 @@ class _Performance:
         draws = label_draws(self.data.train.labels, rule.labels_per_class, rule.draws, self.recipe.seed)
         save_draws(self.folder / "label-draws.json", draws)
         standard = {name: features.standardised() for name, features in representations.items()}
-        parts = {name: Parts(f.train, f.validation, f.test) for name, f in standard.items()}
+        parts = {name: Parts(f.train, f.test) for name, f in standard.items()}
         if rule.supervised is not None:
-            parts["images"] = Parts(self.data.train, self.data.validation, self.data.test)
+            parts["images"] = Parts(self.data.train, self.data.test)
             readers["images"] = [rule.supervised.head(self.recipe.model.network)]
         learning_curve(
             parts,

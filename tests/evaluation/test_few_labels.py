@@ -31,7 +31,7 @@ def part(seed, count=60):
 
 
 def parts():
-    return Parts(part(0), part(1), part(2))
+    return Parts(part(0), part(2))
 
 
 def test_draws_are_balanced_distinct_and_repeatable():
@@ -95,7 +95,7 @@ def test_an_unlabelled_images_label_is_never_read(tmp_path):
     hidden = torch.ones(len(labels), dtype=torch.bool)
     hidden[drawn] = False
     labels[hidden] = (labels[hidden] + 1) % 3
-    poisoned = Parts(Codes(clean.train.mean, labels), clean.validation, clean.test)
+    poisoned = Parts(Codes(clean.train.mean, labels), clean.test)
     ledgers = []
     for index, which in enumerate((clean, poisoned)):
         ledgers.append(Ledger(tmp_path / f"{index}.jsonl"))
@@ -106,8 +106,8 @@ def test_an_unlabelled_images_label_is_never_read(tmp_path):
 def test_rows_carry_what_was_measured(tmp_path):
     ledger = Ledger(tmp_path / "cells.jsonl")
     for draw, value in enumerate((0.5, 0.7, 0.9)):
-        ledger.add(Cell("vae", "knn", 3, draw), {"validation": 0.1, "test": value})
-    ledger.add(Cell("vae", "knn", "all", 0), {"validation": 0.2, "test": 0.95})
+        ledger.add(Cell("vae", "knn", 3, draw), value)
+    ledger.add(Cell("vae", "knn", "all", 0), 0.95)
     rows = curve_rows(ledger, "toy")
     three = next(r for r in rows if r["labels_per_class"] == 3 and r["split"] == "test")
     assert {k: three[k] for k in ("data", "features", "probe", "metric", "n")} == {
@@ -117,8 +117,8 @@ def test_rows_carry_what_was_measured(tmp_path):
     assert three["sd"] == pytest.approx(0.2)
     # Student's t with 2 degrees of freedom: 4.302653 x 0.2 / sqrt(3)
     assert three["interval"] == pytest.approx([0.7 - 0.4968275, 0.7 + 0.4968275], abs=1e-6)
-    everything = next(r for r in rows if r["labels_per_class"] == "all" and r["split"] == "validation")
-    assert (everything["mean"], everything["n"], everything["sd"], everything["interval"]) == (0.2, 1, None, None)
+    everything = next(r for r in rows if r["labels_per_class"] == "all")
+    assert (everything["mean"], everything["n"], everything["sd"], everything["interval"]) == (0.95, 1, None, None)
 
 
 def test_one_value_has_no_spread():

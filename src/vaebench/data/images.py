@@ -28,6 +28,10 @@ class Batch:
     x: Float[Tensor, "B ..."]
     labels: Int[Tensor, " B"]
 
+    def to(self, device: torch.device | str | None) -> Batch:
+        """The same batch on this device."""
+        return Batch(self.x.to(device), self.labels.to(device))
+
 
 @runtime_checkable
 class Source(Protocol):
@@ -78,7 +82,7 @@ class Images:
         """The images of these rows."""
         return replace(self, pixels=self.pixels[rows], labels=self.labels[rows])
 
-    def to(self, device: torch.device) -> Images:
+    def to(self, device: torch.device | str) -> Images:
         """The same images on another device."""
         return replace(self, pixels=self.pixels.to(device), labels=self.labels.to(device))
 

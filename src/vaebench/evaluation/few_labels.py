@@ -34,10 +34,9 @@ class Cell(NamedTuple):
 
 @dataclass(frozen=True)
 class Parts:
-    """A representation's three labelled parts: codes, or images for networks that read them."""
+    """A representation's labelled parts: codes, or images for networks that read them."""
 
     train: Codes | Images
-    validation: Codes | Images
     test: Codes | Images
 
 
@@ -71,7 +70,7 @@ class Ledger:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.done: dict[Cell, dict[str, float]] = {}
+        self.done: dict[Cell, float] = {}
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
         whole = [line for line in lines if line.endswith("\n")]
         if len(whole) < len(lines):
@@ -80,8 +79,8 @@ class Ledger:
             record = json.loads(line)
             self.done[Cell(*record["cell"])] = record["accuracy"]
 
-    def add(self, cell: Cell, accuracy: dict[str, float]) -> None:
-        """Keep one cell's accuracies."""
+    def add(self, cell: Cell, accuracy: float) -> None:
+        """Keep one cell's accuracy."""
         self.done[cell] = accuracy
         with self.path.open("a", encoding="utf-8") as lines:
             lines.write(json.dumps({"cell": list(cell), "accuracy": accuracy}) + "\n")
@@ -97,7 +96,7 @@ def learning_curve(
     compute: Compute,
     watch: Callable[[int, int], None] = lambda done, total: None,
 ) -> None:
-    """Fit and score every cell that the ledger lacks: accuracy on the validation and the test part.
+    """Fit and score every cell that the ledger lacks: accuracy on the test part.
 
     Nothing is chosen here, so that the test part may be read at once.
     """
@@ -107,7 +106,7 @@ def learning_curve(
             part = parts[cell.features]
             rows = draws[cell.labels_per_class][cell.draw]
             predict = probe.fit(part.train.take(rows), classes, cell.draw, compute)
-            ledger.add(cell, {name: accuracy(predict, getattr(part, name)) for name in ("validation", "test")})
+            ledger.add(cell, accuracy(predict, part.test))
         watch(index + 1, len(cells))
 
 
@@ -125,22 +124,21 @@ def accuracy(predict: Predict, part: Codes | Images) -> float:
 
 
 def curve_rows(ledger: Ledger, data: str) -> list[dict[str, Any]]:
-    """The ledger as result rows of this data set: one a split, representation, probe and count of labels."""
+    """The ledger as result rows of this data set: one a representation, probe and count of labels."""
     groups: dict[tuple[str, str, LabelCount], list[Cell]] = {}
     for cell in ledger.done:
         groups.setdefault(cell[:3], []).append(cell)
     return [
         {
             "data": data,
-            "split": split,
+            "split": "test",
             "features": features,
             "probe": probe,
             "labels_per_class": count,
             "metric": "accuracy",
-            **summary([ledger.done[cell][split] for cell in sorted(cells, key=lambda cell: cell.draw)]),
+            **summary([ledger.done[cell] for cell in sorted(cells, key=lambda cell: cell.draw)]),
         }
         for (features, probe, count), cells in groups.items()
-        for split in ("test", "validation")
     ]
 
 

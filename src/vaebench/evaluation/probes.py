@@ -85,7 +85,7 @@ class KNN(Frozen):
 
     kind: Literal["knn"] = "knn"
     name: str = "knn"
-    neighbours: int = Field(5, ge=1)
+    neighbours: int = Field(10, ge=1)
     """k where there are many labels; with fewer than 2k labels a class, the odd number at or below half of them."""
 
     def fit(self, source: Labelled, classes: int, seed: int, compute: Compute) -> Predict:

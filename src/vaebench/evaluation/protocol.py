@@ -20,10 +20,10 @@ class Supervised(Frozen):
     """The rival that uses no unlabelled image: the VAE's encoder, trained on the labelled images alone."""
 
     epochs: Positive = 3
-    least_steps: Positive = 250
+    least_steps: Positive = 150
     """Few labels make short epochs: epochs are added until there are this many steps."""
-    batch: Positive = 64
-    optimiser: AnyOptimiser = Adam(rate=3e-3, beta2=0.99, weight_decay=0.01)
+    batch: Positive = 128
+    optimiser: AnyOptimiser = Adam(rate=4e-3, beta2=0.99, weight_decay=0.01)
 
     def head(self, network: Network) -> Head:
         """The probe that reads images through this network."""

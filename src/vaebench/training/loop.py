@@ -99,6 +99,7 @@ def train(
         KeyboardInterrupt: Ctrl-C, once the checkpoint is written.
         VaebenchError: the checkpoint belongs to another training.
     """
+    compute = compute.resolve()
     with torch.random.fork_rng(), _stoppable() as stopped:
         run = _Run(compute.prepare(model), objective, source, training, compute, seed, validation, checkpoint, watch)
         run.resume()
@@ -163,7 +164,7 @@ class _Run:
         for group in self.optimiser.param_groups:
             group["lr"] = self.training.optimiser.rate * self.training.schedule(progress)
         self.model.train()
-        batch = self.source.batch(rows)
+        batch = self.source.batch(rows).to(self.compute.device)
         with self.compute.autocast():
             terms = self.objective(self.model, batch, progress)
         self.optimiser.zero_grad(set_to_none=True)
@@ -315,10 +316,11 @@ def validate(model: nn.Module, objective: Objective, source: Source, batch: int 
     """Means over ``source`` of the loss at the end of training and its parts, in fp32, with noise of a fixed seed."""
     model.eval()
     sums: dict[str, Tensor] = {}
+    device = next(model.parameters()).device
     with torch.random.fork_rng():
         torch.manual_seed(VALIDATION_SEED)
         for rows in torch.arange(len(source)).split(batch):
-            terms = objective(model, source.batch(rows), 1.0)
+            terms = objective(model, source.batch(rows).to(device), 1.0)
             for name, value in {"loss": terms.loss * len(rows), **terms.parts}.items():
                 total = value.sum().double()
                 sums[name] = sums[name] + total if name in sums else total
