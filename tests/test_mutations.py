@@ -73,7 +73,7 @@ def caught(folder, file, old, new, tests):
         [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", tests],
         cwd=ROOT, env=environment, capture_output=True, text=True, check=False,
     )  # fmt: skip
-    return done.returncode == 1 and " failed" in done.stdout
+    return done.returncode == 1 and "FAILED tests" in done.stdout
 
 
 @pytest.mark.soak

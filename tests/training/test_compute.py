@@ -1,7 +1,12 @@
 """Auto is resolved to what is then recorded."""
 
+import shutil
+import warnings
+
+import pytest
 import torch
 from torch import nn
+from torch.testing import assert_close
 
 from vaebench.training.compute import Compute, machine
 
@@ -24,6 +29,22 @@ def test_bf16_autocast_runs_layers_in_bf16_and_fp32_leaves_them():
     for precision, dtype in (("bf16", torch.bfloat16), ("fp32", torch.float32)):
         with Compute(device="cpu", precision=precision, threads=1).autocast():
             assert layer(torch.rand(2, 3)).dtype == dtype
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="no g++: torch.compile has no compiler here")
+def test_compiling_really_compiles_and_keeps_the_names_of_weights():
+    model = nn.ModuleDict({"part": nn.Sequential(nn.Linear(3, 4), nn.ReLU())})
+    names, x = list(model.state_dict()), torch.rand(2, 3)
+    expected = model["part"](x)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's own compiler uses what torch deprecates
+        from torch._dynamo.utils import counters
+
+        counters.clear()
+        Compute(device="cpu", precision="fp32", compile=True, threads=1).speed_up(model)
+        assert_close(model["part"](x), expected)
+        assert counters["stats"]["unique_graphs"] == 1
+    assert list(model.state_dict()) == names
 
 
 def test_the_record_names_processor_and_versions():

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Callable
 from importlib import metadata
 from typing import Any, Literal
 
 import torch
 from pydantic import Field
-from torch import nn
+from torch import Tensor, nn
 
 from vaebench.errors import VaebenchError
 from vaebench.frozen import Frozen
@@ -41,18 +42,32 @@ class Compute(Frozen):
         threads = self.threads or len(os.sched_getaffinity(0))
         return Compute(device=device, precision=precision, compile=self.compile, threads=threads)
 
-    def prepare(self, model: nn.Module) -> nn.Module:
-        """The model on the device, channels last, compiled if asked; sets the number of threads."""
+    def place(self, model: nn.Module) -> nn.Module:
+        """The model on the device, channels last; sets the number of threads."""
         torch.set_num_threads(self.threads or 1)
-        model = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+    def speed_up(self, model: nn.Module) -> None:
+        """Compile the model's parts if asked; names of weights stay as they are.
+
+        Copies of the model must be made before: they would run the compiled code of the original's weights.
+        """
         if self.compile:
             for part in model.children():
-                part.compile()
-        return model
+                part.forward = torch.compile(_own_frame(part.forward))
 
     def autocast(self) -> torch.autocast:
         """The context in which networks run at the training precision."""
         return torch.autocast(self.device, torch.bfloat16, enabled=self.precision == "bf16")
+
+
+def _own_frame(forward: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """The same call from a frame of ours: torch.compile passes over frames that lie in torch.nn alone."""
+
+    def call(*inputs: Tensor) -> Tensor:
+        return forward(*inputs)
+
+    return call
 
 
 def _cpu_has_bf16() -> bool:

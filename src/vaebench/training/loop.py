@@ -101,7 +101,7 @@ def train(
     """
     compute = compute.resolve()
     with torch.random.fork_rng(), _stoppable() as stopped:
-        run = _Run(compute.prepare(model), objective, source, training, compute, seed, validation, checkpoint, watch)
+        run = _Run(compute.place(model), objective, source, training, compute, seed, validation, checkpoint, watch)
         run.resume()
         while run.epoch < training.epochs and not run.out_of_patience():
             for rows in run.batches_left():
@@ -144,6 +144,7 @@ class _Run:
         self.averaged = (
             AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True) if decay else None
         )
+        self.compute.speed_up(self.model)
         self.steps_an_epoch = sum(1 for _ in self._batches(0))
         self.steps = self.steps_an_epoch * self.training.epochs
         self.first_step, self.started, self.saved = 0, time.monotonic(), time.monotonic()
