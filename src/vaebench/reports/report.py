@@ -65,6 +65,12 @@ def write_report(run: Run) -> Path:
     return page
 
 
+def _name(run: Run) -> str:
+    """The recipe, and the data where it is not named after them."""
+    recipe, data = run.recipe.name, clean(run.results["data"]["name"])
+    return recipe if recipe == data else f"{recipe} on {data}"
+
+
 def render(run: Run, shown: list[Shown]) -> str:
     """The page as HTML; every name and number in it is escaped."""
     environment = Environment(loader=PackageLoader("vaebench.reports", ""), autoescape=True, undefined=StrictUndefined)
@@ -75,7 +81,7 @@ def render(run: Run, shown: list[Shown]) -> str:
     found = verdict(run) if accuracies else None
     present = {figure.section for figure in shown} | {"nats", "how"} | ({"alarms"} if alarms else set())
     return environment.get_template("report.html.j2").render(
-        name=run.recipe.name,
+        name=_name(run),
         lead=lead(run),
         contents=[(key, title) for key, title in SECTIONS.items() if key in present],
         alarms=alarms,
