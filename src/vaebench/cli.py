@@ -151,7 +151,7 @@ def _run(words: list[str]) -> int:
 
 def _keep_freed_memory() -> None:
     """Let glibc keep the memory of freed tensors for the next step: giving it back and faulting it in again took a
-    tenth of every training step (benchmarks in LOG.md). Elsewhere than on glibc nothing happens."""
+    tenth of every training step (LOG.md, 2026-11-21). Elsewhere than on glibc nothing happens."""
     trim_threshold, mmap_threshold, most_arenas = -1, -3, -8
     with suppress(OSError, AttributeError):
         libc = ctypes.CDLL(None)

@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 
+from vaebench.errors import VaebenchError
 from vaebench.evaluation.features import Codes
 from vaebench.evaluation.few_labels import (
     Cell,
@@ -123,3 +124,10 @@ def test_rows_carry_what_was_measured(tmp_path):
 
 def test_one_value_has_no_spread():
     assert summary([0.25]) == {"mean": 0.25, "sd": None, "n": 1, "values": [0.25], "interval": None}
+
+
+@pytest.mark.parametrize("line", ["{}", "no json", '{"cell": [1], "accuracy": 0.5}', '{"cell": null, "accuracy": "x"}'])
+def test_a_damaged_ledger_is_one_sentence(tmp_path, line):
+    (tmp_path / "cells.jsonl").write_text(line + "\n")
+    with pytest.raises(VaebenchError, match=r"cells\.jsonl holds a damaged line"):
+        Ledger(tmp_path / "cells.jsonl")

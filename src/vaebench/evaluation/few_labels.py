@@ -15,6 +15,7 @@ from scipy import stats
 from torch import Tensor
 
 from vaebench.data.images import Images, balanced_draw
+from vaebench.errors import VaebenchError
 from vaebench.evaluation.features import Codes
 from vaebench.evaluation.probes import Predict, Probe
 from vaebench.files import write_json
@@ -76,8 +77,13 @@ class Ledger:
         if len(whole) < len(lines):
             path.write_text("".join(whole), encoding="utf-8")
         for line in whole:
-            record = json.loads(line)
-            self.done[Cell(*record["cell"])] = record["accuracy"]
+            try:
+                record = json.loads(line)
+                self.done[Cell(*record["cell"])] = float(record["accuracy"])
+            except (ValueError, KeyError, TypeError) as error:
+                raise VaebenchError(
+                    f"{path} holds a damaged line, {line[:60]!r}; delete the file to fit again"
+                ) from error
 
     def add(self, cell: Cell, accuracy: float) -> None:
         """Keep one cell's accuracy."""
