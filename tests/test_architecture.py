@@ -10,7 +10,7 @@ import vaebench
 ROOT = Path(vaebench.__file__).parent
 LAYERS = (
     "errors", "frozen", "files", "data", "models", "training", "evaluation", "recipes", "runs", "perform", "reports",
-    "cli",
+    "papers", "terminal", "cli",
 )  # fmt: skip
 FILES = sorted(ROOT.rglob("*.py"))
 

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
+import math
 import re
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vaebench import __version__
 from vaebench.errors import VaebenchError
+from vaebench.terminal import interrupted_after, keep_freed_memory, progress
 
 if TYPE_CHECKING:
     from vaebench.recipes import Recipe
-    from vaebench.runs import Tick
 
 USAGE = """\
 vaebench: the workbench for variational autoencoders on images
 
   vaebench run RECIPE [options]   train a VAE, measure what its latents are worth, write a report
+  vaebench reproduce PAPER        run a paper's whole protocol: promised beside found
   vaebench list [--json]          recipes, data sets and parts by name
   vaebench --version              the version
   vaebench COMMAND --help         more on one command
@@ -43,6 +44,21 @@ Train a VAE on images, probe its latents with few labels beside honest baselines
 
 `vaebench run RECIPE --help` lists every field with its meaning and its value in that recipe.
 """
+REPRODUCE_USAGE = """\
+usage: vaebench reproduce A|B|C|D|E|all [--budget quick|cpu|full] [--seeds N] [--minutes N] [--out DIR]
+
+Run the whole protocol of a paper, write its tables and figures, the printed number beside the found one.
+
+  A|B|C|D|E     the paper by its short name (or its long one, see `vaebench list`), or all of them
+  --budget X    quick: a miniature of every experiment, minutes for all; its numbers mean nothing
+                cpu (default): at most 30 minutes a paper on two cores, by better schedules and fewer epochs
+                full: the printed epochs and sizes, for a GPU
+  --seeds N     train every VAE and classifier from N seeds instead of the budget's own number
+  --minutes N   stop after N minutes in a state that the same command goes on from
+  --out DIR     where papers.md, papers.json, figures and all steps are kept (default: runs/papers)
+
+The same command goes on where it was stopped; nothing that is done is done again.
+"""
 LIST_USAGE = """\
 usage: vaebench list [--json]
 
@@ -62,7 +78,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"vaebench: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("vaebench: stopped; the same command with --resume goes on from here", file=sys.stderr)
+        print("vaebench: stopped; the same command goes on from here (`vaebench run` with --resume)", file=sys.stderr)
         return 130
     except BrokenPipeError:
         return 1
@@ -71,6 +87,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _command(words: list[str]) -> int:
     commands: dict[str, tuple[Callable[[list[str]], int], str]] = {
         "run": (_run, RUN_USAGE),
+        "reproduce": (_reproduce, REPRODUCE_USAGE),
         "list": (_list, LIST_USAGE),
     }
     if not words or words[0] in ("-h", "--help", "help"):
@@ -82,7 +99,7 @@ def _command(words: list[str]) -> int:
     if words[0] not in commands:
         raise VaebenchError(f"there is no command {words[0]!r}; expected one of {', '.join(commands)} (see --help)")
     command, usage = commands[words[0]]
-    if words[1:] in (["-h"], ["--help"]) or (words[0] == "run" and len(words) == 1):
+    if words[1:] in (["-h"], ["--help"]) or (words[0] in ("run", "reproduce") and len(words) == 1):
         print(usage, end="")
         return 0
     return command(words[1:])
@@ -107,11 +124,13 @@ def _parts() -> dict[str, list[str]]:
     from vaebench.models.likelihoods import LIKELIHOODS
     from vaebench.models.networks import NETWORKS
     from vaebench.models.objectives import OBJECTIVES
+    from vaebench.papers.registry import PAPERS
     from vaebench.recipes import RECIPES
     from vaebench.training.schedules import OPTIMISERS, SCHEDULES
 
     return {
         "recipes": list(RECIPES),
+        "papers": [f"{short} ({paper.name})" for short, paper in PAPERS.items()],
         "data sets": list(DATASETS),
         "networks": list(NETWORKS),
         "likelihoods": list(LIKELIHOODS),
@@ -139,8 +158,8 @@ def _run(words: list[str]) -> int:
     from vaebench.perform import perform
     from vaebench.reports.report import write_report
 
-    _keep_freed_memory()
-    with _progress() as watch:
+    keep_freed_memory()
+    with progress() as watch:
         run = perform(recipe, folder, resume=resume, watch=watch)
     for alarm in run.results["alarms"]:
         print(f"alarm {alarm['name']}: {alarm['message']}")
@@ -149,15 +168,46 @@ def _run(words: list[str]) -> int:
     return 0
 
 
-def _keep_freed_memory() -> None:
-    """Let glibc keep the memory of freed tensors for the next step: giving it back and faulting it in again took a
-    tenth of every training step (LOG.md, 2026-11-21). Elsewhere than on glibc nothing happens."""
-    trim_threshold, mmap_threshold, most_arenas = -1, -3, -8
-    with suppress(OSError, AttributeError):
-        libc = ctypes.CDLL(None)
-        libc.mallopt(mmap_threshold, 32 * 2**20)
-        libc.mallopt(trim_threshold, 2**31 - 1)
-        libc.mallopt(most_arenas, 1)
+def _reproduce(words: list[str]) -> int:
+    words, budget_name = _option(words, "--budget")
+    words, out_name = _option(words, "--out")
+    words, seeds = _option(words, "--seeds")
+    words, minutes = _option(words, "--minutes")
+    if len(words) != 1 or words[0].startswith("-"):
+        given = " ".join(words) or "nothing"
+        raise VaebenchError(f"vaebench reproduce takes one paper (A to E, or all) and its options, not {given!r}")
+
+    from vaebench.papers.reproduce import check_budget, find_papers, minutes_left, reproduce
+
+    budget, papers = check_budget(budget_name or "cpu"), find_papers(words[0])
+    out = Path(out_name) if out_name else Path("runs") / "papers"
+    seeds_asked = None if seeds is None else int(_number("--seeds", seeds, whole=True))
+    seconds = None if minutes is None else 60 * _number("--minutes", minutes)
+    whole, done = minutes_left(papers, budget, out)
+    where = "one GPU (reckoned, not measured)" if budget == "full" else "two cores"
+    print(f"about {whole:.3g} minutes on {where}, of which {min(done, whole):.1f} are done", flush=True)
+
+    keep_freed_memory()
+    with interrupted_after(seconds), progress() as watch:
+        studies = reproduce(papers, budget, out, seeds=seeds_asked, watch=watch)
+    for study in studies:
+        verdicts = [row["holds"] for row in study.findings.in_order()]
+        counts = (
+            f"{verdicts.count(True)} hold, {verdicts.count(False)} do not, {verdicts.count(None)} without a verdict"
+        )
+        print(f"{study.paper.short} {study.paper.name}: {len(verdicts)} promises, {counts}")
+    print(f"open {out / 'papers.md'}")
+    return 0
+
+
+def _number(flag: str, word: str, whole: bool = False) -> float:
+    try:
+        value = float(word)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf or (whole and value != int(value)):
+        raise VaebenchError(f"{flag} is {word!r}; expected a {'whole ' if whole else ''}number above 0")
+    return value
 
 
 def _recipe_name(words: list[str]) -> tuple[str, list[str]]:
@@ -252,51 +302,6 @@ def _print_fields(base: Recipe, name: str) -> None:
             args=["--help"],
             config=(tyro.conf.AvoidSubcommands, tyro.conf.FlagConversionOff),
         )
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[Tick], None]]:
-    """A bar for each stage with the time left, and a line for each epoch where output is no terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f} %"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
-    )
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, refresh_per_second=2) as bars:
-        tasks: dict[str, TaskID] = {}
-
-        def watch(tick: Tick) -> None:
-            if tick.stage not in tasks:
-                tasks[tick.stage] = bars.add_task(tick.stage, total=1.0, note="")
-            before = bars.tasks[tasks[tick.stage]].completed
-            bars.update(tasks[tick.stage], completed=tick.done)
-            if tick.epoch:
-                bars.update(tasks[tick.stage], note=_epoch_note(tick.epoch))
-            if not console.is_terminal and (tick.epoch or int(before * 4) < int(tick.done * 4)):
-                console.print(_line(tick), highlight=False)
-
-        yield watch
-
-
-def _line(tick: Tick) -> str:
-    """One line of progress for a log file."""
-    if not tick.epoch:
-        return f"{tick.stage}: {tick.done:.0%}"
-    left = "" if tick.seconds_left is None else f", {tick.seconds_left:.0f} s left"
-    return f"{tick.stage}: {_epoch_note(tick.epoch)}{left}"
-
-
-def _epoch_note(epoch: dict[str, Any]) -> str:
-    loss = epoch.get("validation_loss", epoch["loss"])
-    return f"epoch {epoch['epoch']}: validation loss {loss:.2f} nats"
 
 
 if __name__ == "__main__":

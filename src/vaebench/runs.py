@@ -46,12 +46,13 @@ CSV_KEYS = (
 
 
 class Tick(NamedTuple):
-    """Progress of a run: which stage, how much of it is done, and the record of an epoch if one just ended."""
+    """Progress of a run: which stage, how much of it is done, the record of an epoch if one just ended, and words."""
 
     stage: str
     done: float
     seconds_left: float | None = None
     epoch: dict[str, Any] | None = None
+    note: str = ""
 
 
 Watch = Callable[[Tick], None]

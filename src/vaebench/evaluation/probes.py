@@ -14,7 +14,7 @@ from pydantic import Field
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
-from torch import Tensor
+from torch import Tensor, nn
 
 from vaebench.data.images import Batch, epoch_batches
 from vaebench.frozen import Frozen, one_of
@@ -112,26 +112,40 @@ class Head(Frozen):
 
     def fit(self, source: Labelled, classes: int, seed: int, compute: Compute) -> Predict:
         """Train from fresh weights."""
-        steps_an_epoch = sum(1 for _ in epoch_batches(len(source), self.batch, (seed, 0)))
-        training = Training(
+        model = self.build(source.shape, classes, seed)
+        training = self.training(len(source), seed)
+        model = train(model, CrossEntropy(), source, training, compute=compute, seed=seed).model
+        return predict_with(model, seed, compute)
+
+    def build(self, shape: Shape, classes: int, seed: int) -> nn.Module:
+        """The network with fresh weights."""
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            return self.network.encoder(shape, classes)
+
+    def training(self, rows: int, seed: int) -> Training:
+        """How it is trained on so many rows."""
+        steps_an_epoch = sum(1 for _ in epoch_batches(rows, self.batch, (seed, 0)))
+        return Training(
             epochs=max(self.epochs, math.ceil(self.least_steps / steps_an_epoch)),
             batch=self.batch,
             optimiser=self.optimiser,
             schedule=self.schedule,
         )
+
+
+def predict_with(model: nn.Module, seed: int, compute: Compute) -> Predict:
+    """A trained network's class probabilities; sampled codes are drawn with ``seed``."""
+
+    @torch.no_grad()
+    def predict(codes: Labelled) -> Tensor:
+        model.eval()
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            model = self.network.encoder(source.shape, classes)
-        model = train(model, CrossEntropy(), source, training, compute=compute, seed=seed).model
+            parts = torch.arange(len(codes)).split(1000)
+            return torch.cat([model(codes.batch(rows).x.to(compute.device)).cpu() for rows in parts]).softmax(-1)
 
-        @torch.no_grad()
-        def predict(codes: Labelled) -> Tensor:
-            with torch.random.fork_rng():
-                torch.manual_seed(seed)
-                parts = torch.arange(len(codes)).split(1000)
-                return torch.cat([model(codes.batch(rows).x.to(compute.device)).cpu() for rows in parts]).softmax(-1)
-
-        return predict
+    return predict
 
 
 def _fitted(model: Any, source: Labelled, classes: int) -> Predict:

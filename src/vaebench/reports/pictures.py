@@ -28,19 +28,19 @@ Sheet = UInt8[np.ndarray, "rows columns C H W"]
 
 def reconstructions(run: Run) -> Figure:
     """Test images, each above the decoder's mean for it."""
-    return _pairs(run.panels["reconstruction_images"], run.panels["reconstruction_outputs"], None)
+    return pairs(run.panels["reconstruction_images"], run.panels["reconstruction_outputs"], None)
 
 
 def worst_reconstructions(run: Run) -> Figure:
     """The test images that cost most, above their reconstructions, with their nats."""
     nats = [f"{value:.1f} nats" for value in run.panels["worst_nats"]]
-    return _pairs(run.panels["worst_images"], run.panels["worst_outputs"], nats)
+    return pairs(run.panels["worst_images"], run.panels["worst_outputs"], nats)
 
 
 def samples(run: Run) -> Figure:
     """What the decoder draws for codes from the prior."""
     images = run.panels["samples"]
-    return _sheet(_in_rows(images, math.ceil(math.sqrt(len(images)))), Margins(left=0.1), width=900)[0]
+    return sheet(in_rows(images, math.ceil(math.sqrt(len(images)))), Margins(left=0.1), width=900)[0]
 
 
 def traversals(run: Run) -> Figure:
@@ -48,7 +48,7 @@ def traversals(run: Run) -> Figure:
     nats = run.panels["kl_per_latent"]
     latents = run.panels["traversal_latents"].tolist()
     walks = run.panels["traversals"]
-    figure, ax, x, y = _sheet(walks, Margins(left=1.15, bottom=0.5))
+    figure, ax, x, y = sheet(walks, Margins(left=1.15, bottom=0.5))
     ax.set_yticks(y, [f"z{d}  {nats[d]:.2f} nats" for d in latents])
     for label, d in zip(ax.get_yticklabels(), latents, strict=True):
         label.set_color(FAINT if nats[d] < DEAD_BELOW else INK)
@@ -60,15 +60,15 @@ def traversals(run: Run) -> Figure:
 
 def interpolations(run: Run) -> Figure:
     """Straight walks between the codes of two test images, one row a pair."""
-    figure, ax, x, _ = _sheet(run.panels["interpolations"], Margins(left=0.3, right=0.3, bottom=0.3))
+    figure, ax, x, _ = sheet(run.panels["interpolations"], Margins(left=0.3, right=0.3, bottom=0.3))
     ax.set_xticks([x[0], x[-1]], ["one image", "another"])
     return figure
 
 
-def _pairs(images: np.ndarray, outputs: np.ndarray, words: list[str] | None) -> Figure:
-    above, below = _in_rows(images, ACROSS), _in_rows(outputs, ACROSS)
+def pairs(images: np.ndarray, outputs: np.ndarray, words: list[str] | None) -> Figure:
+    above, below = in_rows(images, ACROSS), in_rows(outputs, ACROSS)
     rows = np.stack([above, below], axis=1).reshape(-1, *above.shape[1:])
-    figure, ax, x, y = _sheet(rows, Margins(left=0.75), block=2, band=0.34 if words else 0.12)
+    figure, ax, x, y = sheet(rows, Margins(left=0.75), block=2, band=0.34 if words else 0.12)
     ax.set_yticks(y, ["image", "decoded"] * len(above))
     for index, text in enumerate(words or []):
         row, column = divmod(index, len(x))
@@ -77,7 +77,7 @@ def _pairs(images: np.ndarray, outputs: np.ndarray, words: list[str] | None) -> 
     return figure
 
 
-def _in_rows(images: np.ndarray, across: int) -> np.ndarray:
+def in_rows(images: np.ndarray, across: int) -> np.ndarray:
     """(N, C, H, W) as (rows, columns, C, H, W): as few rows as can be, evenly full, the rest white."""
     rows = math.ceil(len(images) / across)
     columns = math.ceil(len(images) / rows)
@@ -94,7 +94,7 @@ class Margins(NamedTuple):
     bottom: float = 0.1
 
 
-def _sheet(
+def sheet(
     images: Sheet, margins: Margins, *, block: int = 1, band: float = 0.0, width: int = WIDTH
 ) -> tuple[Figure, Axes, list[float], list[float]]:
     """A figure of images in rows, with the centres of its columns and rows.

@@ -116,10 +116,10 @@ def _glyphs() -> frozenset[int]:
     return frozenset(font_manager.get_font(path).get_charmap())
 
 
-def png(figure: Figure) -> bytes:
+def png(figure: Figure, dpi: int = DPI) -> bytes:
     """The figure as PNG bytes, the same for the same figure."""
     image = io.BytesIO()
     with matplotlib.rc_context(STYLE):
         FigureCanvasAgg(figure)
-        figure.savefig(image, format="png", dpi=DPI, metadata={"Software": None})
+        figure.savefig(image, format="png", dpi=dpi, metadata={"Software": None})
     return image.getvalue()

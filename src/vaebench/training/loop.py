@@ -33,6 +33,8 @@ from vaebench.training.schedules import Adam, AnyOptimiser, AnySchedule, OneCycl
 
 LOOK_EVERY = 50
 """Steps between looks at the loss: a look waits for the device, so not every step has one."""
+TRACE_EVERY = 50
+"""Steps that one entry of an epoch's ``trace`` is the mean of."""
 VALIDATION_SEED = 20_131_220
 Watch = Callable[["Moment"], None]
 
@@ -73,7 +75,8 @@ class Trained:
 
     model: nn.Module
     history: list[dict[str, Any]]
-    """One record an epoch: means of the parts in training and in validation, nats per image."""
+    """One record an epoch: means of the parts in training and in validation, nats per image; its ``trace`` holds the
+    same means over every 50 steps of training."""
     best_epoch: int
     seconds: float
 
@@ -134,6 +137,7 @@ class _Run:
     best_epoch: int = -1
     sums: dict[str, Tensor] = field(default_factory=dict)
     images: int = 0
+    marks: list[dict[str, Any]] = field(default_factory=list)
     seconds_before: float = 0.0
     recent: list[tuple[int, Terms]] = field(default_factory=list)
 
@@ -185,6 +189,8 @@ class _Run:
         for name, value in {"loss": terms.loss.detach() * images, **terms.parts}.items():
             total = value.sum().double()
             self.sums[name] = self.sums[name] + total if name in self.sums else total
+        if self.step % TRACE_EVERY == 0:
+            self.marks.append({"step": self.step, "images": self.images, **self.sums})
         self.recent.append((self.step, Terms(terms.loss.detach(), terms.parts)))
         if len(self.recent) >= LOOK_EVERY:
             self.look()
@@ -230,6 +236,7 @@ class _Run:
         self.look()
         record: dict[str, Any] = {"epoch": self.epoch + 1, "step": self.step}
         record |= {name: float(total / self.images) for name, total in self.sums.items()}
+        record["trace"] = self.trace()
         candidate = self.model if self.averaged is None else self.averaged.module
         if self.validation is not None:
             parts = validate(candidate, self.objective, self.validation)
@@ -237,7 +244,7 @@ class _Run:
                 raise self.diverged(f"the validation loss is {parts['loss']} at step {self.step}", parts)
             record |= {f"validation_{name}": value for name, value in parts.items()}
         self.epoch += 1
-        self.sums, self.images = {}, 0
+        self.sums, self.images, self.marks = {}, 0, []
         if self._is_best(record):
             self.best_epoch = self.epoch
             if self.validation is not None:  # else the last weights are the best, and need no copy
@@ -246,6 +253,16 @@ class _Run:
         if self.due():
             self.save()
         self.tell(record)
+
+    def trace(self) -> list[dict[str, Any]]:
+        """Means of loss and parts between the marks of this epoch."""
+        before: dict[str, Any] = dict.fromkeys((*self.sums, "images"), 0)
+        found = []
+        for mark in _as_numbers(self.marks):
+            images = mark["images"] - before["images"]
+            found.append({"step": mark["step"]} | {name: (mark[name] - before[name]) / images for name in self.sums})
+            before = mark
+        return found
 
     def _is_best(self, record: dict[str, Any]) -> bool:
         if self.validation is None:
@@ -279,7 +296,7 @@ class _Run:
         if self.averaged is not None:
             tensors |= prefixed("averaged", self.averaged.state_dict())
         keep = {name: getattr(self, name) for name in ("epoch", "step", "images", "best_epoch", "history")}
-        keep["seconds_before"] = self.seconds()
+        keep |= {"marks": _as_numbers(self.marks), "seconds_before": self.seconds()}
         self.checkpoint.save(tensors, keep)
         self.saved = time.monotonic()
 
@@ -310,6 +327,10 @@ class _Run:
         last = self.model if self.averaged is None else self.averaged.module
         self.model.load_state_dict(self.best or last.state_dict())
         return Trained(self.model.eval(), self.history, self.best_epoch, self.seconds())
+
+
+def _as_numbers(marks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{name: float(v) if isinstance(v, Tensor) else v for name, v in mark.items()} for mark in marks]
 
 
 @torch.no_grad()

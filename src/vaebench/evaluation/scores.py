@@ -1,0 +1,102 @@
+"""What a classifier got right: accuracy, cross-entropy, confusions, time, and its curves by epoch."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from vaebench.evaluation.panels import confusion
+from vaebench.evaluation.probes import Head, Labelled, Probe, predict_with
+from vaebench.models.objectives import CrossEntropy
+from vaebench.training.compute import Compute
+from vaebench.training.loop import Moment, train, validate
+
+
+@dataclass(frozen=True)
+class Split:
+    """Labelled parts, codes or images: to train on, to choose by, to test on."""
+
+    train: Labelled
+    validation: Labelled
+    test: Labelled
+
+
+def outcome(probabilities: Float[Tensor, "N Y"], labels: Int[Tensor, " N"]) -> dict[str, Any]:
+    """Accuracy, cross-entropy (nats per image) and confusion matrix (rows true, columns predicted) as JSON values.
+
+    A probability of 0 counts as 1e-12 in the cross-entropy, which is infinite otherwise.
+    """
+    counts = confusion(probabilities, labels)
+    own = probabilities.double().gather(1, labels[:, None]).clamp(min=1e-12)
+    return {
+        "accuracy": float(counts.trace() / counts.sum()),
+        "cross_entropy": float(-own.log().mean()),
+        "confusion": counts.tolist(),
+    }
+
+
+def score(probe: Probe, split: Split, classes: int, seed: int, compute: Compute) -> dict[str, Any]:
+    """Fit on the training part, test on the test part, choose nothing: :func:`outcome` and the seconds of the fit."""
+    start = time.monotonic()
+    predict = probe.fit(split.train, classes, seed, compute)
+    seconds = time.monotonic() - start
+    return {**outcome(predict(split.test), split.test.labels), "seconds": seconds}
+
+
+def read(head: Head, split: Split, classes: int, seed: int, compute: Compute) -> dict[str, Any]:
+    """A head with its curves: the epoch with the lowest *validation* loss is kept and tested.
+
+    Returns :func:`outcome` with ``seconds`` of training, ``best_epoch``, ``parameters``, and ``epochs``: a record an
+    epoch of loss (nats per image) and accuracy in training, validation and test. The test curve chooses nothing.
+    """
+    model = head.build(split.train.shape, classes, seed)
+    tested: list[dict[str, float]] = []
+    spent = 0.0
+
+    def watch(at: Moment) -> None:
+        nonlocal spent
+        if at.epoch is not None:
+            start = time.monotonic()
+            tested.append(validate(model, CrossEntropy(), split.test))
+            spent += time.monotonic() - start
+
+    training = head.training(len(split.train), seed)
+    trained = train(
+        model,
+        CrossEntropy(),
+        split.train,
+        training,
+        compute=compute,
+        seed=seed,
+        validation=split.validation,
+        watch=watch,
+    )
+    test = predict_with(trained.model, seed, compute)(split.test)
+    return {
+        **outcome(test, split.test.labels),
+        "seconds": trained.seconds - spent,
+        "best_epoch": trained.best_epoch,
+        "parameters": parameters(model),
+        "epochs": [_record(epoch, found) for epoch, found in zip(trained.history, tested, strict=True)],
+    }
+
+
+def parameters(model: nn.Module) -> int:
+    """Weights that training may move."""
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
+def _record(epoch: dict[str, Any], tested: dict[str, float]) -> dict[str, Any]:
+    return {
+        "epoch": epoch["epoch"],
+        "loss": epoch["cross_entropy"],
+        "accuracy": epoch["accuracy"],
+        "validation_loss": epoch["validation_cross_entropy"],
+        "validation_accuracy": epoch["validation_accuracy"],
+        "test_loss": tested["cross_entropy"],
+        "test_accuracy": tested["accuracy"],
+    }
