@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip install -q -c constraints.txt $(PIP_ARGS)
 SOURCES = pyproject.toml constraints.txt
 
-.PHONY: run test check lint types soak clean
+.PHONY: run test check lint types papers soak clean
 
 run: .stamp-run  ## train on embedded real digits, and write a report
 	$(BIN)/vaebench run digits --resume
@@ -21,6 +21,12 @@ types: .stamp-dev
 	$(BIN)/mypy
 
 check: lint types test  ## what must be green before every commit
+
+papers: .stamp-run  ## all five papers on two cores, at most 2 h 30 min; renews docs/results
+	$(BIN)/vaebench reproduce all --budget cpu
+	mkdir -p docs/results/papers
+	cp runs/papers/papers.json runs/papers/papers-made.json runs/papers/papers.md docs/results/
+	cp runs/papers/papers/*.png docs/results/papers/
 
 soak: .stamp-dev  ## long campaigns: kills, formulas broken on purpose, fuzzing
 	$(BIN)/python -m pytest -m soak --timeout 3600 tests/test_kill.py tests/test_mutations.py

@@ -13,7 +13,7 @@ from vaebench.data.datasets import DATASETS
 from vaebench.recipes import RECIPES
 
 MISTAKES = {
-    ("frobnicate",): "there is no command 'frobnicate'; expected one of run, list",
+    ("frobnicate",): "there is no command 'frobnicate'; expected one of run, reproduce, list",
     ("run", "nope"): "there is no recipe 'nope'; expected one of digits",
     ("run", "--resume"): "takes a recipe before its options, not '--resume'",
     ("run", "digits", "20"): "'20' is not expected here; options look like --training.epochs 20",
@@ -32,6 +32,13 @@ MISTAKES = {
     ),
     ("run", "digits", "--out"): "--out needs a value after it",
     ("run", "digits", "--data", "/no/such/folder"): "/no/such/folder",
+    ("reproduce", "Q"): "there is no paper 'Q'; expected all, or one of",
+    ("reproduce", "--budget", "cpu"): "takes one paper (A to E, or all) and its options, not 'nothing'",
+    ("reproduce", "all", "now"): "takes one paper (A to E, or all) and its options, not 'all now'",
+    ("reproduce", "all", "--bugdet", "cpu"): "not 'all --bugdet cpu'",
+    ("reproduce", "all", "--budget", "gpu"): "--budget is 'gpu'; expected one of quick, cpu, full",
+    ("reproduce", "all", "--seeds", "1.5"): "--seeds is '1.5'; expected a whole number above 0",
+    ("reproduce", "all", "--minutes", "soon"): "--minutes is 'soon'; expected a number above 0",
     ("list", "--josn"): "takes only --json, not '--josn'",
 }
 

@@ -35,7 +35,7 @@ def progress() -> Iterator[Callable[[Tick], None]]:
         def watch(tick: Tick) -> None:
             if tick.stage not in tasks:
                 tasks[tick.stage] = bars.add_task(tick.stage, total=1.0, note="")
-            before = bars.tasks[tasks[tick.stage]].completed
+            before = float(bars.tasks[tasks[tick.stage]].completed)
             bars.update(tasks[tick.stage], completed=tick.done)
             if note := _epoch_note(tick.epoch) if tick.epoch else tick.note:
                 bars.update(tasks[tick.stage], note=note)

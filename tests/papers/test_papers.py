@@ -1,0 +1,64 @@
+"""Every paper of the registry: its quick budget keeps every promise, and the published results are whole."""
+
+import io
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vaebench.papers.page import page
+from vaebench.papers.registry import PAPERS
+from vaebench.papers.reproduce import reproduce
+
+RESULTS = Path(__file__).parents[2] / "docs" / "results"
+needs_data = pytest.mark.skipif(
+    not os.environ.get("VAEBENCH_DATA"), reason="VAEBENCH_DATA names no folder of real data sets"
+)
+
+
+@needs_data
+@pytest.mark.parametrize("short", PAPERS)
+def test_quick_keeps_every_promise_draws_every_figure_and_repeats_nothing(short, tmp_path):
+    paper = PAPERS[short]
+    study = reproduce([paper], "quick", tmp_path)[0]
+    rows = json.loads((tmp_path / "papers.json").read_text())
+    assert [row["what"] for row in rows] == [promise.what for promise in paper.promises.values()]
+    assert all(np.isfinite(row["found"]) for row in rows if row["found"] is not None)
+    assert all(row["why"] for row in rows if row["holds"] is not True)
+    assert paper.captions
+    assert set(study.drawn) == set(paper.captions)
+    for name, image in study.drawn.items():
+        pixels = np.asarray(Image.open(io.BytesIO(image)).convert("L"))
+        assert pixels.shape[1] <= 1600, name
+        assert (pixels < 250).mean() > 0.01, f"{name} is empty"
+    assert reproduce([paper], "quick", tmp_path)[0].made == []
+
+
+@pytest.mark.parametrize("short", PAPERS)
+def test_a_paper_says_what_a_reader_needs(short):
+    paper = PAPERS[short]
+    assert paper.short == short
+    assert set(paper.minutes) == {"quick", "cpu", "full"}
+    assert paper.minutes["cpu"] <= 30
+    assert paper.deviations
+    places = [(promise.where, promise.what) for promise in paper.promises.values()]
+    assert len(set(places)) == len(places), "two promises read alike"
+    assert any(promise.printed is not None for promise in paper.promises.values()) or short in "CD"
+
+
+@pytest.mark.parametrize("short", PAPERS)
+def test_the_published_results_hold_every_promise(short):
+    rows = json.loads((RESULTS / "papers.json").read_text())
+    published = [
+        (row["where"], row["what"], row["printed"]) for row in rows if (row["paper"], row["budget"]) == (short, "cpu")
+    ]
+    promised = [(p.where, p.what, p.printed) for p in PAPERS[short].promises.values()]
+    assert published == promised
+
+
+def test_the_published_page_is_rendered_from_the_published_rows():
+    rows, made = (json.loads((RESULTS / name).read_text()) for name in ("papers.json", "papers-made.json"))
+    assert (RESULTS / "papers.md").read_text() == page(PAPERS, rows, made, RESULTS)

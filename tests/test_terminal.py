@@ -1,0 +1,35 @@
+"""Progress lines where output is no terminal, and the clock that presses Ctrl-C."""
+
+import signal
+import time
+
+import pytest
+
+from vaebench.runs import Tick
+from vaebench.terminal import interrupted_after, progress
+
+
+def test_time_is_up_as_if_ctrl_c_was_pressed():
+    before = signal.getsignal(signal.SIGALRM)
+    with pytest.raises(KeyboardInterrupt), interrupted_after(0.05):
+        time.sleep(30)
+    assert signal.getsignal(signal.SIGALRM) is before
+
+
+def test_what_ends_in_time_is_left_alone():
+    with interrupted_after(0.05):
+        pass
+    with interrupted_after(None):
+        time.sleep(0.1)
+
+
+def test_a_log_has_one_line_a_step_and_a_line_an_epoch(capsys):
+    with progress() as watch:
+        for note in ("vae, step 1 of 9", "vae, step 2 of 9", "head", "head"):
+            watch(Tick("A", 0.1, note=note))
+        watch(Tick("training", 0.5, 12.0, {"epoch": 3, "loss": 7.0}))
+    lines = capsys.readouterr().err.splitlines()
+    assert "A: 10%, vae, step 1 of 9" in lines
+    assert "A: 10%, head" in lines
+    assert "training: epoch 3: validation loss 7.00 nats, 12 s left" in lines
+    assert sum(line.startswith("A: 10%") for line in lines) == 2
