@@ -25,21 +25,21 @@ MAP_POINTS = 2000
 @torch.no_grad()
 def panels(vae: VAE, test: Images, codes: Codes, found: Bounds, seed: int) -> Arrays:
     """Every panel's arrays; images are uint8 (..., C, H, W), outputs are means of p(x|z)."""
-    first = _spread_over_classes(test, PAIRS)
+    first = spread_over_classes(test, PAIRS)
     worst = found.reconstruction.topk(min(PAIRS, len(test))).indices
     order = found.kl_per_latent.argsort(descending=True)
     return {
         "kl_per_latent": found.kl_per_latent.numpy(),
         "variance_of_mean": found.variance_of_mean.numpy(),
         "reconstruction_images": test.pixels[first].numpy(),
-        "reconstruction_outputs": _decoded(vae, codes.mean[first]),
+        "reconstruction_outputs": decoded(vae, codes.mean[first]),
         "worst_images": test.pixels[worst].numpy(),
-        "worst_outputs": _decoded(vae, codes.mean[worst]),
+        "worst_outputs": decoded(vae, codes.mean[worst]),
         "worst_nats": found.reconstruction[worst].numpy(),
-        "samples": _decoded(vae, _prior_samples(vae, seed)),
+        "samples": decoded(vae, _prior_samples(vae, seed)),
         "traversal_latents": order[:TRAVERSALS].numpy(),
-        "traversals": _traversals(vae, codes.mean[first[0]], order[:TRAVERSALS]),
-        "interpolations": _interpolations(vae, codes.mean[first]),
+        "traversals": traversals(vae, codes.mean[first[0]], order[:TRAVERSALS]),
+        "interpolations": interpolations(vae, codes.mean[first]),
         **_map(test, codes, order, seed),
     }
 
@@ -50,7 +50,9 @@ def confusion(probabilities: Float[Tensor, "N Y"], labels: Int[Tensor, " N"]) ->
     return (labels * classes + probabilities.argmax(-1)).bincount(minlength=classes**2).view(classes, classes).numpy()
 
 
-def _decoded(vae: VAE, z: Float[Tensor, "*batch D"]) -> UInt8[np.ndarray, "*batch C H W"]:
+@torch.no_grad()
+def decoded(vae: VAE, z: Float[Tensor, "*batch D"]) -> UInt8[np.ndarray, "*batch C H W"]:
+    """Means of p(x|z) as 8-bit images."""
     mean = vae.decode(z.to(vae.zero.device)).mean
     return (mean.clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
 
@@ -60,18 +62,18 @@ def _prior_samples(vae: VAE, seed: int) -> Tensor:
     return torch.randn(SAMPLES, len(vae.zero), generator=generator)
 
 
-def _traversals(vae: VAE, code: Float[Tensor, " D"], latents: Int[Tensor, " L"]) -> np.ndarray:
+def traversals(vae: VAE, code: Float[Tensor, " D"], latents: Int[Tensor, " L"]) -> np.ndarray:
     """One row a latent: the code of a test image with that latent moved over +-3 standard deviations of the prior."""
     z = code.repeat(len(latents), STEPS, 1)
     z[torch.arange(len(latents)), :, latents] = torch.linspace(-3, 3, STEPS)
-    return _decoded(vae, z)
+    return decoded(vae, z)
 
 
-def _interpolations(vae: VAE, codes: Float[Tensor, "M D"]) -> np.ndarray:
+def interpolations(vae: VAE, codes: Float[Tensor, "M D"]) -> np.ndarray:
     """Straight walks between the codes of pairs of test images, one row a pair."""
     pairs = codes[: 2 * min(WALKS, len(codes) // 2)].view(-1, 2, codes.shape[1])
     share = torch.linspace(0, 1, STEPS)[:, None]
-    return _decoded(vae, torch.stack([a + share * (b - a) for a, b in pairs]))
+    return decoded(vae, torch.stack([a + share * (b - a) for a, b in pairs]))
 
 
 def _map(test: Images, codes: Codes, order: Int[Tensor, " D"], seed: int) -> Arrays:
@@ -83,8 +85,8 @@ def _map(test: Images, codes: Codes, order: Int[Tensor, " D"], seed: int) -> Arr
     return {**flat, "map_tsne": tsne.fit_transform(mean), "map_labels": test.labels[rows].numpy()}
 
 
-def _spread_over_classes(images: Images, count: int) -> Int[Tensor, " M"]:
-    """The first image of each class in turn, then the second, and so on."""
+def spread_over_classes(images: Images, count: int) -> Int[Tensor, " M"]:
+    """Rows of the first image of each class in turn, then the second, and so on."""
     labels = images.labels.numpy()
     if (labels == HIDDEN).all():
         return torch.arange(min(count, len(labels)))

@@ -100,6 +100,27 @@ class GaussianPixels(Frozen):
         return nn.Identity()
 
 
+class GaussianSigmoidMean(Frozen):
+    """p(x|z) = N(x; sigmoid(raw), scale^2): a Gaussian whose mean stays within the pixel range [0, 1].
+
+    Paper E ("benchmarking MNIST"), section 2.1: the decoder ends in a sigmoid, the loss is squared error + KL.
+    """
+
+    kind: Literal["gaussian-sigmoid"] = "gaussian-sigmoid"
+    scale: float = Field(math.sqrt(0.5), gt=0)
+    """Standard deviation of every pixel, in units of the pixel range."""
+    outputs: ClassVar[int] = 1
+    unit_interval: ClassVar[bool] = False
+
+    def __call__(self, raw: Float[Tensor, "*batch P H W"]) -> Distribution:
+        """Independent Gaussians around the sigmoids of the raw values."""
+        return _gaussian(raw.sigmoid(), raw.new_tensor(self.scale))
+
+    def last_layer(self, channels: int) -> nn.Module:
+        """Nothing to learn."""
+        return nn.Identity()
+
+
 class GaussianGlobalScale(Frozen):
     """p(x|z) = N(x; mean, s^2) with one scale s learned for all pixels, s = floor + softplus(parameter).
 
@@ -166,6 +187,7 @@ LIKELIHOODS = {
     "bernoulli": BernoulliPixels,
     "continuous-bernoulli": ContinuousBernoulliPixels,
     "gaussian": GaussianPixels,
+    "gaussian-sigmoid": GaussianSigmoidMean,
     "gaussian-global": GaussianGlobalScale,
     "gaussian-pixel": GaussianPixelScale,
 }

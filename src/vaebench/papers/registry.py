@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from vaebench.papers import benchmarking_mnist
 from vaebench.papers.paper import Paper
 
-PAPERS: dict[str, Paper] = {}
+PAPERS: dict[str, Paper] = {
+    "E": benchmarking_mnist.PAPER,
+}

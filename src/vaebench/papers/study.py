@@ -125,6 +125,12 @@ class Study:
         self.found = self.findings.found
         self.expected = 60 * self.paper.minutes[self.budget]
 
+    @property
+    def device(self) -> str:
+        """The machine in words."""
+        here = machine()
+        return here["gpu"] or f"{here['cores']} cores"
+
     def pick(self, quick: T, cpu: T, full: T) -> T:
         """The value for this budget."""
         return {"quick": quick, "cpu": cpu, "full": full}[self.budget]

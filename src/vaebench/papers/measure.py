@@ -1,0 +1,102 @@
+"""What several papers measure of a trained VAE, each as a step: bounds, sheets of images, a classifier's judgement."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from vaebench.data.images import Dataset, Images
+from vaebench.evaluation.bounds import bounds
+from vaebench.evaluation.panels import Arrays, decoded, spread_over_classes
+from vaebench.models.networks import Conv
+from vaebench.models.objectives import CrossEntropy
+from vaebench.papers.study import Study, Trial
+from vaebench.training.loop import Training
+from vaebench.training.schedules import Adam, OneCycle
+
+JUDGE = Conv(filters=(32, 64), kernel=(3,), stride=(1,), padding=(1,), pool=(2,), hidden=(128,), dropout=0.3)
+SAMPLES = 64
+
+
+def bounds_of(study: Study, name: str, trial: Trial) -> dict[str, Any]:
+    """ELBO parts in nats per image, and what each latent carries, on ``test`` and ``validation``."""
+
+    def measure() -> dict[str, Any]:
+        return {part: _bounds(trial, getattr(trial.data, part)) for part in ("test", "validation")}
+
+    return study.step(f"bounds/{name}", {"trial": trial.key}, measure)
+
+
+def _bounds(trial: Trial, images: Images) -> dict[str, Any]:
+    found = bounds(trial.vae, images)
+    return {
+        "elbo": found.elbo,
+        "reconstruction": float(found.reconstruction.mean()),
+        "kl": found.kl,
+        "dead": found.dead,
+        "active": found.active,
+        "kl_per_latent": found.kl_per_latent.tolist(),
+        "variance_of_mean": found.variance_of_mean.tolist(),
+    }
+
+
+def sheets_of(study: Study, name: str, trial: Trial, count: int = 16) -> Arrays:
+    """Test ``images``, their ``outputs`` (decoded means), the ``worst_images``, ``worst_outputs``, and ``samples``."""
+
+    def measure() -> Arrays:
+        test, vae = trial.data.test, trial.vae
+        mean = trial.features.test.mean.to(vae.zero.device)
+        rows = spread_over_classes(test, count)
+        worst = bounds(vae, test).reconstruction.topk(min(count, len(test))).indices
+        generator = torch.Generator().manual_seed(0)
+        return {
+            "images": test.pixels[rows].numpy(),
+            "outputs": decoded(vae, mean[rows]),
+            "worst_images": test.pixels[worst].numpy(),
+            "worst_outputs": decoded(vae, mean[worst]),
+            "samples": decoded(vae, torch.randn(SAMPLES, len(vae.zero), generator=generator)),
+        }
+
+    return study.arrays(f"sheets/{name}", {"trial": trial.key, "count": count}, measure)
+
+
+def judge(study: Study, data: Dataset, name: str = "judge") -> Trial:
+    """A supervised CNN that reads images, so that reconstructions and samples can be counted."""
+    training = Training(
+        epochs=study.pick(6, 3, 10), batch=128, optimiser=Adam(rate=3e-3, beta2=0.99), schedule=OneCycle()
+    )
+
+    def build() -> nn.Module:
+        return JUDGE.encoder(data.train.shape, len(data.classes))
+
+    identity = {"network": JUDGE.model_dump()}
+    return study.network(name, data, build, (data.train, data.validation), CrossEntropy(), training, 0, identity)
+
+
+@torch.no_grad()
+def judged(classifier: Trial, x: Float[Tensor, "N C H W"]) -> Float[Tensor, "N Y"]:
+    """The classifier's probabilities of images with pixels in [0, 1]."""
+    model = classifier.model
+    device = next(model.parameters()).device
+    return torch.cat([model(part.to(device)).cpu() for part in x.split(1000)]).softmax(-1)
+
+
+def pixels(images: Images) -> Float[Tensor, "N C H W"]:
+    """All pixels of these images, in [0, 1]."""
+    return images.batch(torch.arange(len(images))).x
+
+
+@torch.no_grad()
+def reconstructions(trial: Trial, part: str = "test") -> Float[Tensor, "N C H W"]:
+    """Decoded posterior means of a part of the trial's data."""
+    mean: Tensor = getattr(trial.features, part).mean.to(trial.vae.zero.device)
+    return torch.cat([trial.vae.decode(z).mean.cpu() for z in mean.split(1000)])
+
+
+def counts(true: Int[Tensor, " N"], found: Int[Tensor, " N"], classes: int) -> np.ndarray:
+    """A confusion matrix (Y, Y), rows true."""
+    return (true * classes + found).bincount(minlength=classes**2).view(classes, classes).numpy()

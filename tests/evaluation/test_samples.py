@@ -1,0 +1,40 @@
+"""Inception score, legible share and marginal entropy on cases with known answers."""
+
+import math
+
+import pytest
+import torch
+
+from vaebench.evaluation.samples import inception_score, legible_share, marginal_entropy
+
+
+def test_samples_that_all_look_alike_score_1():
+    same = torch.tensor([0.7, 0.2, 0.1]).repeat(60, 1)
+    assert inception_score(same) == pytest.approx((1.0, 0.0), abs=1e-6)
+    assert marginal_entropy(same) == pytest.approx(-(0.7 * math.log(0.7) + 0.2 * math.log(0.2) + 0.1 * math.log(0.1)))
+
+
+def test_certain_and_balanced_samples_score_the_number_of_classes():
+    certain = torch.eye(5).repeat(20, 1)
+    assert inception_score(certain, splits=4) == pytest.approx((5.0, 0.0), abs=1e-9)
+    assert marginal_entropy(certain) == pytest.approx(math.log(5))
+
+
+def test_the_score_is_the_exponential_of_the_mean_divergence():
+    p = torch.tensor([[0.9, 0.1], [0.3, 0.7]], dtype=torch.float64)
+    q = [0.6, 0.4]
+    by_hand = sum(sum(a * math.log(a / b) for a, b in zip(row, q, strict=True)) for row in p.tolist()) / 2
+    assert inception_score(p, splits=1)[0] == pytest.approx(math.exp(by_hand), rel=1e-12)
+
+
+def test_the_spread_is_over_splits():
+    halves = torch.cat([torch.eye(2).repeat(5, 1), torch.tensor([[1.0, 0.0]]).repeat(10, 1)])
+    mean, spread = inception_score(halves, splits=2)
+    assert mean == pytest.approx(1.5)
+    assert spread == pytest.approx(math.sqrt(0.5))
+
+
+def test_legible_is_confident_enough_in_any_class():
+    p = torch.tensor([[0.9, 0.1], [0.1, 0.9], [0.89, 0.11], [0.5, 0.5]])
+    assert legible_share(p) == 0.5
+    assert legible_share(p, confidence=0.5) == 1.0
