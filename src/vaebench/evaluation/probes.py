@@ -45,6 +45,10 @@ class Labelled(Protocol):
         """The batch of these rows."""
         ...
 
+    def take(self, rows: Int[Tensor, " M"]) -> Labelled:
+        """The images or codes of these rows."""
+        ...
+
 
 Predict = Callable[[Labelled], Float[Tensor, "N Y"]]
 """Class probabilities for each image or code."""

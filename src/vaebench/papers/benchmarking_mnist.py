@@ -299,8 +299,10 @@ def _optimisers(study: Study, data: Dataset) -> None:
 def _figures(study: Study, trials: dict[int, Trial], judgements: dict[int, dict[str, Any]]) -> None:
     sheets = {latent: sheets_of(study, f"latent-{latent}", trial) for latent, trial in trials.items()}
     maps = {latent: _map(study, latent, trials[latent]) for latent in (2, 3)}
-    study.figure("first-attempt", lambda: lines(_loss_panels({"latent 2": trials[2]})))
-    study.figure("sweep", lambda: lines(_loss_panels({f"latent {d}": trial for d, trial in trials.items()})))
+    study.figure("first-attempt", lambda: lines(_loss_panels({"latent 2": trials[2]}, study.budget != "quick")))
+    study.figure(
+        "sweep", lambda: lines(_loss_panels({f"latent {d}": t for d, t in trials.items()}, study.budget != "quick"))
+    )
     classes = trials[2].data.classes
     cloud = Cloud("latent 2", maps[2]["codes"], maps[2]["labels"])
     study.figure("map-2d", lambda: planes([cloud], classes))
@@ -323,7 +325,8 @@ def _figures(study: Study, trials: dict[int, Trial], judgements: dict[int, dict[
     study.figure("legible", lambda: lines(panels))
 
 
-def _loss_panels(trials: dict[str, Trial]) -> list[Panel]:
+def _loss_panels(trials: dict[str, Trial], framed: bool) -> list[Panel]:
+    """Losses by step; ``framed`` leaves the first steps above the frame."""
     parts = {"loss": "squared error + KL", "reconstruction": "squared error", "kl": "KL"}
     return [
         Panel(
@@ -335,7 +338,7 @@ def _loss_panels(trials: dict[str, Trial]) -> list[Panel]:
             },
             "step",
             "per image",
-            limits=None if part == "kl" else (10 if part == "reconstruction" else 24, 60),
+            limits=None if part == "kl" or not framed else (10 if part == "reconstruction" else 24, 60),
         )
         for part, title in parts.items()
     ]
@@ -362,11 +365,11 @@ def _sample_sheet(sheets: dict[int, Arrays]) -> Any:
     blocks = [in_rows(sheets[latent]["samples"], 8) for latent in SWEEP]
     gap = np.full_like(blocks[0][:, :1], 255)
     rows = [np.concatenate([blocks[i], gap, blocks[i + 1], gap, blocks[i + 2]], axis=1) for i in (0, 3)]
-    figure, ax, x, y = sheet(np.concatenate(rows), Margins(left=0.1, top=0.1), block=8, band=0.9)
+    figure, ax, x, y = sheet(np.concatenate(rows), Margins(left=0.1, top=0.1), block=8, band=1.4)
     for row, first in enumerate((0, 3)):
         for column in range(3):
             words = f"latent {SWEEP[first + column]}"
-            ax.text(x[9 * column], y[8 * row] - 0.75 * (y[1] - y[0]), words, ha="left", va="bottom")
+            ax.text(x[9 * column], y[8 * row] - 0.65 * (y[1] - y[0]), words, ha="left", va="bottom")
     return figure
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from vaebench.papers import benchmarking_mnist
+from vaebench.papers import benchmarking_mnist, disentangling, generation_and_classification, vae_classifiers
 from vaebench.papers.paper import Paper
 
 PAPERS: dict[str, Paper] = {
+    "A": vae_classifiers.PAPER,
+    "B": generation_and_classification.PAPER,
+    "C": disentangling.PAPER,
     "E": benchmarking_mnist.PAPER,
 }
