@@ -88,6 +88,8 @@ def _line_panel(ax: Axes, panel: Panel, names: list[str]) -> None:
         if len(ticks) <= 9:
             ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
             ax.set_xticks([], minor=True)
+    elif all(float(x).is_integer() for line in panel.lines.values() for x in line.x):
+        ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     if panel.log_y:
         ax.set_yscale("log")
     if panel.limits:
