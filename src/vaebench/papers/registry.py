@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from vaebench.papers import benchmarking_mnist, disentangling, generation_and_classification, vae_classifiers
+from vaebench.papers import (
+    benchmarking_mnist,
+    cifar10_latent_space,
+    disentangling,
+    generation_and_classification,
+    vae_classifiers,
+)
 from vaebench.papers.paper import Paper
 
 PAPERS: dict[str, Paper] = {
     "A": vae_classifiers.PAPER,
     "B": generation_and_classification.PAPER,
     "C": disentangling.PAPER,
+    "D": cifar10_latent_space.PAPER,
     "E": benchmarking_mnist.PAPER,
 }
