@@ -240,6 +240,33 @@ def test_history_holds_exact_means_over_all_images():
         assert out.history[0][key] == pytest.approx(expected, abs=1e-6)
 
 
+def test_the_trace_holds_the_means_between_its_marks(monkeypatch):
+    monkeypatch.setattr("vaebench.training.loop.TRACE_EVERY", 2)
+    seen = []
+
+    class Weight(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.zeros(()))
+
+    def brightness(model, batch, progress):
+        value = batch.x.mean((1, 2, 3))
+        seen.append(value)
+        return Terms(model.weight * 0 + value.mean(), {"brightness": value})
+
+    out = train(Weight(), brightness, some_images(70), Training(epochs=2, batch=16), compute=FP32)
+    for epoch, record in enumerate(out.history):
+        batches = seen[5 * epoch : 5 * epoch + 5]
+        steps = [2, 4] if epoch == 0 else [6, 8, 10]
+        starts = [0, 2] if epoch == 0 else [0, 1, 3]
+        ends = [2, 4] if epoch == 0 else [1, 3, 5]
+        assert [mark["step"] for mark in record["trace"]] == steps
+        for mark, start, end in zip(record["trace"], starts, ends, strict=True):
+            expected = torch.cat(batches[start:end]).double().mean().item()
+            assert mark["loss"] == pytest.approx(expected, abs=1e-6)
+            assert mark["brightness"] == pytest.approx(expected, abs=1e-6)
+
+
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_schedules_are_pure_positive_and_at_most_one(name):
     schedule = SCHEDULES[name]()

@@ -147,7 +147,7 @@ class Bench:
 
     def scaled(self, count: int | str) -> Any:
         """The count itself; in quick, one that the few images can give."""
-        smaller: dict[Any, int] = {100: 20, 1000: 40} if self.study.budget == "quick" else {}
+        smaller: dict[Any, int] = {10: 8, 100: 12, 1000: 20} if self.study.budget == "quick" else {}
         return smaller.get(count, count)
 
     def vae(self, beta: float) -> Trial:
@@ -369,7 +369,7 @@ def _optimisers(study: Study, bench: Bench) -> None:
         "weight-decay": {"optimiser": Adam(rate=1e-2, weight_decay=1e-2)},
         "sgd": {"optimiser": SGD(rate=0.1)},
     }
-    reading, drawn = bench.vaes["disentangled"].means, bench.draws["10"]
+    reading, drawn = bench.vaes["disentangled"].means, bench.draws[str(bench.scaled(10))]
     before = bench.cells["disentangled", 10]["accuracy"]
     for key, change in rules.items():
         head = base.model_copy(update=change)

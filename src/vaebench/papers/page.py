@@ -58,7 +58,7 @@ def _paper(paper: Paper, rows: list[dict[str, Any]], made: dict[str, Any], out: 
         if own:
             parts.append(f"### {paper.short}, budget {budget}: {BUDGET_WORDS[budget]}\n")
             parts.append(_made(made.get(f"{paper.short} {budget}")))
-            parts.append(_table(own))
+            parts.append(_tables(own))
             parts.append(_figures(paper, budget, out))
     return "\n".join(parts)
 
@@ -73,6 +73,24 @@ def _made(record: dict[str, Any] | None) -> str:
         f"Made on {record['date']} in {record['seconds'] / 60:.0f} minutes on {where}, "
         f"{record['compute']['precision']} in training, torch {machine['versions']['torch']}{at}.\n"
     )
+
+
+def _tables(rows: list[dict[str, Any]]) -> str:
+    """Printed numbers, claims, what we add; charts and wishes without a verdict are folded away."""
+    kinds: dict[str, list[dict[str, Any]]] = {"printed": [], "claims": [], "ours": [], "open": []}
+    for row in rows:
+        if row["where"] == "ours":
+            kinds["ours"].append(row)
+        elif row["printed"] is not None:
+            kinds["printed"].append(row)
+        else:
+            kinds["open" if row["holds"] is None else "claims"].append(row)
+    titles = {"printed": "Printed numbers", "claims": "Claims", "ours": "What we add"}
+    parts = [f"**{title}**\n\n{_table(kinds[kind])}" for kind, title in titles.items() if kinds[kind]]
+    if kinds["open"]:
+        words = f"Charts without numbers and further work, without a verdict: {len(kinds['open'])} rows"
+        parts.append(f"<details><summary>{words}</summary>\n\n{_table(kinds['open'])}\n</details>\n")
+    return "\n".join(parts)
 
 
 def _table(rows: list[dict[str, Any]]) -> str:

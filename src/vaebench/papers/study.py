@@ -36,7 +36,7 @@ from vaebench.training.loop import Moment, Training, train
 
 T = TypeVar("T")
 FIGURE_DPI = 100
-QUICK_PER_CLASS = 60
+QUICK_PER_CLASS = 30
 """Images a class, in each official part, that the quick budget looks at."""
 
 

@@ -596,7 +596,7 @@ def _tested(trial: Trial, test: Images) -> dict[str, float]:
 
 def _ten_at_200(study: Study) -> None:
     """The paper's own ten classes, sheep included, where 200 drawings of each are at hand."""
-    data = _small_quickdraw()
+    data = _small_quickdraw(study.pick(40, 200, 200))
     keys = ("ten-200", "ten-200-own", "ten-200-sheep")
     if data is None:
         for key in keys:
@@ -621,11 +621,11 @@ def _ten_at_200(study: Study) -> None:
     study.found("ten-200-sheep", sheep, holds=None, why=why)
 
 
-def _small_quickdraw() -> Dataset | None:
+def _small_quickdraw(per_class: int) -> Dataset | None:
     folder = download.find("quickdraw", "paper-ten-200")
     if folder is None or not all((folder / f"{name}.npy").exists() for name in PAPER_TEN):
         return None
-    rows = [np.load(folder / f"{name}.npy", allow_pickle=False) for name in PAPER_TEN]
+    rows = [np.load(folder / f"{name}.npy", allow_pickle=False)[:per_class] for name in PAPER_TEN]
     labels = torch.arange(10).repeat_interleave(torch.tensor([len(part) for part in rows]))
     drawings = Images(torch.from_numpy(np.concatenate(rows)).view(-1, 1, 28, 28), labels, PAPER_TEN)
     rest, test = split(drawings, 0.2, 0)

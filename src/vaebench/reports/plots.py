@@ -143,6 +143,8 @@ def planes(clouds: Sequence[Cloud], classes: Sequence[str], axes: tuple[str, str
     for ax, cloud in zip(across, clouds, strict=True):
         scatter(ax, cloud.points, cloud.labels, classes)
         ax.set_title(cloud.title)
+        ax.xaxis.set_major_locator(MaxNLocator(4))
+        ax.yaxis.set_major_locator(MaxNLocator(5))
         ax.set_xlabel(axes[0])
         ax.set_ylabel(axes[1])
     names = class_names(classes, length=14)
