@@ -29,7 +29,7 @@ papers: .stamp-run  ## all five papers on two cores, at most 2 h 30 min; renews 
 	cp runs/papers/papers/*.png docs/results/papers/
 
 soak: .stamp-dev  ## long campaigns: kills, formulas broken on purpose, fuzzing
-	$(BIN)/python -m pytest -m soak --timeout 3600 tests/test_kill.py tests/test_mutations.py
+	$(BIN)/python -m pytest -m soak --timeout 3600 tests/test_kill.py tests/test_mutations.py tests/papers
 	VAEBENCH_FUZZ=soak $(BIN)/python -m pytest --timeout 3600 tests/data tests/test_recipes.py -k "garbled or garbage or cut_file"
 
 $(BIN)/python:

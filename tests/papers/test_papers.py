@@ -12,6 +12,7 @@ from PIL import Image
 from vaebench.papers.page import page
 from vaebench.papers.registry import PAPERS
 from vaebench.papers.reproduce import reproduce
+from vaebench.training.loop import train
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results"
 needs_data = pytest.mark.skipif(
@@ -35,6 +36,28 @@ def test_quick_keeps_every_promise_draws_every_figure_and_repeats_nothing(short,
         assert pixels.shape[1] <= 1600, name
         assert (pixels < 250).mean() > 0.01, f"{name} is empty"
     assert reproduce([paper], "quick", tmp_path)[0].made == []
+
+
+@pytest.mark.soak
+@needs_data
+@pytest.mark.parametrize("short", PAPERS)
+def test_the_full_protocol_runs_when_cut_to_an_epoch_on_few_images(short, tmp_path, monkeypatch):
+    def cut(model, objective, source, training, **rest):
+        return train(model, objective, source, training.model_copy(update={"epochs": 2}), **rest)
+
+    def few(study, data):
+        if data.per_class is None or data.per_class > 30:
+            data = data.model_copy(update={"per_class": 30})
+        return data.load()
+
+    for place in ("papers.study", "evaluation.scores", "evaluation.probes"):
+        monkeypatch.setattr(f"vaebench.{place}.train", cut)
+    monkeypatch.setattr("vaebench.papers.study.Study.data", few)
+    counts = {10: 8, 100: 12, 1000: 20}
+    monkeypatch.setattr("vaebench.papers.disentangling.Bench.scaled", lambda bench, count: counts.get(count, count))
+    study = reproduce([PAPERS[short]], "full", tmp_path)[0]
+    assert len(study.findings.in_order()) == len(PAPERS[short].promises)
+    assert set(study.drawn) == set(PAPERS[short].captions)
 
 
 @pytest.mark.parametrize("short", PAPERS)
