@@ -38,6 +38,9 @@ def test_score_fits_on_train_and_tests_on_test():
     found = score(Logistic(), SPLIT, 3, 0, COMPUTE)
     assert found["accuracy"] > 0.97
     assert sum(map(sum, found["confusion"])) == 120
+    wrong = Split(SPLIT.train, Codes(SPLIT.validation.mean, (SPLIT.validation.labels + 1) % 3), SPLIT.test)
+    assert found["validation_accuracy"] > 0.97
+    assert score(Logistic(), wrong, 3, 0, COMPUTE)["validation_accuracy"] < 0.03
     swapped = Split(SPLIT.train, SPLIT.validation, Codes(SPLIT.test.mean, (SPLIT.test.labels + 1) % 3))
     assert score(Logistic(), swapped, 3, 0, COMPUTE)["accuracy"] < 0.03
 

@@ -44,11 +44,13 @@ def outcome(probabilities: Float[Tensor, "N Y"], labels: Int[Tensor, " N"]) -> d
 
 
 def score(probe: Probe, split: Split, classes: int, seed: int, compute: Compute) -> dict[str, Any]:
-    """Fit on the training part, test on the test part, choose nothing: :func:`outcome` and the seconds of the fit."""
+    """Fit on the training part, test on the test part: :func:`outcome`, the seconds of the fit, and the accuracy on the
+    validation part, for a choice between readers."""
     start = time.monotonic()
     predict = probe.fit(split.train, classes, seed, compute)
     seconds = time.monotonic() - start
-    return {**outcome(predict(split.test), split.test.labels), "seconds": seconds}
+    validation = outcome(predict(split.validation), split.validation.labels)["accuracy"]
+    return {**outcome(predict(split.test), split.test.labels), "validation_accuracy": validation, "seconds": seconds}
 
 
 def read(head: Head, split: Split, classes: int, seed: int, compute: Compute) -> dict[str, Any]:
