@@ -18,7 +18,7 @@ from vaebench.models.likelihoods import GaussianSigmoidMean
 from vaebench.models.networks import MLP, Conv, Network
 from vaebench.models.objectives import Elbo
 from vaebench.models.vae import Model
-from vaebench.papers.measure import bounds_of, counts, judge, judged, pixels, reconstructions, sheets_of
+from vaebench.papers.measure import bounds_of, counts, judge, judged, map_of, pixels, reconstructions, sheets_of
 from vaebench.papers.paper import Paper, Promise
 from vaebench.papers.study import Study, Trial
 from vaebench.reports.pictures import Margins, in_rows, pairs, sheet
@@ -304,7 +304,7 @@ def _optimisers(study: Study, data: Dataset) -> None:
 
 def _figures(study: Study, trials: dict[int, Trial], judgements: dict[int, dict[str, Any]]) -> None:
     sheets = {latent: sheets_of(study, f"latent-{latent}", trial) for latent, trial in trials.items()}
-    maps = {latent: _map(study, latent, trials[latent]) for latent in (2, 3)}
+    maps = {latent: map_of(study, f"latent-{latent}", trials[latent]) for latent in (2, 3)}
     study.figure("first-attempt", lambda: lines(_loss_panels({"latent 2": trials[2]}, study.budget != "quick")))
     study.figure(
         "sweep", lambda: lines(_loss_panels({f"latent {d}": t for d, t in trials.items()}, study.budget != "quick"))
@@ -348,14 +348,6 @@ def _loss_panels(trials: dict[str, Trial], framed: bool) -> list[Panel]:
         )
         for part, title in parts.items()
     ]
-
-
-def _map(study: Study, latent: int, trial: Trial) -> Arrays:
-    def measure() -> Arrays:
-        test = trial.features.test
-        return {"codes": test.mean[:2000].numpy(), "labels": test.labels[:2000].numpy()}
-
-    return study.arrays(f"maps/latent-{latent}", {"trial": trial.key}, measure)
 
 
 def _walks(study: Study, trial: Trial) -> np.ndarray:

@@ -15,7 +15,7 @@ from vaebench.models.likelihoods import GaussianPixels
 from vaebench.models.networks import Conv
 from vaebench.models.objectives import Elbo
 from vaebench.models.vae import Model
-from vaebench.papers.measure import bounds_of, sheets_of
+from vaebench.papers.measure import bounds_of, map_of, sheets_of
 from vaebench.papers.paper import Paper, Promise
 from vaebench.papers.study import Study, Trial, cifar10
 from vaebench.reports.pictures import Margins, in_rows, pairs, sheet
@@ -94,7 +94,7 @@ def perform(study: Study) -> None:
         study.found(f"error-{name}", errors[name], holds=None, why=f"{words}KL {kl:.1f} nats")
         chance = f"{words}chance 0.1; linear {apart[name]['linear']:.3f}"
         study.found(f"knn-{name}", apart[name]["knn"], holds=None, why=chance)
-        study.found(f"silhouette-{name}", apart[name]["silhouette"], holds=None, why=f"{words}first 2,000 test images")
+        study.found(f"silhouette-{name}", apart[name]["silhouette"], holds=None, why=f"{words}2,000 test images")
     _collapse(study, printed)
     _maps(study, apart)
     _reconstruction_claims(study, errors)
@@ -268,11 +268,7 @@ def _figures(study: Study, data: dict[str, Dataset], meant: dict[str, Trial], pr
 
 
 def _cloud(study: Study, name: str, trial: Trial, title: str) -> Cloud:
-    def measure() -> Arrays:
-        test = trial.features.test
-        return {"codes": test.mean[:2000].numpy(), "labels": test.labels[:2000].numpy()}
-
-    found = study.arrays(f"maps/{name}", {"trial": trial.key}, measure)
+    found = map_of(study, name, trial)
     return Cloud(title, found["codes"], found["labels"])
 
 

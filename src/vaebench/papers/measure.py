@@ -20,6 +20,7 @@ from vaebench.training.schedules import Adam, OneCycle
 
 JUDGE = Conv(filters=(32, 64), kernel=(3,), stride=(1,), padding=(1,), pool=(2,), hidden=(128,), dropout=0.3)
 SAMPLES = 64
+MAP_POINTS = 2000
 
 
 def bounds_of(study: Study, name: str, trial: Trial) -> dict[str, Any]:
@@ -95,6 +96,18 @@ def reconstructions(trial: Trial, part: str = "test") -> Float[Tensor, "N C H W"
     """Decoded posterior means of a part of the trial's data."""
     mean: Tensor = getattr(trial.features, part).mean.to(trial.vae.zero.device)
     return torch.cat([trial.vae.decode(z).mean.cpu() for z in mean.split(1000)])
+
+
+def map_of(study: Study, name: str, trial: Trial, latents: list[int] | None = None) -> Arrays:
+    """Means (``codes``) and ``labels`` of 2,000 test images, evenly spaced, for a scatter of these latents (or all)."""
+
+    def measure() -> Arrays:
+        test = trial.features.test
+        rows = torch.linspace(0, len(test) - 1, min(MAP_POINTS, len(test))).long()
+        codes = test.mean[rows] if latents is None else test.mean[rows][:, latents]
+        return {"codes": codes.numpy(), "labels": test.labels[rows].numpy()}
+
+    return study.arrays(f"maps/{name}", {"trial": trial.key, "latents": latents, "points": MAP_POINTS}, measure)
 
 
 def counts(true: Int[Tensor, " N"], found: Int[Tensor, " N"], classes: int) -> np.ndarray:

@@ -113,8 +113,8 @@ class Study:
     watch: Watch = lambda tick: None
     seeds_asked: int | None = None
     findings: Findings = field(init=False)
-    seconds: float = 0.0
-    """What the steps of this study took when they were made."""
+    took: dict[str, float] = field(default_factory=dict)
+    """What each step of this study took when it was made, in seconds."""
     made: list[str] = field(default_factory=list)
     """Steps that were not there and were made now."""
     drawn: dict[str, bytes] = field(default_factory=dict)
@@ -124,6 +124,11 @@ class Study:
         self.datasets: dict[str, Dataset] = {}
         self.found = self.findings.found
         self.expected = 60 * self.paper.minutes[self.budget]
+
+    @property
+    def seconds(self) -> float:
+        """What the steps of this study took in all."""
+        return sum(self.took.values())
 
     @property
     def device(self) -> str:
@@ -165,7 +170,7 @@ class Study:
             kept = {"identity": _plain(identity), "seconds": clock(), "result": result}
             write_json(path, kept)
             kept = read_json(path)
-        self._count(kept["seconds"])
+        self.took[name] = kept["seconds"]
         result = kept["result"]
         return dict(result)
 
@@ -180,7 +185,7 @@ class Study:
             kept = {"identity": _plain(identity), "seconds": clock(), "result": {}}
             write_arrays(values, result)
             write_json(path, kept)
-        self._count(kept["seconds"])
+        self.took[name] = kept["seconds"]
         with np.load(values, allow_pickle=False) as found:
             return dict(found)
 
@@ -221,7 +226,7 @@ class Study:
         kept = self._kept(path.with_suffix(".json"), identity)
         if kept is None or not path.exists():
             kept = self._train(name, path, build, parts, objective, training, seed, identity)
-        self._count(kept["seconds"])
+        self.took[name] = kept["seconds"]
 
         def load() -> nn.Module:
             network = build()
@@ -324,9 +329,6 @@ class Study:
             return None
         kept: dict[str, Any] = read_json(path)
         return kept if kept["identity"] == _plain(identity) else None
-
-    def _count(self, seconds: float) -> None:
-        self.seconds += seconds
 
     @contextmanager
     def _timed(self, name: str) -> Any:

@@ -114,7 +114,8 @@ def bars(names: Sequence[str], groups: Mapping[str, Sequence[float]], y: str, ti
     ax.set_title(title)
     ax.grid(axis="y")
     if len(groups) > 1:
-        figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=4)
+        across = max(2, int(figure.get_figwidth() / 2.3))
+        figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=min(across, len(groups)))
     return figure
 
 
