@@ -195,9 +195,9 @@ def _head(study: Study, classifier: str, source: str, regime: str, pool: bool = 
         "simple": Conv(**convolution),
         "multilayer": Conv(**convolution, pool=(2 if pool else 1,), hidden=(128,)),
     }
-    epochs = (
-        (3 if regime == "large" else 8) if images and classifier != "logistic" else (10 if regime == "large" else 20)
-    )
+    many, few = (10, 20) if classifier == "logistic" or not images else (3, 8)
+    many = 5 if images and classifier == "multilayer" else many
+    epochs = many if regime == "large" else few
     rate = 5e-3 if classifier == "logistic" else 2e-3 if images else 4e-3
     return Head(
         name=classifier,
