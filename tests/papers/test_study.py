@@ -5,7 +5,7 @@ import signal
 
 import pytest
 import torch
-from made_up import PAPER, PROMISES
+from made_up_paper import PAPER, PROMISES
 
 from vaebench.errors import VaebenchError
 from vaebench.papers import registry

@@ -106,7 +106,7 @@ def _table(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def number(value: float, like: float | None) -> str:
+def number(value: float | int, like: float | int | None) -> str:
     """A number with as many digits as are worth reading beside the printed one."""
     if value == int(value) and abs(value) < 1e6 and (like is None or like == int(like)):
         return f"{value:.0f}"

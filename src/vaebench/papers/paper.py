@@ -26,11 +26,11 @@ class Promise:
     """Its place in the paper, such as "Table 1"."""
     what: str
     """What is measured, with its unit, or the claim as the paper makes it."""
-    printed: float | None = None
+    printed: float | int | None = None
     """The printed number; none for a claim without one."""
     rule: Rule = "at least"
     """When a found number meets the printed one."""
-    tolerance: float = HALF_A_POINT
+    tolerance: float | int = HALF_A_POINT
     """How far it may miss: absolute, or a share of the printed number for "about"."""
 
     def met(self, found: float) -> bool | None:
@@ -75,7 +75,7 @@ class Paper:
     """Two or three sentences for a reader who never saw it."""
     deviations: tuple[str, ...]
     """What we do otherwise, each with its reason."""
-    minutes: dict[Budget, float]
+    minutes: dict[Budget, float | int]
     """Time to expect: quick and cpu on two cores, full on one GPU."""
     promises: dict[str, Promise]
     captions: dict[str, str]

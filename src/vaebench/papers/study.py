@@ -128,7 +128,7 @@ class Study:
     @property
     def seconds(self) -> float:
         """What the steps of this study took in all."""
-        return sum(self.took.values())
+        return float(sum(self.took.values()))
 
     @property
     def device(self) -> str:
