@@ -95,7 +95,7 @@ class Findings:
     def found(
         self,
         key: str,
-        values: float | Sequence[float] | None,
+        values: float | int | Sequence[float | int] | None,
         *,
         holds: bool | Literal["by rule"] | None = "by rule",
         why: str = "",

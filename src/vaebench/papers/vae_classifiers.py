@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -213,7 +213,7 @@ class Bench:
         head = _head(self.study, network, epochs or self.one.head_epochs)
         return self.study.curves(f"{self.one.name}/{name}", head, reading, self.classes, seed)
 
-    def verdict(self, key: str, values: list[float], why: str) -> None:
+    def verdict(self, key: str, values: Sequence[float | int], why: str) -> None:
         """Fill a promise; other classes than the paper's allow no verdict."""
         if self.substitute and self.study.paper.promises[key].printed is not None:
             self.study.found(key, values, holds=None, why=f"other classes; {why}")
@@ -570,7 +570,7 @@ def _bottleneck(study: Study, data: Dataset) -> None:
     study.figure("bottleneck", lambda: lines(panels))
 
 
-def _by_beta(found: dict[float, dict[str, float]], what: str, scale: float) -> Series:
+def _by_beta(found: dict[float, dict[str, float]], what: str, scale: float | int) -> Series:
     return Series(list(found), [scale * value[what] for value in found.values()])
 
 
