@@ -106,7 +106,7 @@ def perform(study: Study) -> None:
     _variants(study, trials)
     _floors(study, data)
     _elbos(study, trials)
-    _claims(study, cells)
+    _claims(study, cells, ", ".join(f"{WORDS[name]}: {_progress(several[0])}" for name, several in trials.items()))
     _sharpness(study, trials)
     _figures(study, data, trials, cells)
 
@@ -227,10 +227,18 @@ def _table(study: Study, data: Dataset, trials: dict[str, list[Trial]]) -> Cells
                 found.append(study.curves(f"table/{source}-{regime}-{classifier}-{seed}", head, reading, 10, seed))
             cells[source, regime, classifier] = found
             values = [result["accuracy"] for result in found]
-            ends = f"training ends at {found[0]['epochs'][-1]['accuracy']:.3f}, validation at {found[0]['epochs'][-1]['validation_accuracy']:.3f}"
-            why = f"our VAE with 64 latents is in the row of ours; {ends}" if source != "original" else ends
+            last = found[0]["epochs"][-1]
+            ends = f"training ends at {last['accuracy']:.3f}, validation at {last['validation_accuracy']:.3f}"
+            why = ends if source == "original" else f"{_progress(trials[source][0])}; {ends}; ours is in a row below"
             study.found(f"{source}-{regime}-{classifier}", values, why=why)
     return cells
+
+
+def _progress(trial: Trial) -> str:
+    """How far the VAE's training was from its end."""
+    elbo = [record["validation_elbo"] for record in trial.history]
+    gain = elbo[-1] - elbo[-2] if len(elbo) > 1 else float("nan")
+    return f"{len(elbo)} epochs of the VAE, which gained {gain:.1f} nats in the last"
 
 
 def _own(study: Study, data: Dataset) -> None:
@@ -277,7 +285,7 @@ def _floors(study: Study, data: Dataset) -> None:
     model = NORMAL.model_copy(update={"likelihood": GaussianPixels(scale=1.0)})
     trial = study.vae("unit", data, model, Elbo(), _training(study, "normal", epochs))
     elbo = bounds_of(study, "unit", trial)["test"]
-    why = f"KL {elbo['kl']:.1f} nats, {elbo['active']} of 20 latents active: unit noise drowns most of an image"
+    why = f"KL {elbo['kl']:.1f} nats, {elbo['active']} of 20 latents active: beside unit noise a pixel little of an image is worth coding"
     study.found("unit", elbo["elbo"], holds=None, why=why)
     head = _head(study, "multilayer", "normal", "large")
     result = study.curves("unit-large-multilayer", head, _code_reading(trial, "large", rows=4), 10)
@@ -317,7 +325,7 @@ def _converged(trial: Trial) -> float:
     return next(index + 1 for index, value in enumerate(elbo) if value >= close) / len(elbo)
 
 
-def _claims(study: Study, cells: Cells) -> None:
+def _claims(study: Study, cells: Cells, progress: str) -> None:
     def mean(source: str, regime: str, classifier: str) -> float:
         return float(np.mean([result["accuracy"] for result in cells[source, regime, classifier]]))
 
@@ -328,7 +336,7 @@ def _claims(study: Study, cells: Cells) -> None:
     }
     words = ", ".join(f"{regime} {classifier} {lead:+.1f}" for (regime, classifier), lead in leads.items())
     holds = min(leads.values()) > 1 and max(leads.values()) < 5
-    study.found("leads", float(np.mean(list(leads.values()))), holds=holds, why=f"points: {words}")
+    study.found("leads", float(np.mean(list(leads.values()))), holds=holds, why=f"points: {words} ({progress})")
     lost = {
         (source, classifier): 100 * (mean(source, "large", classifier) - mean(source, "small", classifier))
         for source in WORDS
