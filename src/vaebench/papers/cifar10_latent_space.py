@@ -75,7 +75,6 @@ def _promises() -> dict[str, Promise]:
         "oscillate": Promise("figure 5", "and oscillate more (relative to MNIST, sd of 50-step means in the last quarter)"),
         "falling": Promise("figure 5", "the 16-D loss is still falling at the end (share lost in the last epoch)"),
         "longer": Promise("Results", "several hundred epochs may help (squared error saved by two (full: three) times the epochs, 16-D)"),
-        "longer-deep": Promise("ours", "the same for the deep network's 2-D map (kNN accuracy gained, points)"),
         "kl-16": Promise("ours", "the 16-D network's squared error with the KL term, relative to without"),
     }  # fmt: skip
 
@@ -99,7 +98,7 @@ def perform(study: Study) -> None:
     _maps(study, apart)
     _reconstruction_claims(study, errors)
     _loss_claims(study, meant)
-    _longer(study, data, errors, apart)
+    _longer(study, data, errors)
     _figures(study, data, meant, printed)
 
 
@@ -236,10 +235,6 @@ def _longer(study: Study, data: dict[str, Dataset], errors: dict[str, float], ap
     saved = errors["high"] - error
     why = f"{errors['high']:.1f} after {study.pick(1, 3, 10)} epochs, {error:.1f} after {len(trial.history)}"
     study.found("longer", saved, holds=saved > 0, why=why)
-    deep = _trial(study, "deep", data, times=study.pick(2, 2, 3))
-    knn = _separation(study, "deep-3", deep)["knn"]
-    why = f"{apart['deep']['knn']:.3f} to {knn:.3f}; squared error {errors['deep']:.1f} to {_error(study, 'deep-3', deep):.1f}"
-    study.found("longer-deep", 100 * (knn - apart["deep"]["knn"]), holds=None, why=why)
 
 
 def _figures(study: Study, data: dict[str, Dataset], meant: dict[str, Trial], printed: dict[str, Trial]) -> None:
