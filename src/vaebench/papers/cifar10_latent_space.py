@@ -228,7 +228,7 @@ def _swing(values: np.ndarray) -> float:
     return float((last - np.polyval(np.polyfit(x, last, 1), x)).std())
 
 
-def _longer(study: Study, data: dict[str, Dataset], errors: dict[str, float], apart: dict[str, dict[str, Any]]) -> None:
+def _longer(study: Study, data: dict[str, Dataset], errors: dict[str, float]) -> None:
     """Two or three times the epochs, as far as the budget goes."""
     trial = _trial(study, "high", data, times=study.pick(2, 2, 3))
     error = _error(study, "high-3", trial)
