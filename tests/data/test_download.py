@@ -115,10 +115,11 @@ def test_a_given_folder_that_is_none_is_named(cache, monkeypatch):
 @pytest.mark.parametrize(
     ("bytes_", "said"),
     [
-        (gzip.compress(b"another"), f"has md5 {md5(b'another')}"),
+        (gzip.compress(b"another", mtime=0), f"has md5 {md5(b'another')}"),
         (PACKED[:-40], "unpacked"),
         (b"no gz", "unpacked"),
     ],
+    ids=["another file", "cut short", "not gzip"],
 )
 def test_a_damaged_local_file_is_named_and_how_to_mend_it(cache, bytes_, said):
     kept = cache / "mnist" / "a.gz"
