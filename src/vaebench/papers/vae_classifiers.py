@@ -487,6 +487,7 @@ def _search(study: Study, bench: Bench) -> None:
             {f"kernel {k}": Series(list(LAYERS), [100 * found[batch, k, n][0] for n in LAYERS]) for k in KERNELS},
             "convolutions",
             "validation accuracy (%)",
+            limits=(0.0, 100.0),
         )
         for batch in BATCHES
     ]
@@ -563,8 +564,17 @@ def _bottleneck(study: Study, data: Dataset) -> None:
     study.found("hybrid", 1 - hybrid["one"], why=why)
     study.found("hybrid-nats", hybrid["nats"], why=why)
     panels = [
-        Panel("test error", {"12 samples": _by_beta(found, "twelve", 100)}, "beta", "error (%)", log_x=True),
-        Panel("cross-entropy", {"one sample": _by_beta(found, "nats", 1)}, "beta", "nats per image", log_x=True),
+        Panel(
+            "test error", {"12 samples": _by_beta(found, "twelve", 100)}, "beta", "error (%)", log_x=True, log_y=True
+        ),
+        Panel(
+            "cross-entropy",
+            {"one sample": _by_beta(found, "nats", 1)},
+            "beta",
+            "nats per image",
+            log_x=True,
+            log_y=True,
+        ),
         Panel("KL", {"one sample": _by_beta(found, "kl", 1)}, "beta", "nats per image", log_x=True),
     ]
     study.figure("bottleneck", lambda: lines(panels))

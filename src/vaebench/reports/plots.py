@@ -6,13 +6,17 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
+import matplotlib
 import numpy as np
 from jaxtyping import Float, Int
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import ListedColormap, Normalize, PowerNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import text_to_path
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 from mpl_toolkits.mplot3d import Axes3D
 
 from vaebench.reports.style import FAINT, INK, class_look, class_names
@@ -65,8 +69,9 @@ def lines(panels: Sequence[Panel], columns: int = 3, size: tuple[float, float] =
         handles |= {label: handle for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
     if len(names) > 1:
         ordered = [name for name in names if name in handles]
-        across = min(len(ordered), max(2, int(figure.get_figwidth() / 2.3)))
-        figure.legend([handles[n] for n in ordered], ordered, loc="outside lower center", ncols=across)
+        figure.legend(
+            [handles[n] for n in ordered], ordered, loc="outside lower center", ncols=_across(figure, ordered)
+        )
     return figure
 
 
@@ -88,13 +93,31 @@ def _line_panel(ax: Axes, panel: Panel, names: list[str]) -> None:
         if len(ticks) <= 9:
             ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
             ax.set_xticks([], minor=True)
+        else:
+            _plain(ax.xaxis)
     elif all(float(x).is_integer() for line in panel.lines.values() for x in line.x):
         ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     if panel.log_y:
         ax.set_yscale("log")
+        _plain(ax.yaxis)
     if panel.limits:
         ax.set_ylim(*panel.limits)
     ax.grid(axis="y")
+
+
+def _across(figure: Figure, names: Sequence[str]) -> int:
+    """How many entries of a legend fit side by side, each with its handle and the space to the next."""
+    font = FontProperties(size=matplotlib.rcParams["legend.fontsize"])
+    points = max(text_to_path.get_text_width_height_descent(name, font, False)[0] for name in names)
+    room = (points + 4.8 * font.get_size_in_points()) / 72
+    return max(1, min(len(names), int(figure.get_figwidth() / room)))
+
+
+def _plain(axis: Axis) -> None:
+    """Ticks of a logarithmic axis at 1, 2 and 5, as plain numbers: mathematical text is off."""
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
 def bars(names: Sequence[str], groups: Mapping[str, Sequence[float]], y: str, title: str = "") -> Figure:
@@ -114,8 +137,8 @@ def bars(names: Sequence[str], groups: Mapping[str, Sequence[float]], y: str, ti
     ax.set_title(title)
     ax.grid(axis="y")
     if len(groups) > 1:
-        across = max(2, int(figure.get_figwidth() / 2.3))
-        figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=min(across, len(groups)))
+        across = _across(figure, list(groups))
+        figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=across)
     return figure
 
 
@@ -217,7 +240,7 @@ def _write_counts(ax: Axes, counts: np.ndarray, shares: np.ndarray) -> None:
     """Count and, below it, the row's percentage; nothing where there is no image."""
     for row, column in zip(*np.nonzero(counts), strict=True):
         share = shares[row, column]
-        percent = "<1 %" if 0 < share < 0.005 else f"{100 * share:.0f} %"
+        percent = "<1 %" if share < 0.01 else f"{100 * share:.0f} %"
         colour = "white" if share > 0.3 else INK
         ax.text(column, row - 0.13, f"{counts[row, column]:,}", ha="center", va="center", color=colour)
         ax.text(column, row + 0.22, percent, ha="center", va="center", color=colour, fontsize=6.5)

@@ -1,0 +1,53 @@
+"""Plots shared by reports and papers: what stands on their axes and in their legends."""
+
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib.text import Text
+
+from vaebench.reports.plots import Panel, Series, bars, confusion, lines
+from vaebench.reports.style import STYLE, png
+
+
+@pytest.fixture(autouse=True)
+def style():
+    with matplotlib.rc_context(STYLE):
+        yield
+
+
+def words(figure):
+    return [text.get_text() for text in figure.findobj(Text) if text.get_text()]
+
+
+def ticks(axis):
+    return [label.get_text() for label in axis.get_ticklabels() if label.get_text()]
+
+
+def test_logarithmic_axes_have_plain_numbers():
+    x = list(range(1, 13))
+    figure = lines([Panel("loss", {"a": Series(x, [30.0 * n for n in x])}, "step", "nats", log_x=True, log_y=True)])
+    png(figure)
+    ax = figure.axes[0]
+    assert {"1", "2", "5", "10"} <= set(ticks(ax.xaxis))
+    assert {"50", "100", "200"} <= set(ticks(ax.yaxis))
+    assert not [word for word in words(figure) if "$" in word]
+
+
+@pytest.mark.parametrize("length", [3, 12, 22, 30])
+@pytest.mark.parametrize("count", [2, 4, 6])
+def test_the_legend_stays_inside_the_figure(length, count):
+    names = [f"{n}".ljust(length, "m")[:length] for n in range(count)]
+    drawn = (
+        bars(["x", "y", "z"], {name: [1.0, 2.0, 3.0] for name in names}, "y"),
+        lines([Panel("t", {name: Series([0, 1], [0.0, 1.0]) for name in names}, "x", "y")] * 2),
+    )
+    for figure in drawn:
+        png(figure)
+        box = figure.legends[0].get_window_extent()
+        assert box.x0 >= 0
+        assert box.x1 <= figure.bbox.width
+
+
+def test_a_share_below_one_percent_says_so():
+    figure = confusion(np.array([[995, 5], [10, 990]]), ["a", "b"], "errors")
+    assert [word for word in words(figure) if word.endswith("1 %")] == ["<1 %", "1 %"]
