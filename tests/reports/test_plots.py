@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from matplotlib.text import Text
 
+from vaebench.reports.pictures import grids
 from vaebench.reports.plots import Panel, Series, bars, confusion, lines
-from vaebench.reports.style import STYLE, png
+from vaebench.reports.style import DPI, STYLE, png
 
 
 @pytest.fixture(autouse=True)
@@ -51,3 +52,24 @@ def test_the_legend_stays_inside_the_figure(length, count):
 def test_a_share_below_one_percent_says_so():
     figure = confusion(np.array([[995, 5], [10, 990]]), ["a", "b"], "errors")
     assert [word for word in words(figure) if word.endswith("1 %")] == ["<1 %", "1 %"]
+
+
+@pytest.mark.parametrize(("columns", "shape"), [(1, (2, 16)), (3, (8, 8)), (2, (1, 3))])
+def test_grids_name_every_sheet_and_keep_its_pixels(columns, shape):
+    rng = np.random.default_rng(0)
+    sheets = {name: rng.integers(0, 256, (*shape, 1, 28, 28)).astype(np.uint8) for name in ("a", "b", "c", "d")}
+    figure = grids(sheets, columns)
+    png(figure)
+    assert [ax.get_title("left") for ax in figure.axes] == list(sheets)
+    wide, high = figure.get_size_inches() * DPI
+    tops = []
+    for ax, images in zip(figure.axes, sheets.values(), strict=True):
+        canvas = ax.images[0].get_array()
+        np.testing.assert_array_equal(canvas[-28:, -28:, 0], images[-1, -1, 0])
+        box = ax.get_position()
+        across, down = box.width * wide / canvas.shape[1], box.height * high / canvas.shape[0]
+        assert across == pytest.approx(round(across))
+        assert down == pytest.approx(across)
+        tops.append((ax.get_window_extent(), ax.title.get_window_extent()))
+    for image, _ in tops:
+        assert not any(image.overlaps(words) for _, words in tops)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 from torch import Tensor
 
 from vaebench.data.datasets import Data
@@ -21,7 +22,7 @@ from vaebench.models.vae import Model
 from vaebench.papers.measure import bounds_of, counts, judge, judged, map_of, pixels, reconstructions, sheets_of
 from vaebench.papers.paper import Paper, Promise
 from vaebench.papers.study import Study, Trial
-from vaebench.reports.pictures import Margins, in_rows, pairs, sheet
+from vaebench.reports.pictures import Margins, grids, in_rows, pairs, sheet
 from vaebench.reports.plots import Cloud, Panel, Series, confusion, lines, planes, space
 from vaebench.training.loop import Training
 from vaebench.training.schedules import SGD, Adam, AnyOptimiser, Constant, OneCycle
@@ -358,17 +359,9 @@ def _walks(study: Study, trial: Trial) -> np.ndarray:
     return study.arrays("walks", {"trial": trial.key}, measure)["walks"]
 
 
-def _sample_sheet(sheets: dict[int, Arrays]) -> Any:
-    """8x8 samples of each dimension, three blocks beside each other in two rows."""
-    blocks = [in_rows(sheets[latent]["samples"], 8) for latent in SWEEP]
-    gap = np.full_like(blocks[0][:, :1], 255)
-    rows = [np.concatenate([blocks[i], gap, blocks[i + 1], gap, blocks[i + 2]], axis=1) for i in (0, 3)]
-    figure, ax, x, y = sheet(np.concatenate(rows), Margins(left=0.1, top=0.1), block=8, band=1.4)
-    for row, first in enumerate((0, 3)):
-        for column in range(3):
-            words = f"latent {SWEEP[first + column]}"
-            ax.text(x[9 * column], y[8 * row] - 0.65 * (y[1] - y[0]), words, ha="left", va="bottom")
-    return figure
+def _sample_sheet(sheets: dict[int, Arrays]) -> Figure:
+    """8x8 samples of each dimension."""
+    return grids({f"latent {latent}": in_rows(sheets[latent]["samples"], 8) for latent in SWEEP}, columns=3)
 
 
 PAPER = Paper(

@@ -26,7 +26,7 @@ from vaebench.models.vae import Model
 from vaebench.papers.measure import bounds_of, pixels, reconstructions, sheets_of
 from vaebench.papers.paper import Paper, Promise
 from vaebench.papers.study import Reading, Study, Trial
-from vaebench.reports.pictures import Margins, in_rows, pairs, sheet
+from vaebench.reports.pictures import grids, in_rows, pairs
 from vaebench.reports.plots import Panel, Series, lines
 from vaebench.training.loop import Training
 from vaebench.training.schedules import Adam, Constant, OneCycle
@@ -402,12 +402,18 @@ def _figures(study: Study, data: Dataset, trials: dict[str, list[Trial]], cells:
         shown = sheets_of(study, f"{name}-0", several[0])
         study.figure(f"reconstructions-{name}", lambda s=shown: pairs(s["images"], s["outputs"], None))  # type: ignore[misc]
         short = {epochs: _short(study, data, name, epochs) for epochs in SHORT}
-        blocks = [sheets_of(study, f"short-{name}-{n}", trial)["samples"][:32] for n, trial in short.items()]
-        blocks.append(shown["samples"][:32])
-        study.figure(f"samples-{name}", lambda b=blocks: _strips(b))  # type: ignore[misc]
-    real = data.test.pixels[:32].numpy()
-    generated = {name: sheets_of(study, f"{name}-0", several[0])["samples"][:32] for name, several in trials.items()}
-    study.figure("real-beside-generated", lambda: _strips([real, generated["normal"], generated["cb"]]))
+        found = {
+            f"after {n} {'epoch' if n == 1 else 'epochs'}": sheets_of(study, f"short-{name}-{n}", trial)
+            for n, trial in short.items()
+        }
+        found[f"after all {len(several[0].history)} epochs"] = shown
+        blocks = {words: in_rows(sheets["samples"][:32], 16) for words, sheets in found.items()}
+        study.figure(f"samples-{name}", lambda b=blocks: grids(b))  # type: ignore[misc]
+    beside = {"test images": in_rows(data.test.pixels[:32].numpy(), 16)}
+    for name, several in trials.items():
+        samples = sheets_of(study, f"{name}-0", several[0])["samples"]
+        beside[f"samples of the {WORDS[name]}"] = in_rows(samples[:32], 16)
+    study.figure("real-beside-generated", lambda: grids(beside))
     for regime in REGIMES:
         study.figure(f"curves-{regime}", lambda regime=regime: _curves(cells, regime))  # type: ignore[misc]
 
@@ -419,12 +425,6 @@ def _elbo_curve(trial: Trial) -> Series:
 def _short(study: Study, data: Dataset, name: str, epochs: int) -> Trial:
     """A shorter training of one of the VAEs."""
     return study.vae(f"short-{name}-{epochs}", data, VAES[name], Elbo(), _training(study, name, epochs))
-
-
-def _strips(blocks: list[np.ndarray]) -> Figure:
-    """Blocks of 32 images, each in two rows of 16, one block below the other."""
-    rows = np.concatenate([in_rows(block, 16) for block in blocks])
-    return sheet(rows, Margins(left=0.1), block=2, band=0.5)[0]
 
 
 def _curves(cells: Cells, regime: str) -> Figure:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -116,6 +117,25 @@ def sheet(
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
     return figure, ax, x, y
+
+
+def grids(sheets: Mapping[str, Sheet], columns: int = 1, width: int = WIDTH) -> Figure:
+    """Sheets of one size in so many columns, each under its name, their pixels whole as in ``sheet``."""
+    canvases = {name: _canvas(_small_enough(images), 1, 0.0) for name, images in sheets.items()}
+    high, wide = next(iter(canvases.values()))[0].shape[:2]
+    scale = max(1, width // (columns * wide)) / DPI
+    rows, pad, title = math.ceil(len(sheets) / columns), 0.1, 0.3
+    across, down = columns * (wide * scale + pad) + pad, rows * (high * scale + title) + pad
+    figure = Figure(figsize=(across, down))
+    for index, (name, (canvas, x, y)) in enumerate(canvases.items()):
+        left = pad + index % columns * (wide * scale + pad)
+        bottom = down - (index // columns + 1) * (high * scale + title)
+        ax = figure.add_axes((left / across, bottom / down, wide * scale / across, high * scale / down))
+        ax.imshow(canvas, interpolation="nearest", aspect="auto")
+        _frame(ax, x, y, sheets[name].shape[-2:])
+        ax.set_axis_off()
+        ax.set_title(name, pad=3)
+    return figure
 
 
 def _frame(ax: Axes, x: list[float], y: list[float], size: tuple[int, ...]) -> None:
