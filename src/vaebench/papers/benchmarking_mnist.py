@@ -20,7 +20,7 @@ from vaebench.models.networks import MLP, Conv, Network
 from vaebench.models.objectives import Elbo
 from vaebench.models.vae import Model
 from vaebench.papers.measure import bounds_of, counts, judge, judged, map_of, pixels, reconstructions, sheets_of
-from vaebench.papers.paper import Paper, Promise
+from vaebench.papers.paper import Paper, Promise, in_epochs
 from vaebench.papers.study import Study, Trial
 from vaebench.reports.pictures import Margins, grids, in_rows, pairs, sheet
 from vaebench.reports.plots import Cloud, Panel, Series, confusion, lines, planes, space
@@ -167,13 +167,13 @@ def _table(study: Study, trials: dict[int, Trial], losses: dict[int, dict[str, f
             f"KL {found['kl']:.1f} + squared error {found['error']:.1f} = {total:.2f} against {printed:.2f} printed"
         )
         better = total <= printed
-        moved = "the sum is lower" if better else f"the sum is higher after {len(trials[latent].history)} epochs"
+        moved = "the sum is lower" if better else f"the sum is higher after {in_epochs(len(trials[latent].history))}"
         study.found(f"kl-{latent}", found["kl"], why=f"{balance}: {moved}")
         study.found(f"error-{latent}", found["error"], why=f"{balance}: {moved}")
-        study.found(f"total-{latent}", total, why=f"{len(trials[latent].history)} epochs; {balance}")
+        study.found(f"total-{latent}", total, why=f"{in_epochs(len(trials[latent].history))}; {balance}")
     for latent in (2, 3):
         minutes = trials[latent].seconds / 60
-        study.found(f"minutes-{latent}", minutes, why=f"{len(trials[latent].history)} epochs on {study.device}")
+        study.found(f"minutes-{latent}", minutes, why=f"{in_epochs(len(trials[latent].history))} on {study.device}")
     for key in ("3d-kl", "3d-error", "3d-total"):
         part = {"3d-kl": "kl", "3d-error": "error", "3d-total": "total"}[key]
         why = "printed on another scale, which contradicts its own table; ours is on the table's scale"
@@ -299,7 +299,7 @@ def _optimisers(study: Study, data: Dataset) -> None:
         found[name] = trial.history[-1]["validation_loss"] - CONSTANT
     epochs = study.pick(1, 1, 10)
     words = ", ".join(f"{name}: {loss:.1f}" for name, loss in found.items())
-    why = f"validation squared error + KL after {epochs} epochs, {words}; predicting the mean image gives 52.7"
+    why = f"validation squared error + KL after {in_epochs(epochs)}, {words}; predicting the mean image gives 52.7"
     study.found("optimiser", found["SGD at 5e-5"], holds=found["SGD at 5e-5"] < 37, why=why)
 
 

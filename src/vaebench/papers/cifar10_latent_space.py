@@ -16,7 +16,7 @@ from vaebench.models.networks import Conv
 from vaebench.models.objectives import Elbo
 from vaebench.models.vae import Model
 from vaebench.papers.measure import bounds_of, map_of, sheets_of
-from vaebench.papers.paper import Paper, Promise
+from vaebench.papers.paper import Paper, Promise, in_epochs
 from vaebench.papers.study import Study, Trial, cifar10
 from vaebench.reports.pictures import Margins, in_rows, pairs, sheet
 from vaebench.reports.plots import Cloud, Panel, Series, lines, planes
@@ -233,7 +233,7 @@ def _longer(study: Study, data: dict[str, Dataset], first: Trial, errors: dict[s
     trial = _trial(study, "high", data, times=study.pick(2, 2, 3))
     error = _error(study, "high-3", trial)
     saved = errors["high"] - error
-    why = f"{errors['high']:.1f} after {len(first.history)} epochs, {error:.1f} after {len(trial.history)}"
+    why = f"{errors['high']:.1f} after {in_epochs(len(first.history))}, {error:.1f} after {len(trial.history)}"
     study.found("longer", saved, holds=saved > 0, why=why)
 
 

@@ -24,7 +24,7 @@ from vaebench.models.networks import MLP, Conv, Network
 from vaebench.models.objectives import Elbo
 from vaebench.models.vae import Model
 from vaebench.papers.measure import bounds_of, judge, judged, pixels, reconstructions, sheets_of
-from vaebench.papers.paper import Paper, Promise
+from vaebench.papers.paper import Paper, Promise, in_epochs
 from vaebench.papers.study import Reading, Study, Trial, cifar10
 from vaebench.reports.pictures import Margins, pairs, sheet
 from vaebench.reports.plots import Panel, Series, bars, lines
@@ -400,7 +400,7 @@ def _sgd_vae(study: Study, bench: Bench) -> None:
         training = Training(epochs=epochs, batch=100, optimiser=rule, schedule=Constant(), clip_norm=100.0)
         trial = study.vae(f"rule-{name}", bench.data, model, Elbo(beta=1.0), training)
         found[name] = min(record["validation_loss"] for record in trial.history)
-    why = f"validation loss after {epochs} epochs: Adam at 1e-3 {found['adam']:.1f}, SGD with momentum at 1e-4 {found['sgd']:.1f} nats"
+    why = f"validation loss after {in_epochs(epochs)}: Adam at 1e-3 {found['adam']:.1f}, SGD with momentum at 1e-4 {found['sgd']:.1f} nats"
     study.found("future-sgd", found["sgd"] - found["adam"], holds=None, why=why)
 
 

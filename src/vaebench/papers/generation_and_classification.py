@@ -24,7 +24,7 @@ from vaebench.models.networks import MLP, Conv, Network
 from vaebench.models.objectives import Elbo
 from vaebench.models.vae import Model
 from vaebench.papers.measure import bounds_of, pixels, reconstructions, sheets_of
-from vaebench.papers.paper import Paper, Promise
+from vaebench.papers.paper import Paper, Promise, in_epochs
 from vaebench.papers.study import Reading, Study, Trial
 from vaebench.reports.pictures import grids, in_rows, pairs
 from vaebench.reports.plots import Panel, Series, lines
@@ -244,7 +244,7 @@ def _progress(trial: Trial) -> str:
     """How far the VAE's training was from its end."""
     elbo = [record["validation_elbo"] for record in trial.history]
     gain = elbo[-1] - elbo[-2] if len(elbo) > 1 else float("nan")
-    return f"{len(elbo)} epochs of the VAE, which gained {gain:.1f} nats in the last"
+    return f"{in_epochs(len(elbo))} of the VAE, which gained {gain:.1f} nats in the last"
 
 
 def _growth(study: Study, data: Dataset, name: str) -> str:
@@ -296,7 +296,7 @@ def _floors(study: Study, data: Dataset) -> None:
         trial = study.vae(f"floor-{floor:g}", data, model, Elbo(), _training(study, "normal", epochs))
         found[floor] = bounds_of(study, f"floor-{floor:g}", trial)["test"]["elbo"]
         most = 784 * (-np.log(floor) - 0.5 * np.log(2 * np.pi))
-        why = f"{epochs} epochs; the floor bounds the log density of an image at {most:,.0f} nats"
+        why = f"{in_epochs(epochs)}; the floor bounds the log density of an image at {most:,.0f} nats"
         study.found(f"floor-{floor:g}", found[floor], holds=None, why=why)
     model = NORMAL.model_copy(update={"likelihood": GaussianPixels(scale=1.0)})
     trial = study.vae("unit", data, model, Elbo(), _training(study, "normal", epochs))
@@ -305,7 +305,7 @@ def _floors(study: Study, data: Dataset) -> None:
     study.found("unit", elbo["elbo"], holds=None, why=why)
     head = _head(study, "multilayer", "normal", "large")
     result = study.curves("unit-large-multilayer", head, _code_reading(trial, "large", rows=4), 10)
-    study.found("unit-accuracy", result["accuracy"], holds=None, why=f"{epochs} epochs, one seed")
+    study.found("unit-accuracy", result["accuracy"], holds=None, why=f"{in_epochs(epochs)}, one seed")
     panel = Panel(
         "Normal VAE",
         {"test ELBO": Series(list(FLOORS), list(found.values()))},
@@ -326,7 +326,8 @@ def _elbos(study: Study, trials: dict[str, list[Trial]]) -> None:
         study.found(f"cost-{name}", seconds, why=f"{study.device}, 55,000 images")
         shares[name] = _converged(several[0])
     words = ", ".join(
-        f"{WORDS[name]} after {share:.0%} of {len(trials[name][0].history)} epochs" for name, share in shares.items()
+        f"{WORDS[name]} after {share:.0%} of {in_epochs(len(trials[name][0].history))}"
+        for name, share in shares.items()
     )
     schedule = "constant" if study.budget == "full" else "one-cycle"
     why = f"validation ELBO within 1 % of its rise from its end, under a {schedule} rate: {words}"
@@ -402,11 +403,8 @@ def _figures(study: Study, data: Dataset, trials: dict[str, list[Trial]], cells:
         shown = sheets_of(study, f"{name}-0", several[0])
         study.figure(f"reconstructions-{name}", lambda s=shown: pairs(s["images"], s["outputs"], None))  # type: ignore[misc]
         short = {epochs: _short(study, data, name, epochs) for epochs in SHORT}
-        found = {
-            f"after {n} {'epoch' if n == 1 else 'epochs'}": sheets_of(study, f"short-{name}-{n}", trial)
-            for n, trial in short.items()
-        }
-        found[f"after all {len(several[0].history)} epochs"] = shown
+        found = {f"after {in_epochs(n)}": sheets_of(study, f"short-{name}-{n}", trial) for n, trial in short.items()}
+        found[f"after all {in_epochs(len(several[0].history))}"] = shown
         blocks = {words: in_rows(sheets["samples"][:32], 16) for words, sheets in found.items()}
         study.figure(f"samples-{name}", lambda b=blocks: grids(b))  # type: ignore[misc]
     beside = {"test images": in_rows(data.test.pixels[:32].numpy(), 16)}

@@ -88,7 +88,7 @@ def _tables(rows: list[dict[str, Any]]) -> str:
     titles = {"printed": "Printed numbers", "claims": "Claims", "ours": "What we add"}
     parts = [f"**{title}**\n\n{_table(kinds[kind])}" for kind, title in titles.items() if kinds[kind]]
     if kinds["open"]:
-        words = f"Charts without numbers and further work, without a verdict: {len(kinds['open'])} rows"
+        words = f"Charts without numbers and further work, without a verdict ({len(kinds['open'])})"
         parts.append(f"<details><summary>{words}</summary>\n\n{_table(kinds['open'])}\n</details>\n")
     return "\n".join(parts)
 

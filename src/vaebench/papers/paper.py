@@ -18,6 +18,11 @@ HALF_A_POINT = 0.005
 """Accuracies are printed in whole per cent, so a found one that rounds to the printed one meets it."""
 
 
+def in_epochs(count: int) -> str:
+    """So many epochs in words: "1 epoch", "3 epochs"."""
+    return f"{count} epoch{'' if count == 1 else 's'}"
+
+
 @dataclass(frozen=True)
 class Promise:
     """One printed number or claim of a paper, or (``ours``) a number that it did not print and we add."""

@@ -23,7 +23,7 @@ from vaebench.models.objectives import Elbo
 from vaebench.models.vae import Model
 from vaebench.papers.measure import bounds_of, map_of, sheets_of
 from vaebench.papers.notebooks import AsCoded, coded_vae, fed_standardised, moments
-from vaebench.papers.paper import Paper, Promise
+from vaebench.papers.paper import Paper, Promise, in_epochs
 from vaebench.papers.study import Reading, Study, Trial
 from vaebench.reports.pictures import pairs
 from vaebench.reports.plots import Panel, Series, bars, confusion, lines, space
@@ -238,12 +238,14 @@ class Bench:
         )
         self.verdict(f"large-{name}", sampled, f"a proper beta of 3 makes z noisy: {noise}")
         self.verdict(
-            f"table-{name}", sampled, f"{len(self.trials[0].history)} epochs of the VAE, beta 3 per image: {noise}"
+            f"table-{name}", sampled, f"{in_epochs(len(self.trials[0].history))} of the VAE, beta 3 per image: {noise}"
         )
         nats = _values(self.means, "cross_entropy")
         self.verdict(f"nats-{name}", _values(self.large, "cross_entropy"), f"on means {np.mean(nats):.3f} nats")
         seconds = _values(self.large, "seconds")
-        self.verdict(f"seconds-{name}", seconds, f"{self.one.head_epochs} epochs, encoded once; {self.study.device}")
+        self.verdict(
+            f"seconds-{name}", seconds, f"{in_epochs(self.one.head_epochs)}, encoded once; {self.study.device}"
+        )
         why = "five-layer head, its epoch chosen on validation"
         self.study.found(f"means-{name}", means, holds=None, why=why)
         self.study.found(f"means-small-{name}", _values(small_means), holds=None, why="two-layer head, 6 epochs")
@@ -260,7 +262,7 @@ class Bench:
         study.found(f"coded-{name}", found["accuracy"], holds=None, why=why)
         study.found(f"coded-means-{name}", means["accuracy"], holds=None, why="the same codes without noise")
         alive = self.alive(coded)
-        why = f"ReLU on mean and log-variance: {alive} of {self.one.model.latent} latents vary (counted after {len(coded.history)} epochs)"
+        why = f"ReLU on mean and log-variance: {alive} of {self.one.model.latent} latents vary (counted after {in_epochs(len(coded.history))})"
         self.verdict(f"alive-{name}", [alive], why)
         if name == "mnist":
             losses = [record["loss"] for record in coded.history]
@@ -273,7 +275,7 @@ class Bench:
             f"cnn-{name}",
             cnn["accuracy"],
             holds=None,
-            why=f"{cnn['seconds']:.0f} s of training, {len(cnn['epochs'])} epochs",
+            why=f"{cnn['seconds']:.0f} s of training, {in_epochs(len(cnn['epochs']))}",
         )
         result, why = self.own()
         self.verdict(f"own-{name}", [result["accuracy"]], why)
@@ -376,7 +378,7 @@ def _quickdraw_claims(study: Study, bench: Bench) -> None:
     long = bench.read("forty", bench.one.large, bench.trials[0].sampled, epochs=40)
     at_40, at_9 = long["accuracy"], bench.large[0]["accuracy"]
     gain = 100 * (at_40 - at_9)
-    why = f"{at_9:.4f} in {bench.one.head_epochs} epochs, {at_40:.4f} in 40 (the best of them on validation)"
+    why = f"{at_9:.4f} in {in_epochs(bench.one.head_epochs)}, {at_40:.4f} in 40 (the best of them on validation)"
     study.found("forty", gain, holds=gain < 1, why=why)
     _three_latents(study, bench)
 
@@ -443,11 +445,12 @@ def _betas_and_search(study: Study, bench: Bench) -> None:
     heads = {b: bench.read(f"beta-{b:g}", bench.one.large, t.sampled) for b, t in trials.items()}
     means = {b: bench.read(f"beta-means-{b:g}", bench.one.large, t.means)["accuracy"] for b, t in trials.items()}
     for beta in (0.0, 0.023, 1.0):
-        why = f"{len(trials[beta].history)} epochs; on means {means[beta]:.3f}"
+        why = f"{in_epochs(len(trials[beta].history))}; on means {means[beta]:.3f}"
         study.found(f"beta-{beta:g}", heads[beta]["accuracy"], holds=None, why=why)
     best = max(heads, key=lambda beta: heads[beta]["accuracy"])
     words = ", ".join(
-        f"beta {b:g}: {heads[b]['accuracy']:.3f} (means {means[b]:.3f}, {len(trials[b].history)} epochs)" for b in heads
+        f"beta {b:g}: {heads[b]['accuracy']:.3f} (means {means[b]:.3f}, {in_epochs(len(trials[b].history))})"
+        for b in heads
     )
     study.found("beta-3", heads[3.0]["accuracy"], holds=best == 3.0, why=words)
     _search(study, bench)
@@ -471,7 +474,7 @@ def _search(study: Study, bench: Bench) -> None:
     ranked = sorted(found, key=lambda key: -found[key][0])
     accuracy = found[ranked[0]][0]
     words = "; ".join(f"batch {b}, kernel {k}, {n} layers: {found[b, k, n][0]:.3f}" for b, k, n in ranked[:3])
-    why = f"validation, {images:,} images, {study.pick(1, 1, 5)} epoch(s) each; {words}; its choice is number {ranked.index(CHOSEN) + 1}: small batches take more steps in an epoch"
+    why = f"validation, {images:,} images, {in_epochs(study.pick(1, 1, 5))} each; {words}; its choice is number {ranked.index(CHOSEN) + 1}: small batches take more steps in an epoch"
     study.found("search", accuracy, holds=ranked[0] == CHOSEN, why=why)
     blur = spearmanr([value[1] for value in found.values()], [value[0] for value in found.values()]).statistic
     why = f"over the 36 models of the search, each with its own head: rank correlation {blur:+.2f}"
@@ -537,14 +540,16 @@ def _fully_connected(study: Study, bench: Bench) -> None:
     cause = "the input was at fault" if gap > 2 else "so the standardised input alone does not explain the printed 84 %"
     why = f"fed standardised pixels up to 2.8, which it never saw; fed pixels in [0, 1] it has {right:.3f}: {cause}"
     study.found("fc-wrong", wrong, why=why)
-    why = f"{gap:+.1f} points against standardised pixels; {len(trial.history)} epochs of the VAE, head on sampled z"
+    why = (
+        f"{gap:+.1f} points against standardised pixels; {in_epochs(len(trial.history))} of the VAE, head on sampled z"
+    )
     study.found("fc-right", right, holds=None, why=why)
 
 
 def _bottleneck(study: Study, data: Dataset) -> None:
     epochs = study.pick(2, 8, 60)
     main, error = _one_bottleneck(study, data, 1e-3, epochs)
-    why = f"{epochs} epochs, mean of 12 samples of z, {main.seconds:.0f} s; with one sample {error['one']:.4f}"
+    why = f"{in_epochs(epochs)}, mean of 12 samples of z, {main.seconds:.0f} s; with one sample {error['one']:.4f}"
     study.found("bottleneck", error["twelve"], why=why)
     study.found("published", error["twelve"], why=why)
     short = study.pick(1, 2, 10)
