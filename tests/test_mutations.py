@@ -59,6 +59,8 @@ BREAKAGES = [
     ("models/likelihoods.py", "_gaussian(raw.sigmoid(), raw", "_gaussian(raw, raw", MODELS),
     ("evaluation/samples.py", "xlogy(part, part) - torch.special.xlogy(part, marginal)", "xlogy(part, part)", EVALUATION),
     ("evaluation/samples.py", ">= confidence", "> confidence", EVALUATION),
+    ("evaluation/samples.py", "log_variance.double().exp().mean(0)", "log_variance.double().mul(0.5).exp().mean(0)", EVALUATION),
+    ("evaluation/samples.py", "clamp(min=0).sqrt() @", "clamp(min=0) @", EVALUATION),
     ("evaluation/shapes.py", "return -shear.atan()", "return shear.atan()", EVALUATION),
     ("evaluation/shapes.py", "return 2 * x.sum", "return x.sum", EVALUATION),
     ("evaluation/errors.py", "missed & (count == 1)", "missed", EVALUATION),

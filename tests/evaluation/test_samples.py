@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from vaebench.evaluation.samples import inception_score, legible_share, marginal_entropy
+from vaebench.evaluation.features import Codes
+from vaebench.evaluation.samples import fitted_samples, gaussian_of, inception_score, legible_share, marginal_entropy
 
 
 def test_samples_that_all_look_alike_score_1():
@@ -38,3 +39,26 @@ def test_legible_is_confident_enough_in_any_class():
     p = torch.tensor([[0.9, 0.1], [0.1, 0.9], [0.89, 0.11], [0.5, 0.5]])
     assert legible_share(p) == 0.5
     assert legible_share(p, confidence=0.5) == 1.0
+
+
+def test_the_moments_of_codes_count_their_noise():
+    mean = torch.tensor([[1.0, 0.0], [3.0, 4.0]])
+    codes = Codes(mean, torch.zeros(2, dtype=torch.int64), torch.tensor([[0.0, 0.0], [math.log(3.0), math.log(5.0)]]))
+    centre, covariance = gaussian_of(codes)
+    assert centre.tolist() == [2.0, 2.0]
+    assert covariance.tolist() == [[pytest.approx(1 + 2), 2.0], [2.0, pytest.approx(4 + 3)]]
+    without = gaussian_of(Codes(mean, codes.labels))[1]
+    assert without.tolist() == [[1.0, 2.0], [2.0, 4.0]]
+
+
+def test_fitted_samples_have_the_moments_of_the_codes():
+    generator = torch.Generator().manual_seed(3)
+    shape = torch.tensor([[2.0, 0.0, 0.0], [1.0, 0.5, 0.0], [0.0, -3.0, 0.1]])
+    mean = torch.randn(5000, 3, generator=generator) @ shape + torch.tensor([1.0, -2.0, 0.0])
+    codes = Codes(mean, torch.zeros(5000, dtype=torch.int64), torch.full((5000, 3), math.log(0.25)))
+    drawn = fitted_samples(codes, 200_000, seed=0)
+    centre, covariance = gaussian_of(codes)
+    torch.testing.assert_close(drawn.double().mean(0), centre, atol=0.04, rtol=0)
+    torch.testing.assert_close(torch.cov(drawn.double().T), covariance, atol=0.08, rtol=0)
+    assert drawn.dtype == mean.dtype
+    assert torch.equal(drawn, fitted_samples(codes, 200_000, seed=0))

@@ -1,10 +1,12 @@
-"""What a classifier makes of drawn images: inception score and legible share. Each score names its classifier."""
+"""Codes to draw images from, and what a classifier makes of drawn images. Each score names its classifier."""
 
 from __future__ import annotations
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+from vaebench.evaluation.features import Codes
 
 CONFIDENT = 0.9
 """A sample is legible where the classifier gives some class at least this probability."""
@@ -39,3 +41,28 @@ def marginal_entropy(probabilities: Float[Tensor, "N Y"]) -> float:
     """Entropy of the classes over all samples, in nats: log Y where each class is drawn equally often."""
     marginal = probabilities.double().mean(0)
     return float(-torch.special.xlogy(marginal, marginal).sum())
+
+
+def gaussian_of(codes: Codes) -> tuple[Float[Tensor, " D"], Float[Tensor, "D D"]]:
+    """Mean and covariance of z ~ q(z|x) over the images, in float64: the aggregate posterior's first two moments.
+
+    The covariance of the means plus the mean of the variances (the law of total variance).
+    """
+    mean = codes.mean.double()
+    covariance = (mean - mean.mean(0)).T @ (mean - mean.mean(0)) / len(mean)
+    if codes.log_variance is not None:
+        covariance += codes.log_variance.double().exp().mean(0).diag()
+    return mean.mean(0), covariance
+
+
+def fitted_samples(codes: Codes, count: int, seed: int) -> Float[Tensor, "N D"]:
+    """Codes from a Gaussian with the moments of ``codes``: samples where the decoder has seen codes.
+
+    Density estimation after training, with one Gaussian; Ghosh et al. 2020, "From variational to deterministic
+    autoencoders", section 4. Where the aggregate posterior follows the prior, these are samples of the prior.
+    """
+    mean, covariance = gaussian_of(codes)
+    values, vectors = torch.linalg.eigh(covariance)
+    noise = torch.randn(count, len(mean), dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    drawn: Tensor = mean + noise * values.clamp(min=0).sqrt() @ vectors.T
+    return drawn.to(codes.mean.dtype)
