@@ -14,9 +14,9 @@ from vaebench.frozen import Frozen, one_of
 
 @runtime_checkable
 class Posterior(Protocol):
-    """How the encoder's raw output (B, 2D) becomes q(z|x)."""
+    """How the encoder's raw output (..., 2D) becomes q(z|x)."""
 
-    def __call__(self, raw: Float[Tensor, "B E"]) -> Independent:
+    def __call__(self, raw: Float[Tensor, "*batch E"]) -> Independent:
         """A diagonal Gaussian, event shape (D,)."""
         ...
 
@@ -29,7 +29,7 @@ class LogVariance(Frozen):
 
     kind: Literal["log-variance"] = "log-variance"
 
-    def __call__(self, raw: Float[Tensor, "B E"]) -> Independent:
+    def __call__(self, raw: Float[Tensor, "*batch E"]) -> Independent:
         """Split in halves: mean, log-variance."""
         mean, log_variance = raw.chunk(2, dim=-1)
         return diagonal_gaussian(mean, log_variance.clamp(-20, 20).mul(0.5).exp())
@@ -40,7 +40,7 @@ class SoftplusScale(Frozen):
 
     kind: Literal["softplus"] = "softplus"
 
-    def __call__(self, raw: Float[Tensor, "B E"]) -> Independent:
+    def __call__(self, raw: Float[Tensor, "*batch E"]) -> Independent:
         """Split in halves: mean, raw scale; 1e-6 keeps the scale from underflowing to 0."""
         mean, raw_scale = raw.chunk(2, dim=-1)
         return diagonal_gaussian(mean, F.softplus(raw_scale) + 1e-6)
