@@ -24,6 +24,11 @@ BREAKAGES = [
     ("models/latents.py", ".mul(0.5).exp()", ".exp()", MODELS),
     ("models/latents.py", "return kl_divergence(q.base_dist, p.base_dist)", "return kl_divergence(p.base_dist, q.base_dist).expand_as(q.mean)", MODELS),
     ("models/latents.py", "F.softplus(raw_scale) + 1e-6", "F.softplus(raw_scale)", MODELS),
+    ("models/semi_supervised.py", "(joint - log_q)", "joint", MODELS),
+    ("models/semi_supervised.py", " - math.log(len(model.one_hot))", "", MODELS),
+    ("models/semi_supervised.py", "known.sum().clamp(min=1)", "len(known)", MODELS),
+    ("models/semi_supervised.py", "torch.where(known > 0, seen, unseen)", "unseen", MODELS),
+    ("models/semi_supervised.py", "- self.beta * information", "- information", MODELS),
     ("models/objectives.py", "_terms(log_px, kl_q, (self.beta * kl_q - log_px).mean())", "_terms(log_px, kl_q, (kl_q - log_px).mean())", MODELS),
     ("models/objectives.py", "(self.beta * kl_q - log_px).mean()", "(self.beta * kl_q - log_px).sum()", MODELS),
     ("models/objectives.py", "(self.beta * kl_q - log_px).mean()", "(self.beta * kl_q / len(kl_q) - log_px).mean()", MODELS),
@@ -73,6 +78,8 @@ BREAKAGES = [
     ("papers/study.py", 'return kept if kept["identity"] == _plain(identity) else None', "return kept", "tests/papers/test_study.py"),
     ("data/images.py", "first = [group[len(part) :]", "first = [group[0:]", DATA),
     ("data/images.py", "replace=False)", "replace=True)", EVALUATION),
+    ("data/images.py", "torch.full_like(found.labels, HIDDEN)", "found.labels", DATA),
+    ("data/images.py", "self.unlabelled.batch(rows[few:])", "self.unlabelled.batch(rows[:-few])", DATA),
     ("files.py", "temporary.replace(path)", "path.write_bytes(temporary.read_bytes()[:100])", TRAINING),
 ]  # fmt: skip
 

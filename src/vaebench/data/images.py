@@ -99,6 +99,43 @@ class Images:
 
 
 @dataclass(frozen=True)
+class Hidden:
+    """A source with every label hidden."""
+
+    source: Source
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def batch(self, rows: Int[Tensor, " B"]) -> Batch:
+        """The same batch, its labels -1."""
+        found = self.source.batch(rows)
+        return Batch(found.x, torch.full_like(found.labels, HIDDEN))
+
+
+@dataclass(frozen=True)
+class Mixed:
+    """A source of batches that begin with ``each`` labelled images and go on with unlabelled ones.
+
+    An epoch passes through the unlabelled images; the places of the labelled ones are drawn by its order.
+    """
+
+    labelled: Source
+    unlabelled: Source
+    each: int
+    """Labelled images a batch, at most half of it."""
+
+    def __len__(self) -> int:
+        return len(self.unlabelled)
+
+    def batch(self, rows: Int[Tensor, " B"]) -> Batch:
+        """As many images as rows: the first of them give way to labelled ones."""
+        few = min(self.each, len(rows) // 2)
+        seen, unseen = self.labelled.batch(rows[:few] % len(self.labelled)), self.unlabelled.batch(rows[few:])
+        return Batch(torch.cat([seen.x, unseen.x]), torch.cat([seen.labels, unseen.labels]))
+
+
+@dataclass(frozen=True)
 class Loaded:
     """Images as their source holds them: ``test`` is None where it has no test part of its own."""
 

@@ -58,6 +58,36 @@ class Codes:
 
 
 @dataclass(frozen=True)
+class Grid:
+    """Codes read as images of one channel: (N, D) as (N, 1, rows, D / rows)."""
+
+    codes: Codes
+    rows: int
+
+    @property
+    def labels(self) -> Tensor:
+        """Labels (N,)."""
+        return self.codes.labels
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """1, rows, columns."""
+        return 1, self.rows, self.codes.mean.shape[1] // self.rows
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def batch(self, rows: Int[Tensor, " B"]) -> Batch:
+        """The batch of these rows."""
+        found = self.codes.batch(rows)
+        return Batch(found.x.view(-1, *self.shape), found.labels)
+
+    def take(self, rows: Int[Tensor, " M"]) -> Grid:
+        """The codes of these rows."""
+        return replace(self, codes=self.codes.take(rows))
+
+
+@dataclass(frozen=True)
 class Features:
     """One representation of a data set's three parts."""
 

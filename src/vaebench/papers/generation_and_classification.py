@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from vaebench.data.datasets import Data
-from vaebench.data.images import Batch, Dataset, Images, split
-from vaebench.evaluation.features import Codes, encode
+from vaebench.data.images import Dataset, Images, split
+from vaebench.evaluation.features import Grid, encode
 from vaebench.evaluation.panels import Arrays, decoded
 from vaebench.evaluation.probes import Head
 from vaebench.evaluation.samples import fitted_samples
@@ -128,36 +128,6 @@ def _training(study: Study, name: str, epochs: int = 0) -> Training:
         schedule=OneCycle(rise=0.2),
         clip_value=2.0,
     )
-
-
-@dataclass(frozen=True)
-class Grid:
-    """Codes read as images of one channel: (N, D) as (N, 1, rows, D / rows)."""
-
-    codes: Codes
-    rows: int
-
-    @property
-    def labels(self) -> Tensor:
-        """Labels (N,)."""
-        return self.codes.labels
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """1, rows, columns."""
-        return 1, self.rows, self.codes.mean.shape[1] // self.rows
-
-    def __len__(self) -> int:
-        return len(self.codes)
-
-    def batch(self, rows: Int[Tensor, " B"]) -> Batch:
-        """The batch of these rows."""
-        found = self.codes.batch(rows)
-        return Batch(found.x.view(-1, *self.shape), found.labels)
-
-    def take(self, rows: Int[Tensor, " M"]) -> Grid:
-        """The codes of these rows."""
-        return replace(self, codes=self.codes.take(rows))
 
 
 def _regime(data: Dataset, regime: str) -> tuple[Images, Images, Images]:

@@ -74,16 +74,16 @@ def reproduce(
     for paper in papers:
         folder = study_folder(out, paper, budget)
         with locked(folder):
-            study = Study(paper, budget, folder, compute, watch, seeds)
+            study, sources = Study(paper, budget, folder, compute, watch, seeds), commit()
             paper.perform(study)
-            _publish(study, out)
+            _publish(study, out, sources)
         study.finish()
         studies.append(study)
     return studies
 
 
-def _publish(study: Study, out: Path) -> None:
-    """Put the rows and figures of one study in the place of those of its paper and budget."""
+def _publish(study: Study, out: Path, sources: str | None) -> None:
+    """Put the rows and figures of one study, made by ``sources``, in the place of those of its paper and budget."""
     rows_file, made_file = out / "papers.json", out / "papers-made.json"
     rows: list[dict[str, Any]] = read_json(rows_file) if rows_file.exists() else []
     made: dict[str, Any] = read_json(made_file) if made_file.exists() else {}
@@ -94,7 +94,7 @@ def _publish(study: Study, out: Path) -> None:
         made[f"{own[0]} {own[1]}"] = {
             "seconds": round(study.seconds, 1),
             "date": time.strftime("%Y-%m-%d"),
-            "commit": commit(),
+            "commit": sources,
             "machine": machine(),
             "compute": study.compute.model_dump(),
         }

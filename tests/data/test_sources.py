@@ -1,0 +1,34 @@
+"""Sources made of sources: hidden labels stay hidden, labelled images are where they are said to be."""
+
+import torch
+
+from vaebench.data.images import HIDDEN, Hidden, Images, Mixed
+
+
+def images(count, first=0):
+    values = torch.arange(first, first + count)
+    return Images(
+        values.to(torch.uint8).view(-1, 1, 1, 1).expand(-1, 1, 2, 2).contiguous(), values % 3, ("a", "b", "c")
+    )
+
+
+def test_hidden_keeps_images_and_no_label():
+    source = images(20)
+    rows = torch.tensor([3, 19, 0])
+    assert torch.equal(Hidden(source).batch(rows).x, source.batch(rows).x)
+    assert Hidden(source).batch(rows).labels.tolist() == [HIDDEN] * 3
+    assert len(Hidden(source)) == 20
+
+
+def test_mixed_begins_with_labelled_images_and_goes_on_with_the_rest():
+    few, many = images(5, first=100), images(50)
+    batch = Mixed(few, Hidden(many), each=3).batch(torch.tensor([41, 7, 13, 20, 21, 49, 0]))
+    shown = (batch.x[:, 0, 0, 0] * 255).round().long()
+    assert shown.tolist() == [101, 102, 103, 20, 21, 49, 0]
+    assert batch.labels.tolist() == [101 % 3, 102 % 3, 103 % 3, *[HIDDEN] * 4]
+
+
+def test_mixed_never_gives_more_than_half_to_the_labelled():
+    batch = Mixed(images(5), Hidden(images(50)), each=64).batch(torch.arange(10))
+    assert (batch.labels != HIDDEN).sum() == 5
+    assert len(Mixed(images(5), Hidden(images(50)), each=64)) == 50
