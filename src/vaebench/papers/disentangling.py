@@ -150,6 +150,7 @@ class Bench:
         self.draws = {str(count): drawn[:1] if count == 1000 else drawn for count, drawn in rows.items()}
         self.draws["all"] = [torch.arange(len(data.train))]
         self.cells = {(model, count): self.cell(model, count) for model in MODELS for count in counts}
+        self.meaning: dict[int, str] = {}
 
     def scaled(self, count: int | str) -> Any:
         """The count itself; in quick, one that the few images can give."""
@@ -329,6 +330,7 @@ class Bench:
             why = f"z{best} correlates {found[what][best]:+.2f} with {words} over the test images, the next latent {rest:.2f}"
             holds = bool(strengths[best] > 0.5)
             self.study.found(f"{key}-{self.family.name}", float(strengths[best]), holds=holds, why=why)
+            self.meaning[best] = " and ".join([*filter(None, [self.meaning.get(best)]), words])
 
     def reconstruction(self, model: str) -> dict[str, Any]:
         """Sharpness, bad reconstructions, and what the judge reads."""
@@ -546,7 +548,8 @@ def _figures(study: Study, benches: dict[str, Bench], rotated: Bench, other: Ben
         vae = bench.vaes["disentangled"]
         nats = bounds_of(study, f"{name}-disentangled", vae)["test"]["kl_per_latent"]
         walks = _walks(study, name, vae, nats)
-        study.figure(f"traversals-{name}", lambda walks=walks, nats=nats: _walk_sheet(walks, nats))  # type: ignore[misc]
+        read_as = bench.meaning
+        study.figure(f"traversals-{name}", lambda w=walks, n=nats, r=read_as: _walk_sheet(w, n, r))  # type: ignore[misc]
         for model, trial in bench.vaes.items():
             shown = sheets_of(study, f"{name}-{model}", trial)
             study.figure(f"pairs-{name}-{model}", lambda s=shown: pairs(s["images"], s["outputs"], None))  # type: ignore[misc]
@@ -576,10 +579,10 @@ def _walks(study: Study, name: str, vae: Trial, nats: Sequence[float]) -> np.nda
     return study.arrays(f"{name}/walks", {"trial": vae.key}, measure)["walks"]
 
 
-def _walk_sheet(walks: np.ndarray, nats: Sequence[float]) -> Figure:
-    figure, ax, x, y = sheet(walks, Margins(left=1.15, bottom=0.5))
-    order = np.argsort(nats)[::-1]
-    ax.set_yticks(y, [f"z{d}  {nats[d]:.2f} nats" for d in order])
+def _walk_sheet(walks: np.ndarray, nats: Sequence[float], read_as: dict[int, str]) -> Figure:
+    figure, ax, x, y = sheet(walks, Margins(left=1.6, bottom=0.5))
+    order = np.argsort(nats)[::-1].tolist()
+    ax.set_yticks(y, [f"{read_as.get(d, '')}  z{d}  {nats[d]:.2f} nats" for d in order])
     ax.set_xticks(x, [signed(step, ".2g") for step in np.linspace(-3, 3, walks.shape[1]).round(6).tolist()])
     ax.set_xlabel("the latent's value, in standard deviations of the prior")
     return figure
@@ -608,7 +611,7 @@ PAPER = Paper(
     captions={
         "figure-4": "Figure 4: test accuracy over labels a class, means of 5 draws (one at 1000 and all) with 95 % intervals.",
         "future": "The same on rotated MNIST (MLP), and with another CNN.",
-        "traversals-mlp": "MLP, disentangled: each latent moved over +-3 standard deviations, the highest KL first; rows at 0 nats do nothing.",
+        "traversals-mlp": "MLP, disentangled: each latent moved over +-3 standard deviations, the highest KL first; rows at 0 nats do nothing. Slant and ink are written at the latents that correlate most with them.",
         "traversals-cnn": "CNN, disentangled: the same.",
         "pairs-mlp-disentangled": "MLP, disentangled: test images above, reconstructions below.",
         "pairs-mlp-standard": "MLP, standard: the same.",
