@@ -187,12 +187,13 @@ def space(
     axes: Sequence[str],
 ) -> Figure:
     """Points in three dimensions, seen from two sides."""
-    width = 9.0 + LEGEND_COLUMN * math.ceil(max(len(classes), 1) / (HIGH / LEGEND_ROW))
+    width = 9.4 + LEGEND_COLUMN * math.ceil(max(len(classes), 1) / (HIGH / LEGEND_ROW))
     figure = Figure(figsize=(width, HIGH))
-    for left, azimuth in ((-0.2, -60), (4.2, 30)):
+    for left, azimuth in ((-0.2, -60), (4.7, 30)):
         ax = figure.add_axes((left / width, -0.07, 4.6 / width, 1.2), projection="3d")
         assert isinstance(ax, Axes3D)
         ax.view_init(elev=18, azim=azimuth)
+        ax.patch.set_visible(False)  # or it would hide its neighbour's label
         scatter(ax, points, labels, classes)
         for name, axis in zip(axes, (ax.xaxis, ax.yaxis, ax.zaxis), strict=True):
             axis.set_label_text(name)
