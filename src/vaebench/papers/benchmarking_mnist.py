@@ -381,7 +381,7 @@ PAPER = Paper(
         f'"Legible" and "faithful" are counted by a classifier trained on MNIST: legible where it gives some digit a '
         f"probability of at least {CONFIDENT}, faithful where it reads image and reconstruction as the same digit.",
     ),
-    minutes={"quick": 0.4, "cpu": 20, "full": 8},
+    minutes={"quick": 0.4, "cpu": 27, "full": 8},
     promises=_promises(),
     captions={
         "first-attempt": "The first attempt, latent 2: total loss, squared error and KL by step (means of 50 steps).",
