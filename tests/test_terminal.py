@@ -9,11 +9,26 @@ from vaebench.runs import Tick
 from vaebench.terminal import interrupted_after, progress
 
 
-def test_time_is_up_as_if_ctrl_c_was_pressed():
-    before = signal.getsignal(signal.SIGALRM)
-    with pytest.raises(KeyboardInterrupt), interrupted_after(0.05):
-        time.sleep(30)
+@pytest.mark.parametrize("handler", [signal.default_int_handler, signal.SIG_IGN], ids=["foreground", "background"])
+def test_time_is_up_as_if_ctrl_c_was_pressed(handler):
+    before, usual = signal.getsignal(signal.SIGALRM), signal.signal(signal.SIGINT, handler)
+    try:
+        with pytest.raises(KeyboardInterrupt), interrupted_after(0.05):
+            time.sleep(30)
+    finally:
+        signal.signal(signal.SIGINT, usual)
     assert signal.getsignal(signal.SIGALRM) is before
+
+
+def test_a_handler_of_ctrl_c_is_the_one_that_hears_of_it():
+    heard = []
+    usual = signal.signal(signal.SIGINT, lambda number, frame: heard.append(number))
+    try:
+        with interrupted_after(0.05):
+            time.sleep(0.3)
+    finally:
+        signal.signal(signal.SIGINT, usual)
+    assert heard == [signal.SIGINT]
 
 
 def test_what_ends_in_time_is_left_alone():

@@ -78,7 +78,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"vaebench: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("vaebench: stopped; the same command goes on from here (`vaebench run` with --resume)", file=sys.stderr)
+        resumed = " with --resume" if words[:1] == ["run"] else ""
+        print(f"vaebench: stopped; the same command{resumed} goes on from here", file=sys.stderr)
         return 130
     except BrokenPipeError:
         return 1

@@ -9,6 +9,8 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from vaebench.runs import Tick
 
 
@@ -67,13 +69,23 @@ def _epoch_note(epoch: dict[str, Any]) -> str:
     return f"epoch {epoch['epoch']}: validation loss {loss:.2f} nats"
 
 
+def _press(number: int, frame: FrameType | None) -> None:
+    handler = signal.getsignal(signal.SIGINT)
+    if not callable(handler):
+        raise KeyboardInterrupt
+    handler(signal.SIGINT, frame)
+
+
 @contextmanager
 def interrupted_after(seconds: float | None) -> Iterator[None]:
-    """Press Ctrl-C after so many seconds: what is under way stops as it would for a person."""
+    """Press Ctrl-C after so many seconds: what is under way stops as it would for a person.
+
+    Also where Ctrl-C itself is ignored, as shells have it for what runs in the background.
+    """
     if seconds is None:
         yield
         return
-    before = signal.signal(signal.SIGALRM, lambda number, frame: signal.raise_signal(signal.SIGINT))
+    before = signal.signal(signal.SIGALRM, _press)
     signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         yield

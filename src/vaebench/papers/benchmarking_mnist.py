@@ -361,7 +361,8 @@ def _walks(study: Study, trial: Trial) -> np.ndarray:
 
 def _sample_sheet(sheets: dict[int, Arrays]) -> Figure:
     """8x8 samples of each dimension."""
-    return grids({f"latent {latent}": in_rows(sheets[latent]["samples"], 8) for latent in SWEEP}, columns=3)
+    blocks = {f"latent {latent}": in_rows(sheets[latent]["samples"], 8) for latent in SWEEP}
+    return grids(blocks, columns=3, width=1500)
 
 
 PAPER = Paper(

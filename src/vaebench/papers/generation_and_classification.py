@@ -458,7 +458,7 @@ PAPER = Paper(
     captions={
         "elbos": "Validation ELBO by epoch. The two scales are two densities: only the shapes compare.",
         "samples-normal": "Normal VAE: samples from the prior (decoder means) after 1, 3 and all epochs. The longer it trains, the more they scatter: its codes do not follow the prior.",
-        "samples-cb": "CB VAE: the same.",
+        "samples-cb": "CB VAE: samples from the prior after 1, 3 and all epochs.",
         "real-beside-generated": "Test images; samples (decoder means) of both VAEs from the prior, and from a Gaussian fitted to the codes of the training images.",
         "reconstructions-normal": "Normal VAE: test images above, reconstructions below.",
         "reconstructions-cb": "CB VAE: the same.",
