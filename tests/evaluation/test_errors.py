@@ -32,6 +32,7 @@ def test_expected_shared_is_that_of_independent_errors():
     labels = np.zeros(200_000, dtype=int)
     first, second = (rng.random((2, len(labels))) < np.array([[0.1], [0.3]])).astype(int)
     assert shared_errors(first, second, labels) == pytest.approx(expected_shared(first, second, labels), abs=0.005)
+    assert expected_shared(A, B, LABELS) == pytest.approx((1 / 16) / (1 / 4 + 1 / 4 - 1 / 16))
     assert expected_shared(C, C, LABELS) == 1.0
 
 

@@ -57,6 +57,13 @@ def test_log_prob_sums_over_pixels_and_keeps_the_batch(name):
     assert p.mean.shape == x.shape
 
 
+def test_a_sigmoid_mean_stays_within_the_pixels_range_and_says_which():
+    raw = torch.randn(3, 1, 2, 2) * 4
+    drawn = LIKELIHOODS["gaussian-sigmoid"](scale=0.3)(raw)
+    assert_close(drawn.mean, 1 / (1 + (-raw).exp()))
+    assert_close(drawn.stddev, torch.full_like(raw, 0.3))
+
+
 def test_gaussian_with_half_variance_is_squared_error_plus_its_constant():
     mean, x = torch.randn(7, 1, 4, 4), torch.randn(7, 1, 4, 4)
     constant = 16 * 0.5 * math.log(math.pi)
