@@ -50,9 +50,9 @@ def test_the_full_protocol_runs_when_cut_to_an_epoch_on_few_images(short, tmp_pa
             data = data.model_copy(update={"per_class": 30})
         return data.load()
 
-    for place in ("papers.study", "evaluation.scores", "evaluation.probes"):
+    for place in ("studies.study", "evaluation.scores", "evaluation.probes"):
         monkeypatch.setattr(f"vaebench.{place}.train", cut)
-    monkeypatch.setattr("vaebench.papers.study.Study.data", few)
+    monkeypatch.setattr("vaebench.studies.study.Study.data", few)
     counts = {10: 8, 100: 12, 1000: 20}
     monkeypatch.setattr("vaebench.papers.disentangling.Bench.scaled", lambda bench, count: counts.get(count, count))
     study = reproduce([PAPERS[short]], "full", tmp_path)[0]

@@ -11,7 +11,8 @@ from vaebench.errors import VaebenchError
 from vaebench.papers import registry
 from vaebench.papers.page import number, page
 from vaebench.papers.paper import Findings, Promise
-from vaebench.papers.reproduce import check_budget, find_papers, minutes_left, reproduce
+from vaebench.papers.reproduce import find_papers, minutes_left, reproduce
+from vaebench.studies.subject import check_budget
 from vaebench.training.checkpoint import Checkpoint, read_tensors
 
 KEYS = ["paper", "where", "what", "printed", "found", "sd", "n", "budget", "holds", "why"]

@@ -19,11 +19,12 @@ from vaebench.models.likelihoods import GaussianSigmoidMean
 from vaebench.models.networks import MLP, Conv, Network
 from vaebench.models.objectives import Elbo
 from vaebench.models.vae import Model
-from vaebench.papers.measure import bounds_of, counts, judge, judged, map_of, pixels, reconstructions, sheets_of
 from vaebench.papers.paper import Paper, Promise, in_epochs
-from vaebench.papers.study import Study, Trial
+from vaebench.papers.study import PaperStudy
 from vaebench.reports.pictures import Margins, grids, in_rows, pairs, sheet
 from vaebench.reports.plots import Cloud, Panel, Series, confusion, lines, planes, space
+from vaebench.studies.measure import bounds_of, counts, judge, judged, map_of, pixels, reconstructions, sheets_of
+from vaebench.studies.trials import Trial
 from vaebench.training.loop import Training
 from vaebench.training.schedules import SGD, Adam, AnyOptimiser, Constant, OneCycle
 
@@ -90,7 +91,7 @@ def _promises() -> dict[str, Promise]:
     return found
 
 
-def perform(study: Study) -> None:
+def perform(study: PaperStudy) -> None:
     """Train the sweep, judge its samples and reconstructions, and fill every promise."""
     data = study.data(Data(source="mnist"))
     trials = {latent: study.vae(f"latent-{latent}", data, model(latent), Elbo(), training(study)) for latent in SWEEP}
@@ -108,7 +109,7 @@ def model(latent: int, network: Network = NETWORK) -> Model:
     return Model(latent=latent, network=network, likelihood=GaussianSigmoidMean())
 
 
-def training(study: Study, times: int = 1) -> Training:
+def training(study: PaperStudy, times: int = 1) -> Training:
     """10 epochs of Adam at 5e-4, batch 256; in cpu half of them under one-cycle."""
     if study.budget == "full":
         return Training(epochs=10 * times, batch=256, optimiser=Adam(rate=5e-4), schedule=Constant())
@@ -116,7 +117,7 @@ def training(study: Study, times: int = 1) -> Training:
     return Training(epochs=epochs, batch=256, optimiser=Adam(rate=3e-3, beta2=0.99), schedule=OneCycle(rise=0.2))
 
 
-def _losses(study: Study, name: str, trial: Trial) -> dict[str, float]:
+def _losses(study: PaperStudy, name: str, trial: Trial) -> dict[str, float]:
     """Squared error and KL on test and validation, on the paper's scale."""
     found = bounds_of(study, name, trial)
     test, validation = found["test"], found["validation"]
@@ -130,7 +131,7 @@ def _losses(study: Study, name: str, trial: Trial) -> dict[str, float]:
     }
 
 
-def _judgement(study: Study, latent: int, trial: Trial, reader: Trial) -> dict[str, Any]:
+def _judgement(study: PaperStudy, latent: int, trial: Trial, reader: Trial) -> dict[str, Any]:
     """What the classifier reads in samples and in reconstructions."""
     count = study.pick(200, DRAWS, DRAWS)
 
@@ -160,7 +161,7 @@ def _judgement(study: Study, latent: int, trial: Trial, reader: Trial) -> dict[s
     return study.step(f"judged/latent-{latent}", identity, measure)
 
 
-def _table(study: Study, trials: dict[int, Trial], losses: dict[int, dict[str, float]]) -> None:
+def _table(study: PaperStudy, trials: dict[int, Trial], losses: dict[int, dict[str, float]]) -> None:
     for latent, found in losses.items():
         total, printed = found["total"], TABLE[latent][2]
         balance = (
@@ -181,7 +182,10 @@ def _table(study: Study, trials: dict[int, Trial], losses: dict[int, dict[str, f
 
 
 def _claims(
-    study: Study, trials: dict[int, Trial], losses: dict[int, dict[str, float]], judgements: dict[int, dict[str, Any]]
+    study: PaperStudy,
+    trials: dict[int, Trial],
+    losses: dict[int, dict[str, float]],
+    judgements: dict[int, dict[str, Any]],
 ) -> None:
     _training_claims(study, trials, losses, judgements)
     totals = [losses[latent]["total"] for latent in SWEEP]
@@ -208,7 +212,10 @@ def _claims(
 
 
 def _training_claims(
-    study: Study, trials: dict[int, Trial], losses: dict[int, dict[str, float]], judgements: dict[int, dict[str, Any]]
+    study: PaperStudy,
+    trials: dict[int, Trial],
+    losses: dict[int, dict[str, float]],
+    judgements: dict[int, dict[str, Any]],
 ) -> None:
     _, kl = trials[5].by_step("kl")
     _, error = trials[5].by_step("reconstruction")
@@ -247,7 +254,7 @@ def _worst_pair(table: np.ndarray) -> str:
 
 
 def _further_work(
-    study: Study, data: Dataset, losses: dict[int, dict[str, float]], judgements: dict[int, dict[str, Any]]
+    study: PaperStudy, data: Dataset, losses: dict[int, dict[str, float]], judgements: dict[int, dict[str, Any]]
 ) -> None:
     _optimisers(study, data)
     reader = judge(study, data)
@@ -282,11 +289,11 @@ def _further_work(
         _compare(study, f"other-{other}", total, losses[5]["total"], "the same epochs")
 
 
-def _compare(study: Study, key: str, total: float, base: float, how: str) -> None:
+def _compare(study: PaperStudy, key: str, total: float, base: float, how: str) -> None:
     study.found(key, total, holds=total < base, why=f"{how}: {total:.2f} against {base:.2f} of the paper's network")
 
 
-def _optimisers(study: Study, data: Dataset) -> None:
+def _optimisers(study: PaperStudy, data: Dataset) -> None:
     """One short run under each learning rule that the text names."""
     rules: dict[str, AnyOptimiser] = {
         "SGD at 5e-5": SGD(rate=5e-5, momentum=0.0),
@@ -303,7 +310,7 @@ def _optimisers(study: Study, data: Dataset) -> None:
     study.found("optimiser", found["SGD at 5e-5"], holds=found["SGD at 5e-5"] < 37, why=why)
 
 
-def _figures(study: Study, trials: dict[int, Trial], judgements: dict[int, dict[str, Any]]) -> None:
+def _figures(study: PaperStudy, trials: dict[int, Trial], judgements: dict[int, dict[str, Any]]) -> None:
     sheets = {latent: sheets_of(study, f"latent-{latent}", trial) for latent, trial in trials.items()}
     maps = {latent: map_of(study, f"latent-{latent}", trials[latent]) for latent in (2, 3)}
     study.figure("first-attempt", lambda: lines(_loss_panels({"latent 2": trials[2]}, study.budget != "quick")))
@@ -351,7 +358,7 @@ def _loss_panels(trials: dict[str, Trial], framed: bool) -> list[Panel]:
     ]
 
 
-def _walks(study: Study, trial: Trial) -> np.ndarray:
+def _walks(study: PaperStudy, trial: Trial) -> np.ndarray:
     def measure() -> Arrays:
         test: Tensor = trial.features.test.mean[spread_over_classes(trial.data.test, 16)]
         return {"walks": interpolations(trial.vae, test.to(trial.vae.zero.device))}

@@ -15,11 +15,13 @@ from vaebench.models.likelihoods import GaussianPixels
 from vaebench.models.networks import Conv
 from vaebench.models.objectives import Elbo
 from vaebench.models.vae import Model
-from vaebench.papers.measure import bounds_of, map_of, sheets_of
 from vaebench.papers.paper import Paper, Promise, in_epochs
-from vaebench.papers.study import Study, Trial, cifar10
+from vaebench.papers.study import PaperStudy
 from vaebench.reports.pictures import Margins, in_rows, pairs, sheet
 from vaebench.reports.plots import Cloud, Panel, Series, lines, planes
+from vaebench.studies.measure import bounds_of, map_of, sheets_of
+from vaebench.studies.study import cifar10
+from vaebench.studies.trials import Trial
 from vaebench.training.loop import Training
 from vaebench.training.schedules import Adam, Constant
 
@@ -79,7 +81,7 @@ def _promises() -> dict[str, Promise]:
     }  # fmt: skip
 
 
-def perform(study: Study) -> None:
+def perform(study: PaperStudy) -> None:
     """The trainings in both variants, their maps and reconstructions, and the claims."""
     data = {"mnist": study.data(Data(source="mnist")), "cifar": study.data(cifar10())}
     meant = {name: _trial(study, name, data) for name in SETTINGS}
@@ -102,7 +104,7 @@ def perform(study: Study) -> None:
     _figures(study, data, meant, printed)
 
 
-def _trial(study: Study, name: str, data: dict[str, Dataset], printed: bool = False, times: int = 1) -> Trial:
+def _trial(study: PaperStudy, name: str, data: dict[str, Dataset], printed: bool = False, times: int = 1) -> Trial:
     """One training. As printed, the squared error is averaged over P pixels: the same objective with P times the KL."""
     setting = SETTINGS[name]
     images = data[setting.data]
@@ -121,11 +123,11 @@ def _constant(trial: Trial) -> float:
     return float(0.5 * np.log(np.pi) * np.prod(trial.data.train.shape))
 
 
-def _error(study: Study, name: str, trial: Trial) -> float:
+def _error(study: PaperStudy, name: str, trial: Trial) -> float:
     return float(bounds_of(study, name, trial)["test"]["reconstruction"] - _constant(trial))
 
 
-def _separation(study: Study, name: str, trial: Trial, sampled: bool = False) -> dict[str, Any]:
+def _separation(study: PaperStudy, name: str, trial: Trial, sampled: bool = False) -> dict[str, Any]:
     def measure() -> dict[str, Any]:
         features = trial.features.sampled("sampled") if sampled else trial.features
         classes = trial.data.classes
@@ -140,7 +142,7 @@ def _separation(study: Study, name: str, trial: Trial, sampled: bool = False) ->
     )
 
 
-def _collapse(study: Study, printed: dict[str, Trial]) -> None:
+def _collapse(study: PaperStudy, printed: dict[str, Trial]) -> None:
     kls = {}
     for name, trial in printed.items():
         found = bounds_of(study, f"{name}-printed", trial)["test"]
@@ -153,7 +155,7 @@ def _collapse(study: Study, printed: dict[str, Trial]) -> None:
     study.found("collapse", knn, holds=max(kls.values()) < 0.1 and knn < 0.2, why=f"chance 0.1; KL in nats: {words}")
 
 
-def _maps(study: Study, apart: dict[str, dict[str, Any]]) -> None:
+def _maps(study: PaperStudy, apart: dict[str, dict[str, Any]]) -> None:
     table = np.array(apart["mnist"]["confusion"])
     recall = np.diag(table) / table.sum(1)
     words = ", ".join(f"{digit} {share:.2f}" for digit, share in enumerate(recall))
@@ -177,7 +179,7 @@ def _maps(study: Study, apart: dict[str, dict[str, Any]]) -> None:
     study.found("deeper", gain, holds=gain > 0.5, why=why)
 
 
-def _reconstruction_claims(study: Study, errors: dict[str, float]) -> None:
+def _reconstruction_claims(study: PaperStudy, errors: dict[str, float]) -> None:
     cifar = {name: error for name, error in errors.items() if name != "mnist"}
     words = ", ".join(f"{SETTINGS[name].words}: {error:.1f}" for name, error in cifar.items())
     best = min(cifar, key=lambda name: cifar[name])
@@ -194,7 +196,7 @@ def _loss_curve(trial: Trial) -> tuple[np.ndarray, np.ndarray]:
     return np.array(steps), np.array(losses) - _constant(trial)
 
 
-def _loss_claims(study: Study, meant: dict[str, Trial]) -> None:
+def _loss_claims(study: PaperStudy, meant: dict[str, Trial]) -> None:
     curves = {name: _loss_curve(trial) for name, trial in meant.items()}
     steps, losses = curves["mnist"]
     end = losses[-max(1, len(losses) // 10) :].mean()
@@ -228,7 +230,7 @@ def _swing(values: np.ndarray) -> float:
     return float((last - np.polyval(np.polyfit(x, last, 1), x)).std())
 
 
-def _longer(study: Study, data: dict[str, Dataset], first: Trial, errors: dict[str, float]) -> None:
+def _longer(study: PaperStudy, data: dict[str, Dataset], first: Trial, errors: dict[str, float]) -> None:
     """Two or three times the epochs, as far as the budget goes."""
     trial = _trial(study, "high", data, times=study.pick(2, 2, 3))
     error = _error(study, "high-3", trial)
@@ -237,7 +239,7 @@ def _longer(study: Study, data: dict[str, Dataset], first: Trial, errors: dict[s
     study.found("longer", saved, holds=saved > 0, why=why)
 
 
-def _figures(study: Study, data: dict[str, Dataset], meant: dict[str, Trial], printed: dict[str, Trial]) -> None:
+def _figures(study: PaperStudy, data: dict[str, Dataset], meant: dict[str, Trial], printed: dict[str, Trial]) -> None:
     def examples(name: str) -> Figure:
         images = data[name].train
         rows = in_rows(images.pixels[spread_over_classes(images, 40)].numpy(), 10)
@@ -261,12 +263,12 @@ def _figures(study: Study, data: dict[str, Dataset], meant: dict[str, Trial], pr
     study.figure("pairs-cifar", lambda: _rows_sheet(rows))
 
 
-def _cloud(study: Study, name: str, trial: Trial, title: str) -> Cloud:
+def _cloud(study: PaperStudy, name: str, trial: Trial, title: str) -> Cloud:
     found = map_of(study, name, trial)
     return Cloud(title, found["codes"], found["labels"])
 
 
-def _beside(study: Study, trials: dict[str, Trial]) -> np.ndarray:
+def _beside(study: PaperStudy, trials: dict[str, Trial]) -> np.ndarray:
     """Rows: test images, then each network's reconstructions of them."""
 
     def measure() -> Arrays:

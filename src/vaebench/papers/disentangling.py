@@ -26,12 +26,14 @@ from vaebench.models.networks import MLP, Conv, Network
 from vaebench.models.objectives import Elbo
 from vaebench.models.semi_supervised import SemiSupervisedElbo, SemiSupervisedModel, SemiSupervisedVAE
 from vaebench.models.vae import Model
-from vaebench.papers.measure import bounds_of, judge, judged, pixels, reconstructions, sheets_of
 from vaebench.papers.paper import Paper, Promise, in_epochs
-from vaebench.papers.study import Reading, Study, Trial, cifar10
+from vaebench.papers.study import PaperStudy
 from vaebench.reports.pictures import Margins, pairs, sheet
 from vaebench.reports.plots import Panel, Series, bars, lines
 from vaebench.reports.style import signed
+from vaebench.studies.measure import bounds_of, judge, judged, pixels, reconstructions, sheets_of
+from vaebench.studies.study import cifar10
+from vaebench.studies.trials import Reading, Trial
 from vaebench.training.loop import Training
 from vaebench.training.schedules import SGD, Adam, Constant, OneCycle, WarmUpCosine
 
@@ -115,7 +117,7 @@ def _promises() -> dict[str, Promise]:
     }  # fmt: skip
 
 
-def perform(study: Study) -> None:
+def perform(study: PaperStudy) -> None:
     """Figure 4 for both architectures, what explains it, and the future work."""
     data = study.data(Data(source="mnist"))
     benches = {name: Bench(study, family, data) for name, family in FAMILIES.items()}
@@ -139,7 +141,7 @@ def perform(study: Study) -> None:
 class Bench:
     """One family's three models at every count of labels, all reading the same draws."""
 
-    def __init__(self, study: Study, family: Family, data: Dataset, counts: Sequence[int | str] = COUNTS) -> None:
+    def __init__(self, study: PaperStudy, family: Family, data: Dataset, counts: Sequence[int | str] = COUNTS) -> None:
         self.study, self.family, self.data, self.counts = study, family, data, counts
         self.shown = {count: self.scaled(count) for count in counts}
         self.vaes = {"disentangled": self.vae(family.beta), "standard": self.vae(1.0)}
@@ -377,7 +379,7 @@ def _correlation(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.mean((a - a.mean()) * (b - b.mean())) / spread) if spread > 1e-12 else 0.0
 
 
-def _across(study: Study, benches: dict[str, Bench]) -> None:
+def _across(study: PaperStudy, benches: dict[str, Bench]) -> None:
     """Claims that compare the two architectures."""
     gaps = {name: float(np.mean([bench.gap(n) for n in FEW])) for name, bench in benches.items()}
     why = f"disentangled minus supervised, mean over 1, 3, 5: CNN {gaps['cnn']:+.1f}, MLP {gaps['mlp']:+.1f} points"
@@ -393,7 +395,7 @@ def _across(study: Study, benches: dict[str, Bench]) -> None:
     study.found("bad", shares["mlp standard"], holds=rarest == "mlp standard", why=why)
 
 
-def _optimisers(study: Study, bench: Bench) -> None:
+def _optimisers(study: PaperStudy, bench: Bench) -> None:
     """Other learning rules for the linear layer on the disentangled latents, and SGD for the VAE."""
     base = bench.head("disentangled", 10)
     rules: dict[str, dict[str, Any]] = {
@@ -422,7 +424,7 @@ def _optimisers(study: Study, bench: Bench) -> None:
     _sgd_vae(study, bench)
 
 
-def _sgd_vae(study: Study, bench: Bench) -> None:
+def _sgd_vae(study: PaperStudy, bench: Bench) -> None:
     family = bench.family
     epochs = study.pick(1, 3, family.full_epochs)
     model = Model(latent=10, network=family.network)
@@ -436,7 +438,7 @@ def _sgd_vae(study: Study, bench: Bench) -> None:
     study.found("future-sgd", found["sgd"] - found["adam"], holds=None, why=why)
 
 
-def _kinds_of_errors(study: Study, bench: Bench) -> None:
+def _kinds_of_errors(study: PaperStudy, bench: Bench) -> None:
     """What the three models of the CNN get wrong at 100 labels a class, first draw."""
     rows = bench.draws[str(bench.scaled(100))][0]
 
@@ -476,7 +478,7 @@ def _error_bars(counts: dict[str, np.ndarray], classes: Sequence[str]) -> Figure
     return bars(list(classes), groups, "error (%)", "CNN, 100 labels a class: errors by class")
 
 
-def _cifar(study: Study) -> None:
+def _cifar(study: PaperStudy) -> None:
     per_class = study.pick(None, 1500, None)
     data = study.data(cifar10().model_copy(update={"rotation": 45.0, "per_class": per_class}))
     family = Family("cifar", "rotated CIFAR-10", Conv(), None, 6.0, 75, 2, 1e-2)
@@ -485,7 +487,7 @@ def _cifar(study: Study) -> None:
     study.found("future-cifar", bench.gap(10), holds=None, why=note + bench.in_words())
 
 
-def _semi_supervised(study: Study, bench: Bench) -> None:
+def _semi_supervised(study: PaperStudy, bench: Bench) -> None:
     """M2 at both betas on images, and on the disentangled VAE's latents (M1+M2), from the first draw of 10 a class."""
     rows, data = bench.draws[str(bench.scaled(10))][0], bench.data
     network = MLP(hidden=(500,))
@@ -504,7 +506,7 @@ def _semi_supervised(study: Study, bench: Bench) -> None:
 
 
 def _m2(
-    study: Study,
+    study: PaperStudy,
     name: str,
     data: Dataset,
     model: SemiSupervisedModel,
@@ -539,7 +541,7 @@ def _m2(
     return float(study.step(f"{name}-test", {"trial": trial.key}, test)["accuracy"])
 
 
-def _figures(study: Study, benches: dict[str, Bench], rotated: Bench, other: Bench) -> None:
+def _figures(study: PaperStudy, benches: dict[str, Bench], rotated: Bench, other: Bench) -> None:
     study.figure("figure-4", lambda: lines([_curve(bench) for bench in benches.values()], size=(4.4, 3.3)))
     study.figure("future", lambda: lines([_curve(bench) for bench in (rotated, other)], size=(4.4, 3.3)))
     for name, bench in benches.items():
@@ -568,7 +570,7 @@ def _curve(bench: Bench) -> Panel:
     return Panel(bench.family.words, found, "labels a class (5500: all)", "test accuracy (%)", log_x=True)
 
 
-def _walks(study: Study, name: str, vae: Trial, nats: Sequence[float]) -> np.ndarray:
+def _walks(study: PaperStudy, name: str, vae: Trial, nats: Sequence[float]) -> np.ndarray:
     def measure() -> Arrays:
         order = torch.tensor(nats).argsort(descending=True)
         row = spread_over_classes(vae.data.test, 1)[0]

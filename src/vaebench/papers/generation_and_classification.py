@@ -24,11 +24,12 @@ from vaebench.models.likelihoods import ContinuousBernoulliPixels, GaussianPixel
 from vaebench.models.networks import MLP, Conv, Network
 from vaebench.models.objectives import Elbo
 from vaebench.models.vae import Model
-from vaebench.papers.measure import bounds_of, pixels, reconstructions, sheets_of
 from vaebench.papers.paper import Paper, Promise, in_epochs
-from vaebench.papers.study import Reading, Study, Trial
+from vaebench.papers.study import PaperStudy
 from vaebench.reports.pictures import grids, in_rows, pairs
 from vaebench.reports.plots import Panel, Series, lines
+from vaebench.studies.measure import bounds_of, pixels, reconstructions, sheets_of
+from vaebench.studies.trials import Reading, Trial
 from vaebench.training.loop import Training
 from vaebench.training.schedules import Adam, Constant, OneCycle
 
@@ -96,7 +97,7 @@ def _promises() -> dict[str, Promise]:
     }  # fmt: skip
 
 
-def perform(study: Study) -> None:
+def perform(study: PaperStudy) -> None:
     """Both VAEs, their pictures, and every classifier on every input in both regimes."""
     data = study.data(Data(source="fashion-mnist"))
     trials = {
@@ -115,7 +116,7 @@ def perform(study: Study) -> None:
     _figures(study, data, trials, cells)
 
 
-def _training(study: Study, name: str, epochs: int = 0) -> Training:
+def _training(study: PaperStudy, name: str, epochs: int = 0) -> Training:
     """Adam at 1e-3 for 200 epochs, gradients within +-2; in cpu a one-cycle rate and fewer epochs."""
     if study.budget == "full":
         return Training(epochs=epochs or 200, batch=128, optimiser=Adam(rate=1e-3), schedule=Constant(), clip_value=2.0)
@@ -139,7 +140,7 @@ def _regime(data: Dataset, regime: str) -> tuple[Images, Images, Images]:
     return train, validation, Images(torch.cat([data.train.pixels, data.validation.pixels]), labels, data.classes)
 
 
-def _image_reading(study: Study, data: Dataset, regime: str) -> Reading:
+def _image_reading(study: PaperStudy, data: Dataset, regime: str) -> Reading:
     return Reading(f"{study.fingerprint(data)}/{regime}", lambda: Split(*_regime(data, regime)))
 
 
@@ -154,7 +155,7 @@ def _code_reading(trial: Trial, regime: str, rows: int, sampled: bool = False) -
     return Reading(f"{trial.key}/{regime}/{rows}/{sampled}", make)
 
 
-def _head(study: Study, classifier: str, source: str, regime: str, pool: bool = True) -> Head:
+def _head(study: PaperStudy, classifier: str, source: str, regime: str, pool: bool = True) -> Head:
     """One of the paper's three classifiers; logistic regression is a linear layer trained by its cross-entropy."""
     images = source == "original"
     convolution: dict[str, Any] = {
@@ -186,7 +187,7 @@ def _head(study: Study, classifier: str, source: str, regime: str, pool: bool = 
 Cells = dict[tuple[str, str, str], list[dict[str, Any]]]
 
 
-def _table(study: Study, data: Dataset, trials: dict[str, list[Trial]]) -> Cells:
+def _table(study: PaperStudy, data: Dataset, trials: dict[str, list[Trial]]) -> Cells:
     """All 18 cells, each from every seed."""
     cells: Cells = {}
     growth = {name: _growth(study, data, name) for name in VAES}
@@ -219,7 +220,7 @@ def _progress(trial: Trial) -> str:
     return f"{in_epochs(len(elbo))} of the VAE, which gained {gain:.1f} nats in the last"
 
 
-def _growth(study: Study, data: Dataset, name: str) -> str:
+def _growth(study: PaperStudy, data: Dataset, name: str) -> str:
     """What logistic regression reads from shorter trainings of the VAE: whether more epochs would help."""
     head, found = _head(study, "logistic", name, "large"), []
     for epochs in SHORT:
@@ -229,7 +230,7 @@ def _growth(study: Study, data: Dataset, name: str) -> str:
     return ", ".join(found)
 
 
-def _own(study: Study, data: Dataset) -> None:
+def _own(study: PaperStudy, data: Dataset) -> None:
     """A frozen convolutional VAE with more latents and a lower beta, read by the same kinds of classifier."""
     trial = study.vae(
         "own", data, OWN, Elbo(beta=OWN_BETA), _training(study, "own", 80 if study.budget == "full" else 0)
@@ -243,7 +244,7 @@ def _own(study: Study, data: Dataset) -> None:
             study.found(f"own-{regime}-{classifier}", found["accuracy"], why=why)
 
 
-def _variants(study: Study, trials: dict[str, list[Trial]]) -> None:
+def _variants(study: PaperStudy, trials: dict[str, list[Trial]]) -> None:
     """Sampled z instead of means, and the code as a row."""
     for source in VAES:
         for regime in REGIMES:
@@ -259,7 +260,7 @@ def _variants(study: Study, trials: dict[str, list[Trial]]) -> None:
             study.found(f"row-{source}-{regime}", found["accuracy"], holds=None, why=f"as 4x5 {grid:.4f}")
 
 
-def _floors(study: Study, data: Dataset) -> None:
+def _floors(study: PaperStudy, data: Dataset) -> None:
     """The Normal VAE's ELBO under several floors of the scale, and with unit scale."""
     epochs = study.pick(1, 6, 50)
     found = {}
@@ -288,7 +289,7 @@ def _floors(study: Study, data: Dataset) -> None:
     study.figure("floors", lambda: lines([panel]))
 
 
-def _elbos(study: Study, trials: dict[str, list[Trial]]) -> None:
+def _elbos(study: PaperStudy, trials: dict[str, list[Trial]]) -> None:
     shares = {}
     for name, several in trials.items():
         values = [bounds_of(study, f"{name}-{seed}", trial)["test"] for seed, trial in enumerate(several)]
@@ -314,7 +315,7 @@ def _converged(trial: Trial) -> float:
     return next(index + 1 for index, value in enumerate(elbo) if value >= close) / len(elbo)
 
 
-def _claims(study: Study, cells: Cells, progress: str) -> None:
+def _claims(study: PaperStudy, cells: Cells, progress: str) -> None:
     def mean(source: str, regime: str, classifier: str) -> float:
         return float(np.mean([result["accuracy"] for result in cells[source, regime, classifier]]))
 
@@ -345,7 +346,7 @@ def _mean_ink(x: Float[Tensor, "N C H W"]) -> float:
     return float(ink(x).double().mean())
 
 
-def _fitted(study: Study, name: str, trial: Trial) -> np.ndarray:
+def _fitted(study: PaperStudy, name: str, trial: Trial) -> np.ndarray:
     """Decoder means of codes from a Gaussian fitted to the training images' codes."""
 
     def measure() -> Arrays:
@@ -355,7 +356,7 @@ def _fitted(study: Study, name: str, trial: Trial) -> np.ndarray:
     return study.arrays(f"fitted/{name}", {"trial": trial.key}, measure)["samples"]
 
 
-def _looks(study: Study, name: str, trial: Trial) -> dict[str, float]:
+def _looks(study: PaperStudy, name: str, trial: Trial) -> dict[str, float]:
     """Sharpness, ink and share of binarised pixels of samples, reconstructions and real images."""
 
     def measure() -> dict[str, float]:
@@ -369,7 +370,7 @@ def _looks(study: Study, name: str, trial: Trial) -> dict[str, float]:
     return study.step(f"looks/{name}", {"trial": trial.key}, measure)
 
 
-def _sharpness(study: Study, trials: dict[str, list[Trial]]) -> None:
+def _sharpness(study: PaperStudy, trials: dict[str, list[Trial]]) -> None:
     found = {name: _looks(study, name, several[0]) for name, several in trials.items()}
     normal, cb = found["normal"], found["cb"]
     for key, what in (("sharper", "samples"), ("sharper-fitted", "fitted"), ("sharper-rec", "reconstructions")):
@@ -385,7 +386,7 @@ def _sharpness(study: Study, trials: dict[str, list[Trial]]) -> None:
     study.found("binarised", share, holds=share > cb["real-binarised"] + 0.05, why=why)
 
 
-def _figures(study: Study, data: Dataset, trials: dict[str, list[Trial]], cells: Cells) -> None:
+def _figures(study: PaperStudy, data: Dataset, trials: dict[str, list[Trial]], cells: Cells) -> None:
     panels = [
         Panel(WORDS[name], {"validation ELBO": _elbo_curve(several[0])}, "epoch", "nats per image")
         for name, several in trials.items()
@@ -414,7 +415,7 @@ def _elbo_curve(trial: Trial) -> Series:
     return Series([r["epoch"] for r in trial.history], [r["validation_elbo"] for r in trial.history])
 
 
-def _short(study: Study, data: Dataset, name: str, epochs: int) -> Trial:
+def _short(study: PaperStudy, data: Dataset, name: str, epochs: int) -> Trial:
     """A shorter training of one of the VAEs."""
     return study.vae(f"short-{name}-{epochs}", data, VAES[name], Elbo(), _training(study, name, epochs))
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from vaebench.papers.paper import BUDGETS, Budget, Paper
+from vaebench.papers.paper import Paper
+from vaebench.studies.subject import BUDGETS, Budget
 
 VERDICTS = {True: "yes", False: "**no**", None: "-"}
 BUDGET_WORDS: dict[Budget, str] = {

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from vaebench.papers.study import Study
+from vaebench.studies.subject import Budget
 
-Budget = Literal["quick", "cpu", "full"]
-BUDGETS: tuple[Budget, ...] = ("quick", "cpu", "full")
+if TYPE_CHECKING:
+    from vaebench.papers.study import PaperStudy
+
 Rule = Literal["at least", "at most", "about"]
 HALF_A_POINT = 0.005
 """Accuracies are printed in whole per cent, so a found one that rounds to the printed one meets it."""
@@ -85,8 +85,13 @@ class Paper:
     promises: dict[str, Promise]
     captions: dict[str, str]
     """Every figure by name, with what to see in it."""
-    perform: Callable[[Study], None]
+    perform: Callable[[PaperStudy], None]
     """Runs the protocol: fills every promise and draws every figure."""
+
+    @property
+    def title_in_short(self) -> str:
+        """Short and long name."""
+        return f"{self.short} {self.name}"
 
 
 @dataclass

@@ -10,10 +10,11 @@ from typing import Any
 from vaebench.errors import VaebenchError
 from vaebench.files import atomic, read_json, write_json, write_text
 from vaebench.papers.page import page
-from vaebench.papers.paper import BUDGETS, Budget, Paper
+from vaebench.papers.paper import Paper
 from vaebench.papers.registry import PAPERS
-from vaebench.papers.study import Study
+from vaebench.papers.study import PaperStudy
 from vaebench.runs import Watch, commit, locked
+from vaebench.studies.subject import BUDGETS, Budget
 from vaebench.training.compute import Compute, machine
 
 
@@ -30,18 +31,6 @@ def find_papers(name: str) -> list[Paper]:
         known = ", ".join(f"{short} ({paper.name})" for short, paper in PAPERS.items())
         raise VaebenchError(f"there is no paper {name!r}; expected all, or one of {known}")
     return found
-
-
-def check_budget(name: str) -> Budget:
-    """The budget of this name.
-
-    Raises:
-        VaebenchError: there is no such budget.
-    """
-    for budget in BUDGETS:
-        if budget == name:
-            return budget
-    raise VaebenchError(f"--budget is {name!r}; expected one of {', '.join(BUDGETS)}")
 
 
 def study_folder(out: Path, paper: Paper, budget: Budget) -> Path:
@@ -61,7 +50,7 @@ def minutes_left(papers: Sequence[Paper], budget: Budget, out: Path) -> tuple[fl
 
 def reproduce(
     papers: Sequence[Paper], budget: Budget, out: Path, *, seeds: int | None = None, watch: Watch = lambda tick: None
-) -> list[Study]:
+) -> list[PaperStudy]:
     """Run each paper's protocol, going on where an earlier call stopped, and write ``papers.json``, ``papers.md``,
     ``papers-made.json`` (machine, commit, seconds) and ``papers/*.png`` into ``out``.
 
@@ -74,7 +63,7 @@ def reproduce(
     for paper in papers:
         folder = study_folder(out, paper, budget)
         with locked(folder):
-            study, sources = Study(paper, budget, folder, compute, watch, seeds), commit()
+            study, sources = PaperStudy(paper, budget, folder, compute, watch, seeds), commit()
             paper.perform(study)
             _publish(study, out, sources)
         study.finish()
@@ -82,7 +71,7 @@ def reproduce(
     return studies
 
 
-def _publish(study: Study, out: Path, sources: str | None) -> None:
+def _publish(study: PaperStudy, out: Path, sources: str | None) -> None:
     """Put the rows and figures of one study, made by ``sources``, in the place of those of its paper and budget."""
     rows_file, made_file = out / "papers.json", out / "papers-made.json"
     rows: list[dict[str, Any]] = read_json(rows_file) if rows_file.exists() else []
@@ -106,6 +95,6 @@ def _publish(study: Study, out: Path, sources: str | None) -> None:
     write_text(out / "papers.md", page(PAPERS, rows, made, out))
 
 
-def figure_file(study: Study, name: str) -> str:
+def figure_file(study: PaperStudy, name: str) -> str:
     """The published name of a figure."""
     return f"{study.paper.short}-{study.budget}-{name}.png"

@@ -21,12 +21,13 @@ from vaebench.models.bottleneck import Bottleneck, BottleneckLoss, BottleneckMod
 from vaebench.models.networks import MLP, Conv
 from vaebench.models.objectives import Elbo
 from vaebench.models.vae import Model
-from vaebench.papers.measure import bounds_of, map_of, sheets_of
 from vaebench.papers.notebooks import AsCoded, coded_vae, fed_standardised, moments
 from vaebench.papers.paper import Paper, Promise, in_epochs
-from vaebench.papers.study import Reading, Study, Trial
+from vaebench.papers.study import PaperStudy
 from vaebench.reports.pictures import pairs
 from vaebench.reports.plots import Panel, Series, bars, confusion, lines, space
+from vaebench.studies.measure import bounds_of, map_of, sheets_of
+from vaebench.studies.trials import Reading, Trial
 from vaebench.training.loop import Training
 from vaebench.training.schedules import Adam, Constant, OneCycle
 
@@ -142,7 +143,7 @@ def _promises() -> dict[str, Promise]:
     }  # fmt: skip
 
 
-def perform(study: Study) -> None:
+def perform(study: PaperStudy) -> None:
     """Every experiment of the paper, and what explains it."""
     sets = {name: Bench(study, one, _data(study, name)) for name, one in SETS.items()}
     for bench in sets.values():
@@ -158,7 +159,7 @@ def perform(study: Study) -> None:
     _figures(study, sets)
 
 
-def _data(study: Study, name: str) -> Dataset:
+def _data(study: PaperStudy, name: str) -> Dataset:
     if name == "quickdraw":
         return study.data(_quickdraw())
     return study.data(Data(source={"mnist": "mnist", "fashion": "fashion-mnist"}[name]))
@@ -175,7 +176,7 @@ def _quickdraw() -> Data:
     return Data(source="quickdraw", classes=PAPER_TEN, per_class=15000, validation_share=0.3)
 
 
-def _training(study: Study, cpu: int, full: int, batch: int = 128, quick: int = 1) -> Training:
+def _training(study: PaperStudy, cpu: int, full: int, batch: int = 128, quick: int = 1) -> Training:
     """As printed in full; in cpu a one-cycle schedule at a larger batch, chosen earlier on validation."""
     if study.budget == "full":
         return Training(epochs=full, batch=batch, optimiser=Adam(rate=1e-3), schedule=Constant())
@@ -183,7 +184,7 @@ def _training(study: Study, cpu: int, full: int, batch: int = 128, quick: int = 
     return Training(epochs=epochs, batch=size, optimiser=Adam(rate=2e-2, beta2=0.99), schedule=OneCycle(rise=0.1))
 
 
-def _head(study: Study, network: MLP, epochs: int, name: str = "head") -> Head:
+def _head(study: PaperStudy, network: MLP, epochs: int, name: str = "head") -> Head:
     optimiser, schedule = Adam(rate=5e-3, beta2=0.99), OneCycle(rise=0.2)
     return Head(
         name=name, network=network, epochs=study.pick(2, epochs, epochs), optimiser=optimiser, schedule=schedule
@@ -193,7 +194,7 @@ def _head(study: Study, network: MLP, epochs: int, name: str = "head") -> Head:
 class Bench:
     """The experiments that each data set goes through."""
 
-    def __init__(self, study: Study, one: Set, data: Dataset) -> None:
+    def __init__(self, study: PaperStudy, one: Set, data: Dataset) -> None:
         self.study, self.one, self.data, self.classes = study, one, data, len(data.classes)
         self.substitute = one.name == "quickdraw" and data.classes != PAPER_TEN
         training = _training(study, one.cpu_epochs, one.full_epochs)
@@ -369,7 +370,7 @@ def _per_class(result: dict[str, Any]) -> np.ndarray:
     return shares
 
 
-def _quickdraw_claims(study: Study, bench: Bench) -> None:
+def _quickdraw_claims(study: PaperStudy, bench: Bench) -> None:
     shares = _per_class(bench.large[0])
     order, names = np.argsort(shares), bench.data.classes
     words = ", ".join(f"{names[i]} {shares[i]:.2f}" for i in order)
@@ -383,7 +384,7 @@ def _quickdraw_claims(study: Study, bench: Bench) -> None:
     _three_latents(study, bench)
 
 
-def _three_latents(study: Study, bench: Bench) -> None:
+def _three_latents(study: PaperStudy, bench: Bench) -> None:
     trial = bench.trials[0]
     nats = bounds_of(study, "quickdraw-0", trial)["test"]["kl_per_latent"]
     best = np.argsort(nats)[::-1][:3].tolist()
@@ -405,7 +406,7 @@ def _columns(trial: Trial, latents: list[int]) -> Split:
     return Split(*(Codes(p.mean[:, latents], p.labels) for p in (features.train, features.validation, features.test)))
 
 
-def _time_claims(study: Study, sets: dict[str, Bench]) -> None:
+def _time_claims(study: PaperStudy, sets: dict[str, Bench]) -> None:
     bench = sets["mnist"]
     head, cnn, vae = bench.large[0], bench.cnn(), bench.trials[0].seconds
     ratio = cnn["seconds"] / head["seconds"]
@@ -422,7 +423,7 @@ def _time_claims(study: Study, sets: dict[str, Bench]) -> None:
     )
 
 
-def _fashion_claims(study: Study, bench: Bench) -> None:
+def _fashion_claims(study: PaperStudy, bench: Bench) -> None:
     own, _ = bench.own()
     found = _values(bench.large)
     study.found("fashion-84", found, why=f"Table 1's own number is 0.83; a proper beta 3 gives {np.mean(found):.3f}")
@@ -435,7 +436,7 @@ def _fashion_claims(study: Study, bench: Bench) -> None:
     study.found("tuning", own["accuracy"], holds=closed, why=why)
 
 
-def _betas_and_search(study: Study, bench: Bench) -> None:
+def _betas_and_search(study: PaperStudy, bench: Bench) -> None:
     """The effect of beta at equal training, the 36 models, and what blur does to the head."""
     trials = {}
     for beta in (0.0, 0.023):
@@ -456,7 +457,7 @@ def _betas_and_search(study: Study, bench: Bench) -> None:
     _search(study, bench)
 
 
-def _search(study: Study, bench: Bench) -> None:
+def _search(study: PaperStudy, bench: Bench) -> None:
     images = study.pick(200, 15000, len(bench.data.train))
     train = bench.data.train.take(slice(0, images))
     validation = bench.data.validation.take(slice(0, min(3000, len(bench.data.validation))))
@@ -508,7 +509,7 @@ def layered(kernel: int, layers: int) -> Conv:
     )
 
 
-def _finish_the_best(study: Study, bench: Bench, best: list[tuple[int, int, int]]) -> None:
+def _finish_the_best(study: PaperStudy, bench: Bench, best: list[tuple[int, int, int]]) -> None:
     """In full, the three best at the printed 80 epochs."""
     if study.budget != "full":
         return
@@ -519,7 +520,7 @@ def _finish_the_best(study: Study, bench: Bench, best: list[tuple[int, int, int]
         bench.read(f"search-best-{batch}-{kernel}-{layers}", bench.one.large, trial.sampled)
 
 
-def _fully_connected(study: Study, bench: Bench) -> None:
+def _fully_connected(study: PaperStudy, bench: Bench) -> None:
     model = Model(latent=20, network=MLP(hidden=(400,)))
     training = Training(
         epochs=study.pick(1, 15, 80),
@@ -546,7 +547,7 @@ def _fully_connected(study: Study, bench: Bench) -> None:
     study.found("fc-right", right, holds=None, why=why)
 
 
-def _bottleneck(study: Study, data: Dataset) -> None:
+def _bottleneck(study: PaperStudy, data: Dataset) -> None:
     epochs = study.pick(2, 8, 60)
     main, error = _one_bottleneck(study, data, 1e-3, epochs)
     why = f"{in_epochs(epochs)}, mean of 12 samples of z, {main.seconds:.0f} s; with one sample {error['one']:.4f}"
@@ -594,7 +595,7 @@ def _entropy(images: Images) -> float:
     return float(-(share * share.log()).sum())
 
 
-def _one_bottleneck(study: Study, data: Dataset, beta: float, epochs: int) -> tuple[Trial, dict[str, float]]:
+def _one_bottleneck(study: PaperStudy, data: Dataset, beta: float, epochs: int) -> tuple[Trial, dict[str, float]]:
     model, name = BottleneckModel(), f"bottleneck/beta-{beta:g}-{epochs}"
     optimiser = Adam(rate=5e-3, beta2=0.99, weight_decay=0.01)
     training = Training(epochs=epochs, batch=256, optimiser=optimiser, schedule=OneCycle(), ema=0.99)
@@ -628,7 +629,7 @@ def _tested(trial: Trial, test: Images) -> dict[str, float]:
     }
 
 
-def _ten_at_200(study: Study) -> None:
+def _ten_at_200(study: PaperStudy) -> None:
     """The paper's own ten classes, sheep included, where 200 drawings of each are at hand."""
     data = _small_quickdraw(study.pick(40, 200, 200))
     keys = ("ten-200", "ten-200-own", "ten-200-sheep")
@@ -667,7 +668,7 @@ def _small_quickdraw(per_class: int) -> Dataset | None:
     return Dataset("quickdraw, the paper's ten at 200", train, validation, test)
 
 
-def _figures(study: Study, sets: dict[str, Bench]) -> None:
+def _figures(study: PaperStudy, sets: dict[str, Bench]) -> None:
     for name, bench in sets.items():
         shown = sheets_of(study, f"{name}-0", bench.trials[0])
         study.figure(f"reconstructions-{name}", lambda s=shown: pairs(s["images"], s["outputs"], None))  # type: ignore[misc]

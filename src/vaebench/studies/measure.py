@@ -1,4 +1,4 @@
-"""What several papers measure of a trained VAE, each as a step: bounds, sheets of images, a classifier's judgement."""
+"""What several studies measure of a trained VAE, each as a step: bounds, sheets of images, a classifier's judgement."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from vaebench.evaluation.bounds import bounds
 from vaebench.evaluation.panels import Arrays, decoded, spread_over_classes
 from vaebench.models.networks import Conv
 from vaebench.models.objectives import CrossEntropy
-from vaebench.papers.study import Study, Trial
+from vaebench.studies.study import Study
+from vaebench.studies.trials import Trial
 from vaebench.training.loop import Training
 from vaebench.training.schedules import Adam, OneCycle
 
