@@ -8,12 +8,15 @@ from torch import nn
 from torch.distributions import MultivariateNormal
 from torch.testing import assert_close
 
+from vaebench.data.augment import Augmentation
 from vaebench.data.images import Batch
 from vaebench.models.latents import LogVariance, kl, kl_per_latent
 from vaebench.models.likelihoods import GaussianPixels
 from vaebench.models.objectives import (
     OBJECTIVES,
     Capacity,
+    Consistent,
+    Contrastive,
     CrossEntropy,
     Elbo,
     FreeBits,
@@ -178,6 +181,42 @@ def test_one_importance_sample_is_the_elbo_by_monte_carlo():
     z = q.rsample((1,))[0]
     expected = vae.decode(z).log_prob(batch.x) + vae.prior().log_prob(z) - q.log_prob(z)
     assert_close(seeded(ImportanceWeighted(samples=1), vae, batch).loss, -expected.mean())
+
+
+def test_consistency_adds_the_divergence_of_the_warped_posterior_from_the_plain_one():
+    vae, batch = one_batch()
+    objective = Consistent(beta=2.0, weight=0.7, augmentation=Augmentation(shift=1, rotation=20))
+    terms = seeded(objective, vae, batch)
+    torch.manual_seed(3)
+    warped = objective.augmentation(batch.x)
+    both = torch.cat([batch.x, warped])
+    q = vae.posterior(both)
+    log_px, kl_q = vae.decode(q.rsample()).log_prob(both), kl(q, vae.prior())
+    (m, m_warped), (s, s_warped) = q.base_dist.loc.chunk(2), q.base_dist.scale.chunk(2)
+    apart = (s / s_warped).log() + (s_warped.square() + (m_warped - m).square()) / (2 * s.square()) - 0.5
+    assert_close(terms.parts["apart"], apart.sum(1))
+    assert_close(terms.loss, (2 * kl_q - log_px).mean() + 0.7 * apart.sum(1).mean())
+    assert_close(terms.parts["elbo"], (log_px - kl_q)[:9])
+    still = seeded(Consistent(augmentation=Augmentation()), vae, batch)
+    assert_close(still.parts["apart"], torch.zeros(9), atol=1e-12, rtol=0)
+
+
+def test_contrast_is_the_cross_entropy_of_finding_the_partner_by_hand():
+    vae, batch = one_batch()
+    objective = Contrastive(beta=2.0, weight=0.7, temperature=0.3, augmentation=Augmentation(shift=1, rotation=20))
+    terms = seeded(objective, vae, batch)
+    torch.manual_seed(3)
+    both = torch.cat([batch.x, objective.augmentation(batch.x)])
+    q = vae.posterior(both)
+    log_px, kl_q = vae.decode(q.rsample()).log_prob(both), kl(q, vae.prior())
+    search = []
+    for i in range(18):
+        cosines = [torch.cosine_similarity(q.mean[i], q.mean[j], dim=0) / 0.3 for j in range(18) if j != i]
+        partner = torch.cosine_similarity(q.mean[i], q.mean[(i + 9) % 18], dim=0) / 0.3
+        search.append(torch.stack(cosines).logsumexp(0) - partner)
+    search = torch.stack(search)
+    assert_close(terms.parts["search"], search[:9])
+    assert_close(terms.loss, (2 * kl_q - log_px).mean() + 0.7 * search.mean())
 
 
 def test_reconstruction_is_deterministic_at_the_mean_code():

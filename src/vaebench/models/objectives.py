@@ -8,14 +8,16 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Protocol, runtime_checkable
 
+import torch
 from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vaebench.data.augment import Augmentation
 from vaebench.data.images import Batch
 from vaebench.frozen import Frozen, one_of
-from vaebench.models.latents import kl, kl_per_latent
+from vaebench.models.latents import diagonal_gaussian, kl, kl_per_latent
 from vaebench.models.vae import VAE
 
 Weight = Annotated[float, Field(ge=0)]
@@ -142,6 +144,66 @@ class Reconstruction(Frozen):
         return Terms(-log_px.mean(), {"reconstruction": -log_px.detach()})
 
 
+class Consistent(Frozen):
+    """The mean of the ELBO losses of an image x and its warped self x', plus weight KL(q(z|x') || q(z|x)).
+
+    Sinha & Dieng 2021, "Consistency regularization for variational auto-encoders", section 2, halved: its lambda is
+    twice ``weight``. The augmentation is prior knowledge of what leaves an image what it is.
+    """
+
+    kind: Literal["consistent"] = "consistent"
+    beta: Weight = 1.0
+    """Weight of the KL to the prior."""
+    weight: Weight = 0.3
+    """Weight of the KL between the two posteriors."""
+    augmentation: Augmentation = Augmentation(rotation=15, scale=0.15, shear=0.25, shift=2.5, elastic=0.6)
+
+    def __call__(self, model: VAE, batch: Batch, progress: float) -> Terms:
+        """The loss; both images go through the network in one batch."""
+        x = torch.cat([batch.x, self.augmentation(batch.x)])
+        q, size = model.posterior(x), len(batch.x)
+        log_px, kl_q = model.decode(q.rsample()).log_prob(x), kl(q, model.prior())
+        plain, warped = (
+            diagonal_gaussian(q.base_dist.loc[part], q.base_dist.scale[part])
+            for part in (slice(size), slice(size, None))
+        )
+        apart = kl(warped, plain)
+        loss = (self.beta * kl_q - log_px).mean() + self.weight * apart.mean()
+        parts = _parts(log_px[:size], kl_q[:size]) | {"apart": apart.detach()}
+        return Terms(loss, parts)
+
+
+class Contrastive(Frozen):
+    """The mean of the ELBO losses of an image x and its augmented self x', plus weight times the cross-entropy of
+    finding x' by x among all other images of the batch, by the cosine of posterior means.
+
+    The second term is NT-Xent, Chen et al. 2020, "A simple framework for contrastive learning", eq. 1, without its
+    projection: it pulls x and x' together as :class:`Consistent` does, and other images apart.
+    """
+
+    kind: Literal["contrastive"] = "contrastive"
+    beta: Weight = 1.0
+    """Weight of the KL to the prior."""
+    weight: Weight = 30.0
+    """Nats of loss per nat of cross-entropy."""
+    temperature: float = Field(0.2, gt=0)
+    """Cosines are divided by it."""
+    augmentation: Augmentation = Augmentation(rotation=15, scale=0.15, shear=0.25, shift=2.5, elastic=0.6)
+
+    def __call__(self, model: VAE, batch: Batch, progress: float) -> Terms:
+        """The loss; both images go through the network in one batch."""
+        x = torch.cat([batch.x, self.augmentation(batch.x)])
+        q, size = model.posterior(x), len(batch.x)
+        log_px, kl_q = model.decode(q.rsample()).log_prob(x), kl(q, model.prior())
+        code = F.normalize(q.base_dist.loc, dim=-1)
+        likeness = code @ code.T / self.temperature
+        likeness = likeness.masked_fill(torch.eye(len(x), dtype=torch.bool, device=x.device), -math.inf)
+        partner = torch.arange(len(x), device=x.device).roll(size)
+        search = F.cross_entropy(likeness, partner, reduction="none")
+        loss = (self.beta * kl_q - log_px).mean() + self.weight * search.mean()
+        return Terms(loss, _parts(log_px[:size], kl_q[:size]) | {"search": search[:size].detach()})
+
+
 class CrossEntropy(Frozen):
     """-log softmax(network(x))[label], for classifiers; in nats per image."""
 
@@ -177,6 +239,8 @@ OBJECTIVES = {
     "capacity": Capacity,
     "importance-weighted": ImportanceWeighted,
     "reconstruction": Reconstruction,
+    "consistent": Consistent,
+    "contrastive": Contrastive,
 }
 
 if TYPE_CHECKING:
