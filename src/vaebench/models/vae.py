@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Float
 from pydantic import Field
@@ -10,7 +12,7 @@ from torch.distributions import Distribution, Independent
 
 from vaebench.frozen import Frozen
 from vaebench.models.latents import AnyPosterior, LogVariance, Posterior, diagonal_gaussian
-from vaebench.models.likelihoods import AnyLikelihood, BernoulliPixels, Likelihood
+from vaebench.models.likelihoods import AnyLikelihood, BernoulliPixels
 from vaebench.models.networks import AnyNetwork, Conv, Shape
 
 
@@ -33,7 +35,7 @@ class VAE(nn.Module):
         decoder: nn.Module,
         latent: int,
         posterior: Posterior,
-        likelihood: Likelihood,
+        likelihood: Callable[[Tensor], Distribution],
     ) -> None:
         super().__init__()
         self.encoder = encoder
