@@ -1,0 +1,97 @@
+"""Labels spread along graphs: against dense linear algebra, on clusters, and without reading what is unlabelled."""
+
+import numpy as np
+import pytest
+
+from vaebench.evaluation.graphs import SPREADERS, Graph, LabelSpreading, PoissonLearning, uniform_shares
+
+
+def cloud(seed=0, size=60, dimensions=3):
+    return np.random.default_rng(seed).normal(size=(size, dimensions))
+
+
+def two_clusters(size=100, apart=6.0):
+    rng = np.random.default_rng(1)
+    truth = np.arange(2 * size) % 2
+    return rng.normal(size=(2 * size, 4)) + apart * truth[:, None], truth
+
+
+def test_weights_by_hand():
+    graph = Graph.of(np.array([[0.0], [1.0], [3.0]]), neighbours=2)
+    near, far = np.exp(-4 * 1 / 9), np.exp(-4.0)  # of code 0: d = 1 and d = 3, the farthest
+    other = np.exp(-4 * 1 / 4)  # of code 1: d = 1 and d = 2
+    last = np.exp(-4 * 4 / 9)  # of code 2: d = 2 and d = 3
+    expected = np.array([[0, (near + other) / 2, far], [0, 0, (far + last) / 2], [0, 0, 0]])
+    np.testing.assert_allclose(graph.weights.toarray(), expected + expected.T, rtol=1e-12)
+
+
+def test_no_code_is_its_own_neighbour_even_among_equal_codes():
+    graph = Graph.of(np.concatenate([np.zeros((30, 2)), cloud(dimensions=2)]), neighbours=5)
+    assert np.all(graph.weights.diagonal() == 0)
+    assert np.all(np.isfinite(graph.weights.data))
+    assert abs(graph.weights - graph.weights.T).max() == 0
+    assert np.all(np.diff(graph.weights.indptr) >= 5)
+
+
+def test_poisson_learning_solves_its_equation():
+    graph, rows, labels = Graph.of(cloud()), np.array([0, 7, 20, 33]), np.array([0, 1, 2, 0])
+    degrees = graph.degrees
+    laplacian = np.diag(degrees) - graph.weights.toarray()
+    right = np.zeros((60, 3))
+    right[rows] = np.eye(3)[labels] - np.eye(3)[labels].mean(0)
+    expected = np.linalg.pinv(laplacian) @ right
+    expected -= degrees @ expected / degrees.sum()
+    found = PoissonLearning(iterations=1000).spread(graph, rows, labels, 3)
+    np.testing.assert_allclose(found, expected, atol=1e-8)
+    quick = PoissonLearning(iterations=50).spread(graph, rows, labels, 3)  # fewer than there are codes
+    np.testing.assert_allclose(quick, expected, atol=1e-5)
+
+
+def test_label_spreading_solves_its_equation():
+    graph, rows, labels = Graph.of(cloud()), np.array([0, 7, 20, 33]), np.array([0, 1, 2, 0])
+    root = np.diag(graph.degrees**-0.5)
+    right = np.zeros((60, 3))
+    right[rows] = np.eye(3)[labels] / np.array([2, 1, 1])
+    expected = np.linalg.solve(np.eye(60) - 0.9 * root @ graph.weights.toarray() @ root, right)
+    found = LabelSpreading(alpha=0.9, iterations=1000).spread(graph, rows, labels, 3)
+    np.testing.assert_allclose(found, expected, atol=1e-8)
+
+
+@pytest.mark.parametrize("spreader", [kind() for kind in SPREADERS.values()], ids=lambda s: s.name)
+def test_one_label_a_cluster_is_enough(spreader):
+    codes, truth = two_clusters()
+    graph = Graph.of(codes)
+    scores = spreader.spread(graph, np.array([0, 1]), truth[:2], 2)
+    np.testing.assert_array_equal(scores.argmax(1), truth)
+    new, new_truth = codes + 0.05, truth
+    np.testing.assert_array_equal((graph.join(new) @ scores).argmax(1), new_truth)
+
+
+@pytest.mark.parametrize("spreader", [kind() for kind in SPREADERS.values()], ids=lambda s: s.name)
+def test_names_of_classes_do_not_matter(spreader):
+    graph, rows, labels = Graph.of(cloud(size=200)), np.arange(0, 200, 25), np.arange(8) % 4
+    order = np.array([2, 0, 3, 1])
+    scores = spreader.spread(graph, rows, labels, 4)
+    np.testing.assert_allclose(spreader.spread(graph, rows, order[labels], 4)[:, order], scores, atol=1e-12)
+
+
+def test_a_new_code_at_the_place_of_an_old_one_leans_on_it_most():
+    codes = cloud()
+    joined = Graph.of(codes).join(codes)
+    np.testing.assert_allclose(joined.sum(axis=1), 1, rtol=1e-12)
+    np.testing.assert_array_equal(joined.toarray().argmax(1), np.arange(60))
+
+
+def test_fewer_codes_than_neighbours_join_all():
+    graph = Graph.of(cloud(size=4), neighbours=10)
+    assert (graph.weights.toarray() > 0).sum() == 4 * 3
+
+
+def test_uniform_shares_are_equal_and_keep_the_order_within_a_class():
+    rng = np.random.default_rng(0)
+    scores = rng.normal(size=(3000, 3)) + np.array([0.0, 1.5, -1.0])
+    assert np.bincount(scores.argmax(1)).min() < 300
+    found = uniform_shares(scores, softness=0.02)
+    np.testing.assert_allclose(np.bincount(found.argmax(1)), 1000, atol=15)
+    ratio = np.diff(found, axis=0) / np.diff(scores, axis=0)
+    np.testing.assert_allclose(ratio, ratio[0, 0], rtol=1e-6)
