@@ -1,0 +1,152 @@
+"""SemiSupervised: one VAE, a graph of its codes, a few labels, and self-training from there."""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import replace
+from itertools import islice
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from pydantic import Field
+from torch import Tensor, nn
+from torch.optim.swa_utils import update_bn
+
+from vaebench.data.images import HIDDEN, Images, Mixed, epoch_batches
+from vaebench.evaluation.graphs import AnySpreader, Graph, PoissonLearning
+from vaebench.frozen import Frozen
+from vaebench.models.self_training import ClassifyingVAE, SelfTraining
+from vaebench.models.vae import VAE
+from vaebench.training.compute import Compute
+from vaebench.training.loop import Training, train
+from vaebench.training.schedules import Adam, AnyOptimiser, OneCycle
+
+SETTLE_BATCH = 200
+ANSWER_BATCH = 1000
+
+
+def sure_labels(scores: Float[np.ndarray, "N Y"], keep: float) -> Int[Tensor, " N"]:
+    """The class of the highest score of each code, hidden for the share 1 - ``keep`` of each class whose lead over the
+    second is least."""
+    first = scores.argmax(1)
+    ordered = np.sort(scores, axis=1)
+    lead = ordered[:, -1] - ordered[:, -2]
+    found = np.full(len(scores), HIDDEN)
+    for label in np.unique(first):
+        members = np.flatnonzero(first == label)
+        best = members[np.argsort(-lead[members], kind="stable")[: math.ceil(keep * len(members))]]
+        found[best] = label
+    return torch.from_numpy(found)
+
+
+class SemiSupervised(Frozen):
+    """Labels spread along the graph of a VAE's codes teach the VAE's own encoder a class head; then its own answers,
+    round after round. The surest are taken, of each class alike; the given labels are always among them.
+    """
+
+    spreader: AnySpreader = PoissonLearning()
+    keep: float = Field(0.95, gt=0, le=1)
+    """Share of each class that is taken, the surest."""
+    objective: SelfTraining = SelfTraining()
+    rounds: tuple[int, ...] = (625, 625)
+    """Steps of each round: the first learns from the graph, the others from the network as it stands."""
+    taught: int = Field(80, ge=1)
+    """Images a step with such a label; the others of the batch have none."""
+    batch: int = Field(160, ge=2)
+    optimiser: AnyOptimiser = Adam(rate=3e-3, beta2=0.99, weight_decay=0.01)
+    ema: float = Field(0.98, ge=0, lt=1)
+
+    def fit(
+        self,
+        vae: VAE,
+        images: Images,
+        graph: Graph | None,
+        rows: Int[Tensor, " M"],
+        labels: Int[Tensor, " M"],
+        classes: int,
+        seed: int,
+        compute: Compute,
+    ) -> ClassifyingVAE:
+        """A copy of ``vae`` that also names the class.
+
+        Args:
+            vae: trained on ``images`` without labels; it is not changed.
+            images: what it was trained on; their labels are not read.
+            graph: of their codes, in their order; without one, the first round learns from the given labels alone.
+            rows: of those whose labels are given.
+            labels: theirs.
+        """
+        hidden, given = images.without_labels(), Given(rows, labels, classes)
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            model = ClassifyingVAE(copy.deepcopy(vae), classes)
+        known = with_labels(hidden.take(rows), labels)
+        if graph is not None:
+            scores = self.spreader.spread(graph, rows.numpy(), labels.numpy(), classes)
+            known = self._taught(hidden, given, scores)
+        for index, steps in enumerate(self.rounds):
+            if index:
+                known = self._taught(hidden, given, answers(model, hidden).numpy())
+            source = Mixed(known, hidden, self.taught)
+            training = self._training(len(images), steps)
+            train(model, self.objective, source, training, compute=compute, seed=seed + 1000 * index)
+            settle(model, hidden, seed)
+        return model
+
+    def _taught(self, hidden: Images, given: Given, scores: Float[np.ndarray, "N Y"]) -> Images:
+        """The images that the scores are sure of, with their classes; the given ones keep theirs."""
+        guesses = sure_labels(scores, self.keep)
+        guesses[given.rows] = given.labels
+        sure = torch.nonzero(guesses != HIDDEN)[:, 0]
+        return with_labels(hidden.take(sure), guesses[sure])
+
+    def _training(self, images: int, steps: int) -> Training:
+        an_epoch = sum(1 for _ in epoch_batches(images, self.batch, (0, 0)))
+        epochs = max(1, round(steps / an_epoch))
+        schedule = OneCycle()
+        return Training(epochs=epochs, batch=self.batch, optimiser=self.optimiser, schedule=schedule, ema=self.ema)
+
+
+class Given(NamedTuple):
+    """Labels that are given."""
+
+    rows: Int[Tensor, " M"]
+    labels: Int[Tensor, " M"]
+    classes: int
+
+
+@torch.no_grad()
+def answers(model: ClassifyingVAE, images: Images) -> Float[Tensor, "N Y"]:
+    """q(y|x) of all images."""
+    device = model.vae.zero.device
+    parts = torch.arange(len(images)).split(ANSWER_BATCH)
+    return torch.cat([model(images.batch(rows).x.to(device)).cpu() for rows in parts]).softmax(-1)
+
+
+def with_labels(images: Images, labels: Int[Tensor, " N"]) -> Images:
+    """The same images with these labels."""
+    return replace(images, labels=labels)
+
+
+@torch.no_grad()
+def settle(model: ClassifyingVAE, images: Images, seed: int, batches: int = 50) -> None:
+    """Batch normalisation's averages anew, on unchanged images: training saw augmented ones."""
+    device = model.vae.zero.device
+    drawn = islice(epoch_batches(len(images), SETTLE_BATCH, (seed, 0)), batches)
+    update_bn((images.batch(rows).x.to(device) for rows in drawn), _Passes(model))
+    model.eval()
+
+
+class _Passes(nn.Module):
+    """A pass through every layer that normalises."""
+
+    def __init__(self, model: ClassifyingVAE) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor) -> Tensor:
+        raw: Tensor = self.model.vae.decoder(self.model.posterior(self.model.features(x)).mean)
+        return raw

@@ -1,0 +1,120 @@
+"""The whole method on small digits: what it may read, what it takes for sure, that it learns."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from vaebench.data.augment import Augmentation
+from vaebench.data.datasets import Data
+from vaebench.data.images import HIDDEN, balanced_draw
+from vaebench.evaluation.features import encode
+from vaebench.evaluation.graphs import Graph
+from vaebench.evaluation.semi_supervised import SemiSupervised, answers, settle, sure_labels, with_labels
+from vaebench.models.networks import Conv
+from vaebench.models.objectives import Elbo
+from vaebench.models.self_training import ClassifyingVAE, SelfTraining
+from vaebench.models.vae import Model
+from vaebench.training.compute import Compute
+from vaebench.training.loop import Training, train
+
+COMPUTE = Compute(device="cpu", precision="fp32", threads=1)
+MODEL = Model(latent=8, network=Conv(filters=(16, 32), kernel=(3,), stride=(1, 2)))
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return Data(source="digits").load()
+
+
+@pytest.fixture(scope="module")
+def vae(digits):
+    torch.manual_seed(0)
+    model = MODEL.build(digits.train.shape)
+    return train(model, Elbo(), digits.train.without_labels(), Training(epochs=15, batch=64), compute=COMPUTE).model
+
+
+@pytest.fixture(scope="module")
+def graph(digits, vae):
+    return Graph.of(encode(vae, digits.train).mean.numpy())
+
+
+def fit(method, digits, vae, graph, labels=None, images=None, count=2):
+    rows = balanced_draw(digits.train.labels, count, (0, 0))
+    labels = digits.train.labels[rows] if labels is None else labels
+    return method.fit(vae, images or digits.train, graph, rows, labels, 10, 0, COMPUTE)
+
+
+def accuracy(network, images):
+    return float((answers(network, images).argmax(1) == images.labels).double().mean())
+
+
+SHORT = SemiSupervised(rounds=(40, 40), batch=64, taught=32)
+VIEWS = Augmentation(rotation=10, scale=0.1, shift=0.5)
+LONG = SemiSupervised(rounds=(150, 150), batch=64, taught=32, objective=SelfTraining(strong=VIEWS, generative=0.01))
+
+
+def test_the_surest_of_each_class_are_taken_by_their_lead():
+    scores = np.array([[9, 0, 0], [5, 4, 0], [3, 0, 0], [0, 8, 7], [0, 2, 0], [0, 0, 1]], dtype=float)
+    assert sure_labels(scores, 1.0).tolist() == [0, 0, 0, 1, 1, 2]
+    assert sure_labels(scores, 0.5).tolist() == [0, HIDDEN, 0, HIDDEN, 1, 2]
+    assert sure_labels(scores, 0.1).tolist() == [0, HIDDEN, HIDDEN, HIDDEN, 1, 2]
+
+
+def test_it_beats_the_graph_it_learned_from_and_still_generates(digits, vae, graph):
+    network = fit(LONG, digits, vae, graph, count=5)
+    rows = balanced_draw(digits.train.labels, 5, (0, 0))
+    scores = LONG.spreader.spread(graph, rows.numpy(), digits.train.labels[rows].numpy(), 10)
+    joined = graph.join(encode(vae, digits.test).mean.numpy()) @ scores
+    by_graph = float((joined.argmax(1) == digits.test.labels.numpy()).mean())
+    assert accuracy(network, digits.test) > by_graph + 0.02
+    assert accuracy(network, digits.test) > 0.92
+    x = digits.test.batch(torch.arange(200)).x
+    with torch.no_grad():
+        after, before = (v.decode(v.posterior(x).mean).log_prob(x).mean() for v in (network.vae, vae))
+    blind = -64 * np.log(2)
+    assert after > before - 0.2 * (before - blind)
+
+
+def test_permuted_labels_fall_to_chance(digits, vae, graph):
+    rows = balanced_draw(digits.train.labels, 2, (0, 0))
+    right = digits.train.labels[rows]
+    turned = (right + torch.arange(len(right)) % 9 + 1) % 10  # every one of them wrong
+    assert accuracy(fit(SHORT, digits, vae, graph, turned), digits.test) < 0.3
+
+
+def test_labels_that_are_not_given_are_never_read(digits, vae, graph):
+    poisoned = with_labels(digits.train, torch.full_like(digits.train.labels, 10**6))
+    clean, other = (fit(SHORT, digits, vae, graph, images=images) for images in (digits.train, poisoned))
+    for name, weight in clean.state_dict().items():
+        assert torch.equal(weight, other.state_dict()[name]), name
+
+
+def test_the_vae_it_starts_from_is_not_changed(digits, vae, graph):
+    before = {name: weight.clone() for name, weight in vae.state_dict().items()}
+    fit(SHORT, digits, vae, graph)
+    assert all(torch.equal(weight, before[name]) for name, weight in vae.state_dict().items())
+
+
+def test_without_a_graph_the_given_labels_teach_the_first_round(digits, vae):
+    seen = []
+
+    class Watched(SelfTraining):
+        def __call__(self, model, batch, progress):
+            seen.append(int((batch.labels != HIDDEN).sum()))
+            return super().__call__(model, batch, progress)
+
+    method = SHORT.model_copy(update={"objective": Watched(), "rounds": (24,)})
+    fit(method, digits, vae, None)
+    assert len(seen) >= 20
+    assert set(seen[:18]) == {32}
+
+
+def test_settling_gives_the_statistics_of_unchanged_images(digits, vae):
+    torch.manual_seed(1)
+    network = ClassifyingVAE(MODEL.build(digits.train.shape), 10)
+    settle(network, replace(digits.train, pixels=digits.train.pixels[:400], labels=digits.train.labels[:400]), 0)
+    first = network.vae.encoder[0](digits.train.batch(torch.arange(400)).x)
+    torch.testing.assert_close(network.vae.encoder[1].running_mean, first.mean((0, 2, 3)), atol=1e-4, rtol=1e-4)
+    assert not network.training
