@@ -10,7 +10,7 @@ import vaebench
 ROOT = Path(vaebench.__file__).parent
 LAYERS = (
     "errors", "frozen", "files", "data", "models", "training", "evaluation", "recipes", "runs", "perform", "reports",
-    "papers", "terminal", "cli",
+    "studies", "papers", "ladder", "terminal", "cli",
 )  # fmt: skip
 FILES = sorted(ROOT.rglob("*.py"))
 

@@ -24,6 +24,7 @@ vaebench: the workbench for variational autoencoders on images
 
   vaebench run RECIPE [options]   train a VAE, measure what its latents are worth, write a report
   vaebench reproduce PAPER        run a paper's whole protocol: promised beside found
+  vaebench few-labels             how far a VAE goes with 1 to 100 labels a class, rung by rung
   vaebench list [--json]          recipes, data sets and parts by name
   vaebench --version              the version
   vaebench COMMAND --help         more on one command
@@ -59,6 +60,20 @@ Run the whole protocol of a paper, write its tables and figures, the printed num
 
 The same command goes on where it was stopped; nothing that is done is done again.
 """
+FEW_LABELS_USAGE = """\
+usage: vaebench few-labels [--budget quick|cpu|full] [--minutes N] [--out DIR]
+
+Climb the ladder of few labels on MNIST, Fashion-MNIST, Quick Draw and CIFAR-10: readers of frozen latents,
+semi-supervised VAEs, better representations, the whole method, its supervised rival. Settings for each data set are
+chosen on others.
+
+  --budget X    quick: a miniature that shows that everything runs; its numbers mean nothing
+                cpu (default): about six hours on two cores; full: longer trainings, for a GPU
+  --minutes N   stop after N minutes in a state that the same command goes on from
+  --out DIR     where few-labels.md, few-labels.json, figures and all steps are kept (default: runs/few-labels)
+
+The same command goes on where it was stopped; nothing that is done is done again.
+"""
 LIST_USAGE = """\
 usage: vaebench list [--json]
 
@@ -89,6 +104,7 @@ def _command(words: list[str]) -> int:
     commands: dict[str, tuple[Callable[[list[str]], int], str]] = {
         "run": (_run, RUN_USAGE),
         "reproduce": (_reproduce, REPRODUCE_USAGE),
+        "few-labels": (_few_labels, FEW_LABELS_USAGE),
         "list": (_list, LIST_USAGE),
     }
     if not words or words[0] in ("-h", "--help", "help"):
@@ -178,7 +194,8 @@ def _reproduce(words: list[str]) -> int:
         given = " ".join(words) or "nothing"
         raise VaebenchError(f"vaebench reproduce takes one paper (A to E, or all) and its options, not {given!r}")
 
-    from vaebench.papers.reproduce import check_budget, find_papers, minutes_left, reproduce
+    from vaebench.papers.reproduce import find_papers, minutes_left, reproduce
+    from vaebench.studies.subject import check_budget
 
     budget, papers = check_budget(budget_name or "cpu"), find_papers(words[0])
     out = Path(out_name) if out_name else Path("runs") / "papers"
@@ -198,6 +215,31 @@ def _reproduce(words: list[str]) -> int:
         )
         print(f"{study.paper.short} {study.paper.name}: {len(verdicts)} promises, {counts}")
     print(f"open {out / 'papers.md'}")
+    return 0
+
+
+def _few_labels(words: list[str]) -> int:
+    words, budget_name = _option(words, "--budget")
+    words, out_name = _option(words, "--out")
+    words, minutes = _option(words, "--minutes")
+    if words:
+        raise VaebenchError(f"vaebench few-labels takes only its options, not {' '.join(words)!r}")
+
+    from vaebench.ladder.run import Ladder, minutes_done, run_ladder
+    from vaebench.studies.subject import check_budget
+
+    budget = check_budget(budget_name or "cpu")
+    out = Path(out_name) if out_name else Path("runs") / "few-labels"
+    seconds = None if minutes is None else 60 * _number("--minutes", minutes)
+    whole = Ladder.minutes[budget]
+    done = min(minutes_done(out, budget), whole)
+    where = "one GPU (reckoned, not measured)" if budget == "full" else "two cores"
+    print(f"about {whole:.3g} minutes on {where}, of which {done:.1f} are done", flush=True)
+
+    keep_freed_memory()
+    with interrupted_after(seconds), progress() as watch:
+        run_ladder(budget, out, watch)
+    print(f"open {out / 'few-labels.md'}")
     return 0
 
 

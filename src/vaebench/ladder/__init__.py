@@ -1,0 +1,1 @@
+"""The ladder of few labels: from a line on frozen latents to the whole method, on one learning curve."""

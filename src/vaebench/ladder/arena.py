@@ -1,0 +1,192 @@
+"""Arena: one data set with its saved draws of labels, its representations and their graphs, each made once."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from scipy import sparse
+from sklearn.mixture import GaussianMixture
+from torch import Tensor
+
+from vaebench.data.augment import Augmentation
+from vaebench.data.images import Dataset, Images, balanced_draw
+from vaebench.evaluation.features import Codes, Features, latent_features, pca_features, pixel_features
+from vaebench.evaluation.graphs import Graph
+from vaebench.models.local import LocalModel
+from vaebench.models.mixture import MixtureElbo, MixtureVAE
+from vaebench.models.objectives import Consistent, Contrastive, Elbo, Objective
+from vaebench.models.vae import VAE, Model
+from vaebench.studies.study import Study
+from vaebench.studies.trials import Trial
+from vaebench.training.loop import Training
+from vaebench.training.schedules import Adam
+
+COMPONENTS = 100
+PARTS = ("held", "test")
+
+
+class Given(NamedTuple):
+    """All that a method may read of labels: a draw's rows of the training part, and the labels of these."""
+
+    rows: Int[Tensor, " M"]
+    labels: Int[Tensor, " M"]
+    seed: int
+
+
+@dataclass
+class Arena:
+    """One data set. Its validation part is the *held* part: training images that no method trains on and whose labels
+    are never drawn; choices for other data sets read it.
+
+    ``passes`` is how often a VAE sees the training images, augmented ones counted; ``rounds`` are the
+    steps of the whole method.
+    """
+
+    study: Study
+    name: str
+    data: Dataset
+    model: Model
+    augmentation: Augmentation
+    passes: int
+    rounds: tuple[int, ...]
+    features_made: dict[str, Features] = field(default_factory=dict)
+    graphs_made: dict[str, Graph] = field(default_factory=dict)
+    joined_made: dict[str, dict[str, sparse.csr_array]] = field(default_factory=dict)
+
+    @property
+    def classes(self) -> int:
+        """Y."""
+        return len(self.data.classes)
+
+    @cached_property
+    def unlabelled(self) -> Images:
+        """The training part, every label hidden."""
+        return self.data.train.without_labels()
+
+    @property
+    def parts(self) -> dict[str, Images]:
+        """What methods are tested on."""
+        return {"held": self.data.validation, "test": self.data.test}
+
+    def given(self, count: int, draw: int) -> Given:
+        """The saved draw of so many labels a class: every method reads the same."""
+        identity = {"data": self.study.fingerprint(self.data), "count": count, "draw": draw}
+
+        def make() -> dict[str, Any]:
+            return {"rows": balanced_draw(self.data.train.labels, count, (0, draw)).tolist()}
+
+        rows = torch.tensor(self.study.step(f"{self.name}/draws/{count}-{draw}", identity, make)["rows"])
+        return Given(rows, self.data.train.labels[rows], draw)
+
+    # -- representations -----------------------------------------------------------------------------------------
+
+    def trial(self, name: str, objective: Objective, passes: int, build: Callable[[], VAE] | None = None) -> Trial:
+        """A VAE trained on the training part without labels; its last epoch is kept."""
+        shape = self.data.train.shape
+        training = Training(epochs=max(1, passes), batch=256, optimiser=Adam(rate=7e-3, beta2=0.99))
+        make = build or (lambda: self.model.build(shape))
+        identity = {"model": self.model.model_dump(), "kind": name}
+        return self.study.network(
+            f"{self.name}/{name}", self.data, make, (self.unlabelled, None), objective, training, 0, identity
+        )
+
+    def vae(self, name: str) -> Trial:
+        """The VAE of this representation."""
+        return VAES[name](self, name)
+
+    def features(self, name: str) -> Features:
+        """Codes of the three parts."""
+        if name not in self.features_made:
+            self.features_made[name] = self._features(name)
+        return self.features_made[name]
+
+    def _features(self, name: str) -> Features:
+        if name == "pixels":
+            return pixel_features(self.data)
+        if name == "pca":
+            return pca_features(self.features("pixels"), self.model.latent, 0)
+        if name == "random":
+            torch.manual_seed(0)
+            return latent_features("random", self.model.build(self.data.train.shape).eval(), self.data)
+        return self.vae(name).features
+
+    def codes(self, name: str) -> dict[str, Codes]:
+        """Standardised codes: ``train`` with every label hidden, ``held`` and ``test``."""
+        standard = self.features(name).standardised()
+        return {"train": standard.train, "held": standard.validation, "test": standard.test}
+
+    def graph(self, name: str) -> Graph:
+        """The graph of the training part's codes."""
+        if name not in self.graphs_made:
+            self.study.tell(f"{self.name}: graph of {name}")
+            codes = self.features(name).train.mean.numpy()
+            self.graphs_made[name] = Graph.of(codes, threads=self.study.compute.threads)
+        return self.graphs_made[name]
+
+    def joined(self, name: str) -> dict[str, sparse.csr_array]:
+        """How the held and the test part join that graph: weights of their nearest training images."""
+        if name not in self.joined_made:
+            graph, features = self.graph(name), self.features(name)
+            codes = {"held": features.validation, "test": features.test}
+            self.joined_made[name] = {part: graph.join(codes[part].mean.numpy()) for part in PARTS}
+        return self.joined_made[name]
+
+    def key(self, name: str) -> str:
+        """Names everything that decided a representation."""
+        if name in VAES:
+            return self.vae(name).key
+        return f"{name} {self.model.latent} {self.study.fingerprint(self.data)}"
+
+
+def _plain(arena: Arena, name: str) -> Trial:
+    return arena.trial(name, Elbo(beta=1.0), arena.passes)
+
+
+def _paired(objective: type[Consistent] | type[Contrastive], weight: float) -> Callable[[Arena, str], Trial]:
+    def make(arena: Arena, name: str) -> Trial:
+        chosen = objective(weight=weight, augmentation=arena.augmentation)
+        return arena.trial(name, chosen, arena.passes // 2)  # a step sees each image twice
+
+    return make
+
+
+def _local(arena: Arena, name: str) -> Trial:
+    model = LocalModel(latent=arena.model.latent, network=arena.model.network)
+    return arena.trial(name, Elbo(beta=1.0), arena.passes, lambda: model.build(arena.data.train.shape))
+
+
+def _mixture(arena: Arena, name: str) -> Trial:
+    """VaDE, from the plain VAE and a mixture fitted to its means, as its authors start it from an autoencoder."""
+    base = arena.vae("elbo")
+
+    def fit() -> dict[str, np.ndarray]:
+        means = base.features.train.mean.numpy()
+        fitted = GaussianMixture(COMPONENTS, covariance_type="diag", max_iter=50, random_state=0).fit(means)
+        return {"shares": fitted.weights_, "centres": fitted.means_, "scales": np.sqrt(fitted.covariances_)}
+
+    start = arena.study.arrays(f"{arena.name}/mixture-start", {"of": base.key, "components": COMPONENTS}, fit)
+    parts = [torch.from_numpy(start[part]).float() for part in ("shares", "centres", "scales")]
+    return arena.trial(
+        name, MixtureElbo(), max(1, arena.passes // 3), lambda: MixtureVAE(copy.deepcopy(base.vae).cpu(), *parts)
+    )
+
+
+VAES: dict[str, Callable[[Arena, str], Trial]] = {
+    "elbo": _plain,
+    "consistent-0.3": _paired(Consistent, 0.3),
+    "consistent-3": _paired(Consistent, 3.0),
+    "contrastive-10": _paired(Contrastive, 10.0),
+    "contrastive-30": _paired(Contrastive, 30.0),
+    "local": _local,
+    "mixture": _mixture,
+}
+"""Representations learned without labels; those of pairs read images beside their augmented selves."""
+PAIRED = ("consistent-0.3", "consistent-3", "contrastive-10", "contrastive-30")
+"""Those that a search on other data chooses from."""

@@ -1,0 +1,67 @@
+"""Cells: one method, one data set, one draw of labels; each is done once and kept."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from vaebench.ladder.arena import PARTS, Arena, Given
+from vaebench.ladder.methods import Guess, Method, corrected
+
+BINS = 15
+
+
+def cell(arena: Arena, name: str, method: Method, settings: str, count: int, draw: int) -> dict[str, Any]:
+    """Accuracy, calibration error and log loss (nats per image) on the held and test parts, ``seconds`` and ``images``.
+
+    ``uniform_held`` and ``uniform_test`` are accuracies where classes of equal size are assumed.
+    """
+    given = arena.given(count, draw)
+    identity = {
+        "settings": settings,
+        "data": arena.study.fingerprint(arena.data),
+        "model": repr(arena.model),
+        "passes": arena.passes,
+        "augmentation": repr(arena.augmentation),
+        "rows": given.rows.tolist(),
+    }
+    return arena.study.step(f"{arena.name}/{name}/{count}-{draw}", identity, lambda: measured(arena, method, given))
+
+
+def measured(arena: Arena, method: Method, given: Given) -> dict[str, Any]:
+    """One draw answered and scored."""
+    start = time.monotonic()
+    guess = method(arena, given)
+    found: dict[str, Any] = {"seconds": time.monotonic() - start, "images": guess.images}
+    for part in PARTS:
+        labels, shares = arena.parts[part].labels, guess.probabilities[part]
+        found[part] = float((shares.argmax(1) == labels).double().mean())
+        found[f"calibration_{part}"] = calibration_error(shares, labels)
+        own = shares.double().gather(1, labels[:, None]).clamp(min=1e-12)
+        found[f"log_loss_{part}"] = float(-own.log().mean())
+    return found | _uniform(arena, guess)
+
+
+def _uniform(arena: Arena, guess: Guess) -> dict[str, float]:
+    even = corrected(guess)
+    if even is None:
+        return {}
+    return {
+        f"uniform_{part}": float((even[part].argmax(1) == arena.parts[part].labels).double().mean()) for part in PARTS
+    }
+
+
+def calibration_error(probabilities: Float[Tensor, "N Y"], labels: Int[Tensor, " N"]) -> float:
+    """Expected calibration error: |confidence - accuracy| in 15 even bins of confidence, weighted by their images.
+
+    Guo et al. 2017, "On calibration of modern neural networks", eq. 3.
+    """
+    sure, guess = probabilities.double().max(1)
+    hit = (guess == labels).double()
+    place = (sure * BINS).ceil().clamp(1, BINS).long() - 1
+    gap = torch.zeros(BINS, dtype=torch.float64).index_add_(0, place, sure - hit)
+    return float(gap.abs().sum() / len(labels))

@@ -1,0 +1,97 @@
+"""climb(): the whole ladder on every data set, each cell once; rows, page and figures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from vaebench.data.augment import AUGMENTATIONS
+from vaebench.data.datasets import Data
+from vaebench.evaluation.few_labels import summary
+from vaebench.ladder.arena import PARTS, Arena
+from vaebench.ladder.cells import cell
+from vaebench.ladder.choice import Choice, choose, method_of
+from vaebench.ladder.ends import bottleneck_rows, full_rows
+from vaebench.ladder.rungs import Rung, rungs
+from vaebench.models.networks import Conv
+from vaebench.models.vae import Model
+from vaebench.studies.study import Study, cifar10
+
+HELD_SHARE = {"mnist": 1 / 6, "fashion-mnist": 1 / 6, "quickdraw": 1 / 5, "cifar10": 1 / 5}
+"""Of the training part: 10,000 images where there are 50,000 or 60,000."""
+PASSES = {"mnist": 10, "fashion-mnist": 10, "quickdraw": 28, "cifar10": 12}
+
+
+@dataclass
+class Climb:
+    """One ladder under way."""
+
+    study: Study
+    arenas: dict[str, Arena] = field(default_factory=dict)
+    choices: dict[str, Choice] = field(default_factory=dict)
+    rows: list[dict[str, Any]] = field(default_factory=list)
+
+    def perform(self) -> None:
+        """Choose on other data, then climb every rung."""
+        self.arenas = {name: arena(self.study, name) for name in HELD_SHARE}
+        self.choices = {name: choose(self.arenas, name) for name in self.arenas}
+        for name, one in self.arenas.items():
+            for key, rung in self.rungs(name).items():
+                if name in rung.arenas:
+                    self.rows += self.curve(one, key, rung)
+        self.rows += full_rows(self.study, self.arenas, self.choices)
+        self.rows += bottleneck_rows(self.study, self.arenas["mnist"])
+
+    def rungs(self, name: str) -> dict[str, Rung]:
+        """The ladder of one data set."""
+        choice, one = self.choices[name], self.arenas[name]
+        method = method_of(one, choice.graph, choice.candidate)
+        return rungs(choice.representation, method, self.study.pick(1, 6, 60))
+
+    def curve(self, one: Arena, key: str, rung: Rung) -> list[dict[str, Any]]:
+        """The rows of one method on one data set."""
+        found = []
+        for count in self.study.pick(rung.counts[:1], rung.counts, rung.counts):
+            draws = range(self.study.pick(1, rung.draws.get(one.name, 3), rung.draws.get(one.name, 3)))
+            cells = [cell(one, key, rung.method, rung.settings, count, draw) for draw in draws]
+            found += [row(one, key, rung, count, part, cells) for part in PARTS]
+        return found
+
+
+def arena(study: Study, name: str) -> Arena:
+    """A data set with its network and its augmentation."""
+    source = cifar10() if name == "cifar10" else Data(source=name)
+    data = study.data(source.model_copy(update={"validation_share": HELD_SHARE[name]}))
+    colour = name == "cifar10"
+    network = Conv(filters=(32, 64, 128), stride=(2,)) if colour else Conv()
+    model = Model(latent=128 if colour else 32, network=network)
+    passes, rounds = study.pick(2, PASSES[name], 4 * PASSES[name]), study.pick((2, 2), (625, 625), (6000, 6000))
+    return Arena(study, name, data, model, AUGMENTATIONS[name], passes, rounds)
+
+
+def row(one: Arena, key: str, rung: Rung, count: int, part: str, cells: list[dict[str, Any]]) -> dict[str, Any]:
+    """One row: an accuracy with its spread over draws, what it cost, and what it knew beforehand."""
+    values = [found[part] for found in cells]
+    published = rung.published.get(count) if one.name == "mnist" else None
+    uniform = [found[f"uniform_{part}"] for found in cells if f"uniform_{part}" in found]
+    return {
+        "data": one.name,
+        "split": part,
+        "method": key,
+        "words": rung.words,
+        "group": rung.group,
+        "labels_per_class": count,
+        "metric": "accuracy",
+        **summary(values),
+        "worst": min(values),
+        "uniform_assumed": float(np.mean(uniform)) if uniform else None,
+        "calibration_error": float(np.mean([found[f"calibration_{part}"] for found in cells])),
+        "seconds": float(np.mean([found["seconds"] for found in cells])),
+        "images": int(np.mean([found["images"] for found in cells])),
+        "augmentation": one.augmentation.amounts if rung.augmented else None,
+        "published": published[0] if published else None,
+        "source": published[1] if published else None,
+        "budget": one.study.budget,
+    }

@@ -1,0 +1,153 @@
+"""The page of the ladder and its figures, rendered from the rows of few-labels.json."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from vaebench.reports.plots import Panel, Series, lines
+from vaebench.studies.study import Study
+
+Row = dict[str, Any]
+TITLES = {
+    "baselines": "Without learning: pixels, PCA, a random encoder",
+    "readers": "Readers of a plain VAE's frozen means",
+    "generative": "Semi-supervised VAEs",
+    "representations": "Better representations, frozen",
+    "whole": "All together",
+    "rivals": "The supervised rival",
+    "without": "The whole method, minus one part",
+}
+SHOWN = {
+    "pixels-line": "pixels, line",
+    "elbo-line": "VAE, line (paper C)",
+    "elbo-poisson": "VAE, graph",
+    "m1+m2": "M1+M2",
+    "supervised-augmented": "CNN, augmented",
+    "whole": "the whole method",
+}
+CHOSEN = "chosen VAE, graph"
+HEADER = """\
+# Few labels: how far a VAE can go
+
+Test accuracy in per cent from a few labels a class, by `vaebench few-labels`; this page is rendered from
+[few-labels.json](few-labels.json), which the same command wrote.
+
+How to read it. Every method gets the same saved draws of labels and all other training images without labels. Numbers
+are means over the draws, plus or minus the half width of the 95 % interval of the mean (Student's t over draws, of one
+trained VAE); *worst* is the worst draw. *Held* is the same on training images whose labels are never drawn. *Uniform*
+assumes that all classes are equally frequent, which no other column knows. A star marks methods that know how images
+may change without changing class (augmentation); what they know is listed below. Test images are in no training and no
+graph, and chose nothing: settings for each data set were chosen on others.
+"""
+
+
+def page(rows: Sequence[Row], made: Row, captions: Mapping[str, str]) -> str:
+    """The whole page as Markdown."""
+    parts = [HEADER, _made(made), _knowledge(rows), _choices(made["choices"])]
+    for data in dict.fromkeys(row["data"] for row in rows):
+        own = [row for row in rows if row["data"] == data]
+        parts.append(f"## {data}\n")
+        parts += [_table(title, [row for row in own if row["group"] == group]) for group, title in TITLES.items()]
+        parts.append(_all_labels([row for row in own if row["group"] == "all labels"]))
+    parts += [f"![{name}](few-labels/{name}.png)\n\n*{caption}*\n" for name, caption in captions.items()]
+    return "\n".join(part for part in parts if part)
+
+
+def _made(made: Row) -> str:
+    where = made["machine"]["gpu"] or f"{made['machine']['cores']} cores of {made['machine']['processor']}"
+    at = f", commit {made['commit'][:8]}" if made["commit"] else ""
+    return (
+        f"Made on {made['date']} under the budget {made['budget']} in {made['seconds'] / 60:.0f} minutes on {where}, "
+        f"{made['compute']['precision']} in training, torch {made['machine']['versions']['torch']}{at}.\n"
+    )
+
+
+def _knowledge(rows: Sequence[Row]) -> str:
+    known = {row["data"]: row["augmentation"] for row in rows if row.get("augmentation")}
+    said = [
+        f"- {data}: " + ", ".join(f"{what} {amount:g}" for what, amount in amounts.items())
+        for data, amounts in known.items()
+    ]
+    return "What augmentation knows (degrees, shares, pixels):\n\n" + "\n".join(said) + "\n" if said else ""
+
+
+def _choices(choices: Mapping[str, Row]) -> str:
+    said = [
+        f"- {data}: {choice['representation']}, {choice['graph']} graph, {choice['candidate']}"
+        for data, choice in choices.items()
+    ]
+    return "Chosen for each data set by the held parts of others:\n\n" + "\n".join(said) + "\n"
+
+
+def _table(title: str, rows: Sequence[Row]) -> str:
+    if not rows:
+        return ""
+    counts = sorted({row["labels_per_class"] for row in rows})
+    head = " | ".join(f"{count} a class" for count in counts)
+    lines_ = [f"### {title}\n", f"| method | {head} | s a draw |", "|---" * (len(counts) + 2) + "|"]
+    for method in dict.fromkeys(row["method"] for row in rows):
+        own = [row for row in rows if row["method"] == method]
+        star = "*" if own[0]["augmentation"] else ""
+        seconds = max(row["seconds"] for row in own)
+        cells = " | ".join(_cell(own, count) for count in counts)
+        lines_.append(f"| {own[0]['words']}{star} | {cells} | {seconds:.1f} |")
+    return "\n".join(lines_) + "\n"
+
+
+def _cell(rows: Sequence[Row], count: int) -> str:
+    by_part = {row["split"]: row for row in rows if row["labels_per_class"] == count}
+    if not by_part:
+        return ""
+    test, held = by_part["test"], by_part["held"]
+    half = f" ± {100 * (test['interval'][1] - test['mean']):.1f}" if test["interval"] else ""
+    more = [f"worst {100 * test['worst']:.1f}", f"held {100 * held['mean']:.1f}"]
+    if test["uniform_assumed"] is not None:
+        more.append(f"uniform {100 * test['uniform_assumed']:.1f}")
+    if test["published"] is not None:
+        more.append(f"published {100 * test['published']:.1f} ({test['source']})")
+    return f"**{100 * test['mean']:.1f}**{half} (n {test['n']}; {', '.join(more)})"
+
+
+def _all_labels(rows: Sequence[Row]) -> str:
+    if not rows:
+        return ""
+    found = ["### All labels\n", "| what | metric | test | held |", "|---|---|---|---|"]
+    for method in dict.fromkeys(row["method"] for row in rows):
+        own = {row["split"]: row for row in rows if row["method"] == method}
+        test = own["test"]
+        between = f" ({', '.join(f'{100 * end:.2f}' for end in test['wilson'])})" if "wilson" in test else ""
+        cells = f"{100 * test['mean']:.2f} %{between} | {100 * own['held']['mean']:.2f} %"
+        found.append(f"| {test['words']}{'*' if test['augmentation'] else ''} | {test['metric']} | {cells} |")
+    return "\n".join(found) + "\n"
+
+
+def figures(study: Study, rows: Sequence[Row]) -> None:
+    """Learning curves of every data set, and the parts of the whole method."""
+    tested = [row for row in rows if row["split"] == "test" and row["metric"] == "accuracy"]
+    study.figure("learning-curves", lambda: _curves(tested, SHOWN))
+    parts = {row["method"]: row["words"] for row in tested if row["group"] in ("whole", "without")}
+    with_parts = {row["data"] for row in tested if row["group"] == "without"}
+    shown = [row for row in tested if row["data"] in with_parts and row["labels_per_class"] in (1, 3, 10)]
+    study.figure("parts", lambda: _curves(shown, parts))
+
+
+def _curves(rows: Sequence[Row], names: Mapping[str, str]) -> Figure:
+    panels = []
+    for data in dict.fromkeys(row["data"] for row in rows):
+        found = {}
+        for method, words in names.items():
+            own = [row for row in rows if (row["data"], row["method"]) == (data, method)]
+            own = [row for row in own if row["labels_per_class"] != "all"]
+            if own:
+                ends = [row["interval"] or [row["mean"]] * 2 for row in own]
+                found[words] = Series(
+                    [row["labels_per_class"] for row in own],
+                    [100 * row["mean"] for row in own],
+                    [100 * low for low, _ in ends],
+                    [100 * high for _, high in ends],
+                )
+        panels.append(Panel(data, found, "labels a class", "test accuracy (%)", log_x=True))
+    return lines(panels, columns=2, size=(4.2, 3.3))

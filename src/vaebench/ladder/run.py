@@ -1,0 +1,73 @@
+"""run_ladder(): the whole command: estimate, climb, few-labels.json, few-labels.md, figures."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from vaebench.files import atomic, read_json, write_json, write_text
+from vaebench.ladder.climb import Climb
+from vaebench.ladder.page import figures, page
+from vaebench.runs import Watch, commit, locked
+from vaebench.studies.study import Study
+from vaebench.studies.subject import Budget
+from vaebench.training.compute import Compute, machine
+
+
+class Ladder:
+    """The subject of the study."""
+
+    title_in_short = "few labels"
+    minutes: Mapping[Budget, float | int] = {"quick": 1, "cpu": 360, "full": 600}
+    captions: Mapping[str, str] = {
+        "learning-curves": "Test accuracy over labels a class: means of the draws, with 95 % intervals.",
+        "parts": "The whole method, and the whole minus one part: test accuracy, means of 5 draws with 95 % intervals.",
+    }
+
+
+def minutes_done(out: Path, budget: Budget) -> float:
+    """Minutes of the steps that are done already."""
+    return sum(float(read_json(path)["seconds"]) for path in (out / "steps" / budget).rglob("*.json")) / 60
+
+
+def run_ladder(budget: Budget, out: Path, watch: Watch = lambda tick: None) -> Study:
+    """Climb, going on where an earlier call stopped; writes ``few-labels.json``, ``few-labels-made.json``,
+    ``few-labels.md`` and ``few-labels/*.png`` into ``out``.
+
+    Raises:
+        VaebenchError: data that cannot be had, or a folder in use.
+        KeyboardInterrupt: Ctrl-C; what is done is kept.
+    """
+    folder = out / "steps" / budget
+    study = Study(Ladder(), budget, folder, Compute().resolve(), watch)
+    with locked(folder):
+        sources = commit()
+        climb = Climb(study)
+        climb.perform()
+        figures(study, climb.rows)
+        _publish(study, climb, out, sources)
+    study.finish()
+    return study
+
+
+def _publish(study: Study, climb: Climb, out: Path, sources: str | None) -> None:
+    made_file = out / "few-labels-made.json"
+    made: dict[str, Any] = read_json(made_file) if made_file.exists() else {}
+    if study.made or study.budget not in made:
+        made = {
+            "budget": study.budget,
+            "seconds": round(study.seconds, 1),
+            "date": time.strftime("%Y-%m-%d"),
+            "commit": sources,
+            "machine": machine(),
+            "compute": study.compute.model_dump(),
+            "choices": {name: choice._asdict() for name, choice in climb.choices.items()},
+        }
+    for name, image in study.drawn.items():
+        with atomic(out / "few-labels" / f"{name}.png") as temporary:
+            temporary.write_bytes(image)
+    write_json(out / "few-labels.json", climb.rows)
+    write_json(made_file, made)
+    write_text(out / "few-labels.md", page(climb.rows, made, Ladder.captions))

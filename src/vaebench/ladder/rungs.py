@@ -1,0 +1,139 @@
+"""RUNGS: every method of the ladder with its words, its published figure, and how often it is tried."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from vaebench.data.augment import Augmentation
+from vaebench.evaluation.graphs import LabelSpreading, PoissonLearning
+from vaebench.evaluation.probes import KNN, Head, Logistic
+from vaebench.evaluation.semi_supervised import SemiSupervised
+from vaebench.ladder.methods import Method, clusters, generative, reader, spread, supervised, whole
+from vaebench.models.networks import MLP
+from vaebench.training.schedules import Adam, OneCycle
+
+Group = Literal["baselines", "readers", "generative", "representations", "whole", "rivals", "without"]
+SMALL = ("mnist", "fashion-mnist")
+EVERY = ("mnist", "fashion-mnist", "quickdraw", "cifar10")
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One method."""
+
+    words: str
+    """What it is, for a table."""
+    group: Group
+    method: Method
+    settings: str
+    """All that decides it, for the identity of its cells."""
+    augmented: bool = False
+    """Whether it uses the data set's augmentations, which are prior knowledge."""
+    arenas: tuple[str, ...] = EVERY
+    counts: tuple[int, ...] = (1, 3, 10, 100)
+    draws: Mapping[str, int] = field(default_factory=lambda: {"mnist": 5, "fashion-mnist": 5})
+    """Draws in each arena; 3 where it names none."""
+    published: Mapping[int, tuple[float, str]] = field(default_factory=dict)
+    """Published accuracy on MNIST by labels a class, with its source."""
+
+
+TEN = {"mnist": 10, "fashion-mnist": 10}
+HEAD = Head(
+    name="mlp", network=MLP(hidden=(256,), dropout=0.3), epochs=50, optimiser=Adam(rate=3e-3), schedule=OneCycle()
+)
+LINE, POISSON, SPREADING = Logistic(), PoissonLearning(), LabelSpreading()
+
+
+def _read(words: str, group: Group, representation: str, augmented: bool = False) -> dict[str, Rung]:
+    """A line and a graph on one representation."""
+    return {
+        f"{representation}-line": Rung(f"{words}: a line", group, reader(representation, LINE), repr(LINE), augmented),
+        f"{representation}-poisson": Rung(
+            f"{words}: Poisson learning on its graph", group, spread(representation, POISSON), repr(POISSON), augmented
+        ),
+    }
+
+
+def rungs(representation: str, method: SemiSupervised, epochs: int = 6) -> dict[str, Rung]:
+    """The ladder, given what was chosen for a data set on others, and the epochs of the generative models."""
+    steps = sum(method.rounds)
+    found = {
+        **_read("pixels", "baselines", "pixels"),
+        **_read("PCA", "baselines", "pca"),
+        **_read("random encoder", "baselines", "random"),
+        **_read("VAE", "readers", "elbo"),
+        "elbo-knn": Rung("VAE: k nearest neighbours", "readers", reader("elbo", KNN()), repr(KNN())),
+        "elbo-mlp": Rung("VAE: a small MLP", "readers", reader("elbo", HEAD), repr(HEAD)),
+        "elbo-spreading": Rung(
+            "VAE: label spreading on its graph", "readers", spread("elbo", SPREADING), repr(SPREADING)
+        ),
+        "elbo-clusters": Rung("VAE: Gaussian mixture of its codes", "readers", clusters("elbo"), "clusters"),
+        **_generative(epochs),
+        **_read("VAE with a local decoder", "representations", "local"),
+        **_read("VAE with a mixture prior (VaDE)", "representations", "mixture"),
+        **_read("consistent VAE, weight 0.3", "representations", "consistent-0.3", True),
+        **_read("consistent VAE, weight 3", "representations", "consistent-3", True),
+        **_read("contrastive VAE, weight 10", "representations", "contrastive-10", True),
+        **_read("contrastive VAE, weight 30", "representations", "contrastive-30", True),
+        "whole": Rung(
+            "the whole method", "whole", whole(representation, method), f"{representation} {method!r}", True, draws=TEN
+        ),
+        "supervised": Rung("CNN, these labels only", "rivals", supervised(False, steps // 2), f"plain {steps}"),
+        "supervised-augmented": Rung(
+            "CNN, these labels only, augmented",
+            "rivals",
+            supervised(True, steps),
+            f"augmented {steps}",
+            True,
+            draws=TEN,
+        ),
+        **_without(representation, method),
+    }
+    return found
+
+
+def _generative(epochs: int) -> dict[str, Rung]:
+    kingma, maaloe = "Kingma et al. 2014, table 1", "Maaloe et al. 2016, table 1"
+    told = {
+        "m2": ("M2", {10: (0.8803, kingma)}),
+        "m1+m2": ("M1+M2", {10: (0.9667, kingma)}),
+        "auxiliary": ("ADGM", {10: (0.9904, maaloe)}),
+    }
+    return {
+        kind: Rung(
+            words, "generative", generative(kind, epochs), f"{kind} {epochs}", False, SMALL, (1, 10, 100), {}, published
+        )
+        for kind, (words, published) in told.items()
+    }
+
+
+def _without(representation: str, method: SemiSupervised) -> dict[str, Rung]:
+    """The whole method, minus one part each, and minus all that comes of the VAE."""
+    still = method.objective.model_copy(update={"strong": Augmentation(), "weak": Augmentation()})
+    unmoved = method.model_copy(update={"objective": still})
+    return {
+        "without-vae": _part("VAE's weights", representation, method, fresh=True),
+        "without-graph": _part("graph", representation, method, graphed=False),
+        "without-both": _part("VAE's weights and graph", representation, method, fresh=True, graphed=False),
+        "without-generative": _part("generative term", representation, _taught(method, generative=0.0)),
+        "without-augmentation": _part("augmentation, the VAE's included", "elbo", unmoved),
+        "without-consistency": _part("consistency", representation, _taught(method, consistency=0.0)),
+    }
+
+
+def _part(words: str, representation: str, method: SemiSupervised, fresh: bool = False, graphed: bool = True) -> Rung:
+    return Rung(
+        f"the whole, without {words}",
+        "without",
+        whole(representation, method, fresh, graphed),
+        f"{representation} {fresh} {graphed} {method!r}",
+        representation != "elbo",
+        SMALL,
+        (1, 3, 10),
+    )
+
+
+def _taught(method: SemiSupervised, **changes: float) -> SemiSupervised:
+    return method.model_copy(update={"objective": method.objective.model_copy(update=changes)})

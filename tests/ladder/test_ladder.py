@@ -1,0 +1,186 @@
+"""The ladder: every rung reads only what it is given, the choice only others, the page only what was measured."""
+
+import json
+import os
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from vaebench.data.augment import Augmentation
+from vaebench.data.datasets import Data
+from vaebench.evaluation.semi_supervised import SemiSupervised
+from vaebench.ladder import choice
+from vaebench.ladder.arena import PAIRED, VAES, Arena, Given
+from vaebench.ladder.cells import calibration_error, cell, measured
+from vaebench.ladder.choice import CANDIDATES, ON, choose
+from vaebench.ladder.climb import row
+from vaebench.ladder.ends import wilson
+from vaebench.ladder.methods import Guess, corrected
+from vaebench.ladder.run import Ladder, minutes_done, run_ladder
+from vaebench.ladder.rungs import Rung, rungs
+from vaebench.models.networks import Conv
+from vaebench.models.self_training import SelfTraining
+from vaebench.models.vae import Model
+from vaebench.studies.study import Study
+from vaebench.training.compute import Compute
+
+AUGMENTATION = Augmentation(shift=1)
+METHOD = SemiSupervised(
+    rounds=(6, 6), batch=64, taught=16, objective=SelfTraining(strong=AUGMENTATION, generative=0.01)
+)
+RUNGS = rungs("contrastive-30", METHOD, epochs=1)
+needs_data = pytest.mark.skipif(
+    not os.environ.get("VAEBENCH_DATA"), reason="VAEBENCH_DATA names no folder of real data sets"
+)
+
+
+def arena_of(folder, data, name="digits"):
+    study = Study(Ladder(), "cpu", folder, Compute(device="cpu", precision="fp32", threads=1))
+    model = Model(latent=6, network=Conv(filters=(8, 16), kernel=(3,), stride=(1, 2)))
+    return Arena(study, name, data, model, AUGMENTATION, passes=6, rounds=(6, 6))
+
+
+@pytest.fixture(scope="module")
+def digits():
+    data = Data(source="digits", validation_share=0.2).load()
+    return replace(data, train=data.train.take(slice(0, 600)))
+
+
+@pytest.fixture(scope="module")
+def arena(digits, tmp_path_factory):
+    return arena_of(tmp_path_factory.mktemp("clean"), digits)
+
+
+@pytest.fixture(scope="module")
+def poisoned(digits, tmp_path_factory):
+    """The same images; every label of the training part is nonsense."""
+    nonsense = replace(digits.train, labels=torch.full_like(digits.train.labels, 10**6))
+    return arena_of(tmp_path_factory.mktemp("poisoned"), replace(digits, train=nonsense))
+
+
+def given_of(arena, count=3):
+    return arena.given(count, 0)
+
+
+@pytest.mark.parametrize("key", RUNGS)
+def test_a_rung_gives_probabilities_and_reads_no_label_but_the_given_ones(key, arena, poisoned):
+    given = given_of(arena)
+    guess = RUNGS[key].method(arena, given)
+    for part, images in arena.parts.items():
+        shares = guess.probabilities[part]
+        assert shares.shape == (len(images), 10)
+        torch.testing.assert_close(shares.sum(1), torch.ones(len(images)), atol=1e-4, rtol=0)
+    other = RUNGS[key].method(poisoned, given)
+    for part in guess.probabilities:
+        assert torch.equal(guess.probabilities[part], other.probabilities[part])
+
+
+@pytest.mark.parametrize("key", ["elbo-line", "elbo-poisson", "elbo-knn", "elbo-clusters", "pixels-line"])
+def test_right_labels_teach_and_wrong_ones_do_not(key, arena):
+    rows, labels, seed = given_of(arena, 10)
+    right = measured(arena, RUNGS[key].method, Given(rows, labels, seed))["test"]
+    shuffled = labels[torch.from_numpy(np.random.default_rng(0).permutation(len(labels)))]
+    wrong = measured(arena, RUNGS[key].method, Given(rows, shuffled, seed))["test"]
+    assert right > 0.5
+    assert wrong < 0.3
+
+
+def test_draws_are_the_same_for_every_method_balanced_and_of_the_training_part(arena, digits):
+    first, again, other = arena.given(3, 0), arena.given(3, 0), arena.given(3, 1)
+    assert torch.equal(first.rows, again.rows)
+    assert not torch.equal(first.rows, other.rows)
+    assert first.labels.bincount().tolist() == [3] * 10
+    assert torch.equal(first.labels, digits.train.labels[first.rows])
+
+
+def test_a_cell_is_done_once_and_again_only_under_another_recipe(arena):
+    rung, study = RUNGS["pca-line"], arena.study
+    found = cell(arena, "once", rung.method, "a", 3, 0)
+    count = len(study.made)
+    assert cell(arena, "once", rung.method, "a", 3, 0) == found
+    assert len(study.made) == count
+    cell(arena, "once", rung.method, "b", 3, 0)
+    assert len(study.made) == count + 1
+
+
+def test_every_representation_of_pairs_can_be_chosen_and_every_vae_is_tried():
+    assert set(PAIRED) <= set(VAES)
+    tried = {key.rsplit("-", 1)[0] for key in RUNGS if key.endswith("-poisson")}
+    assert set(VAES) <= tried
+
+
+@pytest.mark.parametrize("name", ON)
+def test_a_choice_reads_other_data_sets_alone(name, arena, monkeypatch):
+    read = []
+
+    def held(arena, key, method, settings, draws):
+        read.append(arena.name)
+        return float(key == "consistent-3-spreading") + float(key.endswith(list(CANDIDATES)[1]))
+
+    monkeypatch.setattr(choice, "_held", held)
+    found = choose({other: replace(arena, name=other) for other in ON}, name)
+    assert name not in read
+    assert set(read) == set(ON[name])
+    assert (found.representation, found.graph, found.candidate) == ("consistent-3", "spreading", list(CANDIDATES)[1])
+    assert len(found.scores) == 2 * len(PAIRED) + len(CANDIDATES)
+
+
+def test_every_whole_method_that_can_be_chosen_keeps_the_generative_term():
+    assert all(generative > 0 for generative, _ in CANDIDATES.values())
+
+
+def test_calibration_error_by_hand():
+    shares = torch.tensor([[0.9, 0.1], [0.9, 0.1], [0.6, 0.4], [0.4, 0.6]])
+    labels = torch.tensor([0, 1, 0, 1])  # at 0.9: half right; at 0.6: all right
+    assert calibration_error(shares, labels) == pytest.approx((2 * 0.4 + 2 * 0.4) / 4, abs=1e-6)
+    assert calibration_error(torch.eye(2), torch.tensor([0, 1])) == 0.0
+
+
+def test_wilson_by_a_known_case():
+    low, high = wilson(0.1, 100)
+    assert (low, high) == pytest.approx((0.0552, 0.1744), abs=1e-4)
+    assert wilson(0.0, 50)[0] == pytest.approx(0.0, abs=1e-12)
+
+
+def test_the_correction_evens_the_shares_of_classes():
+    rng = np.random.default_rng(0)
+    labels = np.arange(3000) % 3
+    logits = 2.0 * np.eye(3)[labels] + rng.normal(size=(3000, 3)) + [2.0, 0, 0]  # leans towards the first
+    shares = torch.from_numpy(logits).softmax(1)
+    even = corrected(Guess({"test": shares}, 0, shares))["test"].argmax(1)
+    assert np.abs(even.bincount(minlength=3).numpy() / 3000 - 1 / 3).max() < 0.03
+    assert (even.numpy() == labels).mean() > (shares.argmax(1).numpy() == labels).mean() + 0.1
+    assert corrected(Guess({"test": shares}, 0)) is None
+
+
+def test_a_row_says_its_spread_its_worst_draw_its_cost_and_what_it_knew(arena):
+    cells = [
+        {"test": value, "calibration_test": 0.1, "seconds": 2.0, "images": 10, "uniform_test": 0.9}
+        for value in (0.5, 0.7)
+    ]
+    rung = Rung("words", "whole", RUNGS["whole"].method, "", True, published={3: (0.8, "someone")})
+    found = row(arena, "whole", rung, 3, "test", cells)
+    assert (found["mean"], found["worst"], found["n"], found["seconds"]) == (pytest.approx(0.6), 0.5, 2, 2.0)
+    assert found["augmentation"] == {"shift": 1.0}
+    assert found["uniform_assumed"] == pytest.approx(0.9)
+    assert found["published"] is None  # of MNIST, not of digits
+
+
+@needs_data
+@pytest.mark.timeout(900)
+def test_quick_climbs_everything_draws_every_figure_and_repeats_nothing(tmp_path):
+    study = run_ladder("quick", tmp_path)
+    rows = json.loads((tmp_path / "few-labels.json").read_text())
+    assert {row["data"] for row in rows} == set(ON)
+    of_mnist = {row["method"] for row in rows if row["data"] == "mnist"}
+    assert set(RUNGS) <= of_mnist
+    assert {"bottleneck", "bottleneck-augmented"} <= of_mnist
+    assert all(np.isfinite(row["mean"]) for row in rows)
+    assert {row["split"] for row in rows} == {"held", "test"}
+    assert set(study.drawn) == set(Ladder.captions)
+    page = (tmp_path / "few-labels.md").read_text()
+    assert all(RUNGS[key].words in page for key in RUNGS)
+    assert minutes_done(tmp_path, "quick") == pytest.approx(study.seconds / 60, rel=1e-6)
+    assert run_ladder("quick", tmp_path).made == []
