@@ -12,8 +12,10 @@ from vaebench.papers import registry
 from vaebench.papers.page import number, page
 from vaebench.papers.paper import Findings, Promise
 from vaebench.papers.reproduce import find_papers, minutes_left, reproduce
+from vaebench.papers.study import PaperStudy
 from vaebench.studies.subject import check_budget
 from vaebench.training.checkpoint import Checkpoint, read_tensors
+from vaebench.training.compute import Compute
 
 KEYS = ["paper", "where", "what", "printed", "found", "sd", "n", "budget", "holds", "why"]
 
@@ -197,3 +199,20 @@ def test_papers_are_found_by_short_and_long_name():
         find_papers("Q")
     with pytest.raises(VaebenchError, match="--budget is 'gpu'; expected one of quick, cpu, full"):
         check_budget("gpu")
+
+
+def test_a_step_counts_its_own_seconds_and_not_those_of_the_steps_it_calls_for(tmp_path, monkeypatch):
+    study, now = PaperStudy(PAPER, "quick", tmp_path, Compute(device="cpu", threads=1)), [100.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+
+    def inner():
+        now[0] += 2.0
+        return {"value": 1}
+
+    def outer():
+        now[0] += 0.5
+        return study.step("inner", {}, inner)
+
+    assert study.step("outer", {}, outer) == {"value": 1}
+    assert study.took == {"inner": 2.0, "outer": 0.5}
+    assert study.seconds == study.accounted == 2.5

@@ -34,8 +34,9 @@ def cell(arena: Arena, name: str, method: Method, settings: str, count: int, dra
 
 def measured(arena: Arena, method: Method, given: Given) -> dict[str, Any]:
     """One draw answered and scored."""
+    method.prepare(arena)
     start = time.monotonic()
-    guess = method(arena, given)
+    guess = method.answer(arena, given)
     found: dict[str, Any] = {"seconds": time.monotonic() - start, "images": guess.images}
     for part in PARTS:
         labels, shares = arena.parts[part].labels, guess.probabilities[part]

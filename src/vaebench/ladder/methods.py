@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -41,7 +42,22 @@ class Guess(NamedTuple):
     """Of the training part, from methods that can correct for the sizes of classes by it."""
 
 
-Method = Callable[[Arena, Given], Guess]
+@dataclass(frozen=True)
+class Method:
+    """What answers a draw of labels, and what all draws share of it."""
+
+    answer: Callable[[Arena, Given], Guess]
+    codes: str | None = None
+    """The representation whose codes it reads."""
+    graph: str | None = None
+    """The representation whose graph it reads."""
+
+    def prepare(self, arena: Arena) -> None:
+        """Make what all draws share, so that the time of a draw is its own."""
+        if self.codes is not None:
+            arena.features(self.codes)
+        if self.graph is not None:
+            arena.joined(self.graph)
 
 
 def reader(representation: str, probe: Probe) -> Method:
@@ -53,7 +69,7 @@ def reader(representation: str, probe: Probe) -> Method:
         predict = probe.fit(few, arena.classes, given.seed, arena.study.compute)
         return Guess({part: predict(codes[part]) for part in PARTS}, 0)
 
-    return answer
+    return Method(answer, representation)
 
 
 def spread(representation: str, spreader: Spreader) -> Method:
@@ -65,7 +81,7 @@ def spread(representation: str, spreader: Spreader) -> Method:
         joined = {part: weights @ scores for part, weights in arena.joined(representation).items()}
         return Guess({part: _shares(found) for part, found in joined.items()}, 0, _shares(scores))
 
-    return answer
+    return Method(answer, graph=representation)
 
 
 def clusters(representation: str) -> Method:
@@ -81,7 +97,7 @@ def clusters(representation: str) -> Method:
         answers = {part: found.probabilities(codes[part].mean.numpy(), names) for part in PARTS}
         return Guess({part: torch.from_numpy(value).float() for part, value in answers.items()}, 0)
 
-    return answer
+    return Method(answer, representation)
 
 
 def _labelled(codes: Codes, given: Given) -> Codes:
@@ -118,7 +134,7 @@ def generative(kind: str, epochs: int) -> Method:
         predict = predict_with(classifier, given.seed, compute)
         return Guess({part: predict(parts[part]) for part in PARTS}, epochs * len(unlabelled))
 
-    return answer
+    return Method(answer, "elbo" if kind == "m1+m2" else None)
 
 
 def _model(kind: str) -> SemiSupervisedModel | AuxiliaryModel:
@@ -158,7 +174,7 @@ def whole(representation: str, method: SemiSupervised, fresh: bool = False, grap
         found = {part: predict(images) for part, images in arena.parts.items()}
         return Guess(found, sum(method.rounds) * method.batch, predict(arena.unlabelled))
 
-    return answer
+    return Method(answer, representation, representation if graphed else None)
 
 
 def whole_network(
@@ -199,7 +215,7 @@ def supervised(augmented: bool, steps: int) -> Method:
         predict = predict_with(network, given.seed, arena.study.compute)
         return Guess({part: predict(images) for part, images in arena.parts.items()}, epochs * len(few))
 
-    return answer
+    return Method(answer)
 
 
 def corrected(guess: Guess) -> dict[str, Tensor] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,6 +51,8 @@ class Study:
     seeds_asked: int | None = None
     took: dict[str, float] = field(default_factory=dict)
     """What each step of this study took when it was made, in seconds."""
+    accounted: float = 0.0
+    """Seconds of what was made so far in this call."""
     made: list[str] = field(default_factory=list)
     """Steps that were not there and were made now."""
     drawn: dict[str, bytes] = field(default_factory=dict)
@@ -99,9 +101,9 @@ class Study:
         """
         path = self.folder / "steps" / f"{name}.json"
         if (kept := self._kept(path, identity)) is None:
-            with self._timed(name) as clock:
+            with self._timed(name):
                 result = make()
-            kept = {"identity": _plain(identity), "seconds": clock(), "result": result}
+            kept = {"identity": _plain(identity), "seconds": self.took[name], "result": result}
             write_json(path, kept)
             kept = read_json(path)
         self.took[name] = kept["seconds"]
@@ -114,9 +116,9 @@ class Study:
         """A measurement as named arrays, kept as ``steps/NAME.npz`` beside its identity."""
         path, values = self.folder / "steps" / f"{name}.json", self.folder / "steps" / f"{name}.npz"
         if (kept := self._kept(path, identity)) is None or not values.exists():
-            with self._timed(name) as clock:
+            with self._timed(name):
                 result = make()
-            kept = {"identity": _plain(identity), "seconds": clock(), "result": {}}
+            kept = {"identity": _plain(identity), "seconds": self.took[name], "result": {}}
             write_arrays(values, result)
             write_json(path, kept)
         self.took[name] = kept["seconds"]
@@ -205,6 +207,7 @@ class Study:
             "history": trained.history,
             "best_epoch": trained.best_epoch,
         }
+        self.accounted += trained.seconds
         write_tensors(path, network.state_dict(), {"name": name})
         write_json(path.with_suffix(".json"), kept)
         checkpoint.unlink(missing_ok=True)
@@ -266,11 +269,15 @@ class Study:
         return kept if kept["identity"] == _plain(identity) else None
 
     @contextmanager
-    def _timed(self, name: str) -> Any:
+    def _timed(self, name: str) -> Iterator[None]:
+        """A step's own seconds: those of steps and trainings that it called for are theirs."""
         self.tell(name)
         self.made.append(name)
-        start = time.monotonic()
-        yield lambda: time.monotonic() - start
+        start, before = time.monotonic(), self.accounted
+        yield
+        own = time.monotonic() - start - (self.accounted - before)
+        self.took[name] = max(own, 0.0)  # a resumed training counts what it took before, too
+        self.accounted += self.took[name]
 
 
 def cifar10() -> Data:
