@@ -32,12 +32,14 @@ vaebench: the workbench for variational autoencoders on images
 Data sets are looked for in $VAEBENCH_DATA, then in your cache, then downloaded.
 """
 RUN_USAGE = """\
-usage: vaebench run RECIPE [--data NAME|PATH] [--out DIR] [--resume] [--FIELD VALUE ...]
+usage: vaebench run RECIPE [--few-labels] [--data NAME|PATH] [--out DIR] [--resume] [--FIELD VALUE ...]
 
 Train a VAE on images, probe its latents with few labels beside honest baselines, and write a report.
 
   RECIPE        a built-in recipe (see `vaebench list`), or the path of a .toml file
   --data X      a data set by name, or a folder, .zip or .npz of your own images
+  --few-labels  train for few labels: pairs of augmented images, then a classifier of the VAE by self-training
+                from 1, 10 and 100 labels a class, beside frozen latents, raw pixels and a supervised network
   --out DIR     where the run is kept (default: runs/NAME)
   --resume      go on where the run in that folder stopped
   --FIELD V     override any field of the recipe, such as --objective.beta 4 --model.latent 10
@@ -160,10 +162,13 @@ def _parts() -> dict[str, list[str]]:
 
 
 def _run(words: list[str]) -> int:
-    from vaebench.recipes import find_recipe
+    from vaebench.recipes import few_labels, find_recipe
 
     name, words = _recipe_name(words)
     base = find_recipe(name)
+    if "--few-labels" in words:
+        words = [word for word in words if word != "--few-labels"]
+        base = few_labels(base, _option(words, "--data")[1] or base.data.source)
     if {"-h", "--help"} & set(words):
         _print_fields(base, name)
         return 0

@@ -2,37 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from vaebench import __version__
 from vaebench.data.images import Dataset
+from vaebench.errors import VaebenchError
 from vaebench.evaluation.alarms import alarms
 from vaebench.evaluation.bounds import Bounds, bounds
-from vaebench.evaluation.features import Features, latent_features, pca_features, pixel_features
+from vaebench.evaluation.features import Features, encode, latent_features, pca_features, pixel_features
 from vaebench.evaluation.few_labels import (
+    Cell,
+    LabelCount,
     Ledger,
     Parts,
+    Pool,
+    accuracy,
     curve_rows,
     label_draws,
     learning_curve,
     save_draws,
     summary,
 )
-from vaebench.evaluation.panels import Arrays, confusion, panels
-from vaebench.evaluation.probes import Logistic, Probe
+from vaebench.evaluation.graphs import Graph
+from vaebench.evaluation.panels import Arrays, confusion, panels, taught_panels
+from vaebench.evaluation.probes import Logistic, Probe, predict_with
+from vaebench.evaluation.semi_supervised import SelfTrained
 from vaebench.files import read_json, write_arrays, write_json, write_text
 from vaebench.models.objectives import Objective, Reconstruction
+from vaebench.models.self_training import ClassifyingVAE
 from vaebench.models.vae import VAE
 from vaebench.recipes import Recipe
-from vaebench.runs import SCHEMA, Clock, Run, Tick, Watch, claim, commit, load_vae, locked, rows_as_csv
+from vaebench.runs import SCHEMA, Clock, Run, Tick, Watch, claim, commit, load_classifier, load_vae, locked, rows_as_csv
 from vaebench.training.checkpoint import Checkpoint, write_tensors
 from vaebench.training.compute import machine
 from vaebench.training.loop import Moment, train
+
+KEPT_LABELS = 10
+"""Labels a class of the self-trained network that a run keeps."""
 
 
 def perform(recipe: Recipe, path: str | Path, *, resume: bool = False, watch: Watch = lambda tick: None) -> Run:
@@ -61,19 +75,23 @@ class _Performance:
     watch: Watch
     clock: Clock = field(default_factory=Clock)
     data: Dataset = field(init=False)
+    self_training: SelfTrained | None = None
 
     def perform(self) -> None:
         with self.clock.stage("data"):
             self.data = self.recipe.data.load(lambda what, done: self.watch(Tick(what, done)))
+        self.check_labels()
         vae = self.trained("vae", "training", self.recipe.objective, self.folder)
         representations, readers = self.representations(vae)
         ledger = Ledger(self.folder / "cells.jsonl")
+        taught = self.self_trained(vae, ledger)
         with self.clock.stage("learning curve"):
             self.learning_curve(representations, readers, ledger)
         with self.clock.stage("scores and panels"):
             found = bounds(vae, self.data.test, self.recipe.seed)
-            self.write_panels(vae, representations, found)
-        self.write_results(found, ledger)
+            self.write_panels(vae, representations, found, taught)
+            after = bounds(taught.vae, self.data.test, self.recipe.seed) if taught else None
+        self.write_results(found, after, ledger)
 
     def trained(self, name: str, stage: str, objective: Objective, folder: Path) -> VAE:
         """A VAE trained by this objective, from its weights if they are there."""
@@ -164,24 +182,73 @@ class _Performance:
         if not self.data.labelled:
             return
         rule = self.recipe.evaluation
-        draws = label_draws(self.data.train.labels, rule.labels_per_class, rule.draws, self.recipe.seed)
-        save_draws(self.folder / "label-draws.json", draws)
+        save_draws(self.folder / "label-draws.json", self.draws)
         standard = {name: features.standardised() for name, features in representations.items()}
         parts = {name: Parts(f.train, f.test) for name, f in standard.items()}
         if rule.supervised is not None:
             parts["images"] = Parts(self.data.train, self.data.test)
             readers["images"] = [rule.supervised.head(self.recipe.model.network)]
+        if self.self_training is not None:
+            parts["self-trained"] = Parts(Pool(self.data.train), self.data.test)
+            readers["self-trained"] = [self.self_training]
         learning_curve(
             parts,
             readers,
-            draws,
+            self.draws,
             len(self.data.classes),
             ledger=ledger,
             compute=self.recipe.compute,
             watch=lambda done, total: self.watch(Tick("learning curve", done / total)),
         )
 
-    def write_panels(self, vae: VAE, representations: dict[str, Features], found: Bounds) -> None:
+    @cached_property
+    def draws(self) -> dict[LabelCount, list[Tensor]]:
+        """Rows of the training part for each count of labels and draw."""
+        rule = self.recipe.evaluation
+        return label_draws(self.data.train.labels, rule.labels_per_class, rule.draws, self.recipe.seed)
+
+    def check_labels(self) -> None:
+        """Self-training needs labels to draw."""
+        if self.recipe.evaluation.self_training is not None and not (self.data.labelled and self.counts):
+            raise VaebenchError(
+                f"evaluation.self_training needs labels, and {self.data.name} has none for labels_per_class "
+                f"{list(self.recipe.evaluation.labels_per_class)}; expected a folder a class with enough images in each"
+            )
+
+    @property
+    def counts(self) -> list[int]:
+        """Labels a class that are drawn, "all" left out."""
+        return sorted(count for count in self.draws if count != "all")
+
+    def self_trained(self, vae: VAE, ledger: Ledger) -> ClassifyingVAE | None:
+        """The network that the run keeps: taught by the first draw of 10 labels a class, or of as many as there are."""
+        method = self.recipe.evaluation.self_training
+        if method is None:
+            return None
+        with self.clock.stage("self-training"):
+            graph = Graph.of(encode(vae, self.data.train).mean.numpy(), threads=self.recipe.compute.threads)
+            self.self_training = SelfTrained(method, vae, graph)
+            weights = self.folder / "self-trained" / "weights.safetensors"
+            if not weights.exists():
+                self.watch(Tick("self-training", 0.0))
+                self.teach(self.self_training, weights, ledger)
+        return load_classifier(self.recipe, weights).to(self.recipe.compute.device)
+
+    def teach(self, method: SelfTrained, weights: Path, ledger: Ledger) -> None:
+        """Train and keep that network; its accuracy is a cell of the learning curve."""
+        count = next((count for count in self.counts if count >= KEPT_LABELS), self.counts[-1])
+        source, classes = Pool(self.data.train).take(self.draws[count][0]), len(self.data.classes)
+        network = method.network(source, classes, 0, self.recipe.compute)
+        cell = Cell("self-trained", method.name, count, 0)
+        if cell not in ledger.done:
+            ledger.add(cell, accuracy(predict_with(network, 0, self.recipe.compute), self.data.test))
+        weights.parent.mkdir(exist_ok=True)
+        shape = {"image_shape": self.data.train.shape, "classes": self.data.classes, "labels_per_class": count}
+        write_tensors(weights, network.state_dict(), {**shape, "vaebench": __version__})
+
+    def write_panels(
+        self, vae: VAE, representations: dict[str, Features], found: Bounds, taught: ClassifyingVAE | None
+    ) -> None:
         """panels.npz: what the figures show."""
         latents = representations.get("vae") or latent_features("vae", vae, self.data)
         arrays = panels(vae, self.data.test, latents.test, found, self.recipe.seed)
@@ -189,12 +256,16 @@ class _Performance:
             standard = latents.standardised()
             predict = Logistic().fit(standard.train, len(self.data.classes), 0, self.recipe.compute)
             arrays["confusion"] = confusion(predict(standard.test), standard.test.labels)
+        if taught is not None:
+            answers = predict_with(taught, 0, self.recipe.compute)(self.data.test)
+            arrays |= taught_panels(taught.vae, self.data.test, answers, self.recipe.seed)
         write_arrays(self.folder / "panels.npz", arrays)
         self.watch(Tick("scores and panels", 1.0))
 
-    def write_results(self, found: Bounds, ledger: Ledger) -> None:
+    def write_results(self, found: Bounds, after: Bounds | None, ledger: Ledger) -> None:
         """results.json and results.csv: every number of the run."""
         rows = curve_rows(ledger, self.data.name) + self.score_rows(found)
+        rows += self.score_rows(after, {"features": "self-trained"}) if after else []
         write_text(self.folder / "results.csv", rows_as_csv(rows))
         write_json(
             self.folder / "results.json",
@@ -218,9 +289,9 @@ class _Performance:
             },
         )
 
-    def score_rows(self, found: Bounds) -> list[dict[str, Any]]:
-        """Bounds on the test part as result rows, in nats per image."""
-        base = {"data": self.data.name, "split": "test"}
+    def score_rows(self, found: Bounds, of: Mapping[str, str] = MappingProxyType({})) -> list[dict[str, Any]]:
+        """Bounds on the test part as result rows, in nats per image; ``of`` names another network than the VAE."""
+        base = {"data": self.data.name, "split": "test", **of}
         scores = {
             "elbo": found.elbo,
             "reconstruction": float(found.reconstruction.mean()),

@@ -21,9 +21,11 @@ from torch import Tensor
 from vaebench.data.images import HIDDEN, Images
 from vaebench.errors import VaebenchError
 from vaebench.evaluation.features import Codes, encode
+from vaebench.evaluation.semi_supervised import answers
 from vaebench.files import read_json, write_text
 from vaebench.frozen import differences
 from vaebench.models.likelihoods import BernoulliPixels, check_pixels
+from vaebench.models.self_training import ClassifyingVAE
 from vaebench.models.vae import VAE
 from vaebench.recipes import Recipe, parse_recipe
 from vaebench.training.checkpoint import read_tensors
@@ -132,6 +134,23 @@ class Run:
         pixels = _as_uint8(torch.as_tensor(images), tuple(self.results["image_shape"]))
         return encode(self.vae, Images(pixels, torch.full((len(pixels),), HIDDEN)))
 
+    @cached_property
+    def classifier(self) -> ClassifyingVAE:
+        """The self-trained VAE of a run with few labels, in evaluation mode, on the CPU."""
+        path = self.path / "self-trained" / "weights.safetensors"
+        if not path.exists():
+            raise VaebenchError(f"the run in {self.path} kept no classifier; run its recipe with --few-labels")
+        return load_classifier(self.recipe, path)
+
+    def classify(self, images: np.ndarray | Tensor) -> Float[Tensor, "N Y"]:
+        """Class probabilities of images as :meth:`encode` takes them, by the self-trained VAE.
+
+        Raises:
+            VaebenchError: the run kept no classifier, another shape than it was trained on, or pixels out of range.
+        """
+        pixels = _as_uint8(torch.as_tensor(images), tuple(self.results["image_shape"]))
+        return answers(self.classifier, Images(pixels, torch.full((len(pixels),), HIDDEN)))
+
     @torch.no_grad()
     def decode(self, codes: np.ndarray | Tensor) -> Float[Tensor, "N C H W"]:
         """Mean images of p(x|z) for codes (N, D)."""
@@ -149,6 +168,15 @@ def load_vae(recipe: Recipe, path: Path) -> VAE:
     vae = recipe.model.build((channels, height, width))
     vae.load_state_dict(tensors)
     return vae.eval()
+
+
+def load_classifier(recipe: Recipe, path: Path) -> ClassifyingVAE:
+    """A VAE that names classes, with the weights of this file, in evaluation mode."""
+    tensors, text = read_tensors(path)
+    channels, height, width = text["image_shape"]
+    network = ClassifyingVAE(recipe.model.build((channels, height, width)), len(text["classes"]))
+    network.load_state_dict(tensors)
+    return network.eval()
 
 
 def _as_uint8(images: Tensor, shape: tuple[int, ...]) -> Tensor:

@@ -157,7 +157,7 @@ def test_the_correction_evens_the_shares_of_classes():
 
 def test_a_row_says_its_spread_its_worst_draw_its_cost_and_what_it_knew(arena):
     cells = [
-        {"test": value, "calibration_test": 0.1, "seconds": 2.0, "images": 10, "uniform_test": 0.9}
+        {"test": value, "tempered": {"calibration_test": [0.1] * 7, "log_loss_test": [0.2] * 7}, "seconds": 2.0, "images": 10, "uniform_test": 0.9}
         for value in (0.5, 0.7)
     ]
     rung = Rung("words", "whole", RUNGS["whole"].method, "", True, published={3: (0.8, "someone")})

@@ -52,8 +52,8 @@ def test_the_loss_is_the_sum_of_its_three_terms_by_hand(model):
     )
     found = seeded(objective, model, at)
     torch.manual_seed(2)
-    strong, weak = STRONG(at.x), WEAK(at.x)
-    log_q, guesses = model(strong).log_softmax(1), model(weak).softmax(1)
+    strong, weak = STRONG(at.x), WEAK(at.x[[1, 2, 4]])
+    log_q, guesses = model(strong).log_softmax(1), dict(zip((1, 2, 4), model(weak).softmax(1), strict=True))
     seen = -(log_q[0, 2] + log_q[3, 0]) / 2
     sure = [i for i in (1, 2, 4) if guesses[i].max() > 0.5]
     assert len(sure) > 0

@@ -113,9 +113,12 @@ def _evenly(x: Float[Tensor, "B C H W"], amount: float) -> Float[Tensor, " B"]:
 
 
 AUGMENTATIONS: dict[str, Augmentation] = {
+    "digits": Augmentation(rotation=10, scale=0.1, shear=0.15, shift=0.7),
     "mnist": Augmentation(rotation=15, scale=0.15, shear=0.25, shift=2.5, elastic=0.6),
     "fashion-mnist": Augmentation(rotation=6, scale=0.1, shift=2, mirror=True, gamma=0.3, cutout=8),
     "quickdraw": Augmentation(rotation=15, scale=0.15, shear=0.2, shift=2, elastic=0.6, mirror=True),
     "cifar10": Augmentation(rotation=6, scale=0.2, shift=4, mirror=True, gamma=0.5, cutout=8),
 }
 """What an image of each data set may undergo and stay in its class: judged by eye, before any fit."""
+GENTLE = Augmentation(rotation=5, scale=0.05, shift=1)
+"""What is assumed of images that we have not seen."""

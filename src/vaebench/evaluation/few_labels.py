@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -14,7 +14,7 @@ from jaxtyping import Int
 from scipy import stats
 from torch import Tensor
 
-from vaebench.data.images import Images, balanced_draw
+from vaebench.data.images import HIDDEN, Images, balanced_draw
 from vaebench.errors import VaebenchError
 from vaebench.evaluation.features import Codes
 from vaebench.evaluation.probes import Predict, Probe
@@ -37,7 +37,7 @@ class Cell(NamedTuple):
 class Parts:
     """A representation's labelled parts: codes, or images for networks that read them."""
 
-    train: Codes | Images
+    train: Codes | Images | Pool
     test: Codes | Images
 
 
@@ -64,6 +64,19 @@ def save_draws(path: Path, draws: dict[LabelCount, list[Int[Tensor, " M"]]]) -> 
         path,
         {str(count): [rows.tolist() for rows in several] for count, several in draws.items() if count != "all"},
     )
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Images to learn from, the labels of some of them given: taking rows hides the labels of all others."""
+
+    images: Images
+
+    def take(self, rows: Int[Tensor, " M"]) -> Images:
+        """All images; only these rows keep their labels."""
+        labels = torch.full_like(self.images.labels, HIDDEN)
+        labels[rows] = self.images.labels[rows]
+        return replace(self.images, labels=labels)
 
 
 class Ledger:

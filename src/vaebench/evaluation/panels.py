@@ -10,7 +10,7 @@ from torch import Tensor
 
 from vaebench.data.images import HIDDEN, Images
 from vaebench.evaluation.bounds import Bounds
-from vaebench.evaluation.features import Codes
+from vaebench.evaluation.features import Codes, encode
 from vaebench.models.vae import VAE
 
 Arrays = dict[str, np.ndarray]
@@ -41,6 +41,18 @@ def panels(vae: VAE, test: Images, codes: Codes, found: Bounds, seed: int) -> Ar
         "traversals": traversals(vae, codes.mean[first[0]], order[:TRAVERSALS]),
         "interpolations": interpolations(vae, codes.mean[first]),
         **_map(test, codes, order, seed),
+    }
+
+
+def taught_panels(vae: VAE, test: Images, probabilities: Float[Tensor, "N Y"], seed: int) -> Arrays:
+    """What a self-trained VAE reconstructs, draws and confuses."""
+    first = spread_over_classes(test, PAIRS)
+    codes = encode(vae, test.take(first))
+    return {
+        "taught_images": test.pixels[first].numpy(),
+        "taught_outputs": decoded(vae, codes.mean),
+        "taught_samples": decoded(vae, _prior_samples(vae, seed)),
+        "taught_confusion": confusion(probabilities, test.labels),
     }
 
 

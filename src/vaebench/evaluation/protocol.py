@@ -8,6 +8,7 @@ from pydantic import Field, field_validator
 
 from vaebench.evaluation.few_labels import LabelCount
 from vaebench.evaluation.probes import KNN, AnyProbe, Head, Logistic
+from vaebench.evaluation.semi_supervised import SemiSupervised
 from vaebench.frozen import Frozen
 from vaebench.models.networks import Network
 from vaebench.training.schedules import Adam, AnyOptimiser, OneCycle
@@ -57,6 +58,8 @@ class Evaluation(Frozen):
     """Representations to compare; "vae" reads means, "vae-sampled" fresh samples of z."""
     probes: tuple[AnyProbe, ...] = (Logistic(), KNN())
     supervised: Supervised | None = Supervised()
+    self_training: SemiSupervised | None = None
+    """What makes a classifier of the VAE itself from the same draws, beside the probes; None: nothing."""
 
     @field_validator("labels_per_class")
     @classmethod

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import NamedTuple
 
@@ -17,6 +17,7 @@ from torch.optim.swa_utils import update_bn
 
 from vaebench.data.images import HIDDEN, Images, Mixed, epoch_batches
 from vaebench.evaluation.graphs import AnySpreader, Graph, PoissonLearning
+from vaebench.evaluation.probes import Labelled, Predict, predict_with
 from vaebench.frozen import Frozen
 from vaebench.models.self_training import ClassifyingVAE, SelfTraining
 from vaebench.models.vae import VAE
@@ -44,19 +45,26 @@ def sure_labels(scores: Float[np.ndarray, "N Y"], keep: float) -> Int[Tensor, " 
 
 class SemiSupervised(Frozen):
     """Labels spread along the graph of a VAE's codes teach the VAE's own encoder a class head; then its own answers,
-    round after round. The surest are taken, of each class alike; the given labels are always among them.
+    round after round. The surest are taken, of each class alike; the given labels are in every step.
     """
 
     spreader: AnySpreader = PoissonLearning()
-    keep: float = Field(0.95, gt=0, le=1)
-    """Share of each class that is taken, the surest."""
+    keep: float = Field(0.8, gt=0, le=1)
+    """Share of each class that is taken of the graph's answers, the surest."""
+    keep_own: float = Field(0.95, gt=0, le=1)
+    """The same of the network's own answers."""
     objective: SelfTraining = SelfTraining()
     rounds: tuple[int, ...] = (625, 625)
     """Steps of each round: the first learns from the graph, the others from the network as it stands."""
     taught: int = Field(80, ge=1)
-    """Images a step with such a label; the others of the batch have none."""
+    """Images a step with a label, given or taken; the others of the batch have none."""
+    given: int = Field(32, ge=1)
+    """Of these, the images whose labels are given, but no more than there are."""
     batch: int = Field(160, ge=2)
     optimiser: AnyOptimiser = Adam(rate=3e-3, beta2=0.99, weight_decay=0.01)
+    temperature: float = Field(1.0, gt=0)
+    """Divides the logits of the finished network, so that its probabilities are calibrated (Guo et al. 2017). It cannot
+    be chosen on so few labels; choose it on other data."""
     ema: float = Field(0.98, ge=0, lt=1)
 
     def fit(
@@ -83,22 +91,23 @@ class SemiSupervised(Frozen):
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             model = ClassifyingVAE(copy.deepcopy(vae), classes)
-        known = with_labels(hidden.take(rows), labels)
+        few = known = with_labels(hidden.take(rows), labels)
         if graph is not None:
             scores = self.spreader.spread(graph, rows.numpy(), labels.numpy(), classes)
-            known = self._taught(hidden, given, scores)
+            known = self._taught(hidden, given, scores, self.keep)
         for index, steps in enumerate(self.rounds):
             if index:
-                known = self._taught(hidden, given, answers(model, hidden).numpy())
-            source = Mixed(known, hidden, self.taught)
+                known = self._taught(hidden, given, answers(model, hidden).numpy(), self.keep_own)
+            source = Mixed(Mixed(few, known, min(self.given, len(few))), hidden, self.taught)
             training = self._training(len(images), steps)
             train(model, self.objective, source, training, compute=compute, seed=seed + 1000 * index)
             settle(model, hidden, seed)
+        model.temperature.fill_(self.temperature)
         return model
 
-    def _taught(self, hidden: Images, given: Given, scores: Float[np.ndarray, "N Y"]) -> Images:
+    def _taught(self, hidden: Images, given: Given, scores: Float[np.ndarray, "N Y"], keep: float) -> Images:
         """The images that the scores are sure of, with their classes; the given ones keep theirs."""
-        guesses = sure_labels(scores, self.keep)
+        guesses = sure_labels(scores, keep)
         guesses[given.rows] = given.labels
         sure = torch.nonzero(guesses != HIDDEN)[:, 0]
         return with_labels(hidden.take(sure), guesses[sure])
@@ -150,3 +159,23 @@ class _Passes(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         raw: Tensor = self.model.vae.decoder(self.model.posterior(self.model.features(x)).mean)
         return raw
+
+
+@dataclass(frozen=True)
+class SelfTrained:
+    """:class:`SemiSupervised` as a probe of images: it is given all images, with labels for some."""
+
+    method: SemiSupervised
+    vae: VAE
+    graph: Graph
+    name: str = "self-training"
+
+    def fit(self, source: Labelled, classes: int, seed: int, compute: Compute) -> Predict:
+        """Learn from images, the labels of most of them hidden."""
+        assert isinstance(source, Images)
+        return predict_with(self.network(source, classes, seed, compute), seed, compute)
+
+    def network(self, source: Images, classes: int, seed: int, compute: Compute) -> ClassifyingVAE:
+        """The trained network itself."""
+        rows = torch.nonzero(source.labels != HIDDEN)[:, 0]
+        return self.method.fit(self.vae, source, self.graph, rows, source.labels[rows], classes, seed, compute)

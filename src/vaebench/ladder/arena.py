@@ -180,13 +180,11 @@ def _mixture(arena: Arena, name: str) -> Trial:
 
 VAES: dict[str, Callable[[Arena, str], Trial]] = {
     "elbo": _plain,
-    "consistent-0.3": _paired(Consistent, 0.3),
     "consistent-3": _paired(Consistent, 3.0),
-    "contrastive-10": _paired(Contrastive, 10.0),
     "contrastive-30": _paired(Contrastive, 30.0),
     "local": _local,
     "mixture": _mixture,
 }
 """Representations learned without labels; those of pairs read images beside their augmented selves."""
-PAIRED = ("consistent-0.3", "consistent-3", "contrastive-10", "contrastive-30")
+PAIRED = ("consistent-3", "contrastive-30")
 """Those that a search on other data chooses from."""

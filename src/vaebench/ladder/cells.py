@@ -13,10 +13,12 @@ from vaebench.ladder.arena import PARTS, Arena, Given
 from vaebench.ladder.methods import Guess, Method, corrected
 
 BINS = 15
+TEMPERATURES = (1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0)
 
 
 def cell(arena: Arena, name: str, method: Method, settings: str, count: int, draw: int) -> dict[str, Any]:
-    """Accuracy, calibration error and log loss (nats per image) on the held and test parts, ``seconds`` and ``images``.
+    """Accuracy on the held and test parts, ``seconds`` and ``images``; ``tempered``: calibration error and log loss
+    (nats per image) of both parts at each of ``TEMPERATURES``, by which logits are divided.
 
     ``uniform_held`` and ``uniform_test`` are accuracies where classes of equal size are assumed.
     """
@@ -37,13 +39,15 @@ def measured(arena: Arena, method: Method, given: Given) -> dict[str, Any]:
     method.prepare(arena)
     start = time.monotonic()
     guess = method.answer(arena, given)
-    found: dict[str, Any] = {"seconds": time.monotonic() - start, "images": guess.images}
+    found: dict[str, Any] = {"seconds": time.monotonic() - start, "images": guess.images, "tempered": {}}
     for part in PARTS:
         labels, shares = arena.parts[part].labels, guess.probabilities[part]
         found[part] = float((shares.argmax(1) == labels).double().mean())
-        found[f"calibration_{part}"] = calibration_error(shares, labels)
-        own = shares.double().gather(1, labels[:, None]).clamp(min=1e-12)
-        found[f"log_loss_{part}"] = float(-own.log().mean())
+        cooler = [tempered(shares, temperature) for temperature in TEMPERATURES]
+        found["tempered"] |= {
+            f"calibration_{part}": [calibration_error(one, labels) for one in cooler],
+            f"log_loss_{part}": [log_loss(one, labels) for one in cooler],
+        }
     return found | _uniform(arena, guess)
 
 
@@ -54,6 +58,16 @@ def _uniform(arena: Arena, guess: Guess) -> dict[str, float]:
     return {
         f"uniform_{part}": float((even[part].argmax(1) == arena.parts[part].labels).double().mean()) for part in PARTS
     }
+
+
+def tempered(probabilities: Float[Tensor, "N Y"], temperature: float) -> Float[Tensor, "N Y"]:
+    """Probabilities whose logits are divided by a temperature. Guo et al. 2017, section 4.2."""
+    return (probabilities.double().clamp(min=1e-12).log() / temperature).softmax(1)
+
+
+def log_loss(probabilities: Float[Tensor, "N Y"], labels: Int[Tensor, " N"]) -> float:
+    """Mean -log of the true class's probability, in nats per image."""
+    return float(-probabilities.double().gather(1, labels[:, None]).clamp(min=1e-12).log().mean())
 
 
 def calibration_error(probabilities: Float[Tensor, "N Y"], labels: Int[Tensor, " N"]) -> float:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from vaebench.evaluation.graphs import LabelSpreading, PoissonLearning, Spreader
 from vaebench.evaluation.semi_supervised import SemiSupervised
 from vaebench.ladder.arena import PAIRED, Arena
-from vaebench.ladder.cells import cell
+from vaebench.ladder.cells import TEMPERATURES, cell
 from vaebench.ladder.methods import Method, spread, whole
 from vaebench.models.self_training import SelfTraining
 
@@ -23,12 +23,10 @@ ON = {
 """Each data set's settings are chosen on these."""
 COUNTS = (1, 10)
 GRAPHS: dict[str, Spreader] = {"poisson": PoissonLearning(), "spreading": LabelSpreading()}
-CANDIDATES = {
-    "generative-0.001-keep-0.95": (0.001, 0.95),
-    "generative-0.001-keep-0.8": (0.001, 0.8),
-    "generative-0.01-keep-0.95": (0.01, 0.95),
-}
-"""Weight of the generative term, and the share of each class that is taken as taught: the whole method's choices."""
+CANDIDATES = {"keep-0.8": 0.8, "keep-0.95": 0.95}
+"""The share of each class that the whole method takes of the graph's answers."""
+GENERATIVE = 0.001
+"""Weight of its generative term."""
 
 
 class Choice(NamedTuple):
@@ -37,15 +35,16 @@ class Choice(NamedTuple):
     representation: str
     graph: str
     candidate: str
+    temperature: float
+    """By which the whole method's logits are divided."""
     scores: dict[str, float]
     """Mean held accuracy on the other data sets, of all that was tried."""
 
 
 def method_of(arena: Arena, graph: str, candidate: str) -> SemiSupervised:
     """The whole method by its names, with a data set's own augmentation."""
-    generative, keep = CANDIDATES[candidate]
-    taught = SelfTraining(strong=arena.augmentation, generative=generative)
-    return SemiSupervised(spreader=GRAPHS[graph], keep=keep, objective=taught, rounds=arena.rounds)
+    taught = SelfTraining(strong=arena.augmentation, generative=GENERATIVE)
+    return SemiSupervised(spreader=GRAPHS[graph], keep=CANDIDATES[candidate], objective=taught, rounds=arena.rounds)
 
 
 def choose(arenas: Mapping[str, Arena], name: str) -> Choice:
@@ -56,24 +55,27 @@ def choose(arenas: Mapping[str, Arena], name: str) -> Choice:
     scores: dict[str, float] = {}
     for representation in PAIRED:
         for graph, spreader in GRAPHS.items():
-            tried = [
-                _held(arena, f"{representation}-{graph}", spread(representation, spreader), repr(spreader), draws)
-                for arena in others
-            ]
-            scores[f"{representation}, {graph}"] = float(np.mean(tried))
+            name, method = f"{representation}-{graph}", spread(representation, spreader)
+            cells = [found for arena in others for found in _cells(arena, name, method, repr(spreader), draws)]
+            scores[f"{representation}, {graph}"] = float(np.mean([found["held"] for found in cells]))
     representation, graph = max(scores, key=lambda pair: scores[pair]).split(", ")
-    for candidate in CANDIDATES:
-        scores[candidate] = float(np.mean([_whole(arena, representation, graph, candidate) for arena in others]))
-    return Choice(representation, graph, max(CANDIDATES, key=lambda candidate: scores[candidate]), scores)
+    tried = {candidate: _tried(others, representation, graph, candidate) for candidate in CANDIDATES}
+    scores |= {candidate: float(np.mean([found["held"] for found in cells])) for candidate, cells in tried.items()}
+    candidate = max(CANDIDATES, key=lambda candidate: scores[candidate])
+    losses = np.mean([found["tempered"]["log_loss_held"] for found in tried[candidate]], axis=0)
+    return Choice(representation, graph, candidate, TEMPERATURES[int(losses.argmin())], scores)
 
 
-def _whole(arena: Arena, representation: str, graph: str, candidate: str) -> float:
-    method = method_of(arena, graph, candidate)
-    name = f"tried/{representation}-{graph}-{candidate}"
-    return _held(arena, name, whole(representation, method), f"{representation} {method!r}", arena.study.pick(1, 2, 2))
+def _tried(others: Sequence[Arena], representation: str, graph: str, candidate: str) -> list[dict[str, Any]]:
+    """Cells of the whole method on the other data sets."""
+    found = []
+    for arena in others:
+        method, name = method_of(arena, graph, candidate), f"tried/{representation}-{graph}-{candidate}"
+        draws = arena.study.pick(1, 2, 2)
+        found += _cells(arena, name, whole(representation, method), f"{representation} {method!r}", draws)
+    return found
 
 
-def _held(arena: Arena, name: str, method: Method, settings: str, draws: int) -> float:
+def _cells(arena: Arena, name: str, method: Method, settings: str, draws: int) -> list[dict[str, Any]]:
     counts = arena.study.pick(COUNTS[:1], COUNTS, COUNTS)
-    found = [cell(arena, name, method, settings, count, draw)["held"] for count in counts for draw in range(draws)]
-    return float(np.mean(found))
+    return [cell(arena, name, method, settings, count, draw) for count in counts for draw in range(draws)]

@@ -11,7 +11,7 @@ from vaebench.data.augment import AUGMENTATIONS
 from vaebench.data.datasets import Data
 from vaebench.evaluation.few_labels import summary
 from vaebench.ladder.arena import PARTS, Arena
-from vaebench.ladder.cells import cell
+from vaebench.ladder.cells import TEMPERATURES, cell
 from vaebench.ladder.choice import Choice, choose, method_of
 from vaebench.ladder.ends import bottleneck_rows, full_rows
 from vaebench.ladder.rungs import Rung, rungs
@@ -21,7 +21,7 @@ from vaebench.studies.study import Study, cifar10
 
 HELD_SHARE = {"mnist": 1 / 6, "fashion-mnist": 1 / 6, "quickdraw": 1 / 5, "cifar10": 1 / 5}
 """Of the training part: 10,000 images where there are 50,000 or 60,000."""
-PASSES = {"mnist": 10, "fashion-mnist": 10, "quickdraw": 28, "cifar10": 12}
+PASSES = {"mnist": 24, "fashion-mnist": 24, "quickdraw": 28, "cifar10": 12}
 
 
 @dataclass
@@ -56,7 +56,8 @@ class Climb:
         for count in self.study.pick(rung.counts[:1], rung.counts, rung.counts):
             draws = range(self.study.pick(1, rung.draws.get(one.name, 3), rung.draws.get(one.name, 3)))
             cells = [cell(one, key, rung.method, rung.settings, count, draw) for draw in draws]
-            found += [row(one, key, rung, count, part, cells) for part in PARTS]
+            temperature = self.choices[one.name].temperature if key == "whole" else 1.0
+            found += [row(one, key, rung, count, part, cells, temperature) for part in PARTS]
         return found
 
 
@@ -71,7 +72,13 @@ def arena(study: Study, name: str) -> Arena:
     return Arena(study, name, data, model, AUGMENTATIONS[name], passes, rounds)
 
 
-def row(one: Arena, key: str, rung: Rung, count: int, part: str, cells: list[dict[str, Any]]) -> dict[str, Any]:
+def _at(cells: list[dict[str, Any]], score: str, temperature: float) -> float:
+    return float(np.mean([found["tempered"][score][TEMPERATURES.index(temperature)] for found in cells]))
+
+
+def row(
+    one: Arena, key: str, rung: Rung, count: int, part: str, cells: list[dict[str, Any]], temperature: float = 1.0
+) -> dict[str, Any]:
     """One row: an accuracy with its spread over draws, what it cost, and what it knew beforehand."""
     values = [found[part] for found in cells]
     published = rung.published.get(count) if one.name == "mnist" else None
@@ -87,7 +94,9 @@ def row(one: Arena, key: str, rung: Rung, count: int, part: str, cells: list[dic
         **summary(values),
         "worst": min(values),
         "uniform_assumed": float(np.mean(uniform)) if uniform else None,
-        "calibration_error": float(np.mean([found[f"calibration_{part}"] for found in cells])),
+        "temperature": temperature,
+        "calibration_error": _at(cells, f"calibration_{part}", temperature),
+        "log_loss": _at(cells, f"log_loss_{part}", temperature),
         "seconds": float(np.mean([found["seconds"] for found in cells])),
         "images": int(np.mean([found["images"] for found in cells])),
         "augmentation": one.augmentation.amounts if rung.augmented else None,

@@ -73,10 +73,8 @@ def rungs(representation: str, method: SemiSupervised, epochs: int = 6) -> dict[
         **_generative(epochs),
         **_read("VAE with a local decoder", "representations", "local"),
         **_read("VAE with a mixture prior (VaDE)", "representations", "mixture"),
-        **_read("consistent VAE, weight 0.3", "representations", "consistent-0.3", True),
-        **_read("consistent VAE, weight 3", "representations", "consistent-3", True),
-        **_read("contrastive VAE, weight 10", "representations", "contrastive-10", True),
-        **_read("contrastive VAE, weight 30", "representations", "contrastive-30", True),
+        **_read("consistent VAE", "representations", "consistent-3", True),
+        **_read("contrastive VAE", "representations", "contrastive-30", True),
         "whole": Rung(
             "the whole method", "whole", whole(representation, method), f"{representation} {method!r}", True, draws=TEN
         ),
@@ -116,7 +114,6 @@ def _without(representation: str, method: SemiSupervised) -> dict[str, Rung]:
     return {
         "without-vae": _part("VAE's weights", representation, method, fresh=True),
         "without-graph": _part("graph", representation, method, graphed=False),
-        "without-both": _part("VAE's weights and graph", representation, method, fresh=True, graphed=False),
         "without-generative": _part("generative term", representation, _taught(method, generative=0.0)),
         "without-augmentation": _part("augmentation, the VAE's included", "elbo", unmoved),
         "without-consistency": _part("consistency", representation, _taught(method, consistency=0.0)),

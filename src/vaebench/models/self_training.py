@@ -6,7 +6,7 @@ import math
 from typing import Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from pydantic import Field
 from torch import Tensor, nn
 from torch.distributions import Independent
@@ -35,6 +35,9 @@ class ClassifyingVAE(nn.Module):
         assert isinstance(vae.encoder, nn.Sequential)
         last = vae.encoder[-1]
         assert isinstance(last, nn.Linear)
+        self.register_buffer("temperature", torch.ones(()))
+        self.temperature: Tensor
+        """Divides the logits of answers, not those that are trained on."""
         self.classifier = nn.Sequential(nn.Dropout(dropout), nn.Linear(last.in_features, classes))
 
     def features(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B F"]:
@@ -53,8 +56,8 @@ class ClassifyingVAE(nn.Module):
         return found
 
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B Y"]:
-        """Logits of q(y|x)."""
-        return self.logits(self.features(x))
+        """Logits of q(y|x), divided by the temperature."""
+        return self.logits(self.features(x)) / self.temperature
 
 
 class SelfTraining(Frozen):
@@ -87,19 +90,24 @@ class SelfTraining(Frozen):
         seen = F.cross_entropy(logits, batch.labels.clamp(min=0), reduction="none")
         loss = _mean(seen, known)
         parts = {"cross_entropy": seen.detach() * known}
-        if self.consistency:
+        hidden = batch.labels == HIDDEN
+        if self.consistency and bool(hidden.any()):
             with torch.no_grad():
-                sure, guess = model(self.weak(batch.x)).softmax(-1).max(-1)
+                sure, guess = model(self.weak(batch.x[hidden])).softmax(-1).max(-1)
             heard = (sure > self.threshold).to(logits.dtype)
-            unseen = F.cross_entropy(logits, guess, reduction="none") * heard
-            loss = loss + self.consistency * _mean(unseen, 1 - known)
-            parts |= {"consistency": unseen.detach(), "sure": heard}
+            unseen = F.cross_entropy(logits[hidden], guess, reduction="none") * heard
+            loss = loss + self.consistency * unseen.sum() / hidden.sum().clamp(min=1)
+            parts |= {"consistency": _placed(unseen.detach(), hidden), "sure": _placed(heard, hidden)}
         if self.generative:
             some = slice(-math.ceil(self.share * len(x)), None)
             q = model.posterior(features[some])
             log_px, kl_q = model.vae.decode(q.rsample()).log_prob(x[some]), kl(q, model.vae.prior())
             loss = loss + self.generative * (self.beta * kl_q - log_px).mean()
         return Terms(loss, parts)
+
+
+def _placed(values: Float[Tensor, " U"], where: Bool[Tensor, " B"]) -> Float[Tensor, " B"]:
+    return values.new_zeros(len(where)).masked_scatter(where, values)
 
 
 def _mean(values: Float[Tensor, " B"], counted: Float[Tensor, " B"]) -> Float[Tensor, ""]:

@@ -37,6 +37,10 @@ def _latents_at_least(count: int) -> Callable[[Run], bool]:
     return lambda run: run.recipe.model.latent >= count
 
 
+def _self_trained(run: Run) -> bool:
+    return "taught_samples" in run.panels
+
+
 FIGURES: dict[str, Panel] = {
     "learning-curve": Panel(
         "verdict",
@@ -84,6 +88,21 @@ FIGURES: dict[str, Panel] = {
         "say; shapes unlike any image of the data come from places that the prior covers and no image is coded to.",
         pictures.samples,
     ),
+    "self-trained-reconstructions": Panel(
+        "images",
+        "Reconstructions after self-training",
+        "The same test images by the VAE that also names classes. The closer to the reconstructions above, the less "
+        "the labels have cost the generative model.",
+        pictures.taught_reconstructions,
+        _self_trained,
+    ),
+    "self-trained-samples": Panel(
+        "images",
+        "Samples after self-training",
+        "The self-trained VAE's mean images for the same 64 codes as above.",
+        pictures.taught_samples,
+        _self_trained,
+    ),
     "traversals": Panel(
         "images",
         "Traversals",
@@ -126,6 +145,14 @@ FIGURES: dict[str, Panel] = {
         "The same means in three axes of the code, seen from two sides a quarter turn apart.",
         maps.space_map,
         _latents_at_least(3),
+    ),
+    "self-trained-confusion": Panel(
+        "errors",
+        "Confusion matrix of the self-trained VAE",
+        "As below, by the network that the run keeps, taught by one draw of a few labels. A whole class in the "
+        "wrong column is a confusion that self-training confirmed: one more label of each of the two would mend it.",
+        maps.taught_confusion,
+        _self_trained,
     ),
     "confusion": Panel(
         "errors",

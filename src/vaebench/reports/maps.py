@@ -99,3 +99,10 @@ def confusion_matrix(run: Run) -> Figure:
     accuracy = f"{100 * np.trace(counts) / max(counts.sum(), 1):.1f} %"
     title = f"logistic on VAE means, all training labels: accuracy {accuracy}"
     return confusion(counts, run.results["classes"], title)
+
+
+def taught_confusion(run: Run) -> Figure:
+    """The same of the self-trained VAE that the run keeps."""
+    counts = run.panels["taught_confusion"]
+    accuracy = f"{100 * np.trace(counts) / max(counts.sum(), 1):.1f} %"
+    return confusion(counts, run.results["classes"], f"self-trained VAE, one draw of labels: accuracy {accuracy}")

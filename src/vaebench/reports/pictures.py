@@ -44,6 +44,17 @@ def samples(run: Run) -> Figure:
     return sheet(in_rows(images, math.ceil(math.sqrt(len(images)))), Margins(left=0.1), width=900)[0]
 
 
+def taught_reconstructions(run: Run) -> Figure:
+    """Test images, each above what the self-trained VAE makes of it."""
+    return pairs(run.panels["taught_images"], run.panels["taught_outputs"], None)
+
+
+def taught_samples(run: Run) -> Figure:
+    """What the self-trained VAE draws for codes from the prior."""
+    images = run.panels["taught_samples"]
+    return sheet(in_rows(images, math.ceil(math.sqrt(len(images)))), Margins(left=0.1), width=900)[0]
+
+
 def traversals(run: Run) -> Figure:
     """One latent a row, the highest KL first, moved over +-3 standard deviations of the prior."""
     nats = run.panels["kl_per_latent"]

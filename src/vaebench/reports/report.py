@@ -15,6 +15,7 @@ from vaebench.files import atomic, write_text
 from vaebench.reports.figures import FIGURES
 from vaebench.reports.style import clean, in_words, png, signed
 from vaebench.reports.tables import (
+    ON_IMAGES,
     accuracy_rows,
     accuracy_table,
     data_title,
@@ -25,7 +26,7 @@ from vaebench.reports.tables import (
     recipe_text,
     stage_table,
 )
-from vaebench.reports.verdict import SUPERVISED, Verdict, verdict
+from vaebench.reports.verdict import Verdict, verdict
 from vaebench.runs import Run
 
 SECTIONS = {
@@ -74,9 +75,9 @@ def _name(run: Run) -> str:
 def render(run: Run, shown: list[Shown]) -> str:
     """The page as HTML; every name and number in it is escaped."""
     environment = Environment(loader=PackageLoader("vaebench.reports", ""), autoescape=True, undefined=StrictUndefined)
-    accuracies = [(probe, accuracy_table(run, probe)) for probe in probe_names(run) if probe != SUPERVISED]
+    accuracies = [(probe, accuracy_table(run, probe)) for probe in probe_names(run) if probe not in ON_IMAGES]
     if not accuracies and accuracy_rows(run):
-        accuracies = [(SUPERVISED, accuracy_table(run, SUPERVISED))]
+        accuracies = [("networks on images", accuracy_table(run, ""))]
     alarms = run.results["alarms"]
     found = verdict(run) if accuracies else None
     present = {figure.section for figure in shown} | {"nats", "how"} | ({"alarms"} if alarms else set())

@@ -10,6 +10,9 @@ from vaebench.evaluation.bounds import ACTIVE_ABOVE, DEAD_BELOW
 from vaebench.reports.style import REPRESENTATIONS, clean, in_words
 from vaebench.runs import Run
 
+ON_IMAGES = ("supervised", "self-training")
+"""Networks that read the images themselves: every comparison of representations shows them beside."""
+
 
 @dataclass(frozen=True)
 class Table:
@@ -32,7 +35,7 @@ def label_counts(run: Run) -> list[int | str]:
 
 
 def probe_names(run: Run) -> list[str]:
-    """The probes measured, in the order of the recipe, then the supervised network."""
+    """The probes measured, in the order of the recipe, then the networks that read images."""
     return list(dict.fromkeys(row["probe"] for row in accuracy_rows(run)))
 
 
@@ -42,12 +45,12 @@ def accuracy_table(run: Run, probe: str) -> Table:
     found = {
         (row["features"], row["labels_per_class"]): row
         for row in accuracy_rows(run)
-        if row["probe"] in (probe, "supervised")
+        if row["probe"] in (probe, *ON_IMAGES)
     }
     names = [name for name in REPRESENTATIONS if any(key[0] == name for key in found)]
     rows = [[in_words(name), *(_spread(found.get((name, count))) for count in counts)] for name in names]
     draws = [max((row["n"] for key, row in found.items() if key[1] == count), default=0) for count in counts]
-    strong = tuple(index for index, name in enumerate(names) if name == "vae")
+    strong = tuple(index for index, name in enumerate(names) if name in ("vae", "self-trained"))
     header = ["labels a class", *(str(count) for count in counts)]
     return Table(header, [*rows, ["draws (n)", *map(str, draws)]], strong)
 
@@ -60,7 +63,9 @@ def _spread(row: dict[str, Any] | None) -> str:
 
 def nats_table(run: Run) -> Table:
     """What the VAE costs on the test part; every row with its unit."""
-    found = {row["metric"]: row["mean"] for row in run.rows if row["split"] == "test" and "latent" not in row}
+    parts = [row for row in run.rows if row["split"] == "test" and "latent" not in row]
+    found = {row["metric"]: row["mean"] for row in parts if "features" not in row}
+    after = {row["metric"]: row["mean"] for row in parts if row.get("features") == "self-trained"}
     latents = run.recipe.model.latent
     lines = {
         "elbo": ("ELBO", "nats per image; higher is better", ".2f"),
@@ -69,8 +74,14 @@ def nats_table(run: Run) -> Table:
         "active_units": ("active units", f"of {latents} latents (variance of the mean above {ACTIVE_ABOVE})", ".0f"),
         "dead_latents": ("dead latents", f"of {latents} latents (mean KL below {DEAD_BELOW} nats)", ".0f"),
     }
-    rows = [[name, format(found[key], form), unit] for key, (name, unit, form) in lines.items() if key in found]
-    return Table(["on the test images", "value", "unit"], rows)
+    columns = [found, after] if "elbo" in after else [found]
+    rows = [
+        [name, *(format(values[key], form) for values in columns), unit]
+        for key, (name, unit, form) in lines.items()
+        if key in found
+    ]
+    heads = ["value"] if len(columns) == 1 else ["before", "self-trained"]
+    return Table(["on the test images", *heads, "unit"], rows)
 
 
 def stage_table(run: Run) -> Table:

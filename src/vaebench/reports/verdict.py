@@ -12,21 +12,24 @@ from typing import Any, Literal
 import numpy as np
 from scipy import stats
 
-from vaebench.reports.tables import accuracy_rows, label_counts, probe_names
+from vaebench.reports.tables import ON_IMAGES, accuracy_rows, label_counts, probe_names
 from vaebench.runs import Run
 
 Outcome = Literal["win", "lose", "unclear", "one draw"]
-SUPERVISED = "supervised"
 UNIT = " labels a class"
 RIVALS = {
     "pixels": "raw pixels",
     "images": "the supervised network",
+    "vae": "the frozen latents",
     "autoencoder": "the plain autoencoder",
     "pca": "PCA",
     "random": "the random encoder",
 }
 """Rivals in words, those first that matter most to a reader."""
+SUBJECTS = {"self-trained": "Self-trained VAEs", "vae": "Latents", "vae-sampled": "Latents"}
+"""What the verdict is on, the first that was measured."""
 SHORT = {
+    "self-trained": "self-trained",
     "vae": "latents",
     "vae-sampled": "sampled latents",
     "images": "supervised",
@@ -65,25 +68,28 @@ def verdict(run: Run) -> Verdict | None:
     found = {
         (row["features"], row["labels_per_class"]): row
         for row in accuracy_rows(run)
-        if row["probe"] in (probe, SUPERVISED)
+        if row["probe"] in (probe, *ON_IMAGES)
     }
     counts = label_counts(run)
-    latents = next((name for name in ("vae", "vae-sampled") if any(key[0] == name for key in found)), None)
+    latents = next((name for name in SUBJECTS if any(key[0] == name for key in found)), None)
     if latents is None:
         return None
-    rivals = [name for name in RIVALS if any(key[0] == name for key in found)]
+    rivals = [name for name in RIVALS if name != latents and any(key[0] == name for key in found)]
+    subject, first = SUBJECTS[latents], 3 if latents == "self-trained" else 2
     comparisons = [
         compare(found[latents, count], found[rival, count])
         for rival in rivals
         for count in counts
         if (latents, count) in found and (rival, count) in found
     ]
-    said = [rival_sentence([c for c in comparisons if c.rival == rival]) for rival in rivals]
+    said = [rival_sentence(subject, [c for c in comparisons if c.rival == rival]) for rival in rivals]
     return Verdict(
         probe,
-        summary=said[:2] + _over_all(comparisons, rivals),
-        others=said[2:],
-        numbers=[_numbers(run, count, latents, rivals, found) for count in counts if (latents, count) in found],
+        summary=said[:first] + _over_all(comparisons, rivals),
+        others=said[first:],
+        numbers=[
+            _numbers(run, count, [latents, *rivals[:first]], found) for count in counts if (latents, count) in found
+        ],
         comparisons=comparisons,
         notes=_notes(run, comparisons),
     )
@@ -91,7 +97,7 @@ def verdict(run: Run) -> Verdict | None:
 
 def reading_probe(run: Run) -> str:
     """The probe that the verdict reads with: logistic, or else the first of the recipe; never the best."""
-    probes = [probe for probe in probe_names(run) if probe != SUPERVISED]
+    probes = [probe for probe in probe_names(run) if probe not in ON_IMAGES]
     return "logistic" if "logistic" in probes or not probes else probes[0]
 
 
@@ -122,25 +128,27 @@ def _interval(first: list[float], second: list[float]) -> tuple[float, float] | 
     return float(differences.mean() - half), float(differences.mean() + half)
 
 
-def rival_sentence(comparisons: list[Comparison]) -> str:
+def rival_sentence(subject: str, comparisons: list[Comparison]) -> str:
     """One rival over all label counts: "Latents win against PCA at 1 to 10 labels a class and lose at 100."."""
     rival = RIVALS.get(comparisons[0].rival, comparisons[0].rival)
     tested = [c for c in comparisons if c.outcome != "one draw"]
     if not tested:
-        return f"Latents against {rival}: one draw of labels only, so the numbers stand without a verdict."
+        return f"{subject} against {rival}: one draw of labels only, so the numbers stand without a verdict."
     counts = [c.labels_per_class for c in tested]
     at = {o: [c.labels_per_class for c in tested if c.outcome == o] for o in ("win", "lose", "unclear")}
     if len(at["win"]) == len(tested):
-        return f"Latents beat {rival} {_everywhere(counts)}."
+        return f"{subject} beat {rival} {_everywhere(counts)}."
     if len(at["lose"]) == len(tested):
-        return f"Latents lost to {rival} {_everywhere(counts)}."
+        return f"{subject} lost to {rival} {_everywhere(counts)}."
     if len(at["unclear"]) == len(tested):
-        return f"No clear difference between latents and {rival} {_everywhere(counts, 'any')}."
+        return (
+            f"No clear difference between {subject[0].lower()}{subject[1:]} and {rival} {_everywhere(counts, 'any')}."
+        )
     if at["win"]:
-        said = f"Latents win against {rival} {_span(at['win'], counts, UNIT)}"
+        said = f"{subject} win against {rival} {_span(at['win'], counts, UNIT)}"
         said += f" and lose {_span(at['lose'], counts)}" if at["lose"] else ""
     else:
-        said = f"Latents lose to {rival} {_span(at['lose'], counts, UNIT)}"
+        said = f"{subject} lose to {rival} {_span(at['lose'], counts, UNIT)}"
     return said + (f"; no clear difference {_span(at['unclear'], counts)}." if at["unclear"] else ".")
 
 
@@ -185,13 +193,11 @@ def _over_all(comparisons: list[Comparison], rivals: list[str]) -> list[str]:
     return [f"They beat all {len(rivals)} rivals {_span(best, counts, UNIT)}."]
 
 
-def _numbers(
-    run: Run, count: int | str, latents: str, rivals: list[str], found: dict[tuple[str, Any], dict[str, Any]]
-) -> str:
+def _numbers(run: Run, count: int | str, names: list[str], found: dict[tuple[str, Any], dict[str, Any]]) -> str:
     """The accuracies that matter most at one count: "10 labels a class: latents 0.82, pixels 0.77"."""
-    names = [name for name in rivals[:2] if (name, count) in found]
-    means = [f"{SHORT.get(name, name)} {found[name, count]['mean']:.2f}" for name in (latents, *names)]
-    draws = found[latents, count]["n"]
+    draws = found[names[0], count]["n"]
+    names = [name for name in names if (name, count) in found]
+    means = [f"{SHORT.get(name, name)} {found[name, count]['mean']:.2f}" for name in names]
     if count == "all":
         where = f"All {run.results['data']['images']['train']:,} labels"
     else:
