@@ -7,14 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch.testing import assert_close
 
 from vaebench.data.augment import Augmentation
 from vaebench.data.datasets import Data
 from vaebench.evaluation.semi_supervised import SemiSupervised
 from vaebench.ladder import choice
 from vaebench.ladder.arena import PAIRED, VAES, Arena, Given
-from vaebench.ladder.cells import calibration_error, cell, measured
-from vaebench.ladder.choice import CANDIDATES, ON, choose
+from vaebench.ladder.cells import TEMPERATURES, calibration_error, cell, log_loss, measured, tempered
+from vaebench.ladder.choice import CANDIDATES, ON, choose, method_of
 from vaebench.ladder.climb import row
 from vaebench.ladder.ends import wilson
 from vaebench.ladder.methods import Guess, corrected
@@ -115,20 +116,24 @@ def test_every_representation_of_pairs_can_be_chosen_and_every_vae_is_tried():
 def test_a_choice_reads_other_data_sets_alone(name, arena, monkeypatch):
     read = []
 
-    def held(arena, key, method, settings, draws):
+    def made_up(arena, key, method, settings, count, draw):
         read.append(arena.name)
-        return float(key == "consistent-3-spreading") + float(key.endswith(list(CANDIDATES)[1]))
+        best = key == "consistent-3-spreading" or key.endswith(list(CANDIDATES)[1])
+        losses = [abs(temperature - 2.0) for temperature in TEMPERATURES]
+        return {"held": float(best), "tempered": {"log_loss_held": losses}}
 
-    monkeypatch.setattr(choice, "_held", held)
+    monkeypatch.setattr(choice, "cell", made_up)
     found = choose({other: replace(arena, name=other) for other in ON}, name)
     assert name not in read
     assert set(read) == set(ON[name])
     assert (found.representation, found.graph, found.candidate) == ("consistent-3", "spreading", list(CANDIDATES)[1])
+    assert found.temperature == 2.0
     assert len(found.scores) == 2 * len(PAIRED) + len(CANDIDATES)
 
 
-def test_every_whole_method_that_can_be_chosen_keeps_the_generative_term():
-    assert all(generative > 0 for generative, _ in CANDIDATES.values())
+@pytest.mark.parametrize("candidate", CANDIDATES)
+def test_every_whole_method_that_can_be_chosen_keeps_the_generative_term(candidate, arena):
+    assert method_of(arena, "poisson", candidate).objective.generative > 0
 
 
 def test_calibration_error_by_hand():
@@ -136,6 +141,17 @@ def test_calibration_error_by_hand():
     labels = torch.tensor([0, 1, 0, 1])  # at 0.9: half right; at 0.6: all right
     assert calibration_error(shares, labels) == pytest.approx((2 * 0.4 + 2 * 0.4) / 4, abs=1e-6)
     assert calibration_error(torch.eye(2), torch.tensor([0, 1])) == 0.0
+
+
+def test_a_temperature_divides_logits():
+    logits = torch.tensor([[2.0, 0.0, -1.0], [0.0, 3.0, 3.0]], dtype=torch.float64)
+    assert_close(tempered(logits.softmax(1), 2.5), (logits / 2.5).softmax(1))
+    assert_close(tempered(logits.softmax(1), 1.0), logits.softmax(1))
+
+
+def test_log_loss_by_hand():
+    shares = torch.tensor([[0.5, 0.5], [0.25, 0.75]])
+    assert log_loss(shares, torch.tensor([0, 0])) == pytest.approx((np.log(2) + np.log(4)) / 2)
 
 
 def test_wilson_by_a_known_case():
@@ -156,14 +172,16 @@ def test_the_correction_evens_the_shares_of_classes():
 
 
 def test_a_row_says_its_spread_its_worst_draw_its_cost_and_what_it_knew(arena):
-    cells = [
-        {"test": value, "tempered": {"calibration_test": [0.1] * 7, "log_loss_test": [0.2] * 7}, "seconds": 2.0, "images": 10, "uniform_test": 0.9}
-        for value in (0.5, 0.7)
-    ]
+    scores = {"calibration_test": [0.1] * 6 + [0.05], "log_loss_test": [0.2] * 7}
+    rest = {"seconds": 2.0, "images": 10, "uniform_test": 0.9, "tempered": scores}
+    cells = [{"test": value, **rest} for value in (0.5, 0.7)]
     rung = Rung("words", "whole", RUNGS["whole"].method, "", True, published={3: (0.8, "someone")})
     found = row(arena, "whole", rung, 3, "test", cells)
     assert (found["mean"], found["worst"], found["n"], found["seconds"]) == (pytest.approx(0.6), 0.5, 2, 2.0)
     assert found["augmentation"] == {"shift": 1.0}
+    assert (found["temperature"], found["calibration_error"]) == (1.0, pytest.approx(0.1))
+    cooled = row(arena, "whole", rung, 3, "test", cells, TEMPERATURES[-1])
+    assert (cooled["temperature"], cooled["calibration_error"]) == (TEMPERATURES[-1], pytest.approx(0.05))
     assert found["uniform_assumed"] == pytest.approx(0.9)
     assert found["published"] is None  # of MNIST, not of digits
 

@@ -40,6 +40,14 @@ def score_rows(latent):
     return [{"data": "made up", "split": "test", "metric": key, **summary([v])} for key, v in scores.items()]
 
 
+def taught_rows(counts):
+    """A self-trained VAE at 0.9 everywhere, its bound 1.5 nats lower than the VAE's."""
+    rows = [accuracy_row("self-trained", count, (0.89, 0.9, 0.91), "self-training") for count in counts]
+    scores = {"elbo": -96.75, "reconstruction": 85.0, "kl": 11.75, "active_units": 1.0, "dead_latents": 0.0}
+    base = {"data": "made up", "split": "test", "features": "self-trained"}
+    return rows + [{**base, "metric": key, **summary([v])} for key, v in scores.items()]
+
+
 def made_up_panels(shape, latent, classes, points, pairs):
     generator = np.random.default_rng(1)
     top = min(latent, 20)
@@ -99,6 +107,7 @@ def write_run(
     epochs=3,
     points=40,
     pairs=16,
+    taught=False,
 ):
     """A finished run's folder, and the run."""
     recipe = Recipe(
@@ -111,9 +120,14 @@ def write_run(
     write_json(folder / "history.json", history(epochs, ("loss", "elbo", "reconstruction", "kl")))
     if autoencoder:
         write_json(folder / "autoencoder" / "history.json", history(epochs, ("loss", "reconstruction")))
-    np.savez(folder / "panels.npz", **made_up_panels(shape, latent, len(classes), points, pairs))
+    arrays = made_up_panels(shape, latent, len(classes), points, pairs)
     if rows is None:
         rows = made_up_rows(counts) if classes else []
+    if taught:
+        rows = rows + taught_rows(counts)
+        arrays |= {"taught_images": arrays["worst_images"], "taught_outputs": arrays["worst_outputs"]}
+        arrays |= {"taught_samples": arrays["samples"], "taught_confusion": np.diag([3] * len(classes))}
+    np.savez(folder / "panels.npz", **arrays)
     results = {
         "schema": 1,
         "recipe": recipe.model_dump(mode="json"),

@@ -10,6 +10,7 @@ from vaebench.reports.style import class_look, class_names, png, signed
 
 TEN = tuple(str(digit) for digit in range(10))
 LABELS = {"learning-curve", "confusion"}
+TAUGHT = {name for name in FIGURES if name.startswith("self-trained")}
 
 
 def words(figure):
@@ -17,7 +18,7 @@ def words(figure):
 
 
 def test_without_labels_exactly_the_label_panels_are_left_out(make_run):
-    assert set(FIGURES) - set(figures(make_run())) == LABELS
+    assert set(FIGURES) - set(figures(make_run())) == LABELS | TAUGHT
 
 
 @pytest.mark.parametrize(
@@ -26,13 +27,22 @@ def test_without_labels_exactly_the_label_panels_are_left_out(make_run):
 )
 def test_maps_need_as_many_latents(make_run, latent, missing):
     drawn = figures(make_run(latent=latent, classes=("a", "b")))
-    assert set(FIGURES) - set(drawn) == missing
+    assert set(FIGURES) - set(drawn) == missing | TAUGHT
     for figure in drawn.values():
         assert png(figure).startswith(b"\x89PNG")
 
 
 def test_without_an_autoencoder_its_losses_are_left_out(make_run):
-    assert set(FIGURES) - set(figures(make_run(classes=TEN, autoencoder=False))) == {"autoencoder-losses"}
+    assert set(FIGURES) - set(figures(make_run(classes=TEN, autoencoder=False))) == {"autoencoder-losses"} | TAUGHT
+
+
+def test_a_self_trained_vae_is_shown_beside_the_vae(make_run):
+    drawn = figures(make_run(classes=TEN, taught=True))
+    assert set(drawn) == set(FIGURES)
+    assert "accuracy 100.0 %" in " ".join(words(drawn["self-trained-confusion"]))
+    for ax in drawn["learning-curve"].axes:
+        curve = next(line for line in ax.lines if line.get_label() == "self-trained VAE")
+        np.testing.assert_allclose(curve.get_ydata(), 90.0)
 
 
 def test_a_figure_that_fails_is_not_swallowed(make_run):

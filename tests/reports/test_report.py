@@ -13,7 +13,7 @@ from vaebench.errors import VaebenchError
 from vaebench.recipes import parse_recipe
 from vaebench.reports.figures import FIGURES
 from vaebench.reports.report import render, write_report
-from vaebench.reports.tables import recipe_text
+from vaebench.reports.tables import nats_table, recipe_text
 from vaebench.runs import Run
 
 TEN = tuple(str(digit) for digit in range(10))
@@ -69,7 +69,7 @@ def without_figures(run):
 
 
 def test_every_figure_is_there_inline_and_as_a_file(make_run):
-    run = make_run(classes=TEN)
+    run = make_run(classes=TEN, taught=True)
     page = page_of(run)
     images = page.of("img")
     assert [attributes["id"] for attributes in page.of("figure")] == list(FIGURES)
@@ -83,7 +83,10 @@ def test_without_labels_the_label_sections_are_left_out(make_run):
     run = make_run()
     page = page_of(run)
     shown = {attributes["id"] for attributes in page.of("figure")}
-    assert set(FIGURES) - shown == {"learning-curve", "confusion"}
+    assert {name for name in FIGURES if name not in shown and "self-trained" not in name} == {
+        "learning-curve",
+        "confusion",
+    }
     sections = {attributes["id"] for attributes in page.of("section")}
     assert sections == {"nats", "training", "images", "latents", "how"}
     assert "Latents" not in page.words.replace("Latents below the line", "").replace("Latent means", "")
@@ -245,3 +248,10 @@ def test_an_interrupted_report_leaves_the_old_one(make_run):
         write_report(run)
     assert page.read_text(encoding="utf-8") == before
     assert not [path for path in run.path.rglob(".*") if path.is_file()]
+
+
+def test_nats_before_and_after_self_training_stand_side_by_side(make_run):
+    table = nats_table(make_run(classes=("a", "b"), taught=True))
+    assert table.header == ["on the test images", "before", "self-trained", "unit"]
+    assert table.rows[0][:3] == ["ELBO", "-95.25", "-96.75"]
+    assert nats_table(make_run(classes=("a", "b"))).rows[0][1] == "-95.25"
