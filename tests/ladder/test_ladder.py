@@ -11,6 +11,7 @@ from torch.testing import assert_close
 
 from vaebench.data.augment import Augmentation
 from vaebench.data.datasets import Data
+from vaebench.evaluation.bounds import bounds
 from vaebench.evaluation.semi_supervised import SemiSupervised
 from vaebench.ladder import choice
 from vaebench.ladder.arena import PAIRED, VAES, Arena, Given
@@ -18,7 +19,9 @@ from vaebench.ladder.cells import TEMPERATURES, calibration_error, cell, log_los
 from vaebench.ladder.choice import CANDIDATES, ON, choose, method_of
 from vaebench.ladder.climb import row
 from vaebench.ladder.ends import wilson
-from vaebench.ladder.methods import Guess, corrected
+from vaebench.ladder.kept import KEPT, kept
+from vaebench.ladder.methods import Guess, corrected, whole_network
+from vaebench.ladder.published import PUBLISHED, WHY
 from vaebench.ladder.run import Ladder, minutes_done, run_ladder
 from vaebench.ladder.rungs import Rung, rungs
 from vaebench.models.networks import Conv
@@ -171,11 +174,28 @@ def test_the_correction_evens_the_shares_of_classes():
     assert corrected(Guess({"test": shares}, 0)) is None
 
 
+def test_what_is_kept_of_the_generative_model_is_measured_on_the_networks_themselves(arena):
+    without = METHOD.model_copy(update={"objective": METHOD.objective.model_copy(update={"generative": 0.0})})
+    found = kept(arena, "elbo", {"whole": METHOD, "without-generative": without})
+    rows = {(row["method"], row["metric"]): row["mean"] for row in found.rows}
+    own = bounds(arena.vae("elbo").vae, arena.data.test)
+    assert rows["before", "elbo"] == pytest.approx(own.elbo, rel=1e-6)
+    taught = whole_network(arena, arena.given(10, 0), "elbo", METHOD)
+    assert rows["whole", "elbo"] == pytest.approx(bounds(taught.vae, arena.data.test).elbo, rel=1e-6)
+    assert len({rows[key, "elbo"] for key in KEPT}) == 3
+    assert set(found.arrays) == {"images"} | {f"{key}-{what}" for key in KEPT for what in ("outputs", "samples")}
+    assert all(array.shape == (16, 1, 8, 8) for array in found.arrays.values())
+
+
+def test_what_is_published_is_of_rungs_that_are():
+    assert set(PUBLISHED) | set(WHY) <= set(RUNGS)
+
+
 def test_a_row_says_its_spread_its_worst_draw_its_cost_and_what_it_knew(arena):
     scores = {"calibration_test": [0.1] * 6 + [0.05], "log_loss_test": [0.2] * 7}
     rest = {"seconds": 2.0, "images": 10, "uniform_test": 0.9, "tempered": scores}
     cells = [{"test": value, **rest} for value in (0.5, 0.7)]
-    rung = Rung("words", "whole", RUNGS["whole"].method, "", True, published={3: (0.8, "someone")})
+    rung = Rung("words", "whole", RUNGS["whole"].method, "", True)
     found = row(arena, "whole", rung, 3, "test", cells)
     assert (found["mean"], found["worst"], found["n"], found["seconds"]) == (pytest.approx(0.6), 0.5, 2, 2.0)
     assert found["augmentation"] == {"shift": 1.0}
@@ -183,7 +203,9 @@ def test_a_row_says_its_spread_its_worst_draw_its_cost_and_what_it_knew(arena):
     cooled = row(arena, "whole", rung, 3, "test", cells, TEMPERATURES[-1])
     assert (cooled["temperature"], cooled["calibration_error"]) == (TEMPERATURES[-1], pytest.approx(0.05))
     assert found["uniform_assumed"] == pytest.approx(0.9)
-    assert found["published"] is None  # of MNIST, not of digits
+    assert found["published"] is None
+    of_mnist = row(replace(arena, name="mnist"), "m2", rung, 10, "test", cells)
+    assert (of_mnist["published"], of_mnist["source"]) == PUBLISHED["m2"]["mnist", 10]
 
 
 @needs_data
@@ -194,7 +216,7 @@ def test_quick_climbs_everything_draws_every_figure_and_repeats_nothing(tmp_path
     assert {row["data"] for row in rows} == set(ON)
     of_mnist = {row["method"] for row in rows if row["data"] == "mnist"}
     assert set(RUNGS) <= of_mnist
-    assert {"bottleneck", "bottleneck-augmented"} <= of_mnist
+    assert {"bottleneck", "bottleneck-augmented", *KEPT} <= of_mnist
     assert all(np.isfinite(row["mean"]) for row in rows)
     assert {row["split"] for row in rows} == {"held", "test"}
     assert set(study.drawn) == set(Ladder.captions)

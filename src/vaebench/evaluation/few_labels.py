@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -167,5 +167,11 @@ def summary(values: list[float]) -> dict[str, Any]:
     if n < 2:
         return {"mean": mean, "sd": None, "n": n, "values": values, "interval": None}
     sd = float(np.std(values, ddof=1))
-    half = float(stats.t.ppf(0.975, n - 1)) * sd / n**0.5
-    return {"mean": mean, "sd": sd, "n": n, "values": values, "interval": [mean - half, mean + half]}
+    return {"mean": mean, "sd": sd, "n": n, "values": values, "interval": list(mean_interval(values))}
+
+
+def mean_interval(values: Sequence[float]) -> tuple[float, float]:
+    """95 % interval of the mean of two values or more by Student's t."""
+    mean, n = float(np.mean(values)), len(values)
+    half = float(stats.t.ppf(0.975, n - 1)) * float(np.std(values, ddof=1)) / n**0.5
+    return mean - half, mean + half

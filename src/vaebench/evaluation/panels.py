@@ -36,7 +36,7 @@ def panels(vae: VAE, test: Images, codes: Codes, found: Bounds, seed: int) -> Ar
         "worst_images": test.pixels[worst].numpy(),
         "worst_outputs": decoded(vae, codes.mean[worst]),
         "worst_nats": found.reconstruction[worst].numpy(),
-        "samples": decoded(vae, _prior_samples(vae, seed)),
+        "samples": decoded(vae, prior_samples(vae, seed, SAMPLES)),
         "traversal_latents": order[:TRAVERSALS].numpy(),
         "traversals": traversals(vae, codes.mean[first[0]], order[:TRAVERSALS]),
         "interpolations": interpolations(vae, codes.mean[first]),
@@ -51,7 +51,7 @@ def taught_panels(vae: VAE, test: Images, probabilities: Float[Tensor, "N Y"], s
     return {
         "taught_images": test.pixels[first].numpy(),
         "taught_outputs": decoded(vae, codes.mean),
-        "taught_samples": decoded(vae, _prior_samples(vae, seed)),
+        "taught_samples": decoded(vae, prior_samples(vae, seed, SAMPLES)),
         "taught_confusion": confusion(probabilities, test.labels),
     }
 
@@ -69,9 +69,10 @@ def decoded(vae: VAE, z: Float[Tensor, "*batch D"]) -> UInt8[np.ndarray, "*batch
     return (mean.clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
 
 
-def _prior_samples(vae: VAE, seed: int) -> Tensor:
+def prior_samples(vae: VAE, seed: int, count: int) -> Float[Tensor, "N D"]:
+    """Codes drawn from N(0, I)."""
     generator = torch.Generator().manual_seed(seed)
-    return torch.randn(SAMPLES, len(vae.zero), generator=generator)
+    return torch.randn(count, len(vae.zero), generator=generator)
 
 
 def traversals(vae: VAE, code: Float[Tensor, " D"], latents: Int[Tensor, " L"]) -> np.ndarray:

@@ -14,7 +14,9 @@ from vaebench.ladder.arena import PARTS, Arena
 from vaebench.ladder.cells import TEMPERATURES, cell
 from vaebench.ladder.choice import Choice, choose, method_of
 from vaebench.ladder.ends import bottleneck_rows, full_rows
-from vaebench.ladder.rungs import Rung, rungs
+from vaebench.ladder.kept import Kept, kept
+from vaebench.ladder.published import PUBLISHED
+from vaebench.ladder.rungs import SMALL, Rung, rungs
 from vaebench.models.networks import Conv
 from vaebench.models.vae import Model
 from vaebench.studies.study import Study, cifar10
@@ -32,6 +34,7 @@ class Climb:
     arenas: dict[str, Arena] = field(default_factory=dict)
     choices: dict[str, Choice] = field(default_factory=dict)
     rows: list[dict[str, Any]] = field(default_factory=list)
+    kept: dict[str, Kept] = field(default_factory=dict)
 
     def perform(self) -> None:
         """Choose on other data, then climb every rung."""
@@ -41,8 +44,18 @@ class Climb:
             for key, rung in self.rungs(name).items():
                 if name in rung.arenas:
                     self.rows += self.curve(one, key, rung)
+        for name in SMALL:
+            self.kept[name] = self.generative(name)
+            self.rows += self.kept[name].rows
         self.rows += full_rows(self.study, self.arenas, self.choices)
         self.rows += bottleneck_rows(self.study, self.arenas["mnist"])
+
+    def generative(self, name: str) -> Kept:
+        """What the whole method, with its generative term and without, leaves of the VAE."""
+        choice = self.choices[name]
+        whole = method_of(self.arenas[name], choice.graph, choice.candidate)
+        without = whole.model_copy(update={"objective": whole.objective.model_copy(update={"generative": 0.0})})
+        return kept(self.arenas[name], choice.representation, {"whole": whole, "without-generative": without})
 
     def rungs(self, name: str) -> dict[str, Rung]:
         """The ladder of one data set."""
@@ -81,7 +94,7 @@ def row(
 ) -> dict[str, Any]:
     """One row: an accuracy with its spread over draws, what it cost, and what it knew beforehand."""
     values = [found[part] for found in cells]
-    published = rung.published.get(count) if one.name == "mnist" else None
+    published = PUBLISHED.get(key, {}).get((one.name, count))
     uniform = [found[f"uniform_{part}"] for found in cells if f"uniform_{part}" in found]
     return {
         "data": one.name,

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from scipy import stats
 
+from vaebench.evaluation.few_labels import mean_interval
 from vaebench.reports.tables import ON_IMAGES, accuracy_rows, label_counts, probe_names
 from vaebench.runs import Run
 
@@ -123,9 +124,7 @@ def _interval(first: list[float], second: list[float]) -> tuple[float, float] | 
     if len(first) != len(second):
         found = stats.ttest_ind(first, second, equal_var=False).confidence_interval()
         return float(found.low), float(found.high)
-    differences = np.subtract(first, second)
-    half = stats.t.ppf(0.975, len(first) - 1) * differences.std(ddof=1) / len(first) ** 0.5
-    return float(differences.mean() - half), float(differences.mean() + half)
+    return mean_interval(np.subtract(first, second).tolist())
 
 
 def rival_sentence(subject: str, comparisons: list[Comparison]) -> str:
