@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vaebench.evaluation.graphs import SPREADERS, Graph, LabelSpreading, PoissonLearning, uniform_shares
+from vaebench.evaluation.graphs import SPREADERS, ByLabels, Graph, LabelSpreading, PoissonLearning, uniform_shares
 
 
 def cloud(seed=0, size=60, dimensions=3):
@@ -55,6 +55,13 @@ def test_label_spreading_solves_its_equation():
     expected = np.linalg.solve(np.eye(60) - 0.9 * root @ graph.weights.toarray() @ root, right)
     found = LabelSpreading(alpha=0.9, iterations=1000).spread(graph, rows, labels, 3)
     np.testing.assert_allclose(found, expected, atol=1e-8)
+
+
+def test_by_labels_is_poisson_learning_below_ten_a_class_and_spreading_from_there_on():
+    graph = Graph.of(np.random.default_rng(0).normal(size=(60, 3)))
+    for count, other in ((9, PoissonLearning()), (10, LabelSpreading())):
+        rows, labels = np.arange(2 * count), np.arange(2 * count) % 2
+        np.testing.assert_array_equal(ByLabels().spread(graph, rows, labels, 2), other.spread(graph, rows, labels, 2))
 
 
 @pytest.mark.parametrize("spreader", [kind() for kind in SPREADERS.values()], ids=lambda s: s.name)

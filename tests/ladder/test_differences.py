@@ -41,7 +41,7 @@ def test_rows_of_the_held_part_of_errors_and_of_all_labels_are_no_test_accuracie
 
 def test_where_the_plain_method_wins_the_table_says_so():
     rows = [row("elbo-line", (0.5 + NOISE).tolist()), row("pixels-line", (0.6 + NOISE / 2).tolist())]
-    table = plain_table(rows, {"mnist": "contrastive-30-poisson"}).splitlines()
+    table = plain_table(rows).splitlines()
     assert table[2].startswith("| mnist | 10 | **-10.0 (")
     assert table[2].count("|") == table[0].count("|")
 

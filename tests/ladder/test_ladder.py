@@ -16,7 +16,7 @@ from vaebench.evaluation.semi_supervised import SemiSupervised
 from vaebench.ladder import choice
 from vaebench.ladder.arena import PAIRED, VAES, Arena, Given
 from vaebench.ladder.cells import TEMPERATURES, calibration_error, cell, log_loss, measured, tempered
-from vaebench.ladder.choice import CANDIDATES, ON, choose, method_of
+from vaebench.ladder.choice import CANDIDATES, GRAPHS, ON, choose, method_of
 from vaebench.ladder.climb import row
 from vaebench.ladder.ends import wilson
 from vaebench.ladder.kept import KEPT, kept
@@ -131,7 +131,7 @@ def test_a_choice_reads_other_data_sets_alone(name, arena, monkeypatch):
     assert set(read) == set(ON[name])
     assert (found.representation, found.graph, found.candidate) == ("consistent-3", "spreading", list(CANDIDATES)[1])
     assert found.temperature == 2.0
-    assert len(found.scores) == 2 * len(PAIRED) + len(CANDIDATES)
+    assert len(found.scores) == len(GRAPHS) * len(PAIRED) + len(CANDIDATES)
 
 
 @pytest.mark.parametrize("candidate", CANDIDATES)

@@ -137,7 +137,25 @@ class LabelSpreading(Frozen):
         return np.asarray(np.maximum(_solve(sparse.csr_array(system), right, np.ones(size), self.iterations), 0))
 
 
-SPREADERS = {"poisson": PoissonLearning, "spreading": LabelSpreading}
+class ByLabels(Frozen):
+    """Poisson learning where labels are few, label spreading where there are more."""
+
+    kind: Literal["by-labels"] = "by-labels"
+    name: str = "by labels"
+    many: float = Field(10, gt=0)
+    """Labels a class from which on it is label spreading."""
+    few_labels: PoissonLearning = PoissonLearning()
+    many_labels: LabelSpreading = LabelSpreading()
+
+    def spread(
+        self, graph: Graph, rows: Int[np.ndarray, " M"], labels: Int[np.ndarray, " M"], classes: int
+    ) -> Float[np.ndarray, "N Y"]:
+        """Scores of the one or the other."""
+        chosen = self.many_labels if len(rows) >= self.many * classes else self.few_labels
+        return chosen.spread(graph, rows, labels, classes)
+
+
+SPREADERS = {"poisson": PoissonLearning, "spreading": LabelSpreading, "by-labels": ByLabels}
 
 if TYPE_CHECKING:
     AnySpreader = Spreader

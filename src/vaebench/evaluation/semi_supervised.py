@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
 from vaebench.data.images import HIDDEN, Images, Mixed, epoch_batches
-from vaebench.evaluation.graphs import AnySpreader, Graph, PoissonLearning
+from vaebench.evaluation.graphs import AnySpreader, ByLabels, Graph
 from vaebench.evaluation.probes import Labelled, Predict, predict_with
 from vaebench.frozen import Frozen
 from vaebench.models.self_training import ClassifyingVAE, SelfTraining
@@ -48,7 +48,7 @@ class SemiSupervised(Frozen):
     round after round. The surest are taken, of each class alike; the given labels are in every step.
     """
 
-    spreader: AnySpreader = PoissonLearning()
+    spreader: AnySpreader = ByLabels()
     keep: float = Field(0.8, gt=0, le=1)
     """Share of each class that is taken of the graph's answers, the surest."""
     keep_own: float = Field(0.95, gt=0, le=1)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from vaebench.evaluation.graphs import LabelSpreading, PoissonLearning, Spreader
+from vaebench.evaluation.graphs import ByLabels, LabelSpreading, PoissonLearning, Spreader
 from vaebench.evaluation.semi_supervised import SemiSupervised
 from vaebench.ladder.arena import PAIRED, Arena
 from vaebench.ladder.cells import TEMPERATURES, cell
@@ -22,7 +22,7 @@ ON = {
 }
 """Each data set's settings are chosen on these."""
 COUNTS = (1, 10)
-GRAPHS: dict[str, Spreader] = {"poisson": PoissonLearning(), "spreading": LabelSpreading()}
+GRAPHS: dict[str, Spreader] = {"poisson": PoissonLearning(), "spreading": LabelSpreading(), "by-labels": ByLabels()}
 CANDIDATES = {"keep-0.8": 0.8, "keep-0.95": 0.95}
 """The share of each class that the whole method takes of the graph's answers."""
 GENERATIVE = 0.001

@@ -73,6 +73,14 @@ def rungs(representation: str, method: SemiSupervised, epochs: int = 6) -> dict[
         **_read("VAE with a mixture prior (VaDE)", "representations", "mixture"),
         **_read("consistent VAE", "representations", "consistent-3", True),
         **_read("contrastive VAE", "representations", "contrastive-30", True),
+        "frozen": Rung(
+            f"chosen frozen latents: {method.spreader.name} on the graph of {representation}",
+            "representations",
+            spread(representation, method.spreader),
+            f"{representation} {method.spreader!r}",
+            True,
+            draws=TEN,
+        ),
         "whole": Rung(
             "the whole method", "whole", whole(representation, method), f"{representation} {method!r}", True, draws=TEN
         ),
