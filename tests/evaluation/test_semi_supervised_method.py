@@ -118,3 +118,32 @@ def test_settling_gives_the_statistics_of_unchanged_images(digits, vae):
     first = network.vae.encoder[0](digits.train.batch(torch.arange(400)).x)
     torch.testing.assert_close(network.vae.encoder[1].running_mean, first.mean((0, 2, 3)), atol=1e-4, rtol=1e-4)
     assert not network.training
+
+
+def test_the_given_labels_are_in_every_step_of_every_round(digits, vae, graph):
+    rows = balanced_draw(digits.train.labels, 2, (0, 0))
+    given = {(image.tobytes(), int(label)) for image, label in pairs_of(digits.train.batch(rows))}
+    shares = []
+
+    class Watched(SelfTraining):
+        def __call__(self, model, batch, progress):
+            shares.append(sum((image.tobytes(), int(label)) in given for image, label in pairs_of(batch)))
+            return super().__call__(model, batch, progress)
+
+    method = SHORT.model_copy(update={"objective": Watched(), "given": 12})
+    fit(method, digits, vae, graph)
+    whole = [share for share in shares if share >= 12]
+    assert len(whole) > 0.9 * len(shares)  # but for the last batches of epochs, which are smaller
+    assert max(shares) < 24
+
+
+def pairs_of(batch):
+    return zip(batch.x.numpy(), batch.labels, strict=True)
+
+
+def test_the_temperature_divides_the_finished_networks_logits(digits, vae, graph):
+    method = SHORT.model_copy(update={"rounds": (10,)})
+    plain, cooled = (fit(m, digits, vae, graph) for m in (method, method.model_copy(update={"temperature": 2.5})))
+    x = digits.test.batch(torch.arange(50)).x
+    with torch.no_grad():
+        torch.testing.assert_close(cooled(x), plain(x) / 2.5)

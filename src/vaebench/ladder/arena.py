@@ -45,8 +45,8 @@ class Arena:
     """One data set. Its validation part is the *held* part: training images that no method trains on and whose labels
     are never drawn; choices for other data sets read it.
 
-    ``passes`` is how often a VAE sees the training images, augmented ones counted; ``rounds`` are the
-    steps of the whole method.
+    ``passes`` is how often a VAE passes through the training images, those of pairs with an augmented image beside
+    each; ``rounds`` are the steps of the whole method.
     """
 
     study: Study
@@ -152,7 +152,7 @@ def _plain(arena: Arena, name: str) -> Trial:
 def _paired(objective: type[Consistent] | type[Contrastive], weight: float) -> Callable[[Arena, str], Trial]:
     def make(arena: Arena, name: str) -> Trial:
         chosen = objective(weight=weight, augmentation=arena.augmentation)
-        return arena.trial(name, chosen, arena.passes // 2)  # a step sees each image twice
+        return arena.trial(name, chosen, arena.passes)
 
     return make
 

@@ -23,7 +23,7 @@ from vaebench.studies.study import Study, cifar10
 
 HELD_SHARE = {"mnist": 1 / 6, "fashion-mnist": 1 / 6, "quickdraw": 1 / 5, "cifar10": 1 / 5}
 """Of the training part: 10,000 images where there are 50,000 or 60,000."""
-PASSES = {"mnist": 24, "fashion-mnist": 24, "quickdraw": 28, "cifar10": 12}
+PASSES = {"mnist": 20, "fashion-mnist": 20, "quickdraw": 28, "cifar10": 12}
 
 
 @dataclass

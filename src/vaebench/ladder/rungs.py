@@ -16,6 +16,8 @@ from vaebench.training.schedules import Adam, OneCycle
 
 Group = Literal["baselines", "readers", "generative", "representations", "whole", "rivals", "without"]
 SMALL = ("mnist", "fashion-mnist")
+CHOOSERS = ("mnist", "fashion-mnist", "quickdraw")
+"""Those on which settings for others are chosen."""
 EVERY = ("mnist", "fashion-mnist", "quickdraw", "cifar10")
 
 
@@ -44,12 +46,21 @@ HEAD = Head(
 LINE, POISSON, SPREADING = Logistic(), PoissonLearning(), LabelSpreading()
 
 
-def _read(words: str, group: Group, representation: str, augmented: bool = False) -> dict[str, Rung]:
+def _read(
+    words: str, group: Group, representation: str, augmented: bool = False, arenas: tuple[str, ...] = EVERY
+) -> dict[str, Rung]:
     """A line and a graph on one representation."""
     return {
-        f"{representation}-line": Rung(f"{words}: a line", group, reader(representation, LINE), repr(LINE), augmented),
+        f"{representation}-line": Rung(
+            f"{words}: a line", group, reader(representation, LINE), repr(LINE), augmented, arenas
+        ),
         f"{representation}-poisson": Rung(
-            f"{words}: Poisson learning on its graph", group, spread(representation, POISSON), repr(POISSON), augmented
+            f"{words}: Poisson learning on its graph",
+            group,
+            spread(representation, POISSON),
+            repr(POISSON),
+            augmented,
+            arenas,
         ),
     }
 
@@ -69,9 +80,9 @@ def rungs(representation: str, method: SemiSupervised, epochs: int = 6) -> dict[
         ),
         "elbo-clusters": Rung("VAE: Gaussian mixture of its codes", "readers", clusters("elbo"), "clusters"),
         **_generative(epochs),
-        **_read("VAE with a local decoder", "representations", "local"),
-        **_read("VAE with a mixture prior (VaDE)", "representations", "mixture"),
-        **_read("consistent VAE", "representations", "consistent-3", True),
+        **_read("VAE with a local decoder", "representations", "local", arenas=SMALL),
+        **_read("VAE with a mixture prior (VaDE)", "representations", "mixture", arenas=SMALL),
+        **_read("consistent VAE", "representations", "consistent-3", True, CHOOSERS),
         **_read("contrastive VAE", "representations", "contrastive-30", True),
         "frozen": Rung(
             f"chosen frozen latents: {method.spreader.name} on the graph of {representation}",
