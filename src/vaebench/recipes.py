@@ -22,7 +22,7 @@ from vaebench.training.compute import Compute
 from vaebench.training.loop import Training
 from vaebench.training.schedules import Adam, OneCycle
 
-EPOCHS_OF_PAIRS = 6
+EPOCHS_OF_PAIRS = 10
 """Of the VAE for few labels, which sees each image twice an epoch."""
 
 
