@@ -43,15 +43,23 @@ Test accuracy in per cent from a few labels a class, by `vaebench few-labels`; t
 How to read it. Every method gets the same saved draws of labels and all other training images without labels. Numbers
 are means over the draws, plus or minus the half width of the 95 % interval of the mean (Student's t over draws, of one
 trained VAE); *worst* is the worst draw. *Held* is the same on training images whose labels are never drawn. *Uniform*
-assumes that all classes are equally frequent, which no other column knows. A star marks methods that know how images
-may change without changing class (augmentation); what they know is listed below. Test images are in no training and no
-graph, and chose nothing: settings for each data set were chosen on others.
+assumes that all classes are equally frequent, which no other column knows. *Calibration error* is the expected one in
+15 bins, after a temperature that other data chose. A star marks methods that know how images may change without
+changing class (augmentation); what they know is listed below. Test images are in no training and no graph, and chose
+nothing: settings for each data set were chosen on others.
 """
 
 
 def page(rows: Sequence[Row], made: Row, captions: Mapping[str, str]) -> str:
     """The whole page as Markdown."""
-    parts = [HEADER, _made(made), _knowledge(rows), _choices(made["choices"]), _standing(rows)]
+    parts = [
+        HEADER,
+        _made(made),
+        _knowledge(rows),
+        _choices(made["choices"]),
+        _shared(made["shared_seconds"]),
+        _standing(rows),
+    ]
     for data in dict.fromkeys(row["data"] for row in rows):
         own = [row for row in rows if row["data"] == data]
         parts.append(f"## {data}\n")
@@ -87,6 +95,13 @@ def _choices(choices: Mapping[str, Row]) -> str:
     return "Chosen for each data set by the held parts of others:\n\n" + "\n".join(said) + "\n"
 
 
+def _shared(seconds: Mapping[str, Mapping[str, float]]) -> str:
+    said = []
+    for data, own in seconds.items():
+        said.append(f"- {data}: " + ", ".join(f"{name} {value:.0f} s" for name, value in own.items()))
+    return "What all draws share, the training of each VAE:\n\n" + "\n".join(said) + "\n"
+
+
 def _standing(rows: Sequence[Row]) -> str:
     """Who wins where, and what each part is worth."""
     return f"""\
@@ -109,13 +124,13 @@ def _table(title: str, rows: Sequence[Row]) -> str:
         return ""
     counts = sorted({row["labels_per_class"] for row in rows})
     head = " | ".join(f"{count} a class" for count in counts)
-    lines_ = [f"### {title}\n", f"| method | {head} | s a draw |", "|---" * (len(counts) + 2) + "|"]
+    lines_ = [f"### {title}\n", f"| method | {head} | s a draw | images seen |", "|---" * (len(counts) + 3) + "|"]
     for method in dict.fromkeys(row["method"] for row in rows):
         own = [row for row in rows if row["method"] == method]
         star = "*" if own[0]["augmentation"] else ""
-        seconds = max(row["seconds"] for row in own)
+        seconds, seen = (max(row[cost] for row in own) for cost in ("seconds", "images"))
         cells = " | ".join(_cell(own, count) for count in counts)
-        lines_.append(f"| {own[0]['words']}{star} | {cells} | {seconds:.1f} |")
+        lines_.append(f"| {own[0]['words']}{star} | {cells} | {seconds:.1f} | {seen:,} |")
     notes = [f"- {row['words']}: {WHY[row['method']]}" for row in rows if row["method"] in WHY]
     return "\n".join([*lines_, *([""] if notes else []), *dict.fromkeys(notes)]) + "\n"
 
@@ -127,6 +142,8 @@ def _cell(rows: Sequence[Row], count: int) -> str:
     test, held = by_part["test"], by_part["held"]
     half = f" ± {100 * (test['interval'][1] - test['mean']):.1f}" if test["interval"] else ""
     more = [f"worst {100 * test['worst']:.1f}", f"held {100 * held['mean']:.1f}"]
+    if test["temperature"] != 1:
+        more.append(f"calibration error {100 * test['calibration_error']:.1f} at temperature {test['temperature']:g}")
     if test["uniform_assumed"] is not None:
         more.append(f"uniform {100 * test['uniform_assumed']:.1f}")
     if test["published"] is not None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vaebench.files import atomic, read_json, write_json, write_text
+from vaebench.ladder.arena import VAES
 from vaebench.ladder.climb import Climb
 from vaebench.ladder.page import figures, page
 from vaebench.runs import Watch, commit, locked
@@ -65,6 +66,10 @@ def _publish(study: Study, climb: Climb, out: Path, sources: str | None) -> None
             "commit": sources,
             "machine": machine(),
             "compute": study.compute.model_dump(),
+            "shared_seconds": {
+                name: {key: study.took[f"{name}/{key}"] for key in VAES if f"{name}/{key}" in study.took}
+                for name in climb.arenas
+            },
             "choices": {name: choice._asdict() for name, choice in climb.choices.items()},
         }
     for name, image in study.drawn.items():
