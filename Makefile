@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip install -q -c constraints.txt $(PIP_ARGS)
 SOURCES = pyproject.toml constraints.txt
 
-.PHONY: run test check lint types papers soak clean
+.PHONY: run test check lint types papers few-labels soak clean
 
 run: .stamp-run  ## train on embedded real digits, and write a report
 	$(BIN)/vaebench run digits --resume
@@ -27,6 +27,12 @@ papers: .stamp-run  ## all five papers on two cores, at most 2 h 30 min; renews 
 	mkdir -p docs/results/papers
 	cp runs/papers/papers.json runs/papers/papers-made.json runs/papers/papers.md docs/results/
 	cp runs/papers/papers/*.png docs/results/papers/
+
+few-labels: .stamp-run  ## the ladder of few labels on two cores, about six hours; renews docs/results
+	$(BIN)/vaebench few-labels --budget cpu
+	mkdir -p docs/results/few-labels
+	cp runs/few-labels/few-labels.json runs/few-labels/few-labels-made.json runs/few-labels/few-labels.md docs/results/
+	cp runs/few-labels/few-labels/*.png docs/results/few-labels/
 
 soak: .stamp-dev  ## long campaigns: kills, formulas broken on purpose, fuzzing
 	$(BIN)/python -m pytest -m soak --timeout 3600 tests/test_kill.py tests/test_mutations.py tests/papers
