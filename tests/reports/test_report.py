@@ -255,3 +255,12 @@ def test_nats_before_and_after_self_training_stand_side_by_side(make_run):
     assert table.header == ["on the test images", "before", "self-trained", "unit"]
     assert table.rows[0][:3] == ["ELBO", "-95.25", "-96.75"]
     assert nats_table(make_run(classes=("a", "b"))).rows[0][1] == "-95.25"
+
+
+def test_the_page_of_a_self_trained_vae_compares_it_and_not_the_latents(make_run):
+    text = page_of(make_run(classes=TEN, taught=True)).words
+    assert "Self-trained VAEs against each rival" in text
+    assert "Accuracy of self-trained VAEs minus the rival's" in text
+    plain = page_of(make_run(classes=TEN)).words
+    assert "Latents against each rival" in plain
+    assert "elf-trained" not in plain

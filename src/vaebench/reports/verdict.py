@@ -52,9 +52,10 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the learning curve says: a summary on the two rivals that matter most and on all together, a sentence on
-    each of the others, the numbers at each label count, every comparison, and what bounds them."""
+    """What the learning curve says of its subject: a summary on the rivals that matter most and on all together, a
+    sentence on each of the others, the numbers at each label count, every comparison, and what bounds them."""
 
+    subject: str
     probe: str
     summary: list[str]
     others: list[str]
@@ -85,6 +86,7 @@ def verdict(run: Run) -> Verdict | None:
     ]
     said = [rival_sentence(subject, [c for c in comparisons if c.rival == rival]) for rival in rivals]
     return Verdict(
+        subject,
         probe,
         summary=said[:first] + _over_all(comparisons, rivals),
         others=said[first:],
