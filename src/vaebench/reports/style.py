@@ -47,7 +47,7 @@ STYLE: dict[Any, Any] = {
 """Matplotlib's settings for every figure; made and saved inside ``matplotlib.rc_context(STYLE)``."""
 
 REPRESENTATIONS: dict[str, tuple[str, str, str]] = {
-    "self-trained": ("self-trained VAE", "#cc79a7", "*"),
+    "self-trained": ("self-trained VAE", "#cc79a7", "p"),
     "vae": ("VAE latents", "#d55e00", "o"),
     "vae-sampled": ("VAE latents, sampled", "#e69f00", "D"),
     "autoencoder": ("plain autoencoder", "#0072b2", "s"),
