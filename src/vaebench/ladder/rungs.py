@@ -85,7 +85,7 @@ def rungs(representation: str, method: SemiSupervised, epochs: int = 6) -> dict[
         **_read("consistent VAE", "representations", "consistent-3", True, CHOOSERS),
         **_read("contrastive VAE", "representations", "contrastive-30", True),
         "frozen": Rung(
-            f"chosen frozen latents: {method.spreader.name} on the graph of {representation}",
+            "chosen frozen latents: labels along their graph",
             "representations",
             spread(representation, method.spreader),
             f"{representation} {method.spreader!r}",
