@@ -223,4 +223,9 @@ def test_quick_climbs_everything_draws_every_figure_and_repeats_nothing(tmp_path
     page = (tmp_path / "few-labels.md").read_text()
     assert all(RUNGS[key].words in page for key in RUNGS)
     assert minutes_done(tmp_path, "quick") == pytest.approx(study.seconds / 60, rel=1e-6)
+    made = json.loads((tmp_path / "few-labels-made.json").read_text())
+    shared = {name: set(found) for name, found in made["shared_seconds"].items()}
+    assert shared["mnist"] == set(VAES)
+    assert "local" not in shared["cifar10"]
     assert run_ladder("quick", tmp_path).made == []
+    assert json.loads((tmp_path / "few-labels-made.json").read_text()) == made

@@ -10,7 +10,7 @@ import numpy as np
 from vaebench.data.augment import AUGMENTATIONS
 from vaebench.data.datasets import Data
 from vaebench.evaluation.few_labels import summary
-from vaebench.ladder.arena import PARTS, Arena
+from vaebench.ladder.arena import PARTS, VAES, Arena
 from vaebench.ladder.cells import TEMPERATURES, cell
 from vaebench.ladder.choice import Choice, choose, method_of
 from vaebench.ladder.ends import bottleneck_rows, full_rows
@@ -49,6 +49,15 @@ class Climb:
             self.rows += self.kept[name].rows
         self.rows += full_rows(self.study, self.arenas, self.choices)
         self.rows += bottleneck_rows(self.study, self.arenas["mnist"])
+
+    def shared_seconds(self) -> dict[str, dict[str, float]]:
+        """Seconds of training of the VAEs that the rungs of each data set read."""
+        found = {}
+        for name, one in self.arenas.items():
+            read = [(rung.method.codes, rung.method.graph) for rung in self.rungs(name).values() if name in rung.arenas]
+            used = dict.fromkeys(key for pair in read for key in pair if key in VAES)
+            found[name] = {key: one.vae(key).seconds for key in used}
+        return found
 
     def generative(self, name: str) -> Kept:
         """What the whole method, with its generative term and without, leaves of the VAE."""

@@ -17,7 +17,11 @@ from vaebench.ladder.methods import whole_network
 from vaebench.models.vae import VAE
 
 COUNT, ACROSS = 10, 16
-KEPT = {"before": "the VAE before", "whole": "after", "without-generative": "after, without the generative term"}
+KEPT = {
+    "before": "before self-training",
+    "whole": "after it",
+    "without-generative": "after it, without the generative term",
+}
 
 
 class Kept(NamedTuple):

@@ -180,8 +180,8 @@ def _strips(kept: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, np.ndarra
     strips = {}
     for data, arrays in kept.items():
         strips[f"{data}: test images"] = arrays["images"][None]
-        strips |= {f"{data}: decoded by {words}": arrays[f"{key}-outputs"][None] for key, words in KEPT.items()}
-        strips |= {f"{data}: drawn by {words}": arrays[f"{key}-samples"][None] for key, words in KEPT.items()}
+        strips |= {f"{data}: decoded, {words}": arrays[f"{key}-outputs"][None] for key, words in KEPT.items()}
+        strips |= {f"{data}: drawn, {words}": arrays[f"{key}-samples"][None] for key, words in KEPT.items()}
     return strips
 
 

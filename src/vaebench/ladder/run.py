@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from vaebench.files import atomic, read_json, write_json, write_text
-from vaebench.ladder.arena import VAES
 from vaebench.ladder.climb import Climb
 from vaebench.ladder.page import figures, page
 from vaebench.runs import Watch, commit, locked
@@ -58,7 +57,7 @@ def run_ladder(budget: Budget, out: Path, watch: Watch = lambda tick: None) -> S
 def _publish(study: Study, climb: Climb, out: Path, sources: str | None) -> None:
     made_file = out / "few-labels-made.json"
     made: dict[str, Any] = read_json(made_file) if made_file.exists() else {}
-    if study.made or study.budget not in made:
+    if study.made or made.get("budget") != study.budget:
         made = {
             "budget": study.budget,
             "seconds": round(study.seconds, 1),
@@ -66,10 +65,7 @@ def _publish(study: Study, climb: Climb, out: Path, sources: str | None) -> None
             "commit": sources,
             "machine": machine(),
             "compute": study.compute.model_dump(),
-            "shared_seconds": {
-                name: {key: study.took[f"{name}/{key}"] for key in VAES if f"{name}/{key}" in study.took}
-                for name in climb.arenas
-            },
+            "shared_seconds": climb.shared_seconds(),
             "choices": {name: choice._asdict() for name, choice in climb.choices.items()},
         }
     for name, image in study.drawn.items():
