@@ -168,7 +168,8 @@ def _run(words: list[str]) -> int:
     base = find_recipe(name)
     if "--few-labels" in words:
         words = [word for word in words if word != "--few-labels"]
-        base = few_labels(base, _option(words, "--data")[1] or base.data.source)
+        named = (_option(words, flag)[1] for flag in ("--data", "--data.source"))
+        base = few_labels(base, next(filter(None, named), base.data.source))
     if {"-h", "--help"} & set(words):
         _print_fields(base, name)
         return 0

@@ -230,7 +230,6 @@ class _Performance:
             self.self_training = SelfTrained(method, vae, graph)
             weights = self.folder / "self-trained" / "weights.safetensors"
             if not weights.exists():
-                self.watch(Tick("self-training", 0.0))
                 self.teach(self.self_training, weights, ledger)
         return load_classifier(self.recipe, weights).to(self.recipe.compute.device)
 
@@ -238,7 +237,9 @@ class _Performance:
         """Train and keep that network; its accuracy is a cell of the learning curve."""
         count = next((count for count in self.counts if count >= KEPT_LABELS), self.counts[-1])
         source, classes = Pool(self.data.train).take(self.draws[count][0]), len(self.data.classes)
-        network = method.network(source, classes, 0, self.recipe.compute)
+        network = method.network(
+            source, classes, 0, self.recipe.compute, lambda share: self.watch(Tick("self-training", share))
+        )
         cell = Cell("self-trained", method.name, count, 0)
         if cell not in ledger.done:
             ledger.add(cell, accuracy(predict_with(network, 0, self.recipe.compute), self.data.test))

@@ -21,7 +21,7 @@ from torch import Tensor
 from vaebench.data.images import HIDDEN, Images
 from vaebench.errors import VaebenchError
 from vaebench.evaluation.features import Codes, encode
-from vaebench.evaluation.semi_supervised import answers
+from vaebench.evaluation.probes import predict_with
 from vaebench.files import read_json, write_text
 from vaebench.frozen import differences
 from vaebench.models.likelihoods import BernoulliPixels, check_pixels
@@ -149,7 +149,8 @@ class Run:
             VaebenchError: the run kept no classifier, another shape than it was trained on, or pixels out of range.
         """
         pixels = _as_uint8(torch.as_tensor(images), tuple(self.results["image_shape"]))
-        return answers(self.classifier, Images(pixels, torch.full((len(pixels),), HIDDEN)))
+        hidden = Images(pixels, torch.full((len(pixels),), HIDDEN))
+        return predict_with(self.classifier, 0, Compute(device="cpu"))(hidden)
 
     @torch.no_grad()
     def decode(self, codes: np.ndarray | Tensor) -> Float[Tensor, "N C H W"]:

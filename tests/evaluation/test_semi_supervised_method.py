@@ -11,7 +11,8 @@ from vaebench.data.datasets import Data
 from vaebench.data.images import HIDDEN, balanced_draw
 from vaebench.evaluation.features import encode
 from vaebench.evaluation.graphs import Graph
-from vaebench.evaluation.semi_supervised import SemiSupervised, answers, settle, sure_labels, with_labels
+from vaebench.evaluation.probes import predict_with
+from vaebench.evaluation.semi_supervised import SemiSupervised, settle, sure_labels
 from vaebench.models.networks import Conv
 from vaebench.models.objectives import Elbo
 from vaebench.models.self_training import ClassifyingVAE, SelfTraining
@@ -47,7 +48,7 @@ def fit(method, digits, vae, graph, labels=None, images=None, count=2):
 
 
 def accuracy(network, images):
-    return float((answers(network, images).argmax(1) == images.labels).double().mean())
+    return float((predict_with(network, 0, COMPUTE)(images).argmax(1) == images.labels).double().mean())
 
 
 SHORT = SemiSupervised(rounds=(40, 40), batch=64, taught=32)
@@ -85,7 +86,7 @@ def test_permuted_labels_fall_to_chance(digits, vae, graph):
 
 
 def test_labels_that_are_not_given_are_never_read(digits, vae, graph):
-    poisoned = with_labels(digits.train, torch.full_like(digits.train.labels, 10**6))
+    poisoned = digits.train.with_labels(torch.full_like(digits.train.labels, 10**6))
     clean, other = (fit(SHORT, digits, vae, graph, images=images) for images in (digits.train, poisoned))
     for name, weight in clean.state_dict().items():
         assert torch.equal(weight, other.state_dict()[name]), name

@@ -74,6 +74,10 @@ class Images:
         """Whether every image has a label."""
         return bool(self.classes) and bool((self.labels != HIDDEN).all())
 
+    def with_labels(self, labels: Int[Tensor, " N"]) -> Images:
+        """The same images with these labels."""
+        return replace(self, labels=labels)
+
     def batch(self, rows: Int[Tensor, " B"]) -> Batch:
         """Rows as a :class:`Batch`, pixels divided by 255."""
         return Batch(self.pixels[rows].to(torch.get_default_dtype()).div_(255), self.labels[rows])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -76,7 +76,7 @@ class Pool:
         """All images; only these rows keep their labels."""
         labels = torch.full_like(self.images.labels, HIDDEN)
         labels[rows] = self.images.labels[rows]
-        return replace(self.images, labels=labels)
+        return self.images.with_labels(labels)
 
 
 class Ledger:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import copy
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import islice
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -22,11 +22,10 @@ from vaebench.frozen import Frozen
 from vaebench.models.self_training import ClassifyingVAE, SelfTraining
 from vaebench.models.vae import VAE
 from vaebench.training.compute import Compute
-from vaebench.training.loop import Training, train
+from vaebench.training.loop import Moment, Training, train
 from vaebench.training.schedules import Adam, AnyOptimiser, OneCycle
 
 SETTLE_BATCH = 200
-ANSWER_BATCH = 1000
 
 
 def sure_labels(scores: Float[np.ndarray, "N Y"], keep: float) -> Int[Tensor, " N"]:
@@ -77,6 +76,7 @@ class SemiSupervised(Frozen):
         classes: int,
         seed: int,
         compute: Compute,
+        watch: Callable[[float], None] = lambda share: None,
     ) -> ClassifyingVAE:
         """A copy of ``vae`` that also names the class.
 
@@ -86,31 +86,30 @@ class SemiSupervised(Frozen):
             graph: of their codes, in their order; without one, the first round learns from the given labels alone.
             rows: of those whose labels are given.
             labels: theirs.
+            watch: hears the share that is done.
         """
-        hidden, given = images.without_labels(), Given(rows, labels, classes)
+        hidden = images.without_labels()
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             model = ClassifyingVAE(copy.deepcopy(vae), classes)
-        few = known = with_labels(hidden.take(rows), labels)
+        few = known = hidden.take(rows).with_labels(labels)
         if graph is not None:
             scores = self.spreader.spread(graph, rows.numpy(), labels.numpy(), classes)
-            known = self._taught(hidden, given, scores, self.keep)
+            known = _taught(hidden, few, rows, sure_labels(scores, self.keep))
         for index, steps in enumerate(self.rounds):
             if index:
-                known = self._taught(hidden, given, answers(model, hidden).numpy(), self.keep_own)
+                scores = predict_with(model, seed, compute)(hidden).numpy()
+                known = _taught(hidden, few, rows, sure_labels(scores, self.keep_own))
             source = Mixed(Mixed(few, known, min(self.given, len(few))), hidden, self.taught)
             training = self._training(len(images), steps)
-            train(model, self.objective, source, training, compute=compute, seed=seed + 1000 * index)
+
+            def tell(at: Moment, index: int = index) -> None:
+                watch((index + at.step / at.steps) / len(self.rounds))
+
+            train(model, self.objective, source, training, compute=compute, seed=seed + 1000 * index, watch=tell)
             settle(model, hidden, seed)
         model.temperature.fill_(self.temperature)
         return model
-
-    def _taught(self, hidden: Images, given: Given, scores: Float[np.ndarray, "N Y"], keep: float) -> Images:
-        """The images that the scores are sure of, with their classes; the given ones keep theirs."""
-        guesses = sure_labels(scores, keep)
-        guesses[given.rows] = given.labels
-        sure = torch.nonzero(guesses != HIDDEN)[:, 0]
-        return with_labels(hidden.take(sure), guesses[sure])
 
     def _training(self, images: int, steps: int) -> Training:
         an_epoch = sum(1 for _ in epoch_batches(images, self.batch, (0, 0)))
@@ -119,25 +118,11 @@ class SemiSupervised(Frozen):
         return Training(epochs=epochs, batch=self.batch, optimiser=self.optimiser, schedule=schedule, ema=self.ema)
 
 
-class Given(NamedTuple):
-    """Labels that are given."""
-
-    rows: Int[Tensor, " M"]
-    labels: Int[Tensor, " M"]
-    classes: int
-
-
-@torch.no_grad()
-def answers(model: ClassifyingVAE, images: Images) -> Float[Tensor, "N Y"]:
-    """q(y|x) of all images."""
-    device = model.vae.zero.device
-    parts = torch.arange(len(images)).split(ANSWER_BATCH)
-    return torch.cat([model(images.batch(rows).x.to(device)).cpu() for rows in parts]).softmax(-1)
-
-
-def with_labels(images: Images, labels: Int[Tensor, " N"]) -> Images:
-    """The same images with these labels."""
-    return replace(images, labels=labels)
+def _taught(hidden: Images, few: Images, rows: Int[Tensor, " M"], guesses: Int[Tensor, " N"]) -> Images:
+    """The images with a guess, as their classes; the given ones keep theirs."""
+    guesses[rows] = few.labels
+    sure = torch.nonzero(guesses != HIDDEN)[:, 0]
+    return hidden.take(sure).with_labels(guesses[sure])
 
 
 @torch.no_grad()
@@ -175,7 +160,14 @@ class SelfTrained:
         assert isinstance(source, Images)
         return predict_with(self.network(source, classes, seed, compute), seed, compute)
 
-    def network(self, source: Images, classes: int, seed: int, compute: Compute) -> ClassifyingVAE:
+    def network(
+        self,
+        source: Images,
+        classes: int,
+        seed: int,
+        compute: Compute,
+        watch: Callable[[float], None] = lambda share: None,
+    ) -> ClassifyingVAE:
         """The trained network itself."""
         rows = torch.nonzero(source.labels != HIDDEN)[:, 0]
-        return self.method.fit(self.vae, source, self.graph, rows, source.labels[rows], classes, seed, compute)
+        return self.method.fit(self.vae, source, self.graph, rows, source.labels[rows], classes, seed, compute, watch)

@@ -17,7 +17,7 @@ from vaebench.evaluation.features import Codes, Grid
 from vaebench.evaluation.graphs import Spreader, uniform_shares
 from vaebench.evaluation.mixtures import Clusters
 from vaebench.evaluation.probes import Probe, predict_with
-from vaebench.evaluation.semi_supervised import SemiSupervised, with_labels
+from vaebench.evaluation.semi_supervised import SemiSupervised
 from vaebench.ladder.arena import PARTS, Arena, Given
 from vaebench.models.auxiliary import AuxiliaryElbo, AuxiliaryModel
 from vaebench.models.likelihoods import GaussianPixelScale
@@ -120,7 +120,7 @@ def generative(kind: str, epochs: int) -> Method:
         compute = arena.study.compute
         unlabelled, parts = _material(arena, stacked=kind == "m1+m2")
         few = unlabelled.take(given.rows)
-        few = Grid(_with(few.codes, given.labels), 1) if isinstance(few, Grid) else with_labels(few, given.labels)
+        few = Grid(_with(few.codes, given.labels), 1) if isinstance(few, Grid) else few.with_labels(given.labels)
         with torch.random.fork_rng():
             torch.manual_seed(given.seed)
             network = _model(kind).build(unlabelled.shape, arena.classes)
@@ -203,7 +203,7 @@ def supervised(augmented: bool, steps: int) -> Method:
         with torch.random.fork_rng():
             torch.manual_seed(given.seed)
             network = ClassifyingVAE(arena.model.build(arena.data.train.shape), arena.classes)
-        few = with_labels(arena.unlabelled.take(given.rows), given.labels)
+        few = arena.unlabelled.take(given.rows).with_labels(given.labels)
         strong = arena.augmentation if augmented else Augmentation()
         batch = min(128, len(few))
         epochs = max(1, round(steps * batch / len(few)))

@@ -25,9 +25,9 @@ WHY: dict[str, str] = {
     "scored there. Ours scores test images that no graph has seen.",
     "elbo-clusters": "VaDE's printed 94.5 % on MNIST gives each cluster its best class by all labels; here a few "
     "labels name 100 clusters.",
-    "m2": "printed after far longer training; ours is 6 epochs.",
-    "m1+m2": "printed on an M1 and an M2 that were trained far longer; ours is 6 epochs on fresh samples of z.",
-    "auxiliary": "printed after far longer training of a deeper network; ours is 6 epochs.",
+    "m2": "printed after far longer training than the images seen here.",
+    "m1+m2": "printed on an M1 and an M2 that were trained far longer than the images seen here.",
+    "auxiliary": "printed after far longer training of a deeper network than the images seen here.",
     "consistent-3-line": "its authors print likelihoods and accuracies with all labels, none with few.",
     "contrastive-30-line": "contrastive methods print accuracies on larger data for far larger networks.",
     "local-line": "its authors print likelihoods and out-of-distribution scores, no accuracies with few labels.",

@@ -95,14 +95,15 @@ def kl_bars(run: Run) -> Figure:
 
 def confusion_matrix(run: Run) -> Figure:
     """Test images by true class (rows) and predicted class (columns)."""
-    counts = run.panels["confusion"]
-    accuracy = f"{100 * np.trace(counts) / max(counts.sum(), 1):.1f} %"
-    title = f"logistic on VAE means, all training labels: accuracy {accuracy}"
-    return confusion(counts, run.results["classes"], title)
+    return _confusion(run, "confusion", "logistic on VAE means, all training labels")
 
 
 def taught_confusion(run: Run) -> Figure:
     """The same of the self-trained VAE that the run keeps."""
-    counts = run.panels["taught_confusion"]
+    return _confusion(run, "taught_confusion", "self-trained VAE, one draw of labels")
+
+
+def _confusion(run: Run, panel: str, words: str) -> Figure:
+    counts = run.panels[panel]
     accuracy = f"{100 * np.trace(counts) / max(counts.sum(), 1):.1f} %"
-    return confusion(counts, run.results["classes"], f"self-trained VAE, one draw of labels: accuracy {accuracy}")
+    return confusion(counts, run.results["classes"], f"{words}: accuracy {accuracy}")

@@ -40,7 +40,10 @@ def worst_reconstructions(run: Run) -> Figure:
 
 def samples(run: Run) -> Figure:
     """What the decoder draws for codes from the prior."""
-    images = run.panels["samples"]
+    return _square(run.panels["samples"])
+
+
+def _square(images: np.ndarray) -> Figure:
     return sheet(in_rows(images, math.ceil(math.sqrt(len(images)))), Margins(left=0.1), width=900)[0]
 
 
@@ -51,8 +54,7 @@ def taught_reconstructions(run: Run) -> Figure:
 
 def taught_samples(run: Run) -> Figure:
     """What the self-trained VAE draws for codes from the prior."""
-    images = run.panels["taught_samples"]
-    return sheet(in_rows(images, math.ceil(math.sqrt(len(images)))), Margins(left=0.1), width=900)[0]
+    return _square(run.panels["taught_samples"])
 
 
 def traversals(run: Run) -> Figure:
