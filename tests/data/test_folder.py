@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from vaebench.data import folder
+from vaebench.data import folder, listing
 from vaebench.data.folder import read_folder, read_zip
 from vaebench.errors import VaebenchError
 
@@ -261,7 +261,7 @@ def test_image_bombs_are_refused(read, pets, side):
 
 
 def test_file_bombs_are_refused(read, pets, monkeypatch):
-    monkeypatch.setattr(folder, "BYTE_LIMIT", 1000)
+    monkeypatch.setattr(listing, "BYTE_LIMIT", 1000)
     (pets / "dog" / "2.png").write_bytes(bytes(5000))
     refused(read, pets, "dog/2.png", "5,000 bytes, over the limit of 1,000")
 

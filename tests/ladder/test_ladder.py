@@ -12,10 +12,11 @@ from torch.testing import assert_close
 from vaebench.data.augment import Augmentation
 from vaebench.data.datasets import Data
 from vaebench.evaluation.bounds import bounds
+from vaebench.evaluation.calibration import calibration_error, log_loss, tempered
 from vaebench.evaluation.semi_supervised import SemiSupervised
 from vaebench.ladder import choice
 from vaebench.ladder.arena import PAIRED, VAES, Arena, Given
-from vaebench.ladder.cells import TEMPERATURES, calibration_error, cell, log_loss, measured, tempered
+from vaebench.ladder.cells import TEMPERATURES, cell, measured
 from vaebench.ladder.choice import CANDIDATES, GRAPHS, ON, choose, method_of
 from vaebench.ladder.climb import row
 from vaebench.ladder.ends import wilson

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-import zipfile
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path, PurePosixPath
 
@@ -18,23 +15,11 @@ from PIL import Image
 from torch import Tensor
 
 from vaebench.data.images import HIDDEN, Images, Loaded, Progress
+from vaebench.data.listing import FORMATS, Files, Parts, Unfit, list_folder, open_zip, outer_folders, printable
 from vaebench.errors import VaebenchError
 
-FORMATS = {
-    ".png": "PNG",
-    ".jpg": "JPEG",
-    ".jpeg": "JPEG",
-    ".bmp": "BMP",
-    ".gif": "GIF",
-    ".tif": "TIFF",
-    ".tiff": "TIFF",
-    ".webp": "WEBP",
-}
 PIXEL_LIMIT = 1 << 20
 """Pixels of the largest image that is read: 1024 x 1024."""
-
-BYTE_LIMIT = 1 << 26
-"""Bytes of the largest image file that is read, so that no archive can fill the memory."""
 
 DEPTH = 5
 """Folders deeper than this are not looked into: an outer folder, a part, a class and one too many."""
@@ -43,31 +28,6 @@ BLOCK = 500
 """Images that a thread reads at a time."""
 
 THREADS = min(8, os.cpu_count() or 1)
-
-Parts = tuple[str, ...]
-
-
-class _Unfit(Exception):
-    """Why an image is refused; the file's name is put before it."""
-
-
-@dataclass(frozen=True)
-class _Files:
-    """What a folder or zip holds: images by the parts of their names, all folders, how to read an image."""
-
-    root: Path
-    images: tuple[Parts, ...]
-    folders: frozenset[Parts]
-    read: Callable[[Parts], bytes]
-
-    def name(self, parts: Parts) -> str:
-        """What to call it in an error: one line, whatever an archive holds."""
-        return printable(f"{self.root}/{'/'.join(parts)}")
-
-
-def printable(name: str) -> str:
-    """A name on one line that every encoding of Unicode can hold, whatever a disk or archive calls it."""
-    return "".join(mark if mark.isprintable() else "?" for mark in name)
 
 
 def read_folder(path: Path, progress: Progress) -> Loaded:
@@ -80,16 +40,7 @@ def read_folder(path: Path, progress: Progress) -> Loaded:
         VaebenchError: no image, an empty class folder, folders in no such order, or an image that cannot be
             read, is too large, or is of another size than the first; each names the file.
     """
-    files, folders = [], set()
-    for folder, below, names in os.walk(path, followlinks=True):
-        parts = Path(folder).relative_to(path).parts
-        below[:] = [name for name in below if _visible((name,))] if len(parts) < DEPTH else []
-        folders.add(parts)
-        files += [(*parts, name) for name in names]
-    return _loaded(
-        _Files(path, _images(files), frozenset(folders), lambda parts: _bytes(path.joinpath(*parts))),
-        progress,
-    )
+    return _loaded(list_folder(path, DEPTH), progress)
 
 
 def read_zip(path: Path, progress: Progress) -> Loaded:
@@ -98,53 +49,12 @@ def read_zip(path: Path, progress: Progress) -> Loaded:
     Raises:
         VaebenchError: as :func:`read_folder`, or a file that is no zip.
     """
-    try:
-        archive = zipfile.ZipFile(path)
-    except Exception as error:  # zipfile raises many kinds on damaged directories
-        raise VaebenchError(f"{path} is no whole zip file; save or download it again") from error
-    with archive:
-        entries = {_parts(entry.filename): entry for entry in archive.infolist()}
-        files = [parts for parts, entry in entries.items() if not entry.is_dir()]
-        folders = {parts for parts, entry in entries.items() if entry.is_dir()}
-        folders |= {parts[:end] for parts in files for end in range(len(parts))}
-        visible = frozenset(parts for parts in folders if _visible(parts))
-
-        def read(parts: Parts) -> bytes:
-            _check_bytes(entries[parts].file_size)
-            if entries[parts].flag_bits & 1:
-                raise _Unfit("is encrypted; expected a zip without a password")
-            return archive.read(entries[parts])
-
-        return _loaded(_Files(path, _images(files), visible, read), progress)
+    with open_zip(path) as files:
+        return _loaded(files, progress)
 
 
-def _parts(name: str) -> Parts:
-    return PurePosixPath(name.replace("\\", "/")).parts  # as some archivers on Windows write them
-
-
-def _bytes(path: Path) -> bytes:
-    _check_bytes(path.stat().st_size)
-    return path.read_bytes()
-
-
-def _check_bytes(size: int) -> None:
-    if size > BYTE_LIMIT:
-        raise _Unfit(f"has {size:,} bytes, over the limit of {BYTE_LIMIT:,}; make the images smaller")
-
-
-def _visible(parts: Parts) -> bool:
-    return not any(part.startswith(".") or part == "__MACOSX" for part in parts)
-
-
-def _images(files: list[Parts]) -> tuple[Parts, ...]:
-    known = (parts for parts in files if parts and PurePosixPath(parts[-1]).suffix.lower() in FORMATS)
-    return tuple(sorted(filter(_visible, known)))
-
-
-def _loaded(files: _Files, progress: Progress) -> Loaded:
-    if not files.images:
-        raise VaebenchError(f"{files.root} holds no image; expected files ending in {', '.join(FORMATS)}")
-    outer = _outer(files)
+def _loaded(files: Files, progress: Progress) -> Loaded:
+    outer = outer_folders(files)
     below = sorted({parts[len(outer)] for parts in (*files.images, *files.folders) if len(parts) > len(outer)})
     roots = [outer]
     if {"train", "test"} <= set(below):
@@ -161,24 +71,14 @@ def _loaded(files: _Files, progress: Progress) -> Loaded:
     whole, first = Images(pixels, labels, tuple(map(printable, classes))), len(parts[0][0])
     lossy = any(FORMATS[PurePosixPath(image[-1]).suffix.lower()] == "JPEG" for image in files.images)
     return Loaded(
-        name=printable(files.root.stem if files.root.is_file() else files.root.resolve().name),
+        name=files.title,
         train=whole.take(slice(0, first)),
         test=whole.take(slice(first, None)) if len(parts) > 1 else None,
         note="read from JPEG files, which are lossy" if lossy else "",
     )
 
 
-def _outer(files: _Files) -> Parts:
-    """The outer folders that hold all the rest, as archives made of one folder have."""
-    outer: Parts = ()
-    while True:
-        below = {parts[: len(outer) + 1] for parts in (*files.images, *files.folders) if len(parts) > len(outer)}
-        if len(below) > 1 or below <= set(files.images):
-            return outer
-        outer = below.pop()
-
-
-def _classes(files: _Files, root: Parts) -> tuple[str, ...]:
+def _classes(files: Files, root: Parts) -> tuple[str, ...]:
     """Names of the class folders in ``root``, sorted; none where its images lie side by side."""
     depth = len(root)
     images = [parts for parts in files.images if parts[:depth] == root]
@@ -202,7 +102,7 @@ def _classes(files: _Files, root: Parts) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-def _labelled(files: _Files, root: Parts, classes: tuple[str, ...]) -> tuple[list[Parts], list[int]]:
+def _labelled(files: Files, root: Parts, classes: tuple[str, ...]) -> tuple[list[Parts], list[int]]:
     """The images in ``root`` and their labels; all hidden where there are no classes."""
     images = [parts for parts in files.images if parts[: len(root)] == root]
     found = _classes(files, root)
@@ -218,7 +118,7 @@ def _labelled(files: _Files, root: Parts, classes: tuple[str, ...]) -> tuple[lis
     return images, [number[parts[len(root)]] for parts in images]
 
 
-def _read_all(files: _Files, images: list[Parts], progress: Progress) -> UInt8[Tensor, "N C H W"]:
+def _read_all(files: Files, images: list[Parts], progress: Progress) -> UInt8[Tensor, "N C H W"]:
     first: np.ndarray | None = None
     decoded: list[np.ndarray] = []
     pool = ThreadPoolExecutor(THREADS)
@@ -252,15 +152,15 @@ def _stacked(decoded: list[np.ndarray]) -> UInt8[Tensor, "N C H W"]:
     return torch.from_numpy(stacked)
 
 
-def _decode(files: _Files, parts: Parts) -> UInt8[np.ndarray, "H W C"]:
+def _decode(files: Files, parts: Parts) -> UInt8[np.ndarray, "H W C"]:
     bombs = (Image.DecompressionBombError, Image.DecompressionBombWarning)
     try:
         with Image.open(io.BytesIO(files.read(parts)), formats=sorted(set(FORMATS.values()))) as image:
             return _array(image)
-    except (_Unfit, *bombs) as error:
+    except (Unfit, *bombs) as error:
         why = (
             str(error)
-            if isinstance(error, _Unfit)
+            if isinstance(error, Unfit)
             else f"is far over the limit of {PIXEL_LIMIT:,} pixels; make the images smaller"
         )
         raise VaebenchError(f"{files.name(parts)} {why}") from error
@@ -270,11 +170,11 @@ def _decode(files: _Files, parts: Parts) -> UInt8[np.ndarray, "H W C"]:
 
 def _array(image: Image.Image) -> UInt8[np.ndarray, "H W C"]:
     if image.width * image.height > PIXEL_LIMIT:
-        raise _Unfit(
+        raise Unfit(
             f"is {image.width}x{image.height}, over the limit of {PIXEL_LIMIT:,} pixels; make the images smaller"
         )
     if image.mode.startswith(("I", "F")):
-        raise _Unfit(f"has pixels of more than 8 bits (Pillow's mode {image.mode}); convert it to 8 bits")
+        raise Unfit(f"has pixels of more than 8 bits (Pillow's mode {image.mode}); convert it to 8 bits")
     grey = image.mode in ("1", "L", "LA", "La")
     if image.has_transparency_data:
         above = image.convert("RGBA")

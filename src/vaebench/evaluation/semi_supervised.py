@@ -15,12 +15,13 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
+from vaebench.data.augment import Augmentation
 from vaebench.data.images import HIDDEN, Images, Mixed, epoch_batches
 from vaebench.evaluation.graphs import AnySpreader, ByLabels, Graph
 from vaebench.evaluation.probes import Labelled, Predict, predict_with
 from vaebench.frozen import Frozen
 from vaebench.models.self_training import ClassifyingVAE, SelfTraining
-from vaebench.models.vae import VAE
+from vaebench.models.vae import VAE, Model
 from vaebench.training.compute import Compute
 from vaebench.training.loop import Moment, Training, train
 from vaebench.training.schedules import Adam, AnyOptimiser, OneCycle
@@ -171,3 +172,30 @@ class SelfTrained:
         """The trained network itself."""
         rows = torch.nonzero(source.labels != HIDDEN)[:, 0]
         return self.method.fit(self.vae, source, self.graph, rows, source.labels[rows], classes, seed, compute, watch)
+
+
+class Supervised(Frozen):
+    """The rival: the same encoder and class head from fresh weights, taught by the labelled images alone."""
+
+    strong: Augmentation = Augmentation()
+    steps: int = Field(1250, ge=1)
+    batch: int = Field(128, ge=2)
+
+    def epochs(self, images: int) -> int:
+        """How often it passes through so many labelled images."""
+        return max(1, round(self.steps * min(self.batch, images) / images))
+
+    def fit(self, model: Model, few: Images, classes: int, seed: int, compute: Compute) -> ClassifyingVAE:
+        """The trained network; ``few`` carry their labels."""
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            network = ClassifyingVAE(model.build(few.shape), classes)
+        training = Training(
+            epochs=self.epochs(len(few)),
+            batch=min(self.batch, len(few)),
+            optimiser=Adam(rate=3e-3, beta2=0.99, weight_decay=0.01),
+            schedule=OneCycle(),
+        )
+        objective = SelfTraining(strong=self.strong, consistency=0.0)
+        train(network, objective, few, training, compute=compute, seed=seed)
+        return network

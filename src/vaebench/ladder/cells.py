@@ -5,14 +5,10 @@ from __future__ import annotations
 import time
 from typing import Any
 
-import torch
-from jaxtyping import Float, Int
-from torch import Tensor
-
+from vaebench.evaluation.calibration import calibration_error, log_loss, tempered
 from vaebench.ladder.arena import PARTS, Arena, Given
 from vaebench.ladder.methods import Guess, Method, corrected
 
-BINS = 15
 TEMPERATURES = (1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0)
 
 
@@ -58,25 +54,3 @@ def _uniform(arena: Arena, guess: Guess) -> dict[str, float]:
     return {
         f"uniform_{part}": float((even[part].argmax(1) == arena.parts[part].labels).double().mean()) for part in PARTS
     }
-
-
-def tempered(probabilities: Float[Tensor, "N Y"], temperature: float) -> Float[Tensor, "N Y"]:
-    """Probabilities whose logits are divided by a temperature. Guo et al. 2017, section 4.2."""
-    return (probabilities.double().clamp(min=1e-12).log() / temperature).softmax(1)
-
-
-def log_loss(probabilities: Float[Tensor, "N Y"], labels: Int[Tensor, " N"]) -> float:
-    """Mean -log of the true class's probability, in nats per image."""
-    return float(-probabilities.double().gather(1, labels[:, None]).clamp(min=1e-12).log().mean())
-
-
-def calibration_error(probabilities: Float[Tensor, "N Y"], labels: Int[Tensor, " N"]) -> float:
-    """Expected calibration error: |confidence - accuracy| in 15 even bins of confidence, weighted by their images.
-
-    Guo et al. 2017, "On calibration of modern neural networks", eq. 3.
-    """
-    sure, guess = probabilities.double().max(1)
-    hit = (guess == labels).double()
-    place = (sure * BINS).ceil().clamp(1, BINS).long() - 1
-    gap = torch.zeros(BINS, dtype=torch.float64).index_add_(0, place, sure - hit)
-    return float(gap.abs().sum() / len(labels))

@@ -17,13 +17,13 @@ from vaebench.evaluation.features import Codes, Grid
 from vaebench.evaluation.graphs import Spreader, uniform_shares
 from vaebench.evaluation.mixtures import Clusters
 from vaebench.evaluation.probes import Probe, predict_with
-from vaebench.evaluation.semi_supervised import SemiSupervised
+from vaebench.evaluation.semi_supervised import SemiSupervised, Supervised
 from vaebench.ladder.arena import PARTS, Arena, Given
 from vaebench.models.auxiliary import AuxiliaryElbo, AuxiliaryModel
 from vaebench.models.likelihoods import GaussianPixelScale
 from vaebench.models.networks import MLP
 from vaebench.models.objectives import Objective
-from vaebench.models.self_training import ClassifyingVAE, SelfTraining
+from vaebench.models.self_training import ClassifyingVAE
 from vaebench.models.semi_supervised import SemiSupervisedElbo, SemiSupervisedModel
 from vaebench.training.loop import Training, train
 from vaebench.training.schedules import Adam, OneCycle
@@ -200,20 +200,11 @@ def supervised(augmented: bool, steps: int) -> Method:
     """The rival: the same encoder from fresh weights, on the labelled images alone, augmented alike or not at all."""
 
     def answer(arena: Arena, given: Given) -> Guess:
-        with torch.random.fork_rng():
-            torch.manual_seed(given.seed)
-            network = ClassifyingVAE(arena.model.build(arena.data.train.shape), arena.classes)
         few = arena.unlabelled.take(given.rows).with_labels(given.labels)
-        strong = arena.augmentation if augmented else Augmentation()
-        batch = min(128, len(few))
-        epochs = max(1, round(steps * batch / len(few)))
-        training = Training(
-            epochs=epochs, batch=batch, optimiser=Adam(rate=3e-3, beta2=0.99, weight_decay=0.01), schedule=OneCycle()
-        )
-        objective = SelfTraining(strong=strong, consistency=0.0)
-        train(network, objective, few, training, compute=arena.study.compute, seed=given.seed)
+        rule = Supervised(strong=arena.augmentation if augmented else Augmentation(), steps=steps)
+        network = rule.fit(arena.model, few, arena.classes, given.seed, arena.study.compute)
         predict = predict_with(network, given.seed, arena.study.compute)
-        return Guess({part: predict(images) for part, images in arena.parts.items()}, epochs * len(few))
+        return Guess({part: predict(images) for part, images in arena.parts.items()}, rule.epochs(len(few)) * len(few))
 
     return Method(answer)
 

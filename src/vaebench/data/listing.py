@@ -1,0 +1,158 @@
+"""Image files where they lie: in a folder or a zip, by the parts of their names, read without unpacking."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from vaebench.errors import VaebenchError
+
+FORMATS = {
+    ".png": "PNG",
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".bmp": "BMP",
+    ".gif": "GIF",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+    ".webp": "WEBP",
+}
+BYTE_LIMIT = 1 << 26
+"""Bytes of the largest image file that is read, so that no archive can fill the memory."""
+
+Parts = tuple[str, ...]
+
+
+class Unfit(Exception):
+    """Why an image is refused; the file's name is put before it."""
+
+
+@dataclass(frozen=True)
+class Files:
+    """What a folder or zip holds: images by the parts of their names, all folders, how to read an image."""
+
+    root: Path
+    images: tuple[Parts, ...]
+    folders: frozenset[Parts]
+    read: Callable[[Parts], bytes]
+    stamp: Callable[[Parts], tuple[int, int]]
+    """Size in bytes, and time of change (ns) or checksum: other values mean other contents."""
+    others: int = 0
+    """Visible files that are no images by their names."""
+
+    def name(self, parts: Parts) -> str:
+        """What to call it in an error: one line, whatever an archive holds."""
+        return printable(f"{self.root}/{'/'.join(parts)}")
+
+    @property
+    def title(self) -> str:
+        """What to call the whole."""
+        return printable(self.root.stem if self.root.is_file() else self.root.resolve().name)
+
+
+def printable(name: str) -> str:
+    """A name on one line that every encoding of Unicode can hold, whatever a disk or archive calls it."""
+    return "".join(mark if mark.isprintable() else "?" for mark in name)
+
+
+def list_folder(path: Path, depth: int) -> Files:
+    """The image files of a folder, so many folders deep; hidden ones are left out, links are followed but not back
+    into a folder that they lie in.
+
+    Raises:
+        VaebenchError: no image.
+    """
+    files: list[Parts] = []
+    folders: set[Parts] = set()
+    seen: dict[Parts, str] = {}
+    for folder, below, names in os.walk(path, followlinks=True):
+        parts = Path(folder).relative_to(path).parts
+        real = os.path.realpath(folder)
+        if real in (seen[parts[:end]] for end in range(len(parts))):
+            below.clear()
+            continue
+        seen[parts] = real
+        below[:] = [name for name in below if _visible((name,))] if len(parts) < depth else []
+        folders.add(parts)
+        files += [(*parts, name) for name in names]
+
+    def stamp(parts: Parts) -> tuple[int, int]:
+        found = path.joinpath(*parts).stat()
+        return found.st_size, found.st_mtime_ns
+
+    return _files(path, files, folders, lambda parts: _bytes(path.joinpath(*parts)), stamp)
+
+
+@contextmanager
+def open_zip(path: Path) -> Iterator[Files]:
+    """The same of a zip, read where it lies: nothing is unpacked, and names in it never become paths.
+
+    Raises:
+        VaebenchError: no image, or a file that is no zip.
+    """
+    try:
+        archive = zipfile.ZipFile(path)
+    except Exception as error:  # zipfile raises many kinds on damaged directories
+        raise VaebenchError(f"{path} is no whole zip file; save or download it again") from error
+    with archive:
+        entries = {_parts(entry.filename): entry for entry in archive.infolist()}
+        files = [parts for parts, entry in entries.items() if not entry.is_dir()]
+        folders = {parts for parts, entry in entries.items() if entry.is_dir()}
+        folders |= {parts[:end] for parts in files for end in range(len(parts))}
+
+        def read(parts: Parts) -> bytes:
+            _check_bytes(entries[parts].file_size)
+            if entries[parts].flag_bits & 1:
+                raise Unfit("is encrypted; expected a zip without a password")
+            return archive.read(entries[parts])
+
+        def stamp(parts: Parts) -> tuple[int, int]:
+            return entries[parts].file_size, entries[parts].CRC
+
+        yield _files(path, files, {parts for parts in folders if _visible(parts)}, read, stamp)
+
+
+def _files(
+    root: Path,
+    files: list[Parts],
+    folders: set[Parts],
+    read: Callable[[Parts], bytes],
+    stamp: Callable[[Parts], tuple[int, int]],
+) -> Files:
+    visible = [parts for parts in files if parts and _visible(parts)]
+    images = sorted(parts for parts in visible if PurePosixPath(parts[-1]).suffix.lower() in FORMATS)
+    if not images:
+        raise VaebenchError(f"{root} holds no image; expected files ending in {', '.join(FORMATS)}")
+    return Files(root, tuple(images), frozenset(folders), read, stamp, len(visible) - len(images))
+
+
+def _parts(name: str) -> Parts:
+    return PurePosixPath(name.replace("\\", "/")).parts  # as some archivers on Windows write them
+
+
+def _bytes(path: Path) -> bytes:
+    _check_bytes(path.stat().st_size)
+    return path.read_bytes()
+
+
+def _check_bytes(size: int) -> None:
+    if size > BYTE_LIMIT:
+        raise Unfit(f"has {size:,} bytes, over the limit of {BYTE_LIMIT:,}; make the images smaller")
+
+
+def _visible(parts: Parts) -> bool:
+    return not any(part.startswith(".") or part == "__MACOSX" for part in parts)
+
+
+def outer_folders(files: Files) -> Parts:
+    """The outer folders that hold all the rest, as archives made of one folder have."""
+    outer: Parts = ()
+    while True:
+        below = {parts[: len(outer) + 1] for parts in (*files.images, *files.folders) if len(parts) > len(outer)}
+        if len(below) > 1 or below <= set(files.images):
+            return outer
+        outer = below.pop()
