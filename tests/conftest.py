@@ -1,11 +1,14 @@
 """Seeds for every test, and float64 where an oracle asks for it."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import hypothesis
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 hypothesis.settings.register_profile("test", max_examples=60, deadline=None)
 hypothesis.settings.register_profile("soak", max_examples=5000, deadline=None)
@@ -33,3 +36,17 @@ def real_data() -> Path:
     if not REAL_DATA:
         pytest.skip("VAEBENCH_DATA is not set: no real data sets here")
     return Path(REAL_DATA)
+
+
+@pytest.fixture
+def draw() -> Callable[..., Path]:
+    """Writes an image of random pixels."""
+
+    def write(path: Path, size: tuple[int, int] = (8, 8), mode: str = "L", seed: int = 0) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        bands = {"L": (), "RGB": (3,), "RGBA": (4,), "LA": (2,)}[mode]
+        pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], *bands), np.uint8)
+        Image.fromarray(pixels).save(path)
+        return path
+
+    return write

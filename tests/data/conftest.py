@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from vaebench.data import download
 
@@ -94,17 +92,3 @@ def served(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
     server.shutdown()
     thread.join()
     server.server_close()
-
-
-@pytest.fixture
-def draw() -> Callable[..., Path]:
-    """Writes an image of random pixels."""
-
-    def write(path: Path, size: tuple[int, int] = (8, 8), mode: str = "L", seed: int = 0) -> Path:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        bands = {"L": (), "RGB": (3,), "RGBA": (4,), "LA": (2,)}[mode]
-        pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], *bands), np.uint8)
-        Image.fromarray(pixels).save(path)
-        return path
-
-    return write

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Int, UInt8
 from torch import Tensor
 
-from vaebench.data.images import Images, Loaded
+from vaebench.data.images import HIDDEN, Images, Loaded
 from vaebench.errors import VaebenchError
 
 NEEDED = ("x_train", "y_train")
@@ -31,6 +31,33 @@ def read_npz(path: Path) -> Loaded:
     train = _part(path, arrays, "train", names)
     test = _part(path, arrays, "test", names) if "x_test" in arrays else None
     return Loaded(path.stem, train, test)
+
+
+def read_partly_labelled_npz(path: Path) -> Images:
+    """Images from ``x_train`` and ``y_train`` as :func:`read_npz` takes them, labels of -1 where there is none.
+
+    Raises:
+        VaebenchError: as :func:`read_npz`, or no label at all.
+    """
+    arrays = _arrays(path)
+    pixels = as_pixels(arrays["x_train"], f"{path}: x_train")
+    labels = _labels(arrays["y_train"], f"{path}: y_train", HIDDEN)
+    if len(pixels) != len(labels):
+        raise VaebenchError(
+            f"{path}: x_train has {len(pixels):,} images but y_train {len(labels):,} labels; expected one an image, -1 "
+            "where there is none"
+        )
+    known = np.unique(labels[labels != HIDDEN])
+    if not len(known):
+        raise VaebenchError(f"{path}: every label in y_train is -1; label some images of each class")
+    names = _class_names(path, arrays) or tuple(str(label) for label in range(known.max() + 1))
+    if known.max() >= len(names):
+        raise VaebenchError(
+            f"{path}: y_train has label {known.max()}, but class_names has {len(names)} names; add some"
+        )
+    numbers = np.full(known.max() + 2, HIDDEN)
+    numbers[known] = np.arange(len(known))
+    return Images(pixels, torch.from_numpy(numbers[labels]), tuple(names[label] for label in known))
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
@@ -108,15 +135,15 @@ def _numbered(path: Path, labels: Int[np.ndarray, " N"], known: np.ndarray) -> I
     return torch.from_numpy(np.searchsorted(known, labels))
 
 
-def _labels(y: np.ndarray, what: str) -> Int[np.ndarray, " N"]:
+def _labels(y: np.ndarray, what: str, least: int = 0) -> Int[np.ndarray, " N"]:
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
     if y.ndim != 1:
         raise VaebenchError(f"{what} has shape {y.shape}; expected one label an image, (N,)")
     if y.dtype.kind not in "iu":
         raise VaebenchError(f"{what} is {y.dtype}; expected integers from 0: convert it with astype(int)")
-    if len(y) and int(y.min()) < 0:
-        raise VaebenchError(f"{what} has label {y.min()}; expected integers from 0")
+    if len(y) and int(y.min()) < least:
+        raise VaebenchError(f"{what} has label {y.min()}; expected integers from {least}")
     return y.astype(np.int64)
 
 

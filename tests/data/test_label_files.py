@@ -1,0 +1,92 @@
+"""Labels from CSV files and class folders: what is found, and what a mistake is told."""
+
+import pytest
+
+from vaebench.data.label_files import folder_labels, read_labels
+from vaebench.data.listing import list_folder
+from vaebench.errors import VaebenchError
+
+NAMES = ("a.png", "sub/b.png", "sub/c.jpg", "other/c.jpg", "x,y.png", "two\nlines.png")
+
+
+def labels(tmp_path, text, names=NAMES, root="photos"):
+    path = tmp_path / "labels.csv"
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return read_labels([path], names, root)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a.png,cat\nsub/b.png,dog\n",
+        "file,label\na.png,cat\nsub/b.png,dog\n",
+        "\ufefffile,label\r\na.png,cat\r\nsub/b.png,dog\r\n",
+        "a.png;cat\nsub/b.png;dog",
+        "a.png\tcat\nsub/b.png\tdog\n\n",
+        "photo,what it is\na.png,cat\nsub/b.png,dog\n",
+        "rank,file,guess,label\n1,a.png,dog,cat\n2,sub/b.png,cat,dog\n3,sub/c.jpg,cat,\n",
+        "./a.png,cat\nphotos/sub/b.png,dog\n",
+        "/home/me/photos/a.png,cat\nsub\\b.png,dog\n",
+        ' a.png , cat \n"sub/b.png","dog"\n',
+        "a.png,cat\nb.png,dog\na.png,cat\n",
+    ],
+)
+def test_two_labels_in_many_forms(tmp_path, text):
+    assert labels(tmp_path, text) == ({"a.png": "cat", "sub/b.png": "dog"}, ())
+
+
+def test_names_with_commas_and_newlines(tmp_path):
+    found = labels(tmp_path, '"x,y.png",cat\n"two\nlines.png","dog, small"\n')
+    assert found.labels == {"x,y.png": "cat", "two\nlines.png": "dog, small"}
+
+
+def test_later_files_add_labels(tmp_path):
+    (tmp_path / "one.csv").write_text("a.png,cat\n")
+    (tmp_path / "two.csv").write_text("rank,file,label\n1,sub/b.png,dog\n")
+    paths = [tmp_path / "one.csv", tmp_path / "two.csv"]
+    assert read_labels(paths, NAMES, "photos").labels == {"a.png": "cat", "sub/b.png": "dog"}
+
+
+def test_files_that_are_not_there_are_told(tmp_path):
+    found = labels(tmp_path, "a.png,cat\n" + "".join(f"gone{i}.png,dog\n" for i in range(5)))
+    assert found.labels == {"a.png": "cat"}
+    assert found.warnings == ("5 labelled files are not among the images read: gone0.png, gone1.png, gone2.png, ...",)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("a.png,cat\na.png,dog\n", "line 2: a.png has the labels 'cat' and 'dog'; expected one label an image"),
+        ("c.jpg,cat\n", "labels none of the 6 images; expected lines such as a.png,some class, not c.jpg"),
+        ("gone.png,cat\n", "labels none of the 6 images"),
+        ("a.png,\n", "labels none of the 6 images"),
+        ("", "labels none of the 6 images"),
+        ("a.png\n", "line 1: 'a.png' has 1 column; expected a file and its label"),
+        ("size,colour,weight\na.png,cat,3\n", "the first line is 'size', 'colour', 'weight'; expected two columns"),
+        ('"a.png,cat\n', "expected a CSV of file and label"),
+    ],
+)
+def test_mistakes_are_told_in_a_sentence(tmp_path, text, told):
+    with pytest.raises(VaebenchError, match=r"labels\.csv") as error:
+        labels(tmp_path, text)
+    assert told in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_missing_file_is_told(tmp_path):
+    with pytest.raises(VaebenchError, match=r"gone.csv cannot be read \(No such file"):
+        read_labels([tmp_path / "gone.csv"], NAMES, "photos")
+
+
+@pytest.mark.parametrize("unlabelled", ["unlabelled", "Unlabeled"])
+def test_class_folders_beside_an_unlabelled_one(tmp_path, draw, unlabelled):
+    for name in ("cat/1.png", "dog/deep/2.png", f"{unlabelled}/3.png"):
+        draw(tmp_path / "in" / name)
+    assert folder_labels(list_folder(tmp_path / "in", 5)).labels == {"cat/1.png": "cat", "dog/deep/2.png": "dog"}
+
+
+def test_images_in_no_folder_need_a_csv(tmp_path, draw):
+    draw(tmp_path / "in" / "1.png")
+    draw(tmp_path / "in" / "cat" / "2.png")
+    with pytest.raises(VaebenchError, match=r"1.png lies in no class folder; .*--labels labels.csv"):
+        folder_labels(list_folder(tmp_path / "in", 5))

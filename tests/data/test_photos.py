@@ -1,0 +1,205 @@
+"""Images of any size, mode and orientation become the stated pixels; what cannot be read is named and skipped."""
+
+import io
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vaebench.data import photos
+from vaebench.data.listing import list_folder
+from vaebench.data.photos import Rule, _header, read_pixels, survey, thumbnail, write_pixels
+
+ORIENTATION = 0x0112
+
+
+def silent(what, share):
+    pass
+
+
+def read(folder, rule=None, side=None):
+    """Pixels, names and what was skipped of a folder."""
+    files = list_folder(folder, 5)
+    seen = survey(files, silent)
+    rule = rule or seen.rule(side)
+    target = folder.parent / "pixels.npy"
+    names, damaged = write_pixels(files, seen.images, rule, target, silent)
+    return read_pixels(target), names, seen.skipped | damaged, rule, seen.notes
+
+
+def save(folder, name, image, **options):
+    folder.mkdir(parents=True, exist_ok=True)
+    image.save(folder / name, **options)
+    return folder / name
+
+
+def gradient(width, height):
+    """Brighter to the right, and to the bottom a little."""
+    across, down = np.meshgrid(np.arange(width), np.arange(height))
+    return Image.fromarray((200 * across / width + 40 * down / height).astype(np.uint8))
+
+
+def test_small_images_of_one_size_keep_their_pixels(tmp_path, draw):
+    paths = [draw(tmp_path / "in" / f"{i}.png", (20, 12), seed=i) for i in range(3)]
+    pixels, names, skipped, rule, notes = read(tmp_path / "in")
+    assert (rule.width, rule.height, rule.channels) == (20, 12, 1)
+    np.testing.assert_array_equal(pixels[:, 0], np.stack([np.asarray(Image.open(path)) for path in paths]))
+    assert (names, skipped, notes) == (["0.png", "1.png", "2.png"], {}, {})
+
+
+def test_other_sizes_fit_into_a_square_and_nothing_is_cut_off(tmp_path):
+    save(tmp_path / "in", "wide.png", Image.new("L", (200, 100), 255))
+    save(tmp_path / "in", "high.png", Image.new("L", (50, 100), 255))
+    pixels, names, *_ = read(tmp_path / "in")
+    assert pixels.shape == (2, 1, 32, 32)
+    high, wide = pixels[names.index("high.png"), 0], pixels[names.index("wide.png"), 0]
+    assert (wide[8:24] == 255).all()
+    assert (wide[:8] == 0).all()
+    assert (wide[24:] == 0).all()
+    assert (high[:, 8:24] == 255).all()
+    assert (high[:, :8] == 0).all()
+    assert (high[:, 24:] == 0).all()
+
+
+@pytest.mark.parametrize(("side", "expected"), [(None, 12), (16, 16)])
+def test_the_side_is_the_usual_one_of_small_images_or_what_was_asked(tmp_path, draw, side, expected):
+    for i, size in enumerate([(12, 12), (12, 11), (10, 12)]):
+        draw(tmp_path / "in" / f"{i}.png", size)
+    assert read(tmp_path / "in", side=side)[0].shape == (3, 1, expected, expected)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_turns_images_upright(tmp_path, orientation):
+    upright = gradient(32, 32)
+    inverse = {
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_90,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_270,
+    }
+    stored = upright.transpose(inverse[orientation]) if orientation > 1 else upright
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    save(tmp_path / "in", "a.png", stored, exif=exif)
+    pixels, *_, notes = read(tmp_path / "in")
+    np.testing.assert_array_equal(pixels[0, 0], np.asarray(upright))
+    assert notes == ({"turned by EXIF": 1} if orientation > 1 else {})
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_16_bits_are_scaled_by_the_brightest_camera_level_of_the_set(tmp_path, suffix):
+    levels = np.linspace(0, 4000, 64).astype(np.uint16).reshape(8, 8)
+    save(tmp_path / "in", f"deep.{suffix}", Image.fromarray(levels))
+    pixels, _, _, rule, notes = read(tmp_path / "in")
+    assert rule.white == 4095
+    np.testing.assert_array_equal(pixels[0, 0], np.rint(levels * np.float32(255 / 4095)))
+    assert notes == {"more than 8 bits": 1}
+
+
+def test_floats_are_taken_from_0_to_1_and_others_skipped(tmp_path):
+    save(tmp_path / "in", "good.tif", Image.fromarray(np.full((8, 8), 0.5, np.float32)))
+    save(tmp_path / "in", "bad.tif", Image.fromarray(np.full((8, 8), 3.0, np.float32)))
+    pixels, names, skipped, *_ = read(tmp_path / "in")
+    assert names == ["good.tif"]
+    assert (pixels == 128).all()
+    assert skipped == {"bad.tif": "has floats outside 0 to 1"}
+
+
+def test_transparent_parts_are_black_and_one_colour_image_makes_all_colour(tmp_path):
+    half = Image.new("RGBA", (8, 8), (255, 0, 0, 0))
+    half.paste((255, 0, 0, 255), (0, 0, 4, 8))
+    save(tmp_path / "in", "half.png", half)
+    save(tmp_path / "in", "grey.png", Image.new("L", (8, 8), 100))
+    pixels, names, *_ = read(tmp_path / "in")
+    assert pixels.shape == (2, 3, 8, 8)
+    red = pixels[names.index("half.png")]
+    assert (red[0, :, :4] == 255).all()
+    assert (red[:, :, 4:] == 0).all()
+    assert (red[1:] == 0).all()
+    assert (pixels[names.index("grey.png")] == 100).all()
+
+
+def test_the_first_frame_of_an_animation_is_taken(tmp_path):
+    frames = [Image.new("L", (8, 8), level) for level in (10, 200)]
+    save(tmp_path / "in", "film.gif", frames[0], save_all=True, append_images=frames[1:])
+    pixels, *_, notes = read(tmp_path / "in")
+    assert (pixels == 10).all()
+    assert notes == {"animated, first frame taken": 1}
+
+
+def test_what_cannot_be_read_is_skipped_by_name_with_its_reason(tmp_path, draw, monkeypatch):
+    monkeypatch.setattr(photos, "PIXEL_LIMIT", 5000)
+    folder = tmp_path / "in"
+    good = draw(folder / "good.png")
+    (folder / "empty.jpg").write_bytes(b"")
+    (folder / "text.png").write_text("no image at all")
+    whole = io.BytesIO()
+    gradient(60, 60).save(whole, "JPEG")
+    (folder / "cut.jpg").write_bytes(whole.getvalue()[: len(whole.getvalue()) // 2])
+    save(folder, "huge.png", Image.new("L", (100, 51)))
+    (folder / "nowhere.png").symlink_to(folder / "gone.png")
+    (folder / "again.png").symlink_to(good)
+    pixels, names, skipped, *_ = read(folder)
+    assert names == ["again.png", "good.png"]
+    np.testing.assert_array_equal(pixels[0], pixels[1])
+    assert skipped["empty.jpg"] == "is empty"
+    assert skipped["text.png"].startswith("is not an image that can be read")
+    assert skipped["cut.jpg"].startswith("is damaged")
+    assert skipped["huge.png"] == "is 100 x 51, over the limit of 5,000 pixels"
+    assert skipped["nowhere.png"] == "is a link to nothing, or was removed"
+    assert len(skipped) == 5
+
+
+def test_a_link_back_into_its_own_folder_is_not_followed_for_ever(tmp_path, draw):
+    draw(tmp_path / "in" / "a" / "1.png")
+    (tmp_path / "in" / "a" / "loop").symlink_to(tmp_path / "in")
+    (tmp_path / "in" / "b").symlink_to(tmp_path / "in" / "a")
+    files = list_folder(tmp_path / "in", 20)
+    assert files.images == (("a", "1.png"), ("b", "1.png"))
+
+
+def test_names_of_any_bytes_are_kept(tmp_path, draw):
+    folder = tmp_path / "in"
+    for name in ("a,b.png", 'say "x".png', "two\nlines.png", "<script>.png", os.fsdecode(b"\xff.png")):
+        draw(folder / name)
+    assert sorted(read(folder)[1]) == sorted(os.listdir(folder))
+
+
+def test_a_large_jpeg_is_read_as_a_small_one_within_a_shade(tmp_path):
+    save(tmp_path / "in", "a.jpg", gradient(1600, 1600), quality=95)
+    pixels, *_ = read(tmp_path / "in")
+    exact = np.asarray(gradient(1600, 1600).resize((32, 32), Image.Resampling.BILINEAR), dtype=int)
+    assert np.abs(pixels[0, 0].astype(int) - exact).max() <= 3
+
+
+def test_the_header_of_a_file_of_pixels_has_one_length():
+    assert {len(_header(count, (3, 32, 32))) for count in (0, 9, 10**6, 10**12)} == {len(_header(1, (3, 32, 32)))}
+
+
+def test_blocks_keep_their_order(tmp_path, draw, monkeypatch):
+    monkeypatch.setattr(photos, "BLOCK", 2)
+    monkeypatch.setattr(photos, "THREADS", 2)
+    paths = [draw(tmp_path / "in" / f"{i:02}.png", seed=i) for i in range(11)]
+    (tmp_path / "in" / "05.png").write_bytes(b"broken")
+    pixels, names, skipped, *_ = read(tmp_path / "in")
+    kept = [path for path in paths if path.name != "05.png"]
+    assert names == [path.name for path in kept]
+    assert list(skipped) == ["05.png"]
+    np.testing.assert_array_equal(pixels[:, 0], np.stack([np.asarray(Image.open(path)) for path in kept]))
+
+
+def test_thumbnails_are_for_the_eye(tmp_path, draw):
+    draw(tmp_path / "in" / "small.png", (8, 8))
+    save(tmp_path / "in", "large.png", Image.new("RGB", (400, 200), (9, 9, 9)))
+    files = list_folder(tmp_path / "in", 5)
+    assert thumbnail(files, ("small.png",), 96, 255).size == (96, 96)
+    assert thumbnail(files, ("large.png",), 96, 255).size == (96, 48)
+
+
+def test_the_rule_says_what_is_done():
+    assert "EXIF" in Rule(height=32, width=32, channels=3).words
+    assert "scaled to fit 32 x 16 pixels" in Rule(height=16, width=32, channels=1).words
