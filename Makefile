@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip install -q -c constraints.txt $(PIP_ARGS)
 SOURCES = pyproject.toml constraints.txt
 
-.PHONY: run test check lint types papers few-labels soak clean
+.PHONY: run test check lint types papers few-labels trust soak clean
 
 run: .stamp-run  ## train on embedded real digits, and write a report
 	$(BIN)/vaebench run digits --resume
@@ -34,6 +34,10 @@ few-labels: .stamp-run  ## the ladder of few labels on two cores, about six hour
 	cp runs/few-labels/few-labels.json runs/few-labels/few-labels-made.json runs/few-labels/few-labels.md docs/results/
 	cp runs/few-labels/few-labels/*.png docs/results/few-labels/
 
+trust: .stamp-run  ## how far classify can be trusted, about four hours; renews docs/results
+	$(BIN)/python benchmarks/trust.py
+	cp runs/trust/trust.json runs/trust/trust-made.json runs/trust/trust.md docs/results/
+
 soak: .stamp-dev  ## long campaigns: kills, formulas broken on purpose, fuzzing
 	$(BIN)/python -m pytest -m soak --timeout 3600 tests/test_kill.py tests/test_mutations.py tests/papers
 	VAEBENCH_FUZZ=soak $(BIN)/python -m pytest --timeout 3600 tests/data tests/test_recipes.py -k "garbled or garbage or cut_file"
@@ -42,11 +46,11 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 .stamp-run: $(BIN)/python $(SOURCES)
-	$(PIP) -e .
+	$(PIP) -e '.[onnx]'
 	@touch $@
 
 .stamp-dev: .stamp-run
-	$(PIP) -e '.[dev]'
+	$(PIP) -e '.[onnx,dev]'
 	@touch $@
 
 clean:

@@ -1,0 +1,269 @@
+"""How far the answers of `vaebench classify` can be trusted: `python benchmarks/trust.py [--minutes N] [--out DIR]`.
+
+Coverage: 20 draws of 10 labels a class from CIFAR-10 and Fashion-MNIST, one VAE for all; how often the interval
+that the report gives holds the true accuracy on the hidden labels. Asking: accuracy after labels chosen by
+`to-label-next`, and after as many random ones. Goes on where it was stopped; writes trust.json and trust.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vaebench.classification.ask import to_label_next
+from vaebench.classification.choice import chosen, cross_validate
+from vaebench.classification.job import Subject
+from vaebench.classification.methods import METHODS, Bench
+from vaebench.classification.settings import Settings, settings_for
+from vaebench.data.datasets import Data
+from vaebench.data.images import Dataset, Images, balanced_draw
+from vaebench.evaluation.calibration import brier, tempered
+from vaebench.evaluation.few_labels import mean_interval
+from vaebench.evaluation.probes import predict_with
+from vaebench.files import write_json, write_text
+from vaebench.runs import commit, locked
+from vaebench.studies.study import Study, cifar10
+from vaebench.terminal import interrupted_after, keep_freed_memory, progress
+from vaebench.training.compute import Compute, machine
+
+COVERED = ("cifar10", "fashion-mnist")
+ASKED = ("mnist", "fashion-mnist")
+EACH, DRAWS = 10, 20
+FIRST, MORE, ROUNDS, ASKED_DRAWS = 20, 30, 3, 5
+"""Labels that are given first, at random; labels a round; rounds; draws."""
+MINUTES = 240
+
+
+@dataclass
+class Field:
+    """One data set, its truth apart."""
+
+    name: str
+    images: Images
+    truth: Tensor
+    settings: Settings
+    bench: Bench
+    key: str
+
+
+def field(study: Study, name: str) -> Field:
+    """The training images of a data set, and one VAE of them."""
+    data = study.data(cifar10() if name == "cifar10" else Data(source=name))
+    parts = data.train, data.validation
+    pixels, truth = (torch.cat([getattr(part, what) for part in parts]) for what in ("pixels", "labels"))
+    images = Images(pixels, torch.full_like(truth, -1), data.classes)
+    settings = settings_for(images.shape, len(images))
+    none = images.take(slice(0, 0))
+    trial = study.network(
+        f"{name}/vae",
+        Dataset(name, images, none, none),
+        lambda: settings.model.build(images.shape),
+        (images, None),
+        settings.objective,
+        settings.training,
+        settings.seed,
+        {"model": settings.model.model_dump()},
+    )
+    bench = Bench(
+        images,
+        len(data.classes),
+        settings.model,
+        trial.vae,
+        settings.semi_supervised,
+        settings.supervised,
+        study.compute,
+    )
+    return Field(name, images, truth, settings, bench, trial.key)
+
+
+def covered(study: Study, one: Field, draw: int) -> dict[str, Any]:
+    """One draw of labels: what the report would say, and the truth."""
+    rows = balanced_draw(one.truth, EACH, (0, draw))
+    identity = {"vae": one.key, "rows": rows.tolist(), "settings": one.settings.model_dump(mode="json")}
+    labels, hidden = one.truth[rows], torch.ones(len(one.truth), dtype=torch.bool)
+    hidden[rows] = False
+
+    def keep(name: str, fold: int, make: Callable[[], np.ndarray]) -> np.ndarray:
+        step = f"{one.name}/draw-{draw}/{name}-{fold}"
+        return study.arrays(step, {**identity, "fold": fold}, lambda: {"answers": make()})["answers"]
+
+    choice = cross_validate(one.bench, rows, labels, keep)
+    assert choice is not None
+    method, temperature = chosen(choice)
+    truth = one.truth[hidden]
+
+    def make() -> dict[str, Any]:
+        accuracies, scores = {}, {}
+        for name, each in METHODS.items():
+            network = each.fit(one.bench, rows, labels, one.settings.seed)
+            shares = predict_with(network, 0, study.compute)(one.images)[hidden]
+            accuracies[name] = float((shares.argmax(1) == truth).double().mean())
+            if name == method:
+                scores = {"brier": brier(tempered(shares, temperature), truth)}
+        frequencies = torch.bincount(truth).double() / len(truth)
+        scores["brier_by_frequencies"] = brier(frequencies.expand(len(truth), -1), truth)
+        return {"true": accuracies, **scores}
+
+    found = study.step(f"{one.name}/draw-{draw}/truth", {**identity, "method": method}, make)
+    return {
+        "draw": draw,
+        "method": method,
+        "expected": choice.expected._asdict(),
+        "held_out": choice.accuracies,
+        **found,
+    }
+
+
+def asked(study: Study, one: Field, draw: int, how: str) -> list[float]:
+    """Accuracy on the images that were never labelled, after each round of labels."""
+    generator = np.random.default_rng((1, draw))
+    identity = {"vae": one.key, "settings": one.settings.model_dump(mode="json"), "draw": draw, "how": how}
+    codes = one.bench.means
+
+    def make() -> dict[str, Any]:
+        rows, accuracies = first_labels(one.truth, generator), []
+        for _ in range(ROUNDS + 1):
+            rows = rows.sort().values
+            network = METHODS["self-trained"].fit(one.bench, rows, one.truth[rows], draw)
+            shares = predict_with(network, 0, study.compute)(one.images)
+            free = torch.ones(len(one.truth), dtype=torch.bool)
+            free[rows] = False
+            accuracies.append(float((shares.argmax(1) == one.truth)[free].double().mean()))
+            if how == "asked":
+                more = to_label_next(codes, shares.numpy(), rows.numpy(), MORE, seed=draw)
+            else:
+                more = generator.permutation(np.flatnonzero(free.numpy()))[:MORE]
+            rows = torch.cat([rows, torch.from_numpy(more)])
+        return {"accuracies": accuracies}
+
+    accuracies: list[float] = study.step(f"{one.name}/{how}-{draw}", identity, make)["accuracies"]
+    return accuracies
+
+
+def first_labels(truth: Tensor, generator: np.random.Generator) -> Tensor:
+    """Random labels, at least one of each class, as the methods need."""
+    while True:
+        rows = torch.from_numpy(generator.permutation(len(truth))[:FIRST])
+        if len(truth[rows].unique()) == len(truth.unique()):
+            return rows
+
+
+def coverage_row(name: str, draws: list[dict[str, Any]]) -> dict[str, Any]:
+    """What the draws say together."""
+    true = [draw["true"][draw["method"]] for draw in draws]
+    spans = [(draw["expected"]["low"], draw["expected"]["high"]) for draw in draws]
+    singles = {method: float(np.median([draw["true"][method] for draw in draws])) for method in METHODS}
+    best = max(singles, key=lambda method: singles[method])
+    return {
+        "data": name,
+        "measure": "coverage",
+        "labels_per_class": EACH,
+        "draws": len(draws),
+        "covered": sum(low <= share <= high for share, (low, high) in zip(true, spans, strict=True)),
+        "mean_width": float(np.mean([high - low for low, high in spans])),
+        "median_accuracy": float(np.median(true)),
+        "best_single": best,
+        "median_accuracy_of_best_single": singles[best],
+        "medians": singles,
+        "brier": float(np.mean([draw["brier"] for draw in draws])),
+        "brier_by_frequencies": float(np.mean([draw["brier_by_frequencies"] for draw in draws])),
+        "values": draws,
+    }
+
+
+def asking_rows(name: str, found: dict[str, list[list[float]]]) -> Iterator[dict[str, Any]]:
+    """Accuracy by number of labels, asked for and random, and their difference with its interval."""
+    for step in range(1, ROUNDS + 1):
+        values = {how: [curve[step] for curve in curves] for how, curves in found.items()}
+        gaps = [a - b for a, b in zip(values["asked"], values["random"], strict=True)]
+        yield {
+            "data": name,
+            "measure": "asking",
+            "labels": FIRST + step * MORE,
+            "draws": len(gaps),
+            "asked": float(np.mean(values["asked"])),
+            "random": float(np.mean(values["random"])),
+            "difference": float(np.mean(gaps)),
+            "interval": list(mean_interval(gaps)),
+            "values": values,
+        }
+
+
+def page(rows: list[dict[str, Any]], made: dict[str, Any]) -> str:
+    """The rows for a reader."""
+    lines = [
+        "# How far `vaebench classify` can be trusted",
+        "",
+        f"Made by `make trust` in {made['seconds'] / 60:.0f} minutes, {made['machine']['processor']}, "
+        f"{made['machine']['cores']} cores, {made['date']}, commit {made['commit']}.",
+        "",
+        f"## Does the interval hold the truth? {EACH} labels a class, one VAE",
+        "",
+        "| data | intervals that hold the true accuracy | mean width | median accuracy | best single method | "
+        "its median | Brier score | of class frequencies |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        if row["measure"] == "coverage":
+            lines.append(
+                f"| {row['data']} | {row['covered']} of {row['draws']} | {100 * row['mean_width']:.1f} points | "
+                f"{100 * row['median_accuracy']:.1f} % | {METHODS[row['best_single']].words} | "
+                f"{100 * row['median_accuracy_of_best_single']:.1f} % | {row['brier']:.3f} | "
+                f"{row['brier_by_frequencies']:.3f} |"
+            )
+    lines += [
+        "",
+        "## Is it worth labelling what is asked for? Semi-supervised VAE",
+        "",
+        "| data | labels | asked for | random | difference (95 % interval, points) |",
+        "|---|---|---|---|---|",
+    ]
+    for row in rows:
+        if row["measure"] == "asking":
+            low, high = row["interval"]
+            lines.append(
+                f"| {row['data']} | {row['labels']} | {100 * row['asked']:.1f} % | {100 * row['random']:.1f} % | "
+                f"{100 * row['difference']:+.1f} ({100 * low:+.1f} to {100 * high:+.1f}), {row['draws']} draws |"
+            )
+    return "\n".join(lines) + "\n"
+
+
+def measure(study: Study) -> list[dict[str, Any]]:
+    """All rows."""
+    fields = {name: field(study, name) for name in dict.fromkeys(COVERED + ASKED)}
+    rows = [coverage_row(name, [covered(study, fields[name], draw) for draw in range(DRAWS)]) for name in COVERED]
+    for name in ASKED:
+        curves = {how: [asked(study, fields[name], d, how) for d in range(ASKED_DRAWS)] for how in ("asked", "random")}
+        rows += asking_rows(name, curves)
+    return rows
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float)
+    parser.add_argument("--out", type=Path, default=Path("runs/trust"))
+    given = parser.parse_args()
+    keep_freed_memory()
+    seconds = None if given.minutes is None else 60 * given.minutes
+    print(f"about {MINUTES} minutes on two cores, less what an earlier call has done", flush=True)
+    with interrupted_after(seconds), locked(given.out), progress() as watch:
+        study = Study(Subject({"cpu": MINUTES}, "trust"), "cpu", given.out, Compute().resolve(), watch)
+        rows = measure(study)
+    made = {"seconds": study.seconds, "date": time.strftime("%Y-%m-%d"), "commit": commit(), "machine": machine()}
+    write_json(given.out / "trust.json", rows)
+    write_json(given.out / "trust-made.json", made)
+    write_text(given.out / "trust.md", page(rows, made))
+    print(f"open {given.out / 'trust.md'}")
+
+
+if __name__ == "__main__":
+    main()
