@@ -13,7 +13,7 @@ from vaebench.data.datasets import DATASETS
 from vaebench.recipes import RECIPES
 
 MISTAKES = {
-    ("frobnicate",): "there is no command 'frobnicate'; expected one of run, reproduce, few-labels, list",
+    ("frobnicate",): "there is no command 'frobnicate'; expected one of run, classify, predict, reproduce, few-labels",
     ("run", "nope"): "there is no recipe 'nope'; expected one of digits",
     ("run", "--resume"): "takes a recipe before its options, not '--resume'",
     ("run", "digits", "20"): "'20' is not expected here; options look like --training.epochs 20",

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch.testing import assert_close
 
-from vaebench.cli import _overridden
+from vaebench.cli.run import overridden
 from vaebench.data.augment import AUGMENTATIONS, GENTLE
 from vaebench.data.datasets import Data
 from vaebench.data.images import HIDDEN
@@ -142,7 +142,7 @@ def test_what_images_may_undergo_goes_with_the_data():
 
 
 def test_options_override_what_few_labels_sets():
-    recipe = _overridden(
+    recipe = overridden(
         few_labels(RECIPES["mnist"], "mnist"), ["--evaluation.self_training.keep", "0.5", "--training.epochs", "2"], "x"
     )
     assert recipe.evaluation.self_training.keep == 0.5

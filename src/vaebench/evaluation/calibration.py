@@ -57,7 +57,7 @@ def brier(probabilities: Float[Tensor, "N Y"], labels: Int[Tensor, " N"]) -> flo
     return float((probabilities.double() - truth).square().sum(1).mean())
 
 
-def wilson(share: float, count: float, level: float = 0.95) -> tuple[float, float]:
+def wilson(share: float, count: int, level: float = 0.95) -> tuple[float, float]:
     """Interval of a share seen in ``count`` cases. Wilson 1927, eq. 10."""
     z = float(stats.norm.ppf(0.5 + level / 2))
     centre, shrunk = share + z**2 / (2 * count), 1 + z**2 / count

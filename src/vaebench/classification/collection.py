@@ -1,0 +1,227 @@
+"""Collection: a folder, zip or npz of images of which some are labelled, read once into blocks on the disk."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from PIL import Image
+from torch import Tensor
+
+from vaebench.data.images import HIDDEN, Images, Progress
+from vaebench.data.label_files import Given, folder_labels, read_labels
+from vaebench.data.listing import Files, Unfit, list_folder, open_zip
+from vaebench.data.npz import read_partly_labelled_npz
+from vaebench.data.photos import Rule, read_pixels, survey, thumbnail, write_pixels
+from vaebench.errors import VaebenchError
+from vaebench.files import read_json, write_text
+
+DEPTH = 20
+"""Folders deeper than this are not looked into."""
+LEAST_IMAGES = 10
+
+
+@dataclass(frozen=True)
+class Collection:
+    """All images that could be read, and the labels of a few."""
+
+    source: Path
+    title: str
+    names: tuple[str, ...]
+    images: Images
+    """Every label hidden; the pixels stay on the disk."""
+    rule: Rule
+    classes: tuple[str, ...]
+    rows: Int[Tensor, " M"]
+    """Of the labelled images, rising."""
+    labels: Int[Tensor, " M"]
+    """Theirs, as numbers of classes."""
+    skipped: dict[str, str]
+    """Why, by name."""
+    notes: dict[str, int]
+    """How many images have each peculiarity."""
+    warnings: tuple[str, ...]
+    others: int = 0
+    """Files that are no images by their names."""
+
+    def __repr__(self) -> str:
+        return (
+            f"Collection({self.title!r}: {len(self.names):,} images, {len(self.rows):,} labelled in "
+            f"{len(self.classes)} classes, {len(self.skipped):,} skipped)"
+        )
+
+    @property
+    def counts(self) -> list[int]:
+        """Labels of each class."""
+        return torch.bincount(self.labels, minlength=len(self.classes)).tolist()
+
+    @property
+    def unlabelled(self) -> Int[Tensor, " U"]:
+        """Rows of the images without a label."""
+        hidden = torch.ones(len(self.names), dtype=torch.bool)
+        hidden[self.rows] = False
+        return torch.nonzero(hidden)[:, 0]
+
+    def thumbnails(self, rows: Sequence[int], side: int = 96) -> list[Image.Image]:
+        """Images for a person to look at, from their own files where these can still be read."""
+        if self.source.suffix.lower() == ".npz":
+            return [self._enlarged(row, side) for row in rows]
+        found = []
+        with opened(self.source) as files:
+            for row in rows:
+                parts = PurePosixPath(self.names[row]).parts
+                image = None
+                with suppress(Unfit, KeyError):
+                    image = thumbnail(files, parts, side, self.rule.white)
+                found.append(image or self._enlarged(row, side))
+        return found
+
+    def _enlarged(self, row: int, side: int) -> Image.Image:
+        array = np.moveaxis(self.images.pixels[row].numpy(), 0, 2)
+        image = Image.fromarray(array[..., 0] if array.shape[2] == 1 else array).convert("RGB")
+        scale = max(1, side // max(image.size))
+        return image.resize((image.width * scale, image.height * scale), Image.Resampling.NEAREST)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Files]:
+    """The image files of a folder or zip.
+
+    Raises:
+        VaebenchError: no such path, no image, or neither folder nor zip.
+    """
+    if path.is_dir():
+        yield list_folder(path, DEPTH)
+    elif path.suffix.lower() == ".zip" and path.exists():
+        with open_zip(path) as files:
+            yield files
+    elif path.exists():
+        raise VaebenchError(f"{path} is neither a folder nor a .zip or .npz file; expected one of these")
+    else:
+        raise VaebenchError(f"{path} does not exist; expected a folder, a .zip or an .npz of images")
+
+
+def collect(path: Path, labels: Sequence[Path], side: int | None, folder: Path, progress: Progress) -> Collection:
+    """Read all images that can be read into ``folder``, or what an earlier call left there, and find the labels.
+
+    Args:
+        path: a folder or zip of images, or an npz of ``x_train`` and ``y_train`` with -1 for no label.
+        labels: CSV files; none takes class folders beside ``unlabelled``.
+        side: of the squares that images are brought to; none takes their own size where all are alike and small.
+        folder: where the pixels are kept.
+
+    Raises:
+        VaebenchError: nothing to read, bad labels, fewer than two classes or than ten images.
+    """
+    if path.suffix.lower() == ".npz" and path.is_file():
+        return _of_arrays(path, labels, side, folder)
+    with opened(path) as files:
+        kept = _read(files, side, folder, progress)
+        names = tuple(kept["names"])
+        _check_enough(path, names, kept["skipped"])
+        given = read_labels(labels, names, files.title) if labels else folder_labels(files)
+        return _collected(path, files, kept, names, given)
+
+
+def _collected(path: Path, files: Files, kept: dict[str, Any], names: tuple[str, ...], given: Given) -> Collection:
+    row = {name: index for index, name in enumerate(names)}
+    found = {row[name]: label for name, label in given.labels.items() if name in row}
+    classes = tuple(sorted(set(found.values())))
+    _check_classes(path, classes)
+    rows = sorted(found)
+    pixels = torch.from_numpy(read_pixels(Path(kept["pixels"])))
+    return Collection(
+        source=path,
+        title=files.title,
+        names=names,
+        images=Images(pixels, torch.full((len(names),), HIDDEN), classes),
+        rule=Rule(**kept["rule"]),
+        classes=classes,
+        rows=torch.tensor(rows),
+        labels=torch.tensor([classes.index(found[index]) for index in rows]),
+        skipped=kept["skipped"],
+        notes=kept["notes"],
+        warnings=given.warnings,
+        others=files.others,
+    )
+
+
+def _read(files: Files, side: int | None, folder: Path, progress: Progress) -> dict[str, Any]:
+    """Names, rule and pixels of what can be read; read again only where files have changed."""
+    identity = {"files": _fingerprint(files), "side": side}
+    record, pixels = folder / "images.json", folder / "pixels.npy"
+    if record.exists() and pixels.exists():
+        kept: dict[str, Any] = read_json(record)
+        if kept["identity"] == identity:
+            return kept | {"pixels": str(pixels)}
+    record.unlink(missing_ok=True)
+    seen = survey(files, progress)
+    if not seen.images:
+        reasons = Counter(seen.skipped.values())
+        raise VaebenchError(f"{files.root}: none of its {len(files.images):,} images can be read; {_most(reasons)}")
+    rule = seen.rule(side)
+    names, damaged = write_pixels(files, seen.images, rule, pixels, progress)
+    kept = {
+        "identity": identity,
+        "names": names,
+        "rule": rule.model_dump(),
+        "skipped": seen.skipped | damaged,
+        "notes": seen.notes,
+    }
+    write_text(record, json.dumps(kept))  # ASCII: names on a disk need not be Unicode
+    return kept | {"pixels": str(pixels)}
+
+
+def _fingerprint(files: Files) -> str:
+    digest = hashlib.blake2b(str(files.root.resolve()).encode(errors="surrogateescape"), digest_size=16)
+    for parts in files.images:
+        try:
+            stamp = files.stamp(parts)
+        except OSError:
+            stamp = (-1, -1)
+        digest.update(repr((parts, stamp)).encode(errors="surrogateescape"))
+    return digest.hexdigest()
+
+
+def _of_arrays(path: Path, labels: Sequence[Path], side: int | None, folder: Path) -> Collection:
+    if labels:
+        raise VaebenchError(f"{path} holds its own labels in y_train; leave --labels out, or give the images as files")
+    images = read_partly_labelled_npz(path)
+    channels, height, width = images.shape
+    rule = Rule(height=side or height, width=side or width, channels=channels)
+    if side is not None and (height, width) != (side, side):
+        pictures = (np.moveaxis(one, 0, 2) for one in images.pixels.numpy())
+        resized = [rule.pixels(Image.fromarray(one[..., 0] if channels == 1 else one)) for one in pictures]
+        images = Images(torch.from_numpy(np.stack(resized)), images.labels, images.classes)
+    names = tuple(map(str, range(len(images))))
+    _check_enough(path, names, {})
+    _check_classes(path, images.classes)
+    rows = torch.nonzero(images.labels != HIDDEN)[:, 0]
+    hidden = images.without_labels()
+    return Collection(path, path.stem, names, hidden, rule, images.classes, rows, images.labels[rows], {}, {}, ())
+
+
+def _check_enough(path: Path, names: Sequence[str], skipped: dict[str, str]) -> None:
+    if len(names) < LEAST_IMAGES:
+        also = f" ({len(skipped):,} more cannot be read: {_most(Counter(skipped.values()))})" if skipped else ""
+        raise VaebenchError(f"{path} has {len(names)} images that can be read{also}; expected at least {LEAST_IMAGES}")
+
+
+def _check_classes(path: Path, classes: Sequence[str]) -> None:
+    if len(classes) < 2:
+        found = f"the class {classes[0]!r} alone" if classes else "no class"
+        raise VaebenchError(f"{path}: the labels name {found}; expected at least 2: label some images of another class")
+
+
+def _most(reasons: Counter[str]) -> str:
+    reason, count = reasons.most_common(1)[0]
+    return f"{count:,} of them: {reason}"

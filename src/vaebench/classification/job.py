@@ -1,0 +1,240 @@
+"""classify(): a folder of images, a few of them labelled, to predictions, a report and a model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from vaebench.classification.ask import to_label_next
+from vaebench.classification.choice import LEAST, Choice, chosen, cross_validate
+from vaebench.classification.classifier import Description, ImageClassifier
+from vaebench.classification.collection import Collection, collect
+from vaebench.classification.methods import METHODS, Bench
+from vaebench.classification.rarity import LIMIT, Rarity
+from vaebench.classification.results import Classified, write_results
+from vaebench.classification.settings import Settings, minutes, settings_for
+from vaebench.data.images import Dataset, Progress
+from vaebench.evaluation.features import encode
+from vaebench.models.vae import VAE
+from vaebench.runs import Tick, Watch, locked
+from vaebench.studies.study import Study
+from vaebench.studies.subject import Budget
+from vaebench.training.compute import Compute
+
+POOL = 100_000
+"""Images that methods learn from, the labelled ones among them; the VAE sees all."""
+ASKED = 50
+"""Images that a person is asked to label next."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What the study's machinery must know."""
+
+    minutes: Mapping[Budget, float | int]
+    title_in_short: str = "classify"
+    captions: Mapping[str, str] = field(default_factory=dict)
+
+
+def classify(
+    path: str | Path,
+    labels: Sequence[str | Path] = (),
+    out: str | Path | None = None,
+    *,
+    side: int | None = None,
+    compute: Compute | None = None,
+    watch: Watch = lambda tick: None,
+    tell: Callable[[str], None] = lambda sentence: None,
+    settings: Settings | None = None,
+) -> Classified:
+    """Learn from all images, choose by the labels of a few, classify the rest.
+
+    Stopped and called again, it goes on; called with more labels, it keeps the VAE.
+
+    Args:
+        path: a folder or zip of images of any size, or an npz of ``x_train`` and ``y_train`` with -1 for no label.
+        labels: CSV files of file and label; none takes class folders beside ``unlabelled``.
+        out: where everything is written; none means ``runs/classify-NAME``.
+        side: pixels of the squares that images are brought to.
+        compute: where and how precisely; none chooses for the machine.
+        watch: hears progress.
+        tell: hears sentences: what was read, how long it will take.
+        settings: none chooses by the images' shape and number.
+
+    Raises:
+        VaebenchError: nothing to read, bad labels, or a folder that is in use or cannot be written.
+        KeyboardInterrupt: Ctrl-C; what is done is kept.
+    """
+    path = Path(path).expanduser()
+    folder = Path(out) if out is not None else Path("runs") / f"classify-{path.resolve().stem}"
+    with locked(folder):
+        collection = collect(path, [Path(one) for one in labels], side, folder / "work", _reading(watch))
+        settings = settings or settings_for(collection.images.shape, len(collection.names))
+        job = _Job(folder, collection, settings, (compute or Compute()).resolve(), watch, tell)
+        return job.perform()
+
+
+def _reading(watch: Watch) -> Progress:
+    return lambda what, share: watch(Tick(what, share))
+
+
+@dataclass
+class _Job:
+    """One classification under way."""
+
+    folder: Path
+    collection: Collection
+    settings: Settings
+    compute: Compute
+    watch: Watch
+    tell: Callable[[str], None]
+
+    def perform(self) -> Classified:
+        study = self.study()
+        vae, key = self.vae(study)
+        pool = self.pool()
+        bench = self.bench(vae, pool)
+        rows = torch.from_numpy(np.searchsorted(pool.numpy(), self.collection.rows.numpy()))
+        choice = cross_validate(bench, rows, self.collection.labels, self.kept(study, key), self.settings.seed)
+        classifier = self.classifier(study, key, bench, rows, choice)
+        return self.finish(study, vae, classifier, choice)
+
+    def study(self) -> Study:
+        """The steps of an earlier call are read from it."""
+        images = self.collection.images
+        expected = minutes(self.settings, images, len(self.collection.classes), self.compute, self.validated)
+        self.tell(_read_sentence(self.collection))
+        self.tell(f"about {max(1, round(expected))} minutes on this machine, less what an earlier call has done")
+        return Study(Subject({"cpu": expected}), "cpu", self.folder / "work", self.compute, self.watch)
+
+    @property
+    def validated(self) -> bool:
+        """Whether labels are enough for a cross-validation."""
+        return min(self.collection.counts) >= LEAST
+
+    def vae(self, study: Study) -> tuple[VAE, str]:
+        """Trained on all images without labels; its key names all that decided it."""
+        images = self.collection.images
+        none = images.take(slice(0, 0))
+        data = Dataset(self.collection.title, images, none, none)
+        model, settings = self.settings.model, self.settings
+        trial = study.network(
+            "vae",
+            data,
+            lambda: model.build(images.shape),
+            (images, None),
+            settings.objective,
+            settings.training,
+            settings.seed,
+            {"model": model.model_dump()},
+        )
+        return trial.vae.cpu(), trial.key
+
+    def pool(self) -> Int[Tensor, " P"]:
+        """Rows that methods learn from, rising: all, or the labelled ones and others drawn at random."""
+        count = len(self.collection.names)
+        if count <= POOL:
+            return torch.arange(count)
+        order = torch.from_numpy(np.random.default_rng(self.settings.seed).permutation(count)[:POOL])
+        rows: Tensor = torch.cat([order, self.collection.rows]).unique()
+        return rows
+
+    def bench(self, vae: VAE, pool: Int[Tensor, " P"]) -> Bench:
+        """What methods learn from."""
+        images = self.collection.images
+        images = images if len(pool) == len(images) else images.take(pool)
+        settings = self.settings
+        return Bench(
+            images,
+            len(self.collection.classes),
+            settings.model,
+            vae,
+            settings.semi_supervised,
+            settings.supervised,
+            self.compute,
+        )
+
+    def identity(self, key: str) -> dict[str, Any]:
+        """All that decides a fit, but for its method and fold."""
+        return {
+            "vae": key,
+            "rows": self.collection.rows.tolist(),
+            "labels": self.collection.labels.tolist(),
+            "settings": self.settings.model_dump(mode="json", include={"semi_supervised", "supervised", "seed"}),
+        }
+
+    def kept(self, study: Study, key: str) -> Callable[[str, int, Callable[[], np.ndarray]], np.ndarray]:
+        """Answers on a fold, made once."""
+
+        def keep(name: str, fold: int, make: Callable[[], np.ndarray]) -> np.ndarray:
+            identity = {**self.identity(key), "method": name, "fold": fold}
+            return study.arrays(f"{name}/fold-{fold + 1}", identity, lambda: {"answers": make()})["answers"]
+
+        return keep
+
+    def classifier(
+        self, study: Study, key: str, bench: Bench, rows: Int[Tensor, " M"], choice: Choice | None
+    ) -> ImageClassifier:
+        """The chosen method, taught by all labels."""
+        name, temperature = chosen(choice)
+        description = Description(
+            kind=METHODS[name].kind,
+            method=METHODS[name].words,
+            rule=self.collection.rule,
+            classes=self.collection.classes,
+            model=self.settings.model,
+            temperature=temperature,
+        )
+
+        def make() -> dict[str, np.ndarray]:
+            network = METHODS[name].fit(bench, rows, self.collection.labels, self.settings.seed).cpu()
+            return {name: value.numpy() for name, value in network.state_dict().items()}
+
+        weights = study.arrays("chosen", {**self.identity(key), "method": name}, make)
+        network = description.build()
+        network.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
+        return ImageClassifier(description, network)
+
+    def finish(self, study: Study, vae: VAE, classifier: ImageClassifier, choice: Choice | None) -> Classified:
+        """Classify all images, and write everything."""
+        collection, images = self.collection, self.collection.images
+        study.tell("classifying all images")
+        probabilities = classifier.probabilities(images)
+        study.tell("looking for images unlike the rest")
+        rarity = Rarity.of(vae, images)
+        rarities = rarity.scores(images)
+        unlike = rarities > LIMIT
+        study.tell("choosing what to label next")
+        codes = encode(vae, images).mean.numpy()
+        asked = to_label_next(codes, probabilities.numpy(), collection.rows.numpy(), ASKED, unlike)
+        onnx = classifier.save(self.folder / "model")
+        rarity.save(self.folder / "model")
+        found = Classified(
+            self.folder,
+            collection,
+            self.settings,
+            choice,
+            classifier,
+            probabilities,
+            unlike,
+            rarities,
+            asked,
+            onnx,
+            study.seconds,
+        )
+        write_results(found)
+        study.finish()
+        return found
+
+
+def _read_sentence(collection: Collection) -> str:
+    told = f"{len(collection.names):,} images read, {len(collection.rows):,} of them labelled in "
+    told += f"{len(collection.classes)} classes"
+    return told + (f"; {len(collection.skipped):,} skipped" if collection.skipped else "")

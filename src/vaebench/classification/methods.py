@@ -1,0 +1,146 @@
+"""METHODS: what may answer, from a VAE and a plain line alike; each learns labelled rows and becomes one network."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from sklearn.decomposition import PCA
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from torch import Tensor, nn
+
+from vaebench.classification.classifier import LatentLine, NetworkKind, PixelLine
+from vaebench.data.images import Images
+from vaebench.evaluation.features import Codes, encode
+from vaebench.evaluation.graphs import Graph
+from vaebench.evaluation.semi_supervised import SemiSupervised, Supervised
+from vaebench.models.vae import VAE, Model
+from vaebench.training.compute import Compute
+
+FITTED = 20_000
+"""Images that a PCA or a scale of pixels is taken from."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """All that methods may learn from, labels apart: the same for every fold and draw."""
+
+    images: Images
+    """Labels hidden."""
+    classes: int
+    model: Model
+    vae: VAE
+    """Trained without labels."""
+    semi_supervised: SemiSupervised
+    supervised: Supervised
+    compute: Compute
+
+    @cached_property
+    def means(self) -> Float[np.ndarray, "N D"]:
+        """Of q(z|x)."""
+        return encode(self.vae, self.images).mean.numpy()
+
+    @cached_property
+    def graph(self) -> Graph:
+        """Of the means."""
+        return Graph.of(self.means, threads=self.compute.threads)
+
+    @cached_property
+    def some(self) -> Float[np.ndarray, "M P"]:
+        """Pixels of evenly spaced images, flat."""
+        rows = torch.linspace(0, len(self.images) - 1, min(FITTED, len(self.images))).long()
+        return self.flat(rows)
+
+    @cached_property
+    def pca(self) -> PCA:
+        """Of pixels, as many components as the VAE has latents if there are so many."""
+        return PCA(min(self.model.latent, *self.some.shape), random_state=0).fit(self.some)
+
+    def flat(self, rows: Int[Tensor, " M"]) -> Float[np.ndarray, "M P"]:
+        """Pixels of these rows in [0, 1], flat."""
+        return self.images.batch(rows).x.flatten(1).numpy()
+
+
+class Method(NamedTuple):
+    """One way to answer."""
+
+    words: str
+    kind: NetworkKind
+    fit: Callable[[Bench, Int[Tensor, " M"], Int[Tensor, " M"], int], nn.Module]
+    """Learns labels of rows, by a seed: pixels (B, C, H, W) in [0, 1] to logits (B, Y)."""
+
+
+def _self_trained(bench: Bench, rows: Tensor, labels: Tensor, seed: int) -> nn.Module:
+    graph = bench.graph if len(bench.images) > len(rows) else None
+    return bench.semi_supervised.fit(
+        bench.vae, bench.images, graph, rows, labels, bench.classes, seed, bench.compute
+    ).eval()
+
+
+def _supervised(bench: Bench, rows: Tensor, labels: Tensor, seed: int) -> nn.Module:
+    few = bench.images.take(rows).with_labels(labels)
+    return bench.supervised.fit(bench.model, few, bench.classes, seed, bench.compute).eval()
+
+
+def _latent_line(bench: Bench, rows: Tensor, labels: Tensor, seed: int) -> nn.Module:
+    network = LatentLine(bench.vae, bench.classes)
+    _set(network.line, *_line(bench.means, bench.means[rows.numpy()], labels, bench.classes))
+    return network.eval()
+
+
+def _pixel_line(bench: Bench, rows: Tensor, labels: Tensor, seed: int) -> nn.Module:
+    network = PixelLine(bench.some.shape[1], bench.classes)
+    _set(network.line, *_line(bench.some, bench.flat(rows), labels, bench.classes))
+    return network.eval()
+
+
+def _pca_line(bench: Bench, rows: Tensor, labels: Tensor, seed: int) -> nn.Module:
+    """The line on components, written as a line on pixels."""
+    pca = bench.pca
+    weight, bias = _line(pca.transform(bench.some), pca.transform(bench.flat(rows)), labels, bench.classes)
+    network = PixelLine(bench.some.shape[1], bench.classes)
+    _set(network.line, weight @ pca.components_, bias - weight @ (pca.components_ @ pca.mean_))
+    return network.eval()
+
+
+def _line(
+    every: Float[np.ndarray, "N D"], few: Float[np.ndarray, "M D"], labels: Int[Tensor, " M"], classes: int
+) -> tuple[Float[np.ndarray, "Y D"], Float[np.ndarray, " Y"]]:
+    """Weights and biases of a logistic regression on codes, which it reads centred and of one scale."""
+    standard = Codes(torch.from_numpy(every), torch.zeros(len(every), dtype=torch.long))
+    x = Codes(torch.from_numpy(few), labels).standardised_by(standard).mean.numpy()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        found = LogisticRegression(C=1.0, max_iter=300, tol=1e-3).fit(x, labels.numpy())
+    weight, bias = found.coef_, found.intercept_
+    if len(weight) == 1:
+        weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
+    all_weights, all_biases = np.zeros((classes, x.shape[1])), np.full(classes, -30.0)
+    all_weights[found.classes_], all_biases[found.classes_] = weight, bias
+    centre = every.mean(0)
+    scale = max(float(np.sqrt(np.square(every - centre).mean())), 1e-12)
+    return all_weights / scale, all_biases - all_weights @ (centre / scale)
+
+
+def _set(line: nn.Linear, weight: np.ndarray, bias: np.ndarray) -> None:
+    with torch.no_grad():
+        line.weight.copy_(torch.from_numpy(weight))
+        line.bias.copy_(torch.from_numpy(bias))
+
+
+METHODS: dict[str, Method] = {
+    "self-trained": Method("semi-supervised VAE", "network", _self_trained),
+    "latent-line": Method("VAE, a line on its latents", "latent-line", _latent_line),
+    "pca-line": Method("PCA, a line on its components", "pixel-line", _pca_line),
+    "pixel-line": Method("a line on raw pixels", "pixel-line", _pixel_line),
+    "supervised": Method("supervised network, augmented", "network", _supervised),
+}
+"""The first is used where labels are too few to choose by."""
+DEFAULT = "self-trained"

@@ -1,0 +1,96 @@
+"""Settings: what is trained for images of one shape and number, and how long it will take here."""
+
+from __future__ import annotations
+
+import math
+import time
+
+import torch
+
+from vaebench.classification.choice import FOLDS
+from vaebench.data.augment import GENTLE, Augmentation
+from vaebench.data.images import Images, Source
+from vaebench.evaluation.semi_supervised import SemiSupervised, Supervised
+from vaebench.frozen import Frozen
+from vaebench.models.networks import Conv, Shape
+from vaebench.models.objectives import Contrastive, Objective
+from vaebench.models.self_training import ClassifyingVAE, SelfTraining
+from vaebench.models.vae import Model
+from vaebench.training.compute import Compute
+from vaebench.training.loop import Training, train
+from vaebench.training.schedules import Adam
+
+PAIRS = 150_000
+"""Images that the VAE sees, each beside its augmented self; more where there are more than a tenth of them."""
+LARGE = 40
+"""Pixels of a side from which on the network has one more layer."""
+TRIED_STEPS = 4
+SECONDS_AN_IMAGE = 0.002
+"""For reading, encoding and writing, beside the trainings."""
+
+
+class Settings(Frozen):
+    """Everything that decides a classification's numbers, but for images and labels."""
+
+    model: Model
+    objective: Contrastive
+    training: Training
+    semi_supervised: SemiSupervised
+    supervised: Supervised
+    seed: int = 0
+
+    def steps(self, images: int) -> tuple[int, int, int]:
+        """Steps of the VAE, of one self-training, of one supervised training."""
+        return (
+            self.training.epochs * math.ceil(images / self.training.batch),
+            sum(self.semi_supervised.rounds),
+            self.supervised.steps,
+        )
+
+
+def settings_for(shape: Shape, images: int, augmentation: Augmentation = GENTLE) -> Settings:
+    """The settings for so many images of this shape. What images may undergo is prior knowledge: of images that nobody
+    has seen, only small turns and shifts are assumed."""
+    channels, *sides = shape
+    batch = min(256, max(16, images // 4))
+    if channels == 1 and max(sides) <= LARGE:
+        model = Model(latent=32)
+    else:
+        deep = max(sides) > LARGE
+        model = Model(latent=64, network=Conv(filters=(32, 64, 128, 128) if deep else (32, 64, 128), stride=(2,)))
+    return Settings(
+        model=model,
+        objective=Contrastive(weight=30.0, augmentation=augmentation),
+        training=Training(
+            epochs=min(400, max(10, math.ceil(PAIRS / images))),
+            batch=batch,
+            optimiser=Adam(rate=7e-3 if batch == 256 else 3e-3, beta2=0.99),
+        ),
+        semi_supervised=SemiSupervised(
+            rounds=(200, 200), objective=SelfTraining(strong=augmentation, generative=0.001)
+        ),
+        supervised=Supervised(strong=augmentation, steps=400),
+    )
+
+
+def minutes(settings: Settings, images: Images, classes: int, compute: Compute, validated: bool) -> float:
+    """Minutes to expect, by a few steps of each training; ``validated`` tells whether there is a cross-validation."""
+    vae, self_training, supervised = settings.steps(len(images))
+    model = settings.model.build(images.shape)
+    seconds = vae * _a_step(model, settings.objective, images, settings.training.batch, compute)
+    batch = min(settings.semi_supervised.batch, len(images))
+    network = ClassifyingVAE(model, classes)
+    taught = _a_step(network, settings.semi_supervised.objective, images, batch, compute)
+    fits = FOLDS + 1 if validated else 1
+    seconds += fits * (self_training * taught + (supervised * taught / 2 if validated else 0.0))
+    return (seconds + SECONDS_AN_IMAGE * len(images)) / 60
+
+
+def _a_step(model: torch.nn.Module, objective: Objective, images: Images, batch: int, compute: Compute) -> float:
+    """Seconds of one training step."""
+    some: Source = images.take(torch.arange(min(len(images), TRIED_STEPS * batch)))
+    rule = Training(epochs=1, batch=batch)
+    train(model, objective, some, rule, compute=compute)
+    start = time.monotonic()
+    train(model, objective, some, rule, compute=compute)
+    return (time.monotonic() - start) / math.ceil(len(some) / batch)

@@ -1,0 +1,203 @@
+"""classify() from a folder to its files: what is written, resumed, refused, and shown."""
+
+import csv
+import json
+import os
+
+import numpy as np
+import pytest
+import torch
+from miniature import COMPUTE, EACH, tiny
+from PIL import Image
+
+from vaebench.classification import job
+from vaebench.classification.job import classify
+from vaebench.classification.page import write_page
+from vaebench.cli import main
+from vaebench.errors import VaebenchError
+from vaebench.evaluation.semi_supervised import SemiSupervised
+
+
+def rows_of(path):
+    with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
+        return list(csv.DictReader(file))
+
+
+def test_every_image_is_predicted_with_a_probability(found, shared):
+    rows = rows_of(found.folder / "predictions.csv")
+    assert sorted(row["file"] for row in rows) == sorted(shared.truth)
+    assert {row["label"] for row in rows} <= set(shared.truth.values())
+    for row, shares in zip(rows, found.probabilities, strict=True):
+        assert float(row["probability"]) == pytest.approx(float(shares.max()), abs=1e-4)
+    given = [row for row in rows if row["given"]]
+    assert len(given) == 10 * EACH
+    assert all(row["given"] == shared.truth[row["file"]] for row in given)
+
+
+def test_the_expected_accuracy_is_about_the_true_one(found, shared):
+    right = [label == shared.truth[name] for label, name in zip(found.labels, found.collection.names, strict=True)]
+    true = np.mean([right[row] for row in found.collection.unlabelled.tolist()])
+    assert found.choice.expected.low <= true <= found.choice.expected.high
+
+
+def test_what_to_label_next_is_unlabelled_and_can_be_filled_in(found):
+    rows = rows_of(found.folder / "to-label-next.csv")
+    assert [int(row["rank"]) for row in rows] == list(range(1, len(rows) + 1))
+    given = {found.collection.names[row] for row in found.collection.rows.tolist()}
+    assert not given & {row["file"] for row in rows}
+    assert {row["label"] for row in rows} == {""}
+
+
+def test_the_summary_holds_the_numbers(found):
+    summary = json.loads((found.folder / "summary.json").read_text())
+    assert summary["images"] == 240
+    assert sum(summary["predicted"].values()) == 240
+    assert summary["expected_accuracy"]["accuracy"] == pytest.approx(found.choice.expected.accuracy)
+    assert [row["words"] for row in summary["methods"] if row["chosen"]] == [found.method]
+    assert "240 images" in repr(found)
+
+
+def test_more_labels_keep_the_vae_and_the_same_call_trains_nothing(written, tmp_path, monkeypatch):
+    first = written.classify(tmp_path / "out")
+    more = tmp_path / "more.csv"
+    asked = rows_of(tmp_path / "out" / "to-label-next.csv")[:5]
+    more.write_text(
+        "rank,file,label\n" + "".join(f"{r['rank']},{r['file']},{written.truth[r['file']]}\n" for r in asked)
+    )
+    fitted = []
+    fit = SemiSupervised.fit
+    monkeypatch.setattr(SemiSupervised, "fit", lambda self, *given: fitted.append(1) or fit(self, *given))
+    monkeypatch.setattr(
+        "vaebench.studies.study.train", lambda *given, **named: pytest.fail("the VAE was trained again")
+    )
+    again = written.classify(tmp_path / "out")
+    assert torch.equal(again.probabilities, first.probabilities)
+    assert fitted == []
+    second = written.classify(tmp_path / "out", [written.labels, more])
+    assert len(second.collection.rows) == len(first.collection.rows) + 5
+    assert len(fitted) >= 5
+
+
+def test_too_few_labels_are_said_to_be_too_few(written, tmp_path):
+    labels = tmp_path / "few.csv"
+    lines = written.labels.read_text().splitlines()
+    labels.write_text("\n".join(line for line in lines if not line.endswith("digit 3")) + "\n" + "\n".join(
+        [line for line in lines if line.endswith("digit 3")][:4]
+    ))  # fmt: skip
+    found = written.classify(tmp_path / "out", [labels])
+    assert found.choice is None
+    page = write_page(found).read_text()
+    assert "Accuracy cannot be estimated from so few labels: digit 3 has 4, and 5 of each class" in page
+    assert found.method == "semi-supervised VAE"
+    assert json.loads((found.folder / "summary.json").read_text())["expected_accuracy"] is None
+
+
+def test_one_label_a_class_and_two_classes_are_enough(written, tmp_path):
+    labels = tmp_path / "few.csv"
+    names = {label: name for name, label in written.truth.items() if label in ("digit 0", "digit 1")}
+    labels.write_text("".join(f"{name},{label}\n" for label, name in names.items()))
+    found = written.classify(tmp_path / "out", [labels])
+    assert found.probabilities.shape == (240, 2)
+
+
+def test_the_page_escapes_names_and_asks_for_nothing(written, tmp_path):
+    hostile = "<script>alert(1)<script>,\n'\".png"
+    name = next(iter(written.truth))
+    os.rename(written.folder / name, written.folder / hostile)
+    text = written.labels.read_text().replace("digit 1", "<img src=x>")
+    (tmp_path / "l.csv").write_text("\n".join(line for line in text.splitlines() if not line.startswith(f"{name},")))
+    (written.folder / "&<i>.png").write_bytes(b"broken")
+    found = written.classify(tmp_path / "out", [tmp_path / "l.csv"])
+    page = write_page(found).read_text()
+    for raw in ("<script>alert", "<img src=x>", "<i>.png"):
+        assert raw not in page
+    assert "&lt;img src=x&gt;" in page
+    assert "&amp;&lt;i&gt;.png" in page
+    assert "http://" not in page
+    assert "https://" not in page
+    assert hostile in [row["file"] for row in rows_of(tmp_path / "out" / "predictions.csv")]
+
+
+def test_class_folders_beside_an_unlabelled_one(written, tmp_path):
+    for place, (name, label) in enumerate(sorted(written.truth.items())):
+        target = written.folder / (label if place % 2 else "unlabelled") / name
+        target.parent.mkdir(exist_ok=True)
+        os.rename(written.folder / name, target)
+    found = written.classify(tmp_path / "out", [])
+    assert found.collection.classes == tuple(sorted(set(written.truth.values())))
+    assert len(found.collection.rows) == 120
+
+
+def test_an_npz_with_hidden_labels(tmp_path):
+    generator = np.random.default_rng(0)
+    y = np.repeat([7, -1, 3], 30)
+    x = np.where(y[:, None, None] == 3, 200, 40) + generator.integers(0, 40, (90, 8, 8))
+    np.savez(tmp_path / "a.npz", x_train=x.astype(np.uint8), y_train=y)
+    found = classify(tmp_path / "a.npz", out=tmp_path / "out", compute=COMPUTE, settings=tiny(90))
+    assert found.collection.classes == ("3", "7")
+    assert found.labels[:30] == ["7"] * 30
+    assert found.labels[60:] == ["3"] * 30
+    assert write_page(found).exists()
+
+
+@pytest.mark.parametrize(
+    ("labels", "told"),
+    [
+        ("1.png,cat\n", "the labels name the class 'cat' alone; expected at least 2"),
+        ("9.png,cat\n", "labels none of the 12 images"),
+    ],
+)
+def test_labels_that_do_not_do_are_refused(tmp_path, draw, labels, told):
+    for i in range(12):
+        draw(tmp_path / "in" / f"{i + 10 if i == 9 else i}.png", seed=i)
+    (tmp_path / "l.csv").write_text(labels)
+    with pytest.raises(VaebenchError, match=told):
+        classify(tmp_path / "in", [tmp_path / "l.csv"], tmp_path / "out", compute=COMPUTE)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["nowhere"], "nowhere does not exist; expected a folder, a .zip or an .npz of images"),
+        (["in"], "lies in no class folder"),
+        (["in", "--labels", "gone.csv"], "gone.csv cannot be read"),
+        (["in", "--size", "4"], "--size is 4; expected 8 to 512 pixels"),
+        (["in", "--size", "x"], "--size is 'x'; expected a whole number above 0"),
+        (["in", "more"], "takes the path of your images and its options, not 'in more'"),
+        (["l.csv"], "neither a folder nor a .zip or .npz file"),
+        (["few"], "has 3 images that can be read; expected at least 10"),
+    ],
+)
+def test_mistakes_on_the_command_line_are_one_sentence(tmp_path, draw, monkeypatch, capsys, words, told):
+    monkeypatch.chdir(tmp_path)
+    for i in range(12):
+        draw(tmp_path / "in" / f"{i}.png", seed=i)
+    for i in range(3):
+        draw(tmp_path / "few" / "a" / f"{i}.png", seed=i)
+    (tmp_path / "l.csv").write_text("0.png,cat\n")
+    assert main(["classify", *words]) == 2
+    errors = capsys.readouterr().err.splitlines()
+    assert told in errors[-1]
+    assert errors[-1].startswith("vaebench: ")
+
+
+def test_beyond_the_pool_all_images_are_still_classified(written, tmp_path, monkeypatch):
+    monkeypatch.setattr(job, "POOL", 100)
+    found = written.classify(tmp_path / "out")
+    assert len(found.probabilities) == 240
+    assert found.choice is not None
+
+
+def test_the_command_goes_from_a_folder_to_a_report(written, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(job, "settings_for", lambda shape, images: tiny(images))
+    monkeypatch.setattr(job, "Compute", lambda: COMPUTE)
+    labels = ["--labels", str(written.labels)]
+    assert main(["classify", str(written.folder), *labels, "--out", "out"]) == 0
+    told = capsys.readouterr().out
+    assert "240 images read, 60 of them labelled in 10 classes" in told
+    assert "minutes on this machine" in told
+    assert "of the answers to be right" in told
+    assert told.splitlines()[-1] == "open out/report.html"
+    with Image.open(tmp_path / "out" / "to-label-next.png") as sheet:
+        assert sheet.width > 500

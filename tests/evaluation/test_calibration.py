@@ -1,0 +1,78 @@
+"""Scores of probabilities and intervals of accuracies on cases with known answers."""
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+from torch.testing import assert_close
+
+from vaebench.evaluation.calibration import after_choosing, best_temperature, brier, reliability, tempered, wilson
+
+
+def drawn(count, temperature, seed=0):
+    """Labels drawn from probabilities that were then made overconfident by this factor."""
+    generator = torch.Generator().manual_seed(seed)
+    logits = 2 * torch.randn(count, 5, generator=generator, dtype=torch.float64)
+    labels = torch.multinomial(logits.softmax(1), 1, generator=generator)[:, 0]
+    return (logits * temperature).softmax(1), labels
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
+def test_the_temperature_that_made_probabilities_overconfident_is_found(temperature):
+    assert best_temperature(*drawn(20_000, temperature)) == pytest.approx(temperature, rel=0.05)
+
+
+def test_brier_score_by_hand():
+    shares = torch.tensor([[0.7, 0.2, 0.1], [0.0, 1.0, 0.0]])
+    expected = ((0.3**2 + 0.2**2 + 0.1**2) + 2.0) / 2
+    assert brier(shares, torch.tensor([0, 2])) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("right", "count"), [(0, 10), (3, 10), (50, 100), (99, 100), (100, 100)])
+def test_wilson_is_scipys(right, count):
+    expected = stats.binomtest(right, count).proportion_ci(method="wilson")
+    assert wilson(right / count, count) == pytest.approx((expected.low, expected.high), abs=1e-9)
+
+
+def test_the_best_of_equals_is_no_better_than_they_are():
+    generator = np.random.default_rng(0)
+    naive, honest = [], []
+    for seed in range(60):
+        hits = generator.random((80, 6)) < 0.6
+        naive.append(hits.mean(0).max())
+        honest.append(after_choosing(hits, draws=200, seed=seed))
+    assert np.mean(naive) > 0.66
+    assert np.mean(honest) == pytest.approx(0.6, abs=0.02)
+
+
+def test_the_interval_after_choosing_covers_the_accuracy_of_the_chosen():
+    """Methods that err on the same hard images, one of them a little better than the others."""
+    generator, covered, tries = np.random.default_rng(1), 0, 300
+    truth = np.array([0.75, 0.72, 0.70, 0.60])
+    for seed in range(tries):
+        shared = generator.random((100, 1))
+        own = generator.random((100, 4))
+        hits = stats.norm.cdf((stats.norm.ppf(shared) + stats.norm.ppf(own)) / 2**0.5) < truth
+        low, high = wilson(after_choosing(hits, draws=100, seed=seed), 100)
+        covered += low <= truth[hits.mean(0).argmax()] <= high
+    assert covered / tries > 0.93
+
+
+def test_one_method_keeps_its_own_accuracy():
+    hits = np.random.default_rng(0).random((500, 1)) < 0.8
+    assert after_choosing(hits) == pytest.approx(hits.mean(), abs=0.01)
+
+
+def test_reliability_by_hand():
+    shares = torch.tensor([[0.55, 0.45], [0.42, 0.58], [0.95, 0.05], [1.0, 0.0]])
+    bins = reliability(shares, torch.tensor([0, 0, 0, 0]))
+    assert_close(torch.tensor(bins.confidence), torch.tensor([0.565, 0.975]))
+    assert (bins.accuracy, bins.images) == ([0.5, 1.0], [2, 2])
+    assert (bins.low[0], bins.high[0]) == pytest.approx(wilson(0.5, 2))
+
+
+def test_calibrated_probabilities_lie_on_the_diagonal():
+    shares, labels = drawn(20_000, 2.0)
+    bins = reliability(tempered(shares, 2.0), labels)
+    assert np.abs(np.array(bins.confidence) - bins.accuracy)[np.array(bins.images) > 500].max() < 0.03
+    assert max(np.array(reliability(shares, labels).confidence) - reliability(shares, labels).accuracy) > 0.1
