@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip install -q -c constraints.txt $(PIP_ARGS)
 SOURCES = pyproject.toml constraints.txt
 
-.PHONY: run test check lint types papers few-labels trust soak clean
+.PHONY: run test check lint types papers few-labels trust notebook soak clean
 
 run: .stamp-run  ## train on embedded real digits, and write a report
 	$(BIN)/vaebench run digits --resume
@@ -37,6 +37,10 @@ few-labels: .stamp-run  ## the ladder of few labels on two cores, about six hour
 trust: .stamp-run  ## how far classify can be trusted, about four hours; renews docs/results
 	$(BIN)/python benchmarks/trust.py
 	cp runs/trust/trust.json runs/trust/trust-made.json runs/trust/trust.md docs/results/
+
+notebook: .stamp-dev  ## run the notebook anew
+	d=$$(mktemp -d) && cp docs/*.ipynb $$d && cd $$d && $(abspath $(BIN))/jupyter-execute --inplace *.ipynb \
+		&& cp *.ipynb $(CURDIR)/docs/
 
 soak: .stamp-dev  ## long campaigns: kills, formulas broken on purpose, fuzzing
 	$(BIN)/python -m pytest -m soak --timeout 3600 tests/test_kill.py tests/test_mutations.py tests/papers

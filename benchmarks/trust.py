@@ -60,7 +60,7 @@ def field(study: Study, name: str) -> Field:
     parts = data.train, data.validation
     pixels, truth = (torch.cat([getattr(part, what) for part in parts]) for what in ("pixels", "labels"))
     images = Images(pixels, torch.full_like(truth, -1), data.classes)
-    settings = settings_for(images.shape, len(images))
+    settings = settings_for(images.shape, len(images), 10 * EACH)
     none = images.take(slice(0, 0))
     trial = study.network(
         f"{name}/vae",

@@ -21,7 +21,7 @@ MODEL = Model(latent=8, network=Conv(filters=(16, 32), kernel=(3,), stride=(1, 2
 
 def tiny(images=COUNT):
     """Settings of seconds."""
-    found = settings_for((1, 8, 8), images)
+    found = settings_for((1, 8, 8), images, 60)
     return found.model_copy(
         update={
             "model": MODEL,

@@ -14,6 +14,7 @@ from vaebench.classification import job
 from vaebench.classification.job import classify
 from vaebench.classification.page import write_page
 from vaebench.cli import main
+from vaebench.data import photos
 from vaebench.errors import VaebenchError
 from vaebench.evaluation.semi_supervised import SemiSupervised
 
@@ -181,6 +182,11 @@ def test_mistakes_on_the_command_line_are_one_sentence(tmp_path, draw, monkeypat
     assert errors[-1].startswith("vaebench: ")
 
 
+def test_a_folder_about_other_images_is_not_overwritten(found, written):
+    with pytest.raises(VaebenchError, match=r"holds what was found of .*images; choose another folder \(--out\)"):
+        written.classify(found.folder)
+
+
 def test_beyond_the_pool_all_images_are_still_classified(written, tmp_path, monkeypatch):
     monkeypatch.setattr(job, "POOL", 100)
     found = written.classify(tmp_path / "out")
@@ -190,7 +196,7 @@ def test_beyond_the_pool_all_images_are_still_classified(written, tmp_path, monk
 
 def test_the_command_goes_from_a_folder_to_a_report(written, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(job, "settings_for", lambda shape, images: tiny(images))
+    monkeypatch.setattr(job, "settings_for", lambda shape, images, labels: tiny(images))
     monkeypatch.setattr(job, "Compute", lambda: COMPUTE)
     labels = ["--labels", str(written.labels)]
     assert main(["classify", str(written.folder), *labels, "--out", "out"]) == 0
@@ -201,3 +207,37 @@ def test_the_command_goes_from_a_folder_to_a_report(written, tmp_path, monkeypat
     assert told.splitlines()[-1] == "open out/report.html"
     with Image.open(tmp_path / "out" / "to-label-next.png") as sheet:
         assert sheet.width > 500
+
+
+def test_a_hostile_folder_is_survived_with_a_right_summary(written, tmp_path, monkeypatch):
+    """Corrupt, huge, tiny, 16-bit, animated, empty files, odd names, links."""
+    monkeypatch.setattr(photos, "PIXEL_LIMIT", 10_000)
+    folder, some = written.folder, sorted(written.truth)
+    (folder / "corrupt.png").write_bytes((folder / some[0]).read_bytes()[:60])
+    (folder / "empty.jpg").write_bytes(b"")
+    (folder / "text.gif").write_text("<html>")
+    Image.new("L", (200, 200)).save(folder / "huge.png")
+    Image.new("L", (1, 1), 90).save(folder / "tiny.png")
+    Image.fromarray(np.arange(64, dtype=np.uint16).reshape(8, 8) * 1000).save(folder / "deep.tif")
+    Image.new("L", (8, 8)).save(folder / "film.gif", save_all=True, append_images=[Image.new("L", (8, 8), 255)])
+    Image.new("LA", (9, 9), (200, 100)).save(folder / 'a "quoted", name\nof two lines.png')
+    (folder / "link.png").symlink_to(folder / some[1])
+    (folder / "nowhere.png").symlink_to(tmp_path / "gone.png")
+    (folder / "loop").symlink_to(folder)
+    (folder / "notes.txt").write_text("not an image")
+    found = written.classify(tmp_path / "out")
+    assert len(found.collection.names) == 240 + 5
+    assert set(found.collection.skipped) == {"corrupt.png", "empty.jpg", "text.gif", "huge.png", "nowhere.png"}
+    assert found.collection.notes == {
+        "more than 8 bits": 1,
+        "animated, first frame taken": 1,
+        "transparent parts laid on black": 1,
+    }
+    assert found.collection.others == 1
+    page = write_page(found).read_text()
+    assert "5 image files" in page
+    for name in found.collection.skipped:
+        assert name in page
+    names = [row["file"] for row in rows_of(found.folder / "predictions.csv")]
+    assert names == list(found.collection.names)
+    assert 'a "quoted", name\nof two lines.png' in names

@@ -6,7 +6,16 @@ import torch
 from scipy import stats
 from torch.testing import assert_close
 
-from vaebench.evaluation.calibration import after_choosing, best_temperature, brier, reliability, tempered, wilson
+from vaebench.evaluation.calibration import (
+    after_choosing,
+    best_temperature,
+    brier,
+    calibration_error,
+    log_loss,
+    reliability,
+    tempered,
+    wilson,
+)
 
 
 def drawn(count, temperature, seed=0):
@@ -76,3 +85,21 @@ def test_calibrated_probabilities_lie_on_the_diagonal():
     bins = reliability(tempered(shares, 2.0), labels)
     assert np.abs(np.array(bins.confidence) - bins.accuracy)[np.array(bins.images) > 500].max() < 0.03
     assert max(np.array(reliability(shares, labels).confidence) - reliability(shares, labels).accuracy) > 0.1
+
+
+def test_calibration_error_by_hand():
+    shares = torch.tensor([[0.9, 0.1], [0.9, 0.1], [0.6, 0.4], [0.4, 0.6]])
+    labels = torch.tensor([0, 1, 0, 1])  # at 0.9: half right; at 0.6: all right
+    assert calibration_error(shares, labels) == pytest.approx((2 * 0.4 + 2 * 0.4) / 4, abs=1e-6)
+    assert calibration_error(torch.eye(2), torch.tensor([0, 1])) == 0.0
+
+
+def test_a_temperature_divides_logits():
+    logits = torch.tensor([[2.0, 0.0, -1.0], [0.0, 3.0, 3.0]], dtype=torch.float64)
+    assert_close(tempered(logits.softmax(1), 2.5), (logits / 2.5).softmax(1))
+    assert_close(tempered(logits.softmax(1), 1.0), logits.softmax(1))
+
+
+def test_log_loss_by_hand():
+    shares = torch.tensor([[0.5, 0.5], [0.25, 0.75]])
+    assert log_loss(shares, torch.tensor([0, 0])) == pytest.approx((np.log(2) + np.log(4)) / 2)

@@ -7,12 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from torch.testing import assert_close
 
 from vaebench.data.augment import Augmentation
 from vaebench.data.datasets import Data
 from vaebench.evaluation.bounds import bounds
-from vaebench.evaluation.calibration import calibration_error, log_loss, tempered
 from vaebench.evaluation.semi_supervised import SemiSupervised
 from vaebench.ladder import choice
 from vaebench.ladder.arena import PAIRED, VAES, Arena, Given
@@ -138,24 +136,6 @@ def test_a_choice_reads_other_data_sets_alone(name, arena, monkeypatch):
 @pytest.mark.parametrize("candidate", CANDIDATES)
 def test_every_whole_method_that_can_be_chosen_keeps_the_generative_term(candidate, arena):
     assert method_of(arena, "poisson", candidate).objective.generative > 0
-
-
-def test_calibration_error_by_hand():
-    shares = torch.tensor([[0.9, 0.1], [0.9, 0.1], [0.6, 0.4], [0.4, 0.6]])
-    labels = torch.tensor([0, 1, 0, 1])  # at 0.9: half right; at 0.6: all right
-    assert calibration_error(shares, labels) == pytest.approx((2 * 0.4 + 2 * 0.4) / 4, abs=1e-6)
-    assert calibration_error(torch.eye(2), torch.tensor([0, 1])) == 0.0
-
-
-def test_a_temperature_divides_logits():
-    logits = torch.tensor([[2.0, 0.0, -1.0], [0.0, 3.0, 3.0]], dtype=torch.float64)
-    assert_close(tempered(logits.softmax(1), 2.5), (logits / 2.5).softmax(1))
-    assert_close(tempered(logits.softmax(1), 1.0), logits.softmax(1))
-
-
-def test_log_loss_by_hand():
-    shares = torch.tensor([[0.5, 0.5], [0.25, 0.75]])
-    assert log_loss(shares, torch.tensor([0, 0])) == pytest.approx((np.log(2) + np.log(4)) / 2)
 
 
 def test_wilson_by_a_known_case():

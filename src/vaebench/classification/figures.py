@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import wraps
 
+import matplotlib
 import numpy as np
 import torch
 from matplotlib.figure import Figure
@@ -15,13 +18,26 @@ from vaebench.errors import VaebenchError
 from vaebench.evaluation.calibration import reliability, wilson
 from vaebench.evaluation.panels import confusion
 from vaebench.reports import plots
-from vaebench.reports.style import FAINT, INK, class_names, shortened
+from vaebench.reports.style import FAINT, INK, STYLE, class_names, shortened
 
 OURS, OTHERS = "#d55e00", "#0072b2"
 SHEET_COLUMNS = 10
 THUMBNAIL = 96
+Draw = Callable[[Classified], Figure]
 
 
+def styled(draw: Draw) -> Draw:
+    """The same figure in the house style, wherever it is drawn."""
+
+    @wraps(draw)
+    def drawn(found: Classified) -> Figure:
+        with matplotlib.rc_context(STYLE):
+            return draw(found)
+
+    return drawn
+
+
+@styled
 def methods(found: Classified) -> Figure:
     """Accuracy of every method on held-out labels, with its 95 % interval.
 
@@ -44,6 +60,7 @@ def methods(found: Classified) -> Figure:
     return figure
 
 
+@styled
 def reliability_diagram(found: Classified) -> Figure:
     """How often answers of each confidence are right, on held-out labels.
 
@@ -65,11 +82,12 @@ def reliability_diagram(found: Classified) -> Figure:
     ax.set_aspect("equal")
     ax.set_xlabel("confidence: mean probability of the answer (%)")
     ax.set_ylabel("answers that are right (%)")
-    ax.legend(loc="upper left", fontsize=8)
+    ax.legend(loc="lower right", fontsize=8)
     ax.grid()
     return figure
 
 
+@styled
 def confusion_matrix(found: Classified) -> Figure:
     """Held-out labels by given class (rows) and predicted class (columns).
 
@@ -82,6 +100,7 @@ def confusion_matrix(found: Classified) -> Figure:
     return plots.confusion(counts, found.collection.classes, f"held-out labels: {accuracy:.1f} % right")
 
 
+@styled
 def class_shares(found: Classified) -> Figure:
     """Images of each class, as they were labelled and as they are predicted."""
     names, many = found.collection.classes, len(found.collection.names)
@@ -91,6 +110,7 @@ def class_shares(found: Classified) -> Figure:
     return plots.bars(class_names(names, length=12), groups, "share (%)")
 
 
+@styled
 def contact_sheet(found: Classified) -> Figure:
     """The images to label next, each with its rank and the classifier's guess."""
     rows = found.asked.tolist()

@@ -21,7 +21,9 @@ from vaebench.classification.rarity import LIMIT, Rarity
 from vaebench.classification.results import Classified, write_results
 from vaebench.classification.settings import Settings, minutes, settings_for
 from vaebench.data.images import Dataset, Progress
+from vaebench.errors import VaebenchError
 from vaebench.evaluation.features import encode
+from vaebench.files import read_json, write_json
 from vaebench.models.vae import VAE
 from vaebench.runs import Tick, Watch, locked
 from vaebench.studies.study import Study
@@ -69,16 +71,26 @@ def classify(
         settings: none chooses by the images' shape and number.
 
     Raises:
-        VaebenchError: nothing to read, bad labels, or a folder that is in use or cannot be written.
+        VaebenchError: nothing to read, bad labels, or a folder that is in use, cannot be written or is another's.
         KeyboardInterrupt: Ctrl-C; what is done is kept.
     """
     path = Path(path).expanduser()
     folder = Path(out) if out is not None else Path("runs") / f"classify-{path.resolve().stem}"
     with locked(folder):
+        _claim(folder, path)
         collection = collect(path, [Path(one) for one in labels], side, folder / "work", _reading(watch))
-        settings = settings or settings_for(collection.images.shape, len(collection.names))
+        settings = settings or settings_for(collection.images.shape, len(collection.names), len(collection.rows))
         job = _Job(folder, collection, settings, (compute or Compute()).resolve(), watch, tell)
         return job.perform()
+
+
+def _claim(folder: Path, path: Path) -> None:
+    """Note which images the folder is about, or check that it is these."""
+    note, source = folder / "work" / "source.json", str(path.resolve())
+    if not note.exists():
+        write_json(note, {"source": source})
+    elif (other := read_json(note)["source"]) != source:
+        raise VaebenchError(f"{folder} holds what was found of {other}; choose another folder (--out)")
 
 
 def _reading(watch: Watch) -> Progress:
@@ -208,11 +220,10 @@ class _Job:
         study.tell("classifying all images")
         probabilities = classifier.probabilities(images)
         study.tell("looking for images unlike the rest")
-        rarity = Rarity.of(vae, images)
-        rarities = rarity.scores(images)
+        codes = encode(vae, images).mean.numpy()
+        rarity, rarities = Rarity.of(vae, images, codes)
         unlike = rarities > LIMIT
         study.tell("choosing what to label next")
-        codes = encode(vae, images).mean.numpy()
         asked = to_label_next(codes, probabilities.numpy(), collection.rows.numpy(), ASKED, unlike)
         onnx = classifier.save(self.folder / "model")
         rarity.save(self.folder / "model")

@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import matplotlib
 import torch
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
@@ -21,7 +20,7 @@ from vaebench.classification.choice import LEAST
 from vaebench.classification.methods import DEFAULT, METHODS
 from vaebench.classification.results import Classified, summary
 from vaebench.files import atomic, write_text
-from vaebench.reports.style import STYLE, clean, png, signed
+from vaebench.reports.style import clean, png, signed
 
 SHOWN_CLASSES = 20
 SHOWN_EACH = 6
@@ -32,7 +31,7 @@ DRAWN_CLASSES = 40
 """Classes up to which a confusion matrix and bars can be read."""
 
 
-FIGURES: dict[str, tuple[str, str, Callable[[Classified], Figure]]] = {
+FIGURES: dict[str, tuple[str, str, figures.Draw]] = {
     "methods": (
         "Methods",
         "The chosen one in orange. All were taught by four fifths of the labels and tested on the rest, five times; "
@@ -91,11 +90,9 @@ def write_page(found: Classified) -> Path:
         VaebenchError: the folder cannot be written.
     """
     if len(found.asked):
-        with matplotlib.rc_context(STYLE):
-            _draw(figures.contact_sheet(found), found.folder / "to-label-next.png")
+        _draw(figures.contact_sheet(found), found.folder / "to-label-next.png")
     path = found.folder / "report.html"
-    with matplotlib.rc_context(STYLE):
-        write_text(path, render(found))
+    write_text(path, render(found))
     return path
 
 

@@ -13,7 +13,6 @@ from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
 from vaebench.data.images import Images
-from vaebench.evaluation.features import encode
 from vaebench.models.vae import VAE
 from vaebench.training.checkpoint import read_tensors, under, write_tensors
 
@@ -38,15 +37,16 @@ class Rarity:
     spreads: Float[np.ndarray, " T"]
 
     @classmethod
-    def of(cls, vae: VAE, images: Images, seed: int = 0) -> Rarity:
-        """Of these images."""
-        means = encode(vae, images).mean.numpy()
+    def of(
+        cls, vae: VAE, images: Images, means: Float[np.ndarray, "N D"], seed: int = 0
+    ) -> tuple[Rarity, Float[np.ndarray, " N"]]:
+        """Of these images, whose codes are known, and the scores of them all."""
         rows = np.sort(np.random.default_rng(seed).permutation(len(means))[:KEPT])
-        start = cls(vae, means[rows], np.zeros(2), np.ones(2))
-        found = start.measures(images)
+        found = cls(vae, means[rows], np.zeros(2), np.ones(2)).measures(images)
         medians = np.median(found, axis=0)
-        spreads = 1.4826 * np.median(np.abs(found - medians), axis=0)
-        return cls(vae, means[rows], medians, np.maximum(spreads, 1e-6))
+        spreads = np.maximum(1.4826 * np.median(np.abs(found - medians), axis=0), 1e-6)
+        rarity = cls(vae, means[rows], medians, spreads)
+        return rarity, rarity._scores(found)
 
     @cached_property
     def search(self) -> NearestNeighbors:
@@ -70,7 +70,10 @@ class Rarity:
     def scores(self, images: Images) -> Float[np.ndarray, " N"]:
         """Robust standard deviations above the usual, the greater of the two; above ``LIMIT`` an image is unlike the
         rest."""
-        found: np.ndarray = ((self.measures(images) - self.medians) / self.spreads).max(1)
+        return self._scores(self.measures(images))
+
+    def _scores(self, measures: Float[np.ndarray, "N T"]) -> Float[np.ndarray, " N"]:
+        found: np.ndarray = ((measures - self.medians) / self.spreads).max(1)
         return found
 
     def save(self, folder: Path) -> None:

@@ -22,6 +22,8 @@ from vaebench.training.schedules import Adam
 
 PAIRS = 150_000
 """Images that the VAE sees, each beside its augmented self; more where there are more than a tenth of them."""
+PASSES = 10
+"""Of the supervised network through its labelled images, where these are many."""
 LARGE = 40
 """Pixels of a side from which on the network has one more layer."""
 TRIED_STEPS = 4
@@ -48,9 +50,11 @@ class Settings(Frozen):
         )
 
 
-def settings_for(shape: Shape, images: int, augmentation: Augmentation = GENTLE) -> Settings:
-    """The settings for so many images of this shape. What images may undergo is prior knowledge: of images that nobody
-    has seen, only small turns and shifts are assumed."""
+def settings_for(shape: Shape, images: int, labels: int, augmentation: Augmentation = GENTLE) -> Settings:
+    """The settings for so many images of this shape, so many of them labelled.
+
+    What images may undergo is prior knowledge: of images that nobody has seen, only small turns and shifts are assumed.
+    """
     channels, *sides = shape
     batch = min(256, max(16, images // 4))
     if channels == 1 and max(sides) <= LARGE:
@@ -69,7 +73,7 @@ def settings_for(shape: Shape, images: int, augmentation: Augmentation = GENTLE)
         semi_supervised=SemiSupervised(
             rounds=(200, 200), objective=SelfTraining(strong=augmentation, generative=0.001)
         ),
-        supervised=Supervised(strong=augmentation, steps=400),
+        supervised=Supervised(strong=augmentation, steps=min(3000, max(400, PASSES * labels // 128))),
     )
 
 

@@ -17,6 +17,8 @@ from vaebench.errors import VaebenchError
 HIDDEN = -1
 """The label of an image whose label is not known or not to be seen."""
 
+HASHED = 10_000
+"""Images that are hashed at a time: they may lie on the disk."""
 Progress = Callable[[str, float], None]
 """Told what is being done and the share done, 0 to 1."""
 
@@ -97,7 +99,8 @@ class Images:
     def fingerprint(self) -> str:
         """A hash of pixels and labels, so that a run cannot be resumed on other data."""
         digest = hashlib.blake2b(repr((tuple(self.pixels.shape), self.classes)).encode(), digest_size=16)
-        digest.update(self.pixels.numpy().tobytes())
+        for rows in self.pixels.split(HASHED):
+            digest.update(rows.numpy().tobytes())
         digest.update(self.labels.numpy().tobytes())
         return digest.hexdigest()
 
