@@ -130,7 +130,7 @@ BREAKAGES = [
     ("classification/ask.py", "np.argsort(-doubts[rows]", "np.argsort(doubts[rows]", "tests/classification/test_ask.py"),
     ("classification/ask.py", "    free[labelled] = False\n", "", "tests/classification/test_ask.py"),
     ("classification/ask.py", ".min() > near:", ".min() >= 0:", "tests/classification/test_ask.py"),
-    ("classification/classifier.py", "self.network(x) / self.description.temperature", "self.network(x)", "tests/classification/test_job.py"),
+    ("classification/classifier.py", "self.network(x) / self.description.temperature", "self.network(x)", "tests/classification/test_classifier.py"),
     ("classification/methods.py", "bias - weight @ (pca.components_ @ pca.mean_)", "bias", "tests/classification/test_methods.py"),
     ("classification/methods.py", "np.concatenate([-weight, weight]) / 2", "np.concatenate([-weight, weight])", "tests/classification/test_methods.py"),
     ("classification/rarity.py", "distances[:, 1:], distances[:, :-1]", "distances[:, :-1], distances[:, 1:]", "tests/classification/test_rarity.py"),

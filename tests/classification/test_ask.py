@@ -41,6 +41,15 @@ def test_labelled_and_passed_over_ones_are_not_asked_for():
     assert not set(asked) & (set(range(150, 155)) | set(range(160, 200)))
 
 
+def test_doubtful_labelled_ones_do_not_crowd_out_the_others():
+    codes, _ = blobs()
+    shares = np.full((200, 2), 0.5)
+    shares[150:] = [0.6, 0.4]
+    asked = to_label_next(codes, shares, np.arange(150), 2)
+    assert len(asked) == 2
+    assert (asked >= 150).all()
+
+
 def test_near_duplicates_are_asked_for_once():
     codes, _ = blobs(10)
     codes = np.concatenate([codes, codes + 1e-6])

@@ -64,6 +64,9 @@ def test_onnx_answers_as_torch(bench, truth, tmp_path, kind):
     classifier = ImageClassifier(description, network)
     path = classifier.save(tmp_path)
     session = runtime.InferenceSession(str(path))
+    x = bench.images.batch(rows[:5]).x
+    by_hand = (network(x) / 1.7).softmax(1)
+    torch.testing.assert_close(classifier.probabilities(bench.images.take(rows[:5])), by_hand)
     pixels = np.random.default_rng(0).integers(0, 256, (1000, 8, 8, 1), np.uint8)
     (found,) = session.run(["probabilities"], {"images": pixels})
     with torch.no_grad():
