@@ -210,7 +210,7 @@ def groups(found: Classified) -> list[Group]:
 
 def _share(found: Classified, row: int) -> tuple[str, ...]:
     share, label = found.probabilities[row].max(0)
-    return (f"{clean(found.collection.classes[int(label)])}, {100 * float(share):.0f} %",)
+    return (f"{clean(found.collection.classes[int(label)])}, {100 * float(share):.0f}\N{NO-BREAK SPACE}%",)
 
 
 def suspects(found: Classified) -> list[Picture]:
@@ -223,7 +223,7 @@ def suspects(found: Classified) -> list[Picture]:
 
     def told(row: int) -> tuple[str, ...]:
         place, guess, share = rows[row]
-        return f"given: {names[int(found.collection.labels[place])]}", f"seems: {names[guess]}, {100 * share:.0f} %"
+        return f"given: {names[int(found.collection.labels[place])]}", f"seems: {names[guess]}, {100 * share:.0f}\N{NO-BREAK SPACE}%"
 
     return _pictures(found, list(rows), told)
 
