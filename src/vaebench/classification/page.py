@@ -223,7 +223,10 @@ def suspects(found: Classified) -> list[Picture]:
 
     def told(row: int) -> tuple[str, ...]:
         place, guess, share = rows[row]
-        return f"given: {names[int(found.collection.labels[place])]}", f"seems: {names[guess]}, {100 * share:.0f}\N{NO-BREAK SPACE}%"
+        return (
+            f"given: {names[int(found.collection.labels[place])]}",
+            f"seems: {names[guess]}, {100 * share:.0f}\N{NO-BREAK SPACE}%",
+        )
 
     return _pictures(found, list(rows), told)
 
