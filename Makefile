@@ -34,7 +34,7 @@ few-labels: .stamp-run  ## the ladder of few labels on two cores, about six hour
 	cp runs/few-labels/few-labels.json runs/few-labels/few-labels-made.json runs/few-labels/few-labels.md docs/results/
 	cp runs/few-labels/few-labels/*.png docs/results/few-labels/
 
-trust: .stamp-run  ## how far classify can be trusted, about four hours; renews docs/results
+trust: .stamp-run  ## how far classify can be trusted, reckoned, not measured, at four hours; renews docs/results
 	$(BIN)/python benchmarks/trust.py
 	cp runs/trust/trust.json runs/trust/trust-made.json runs/trust/trust.md docs/results/
 

@@ -40,6 +40,7 @@ EACH, DRAWS = 10, 20
 FIRST, MORE, ROUNDS, ASKED_DRAWS = 20, 30, 3, 5
 """Labels that are given first, at random; labels a round; rounds; draws."""
 MINUTES = 240
+"""Reckoned, not measured yet."""
 
 
 @dataclass
@@ -254,7 +255,7 @@ def main() -> None:
     given = parser.parse_args()
     keep_freed_memory()
     seconds = None if given.minutes is None else 60 * given.minutes
-    print(f"about {MINUTES} minutes on two cores, less what an earlier call has done", flush=True)
+    print(f"about {MINUTES} minutes on two cores (reckoned), less what an earlier call has done", flush=True)
     with interrupted_after(seconds), locked(given.out), progress() as watch:
         study = Study(Subject({"cpu": MINUTES}, "trust"), "cpu", given.out, Compute().resolve(), watch)
         rows = measure(study)

@@ -14,6 +14,7 @@ from PIL import Image
 from vaebench.classification.classifier import load_classifier
 from vaebench.classification.predict import predict, write_predicted
 from vaebench.errors import VaebenchError
+from vaebench.training.checkpoint import read_tensors, write_tensors
 
 HOSTILE = '<b>"x",\n.png'
 
@@ -142,3 +143,18 @@ def test_the_script_of_the_readme_answers_as_the_classifier(found, tmp_path, mon
     *name, share = capsys.readouterr().out.split()
     assert " ".join(name) == found.classifier.classes[int(expected.argmax())]
     assert float(share) == pytest.approx(float(expected.max()), abs=1e-4)
+
+
+@pytest.mark.parametrize("harm", ["other model", "other kind"])
+def test_codes_of_another_model_are_told_in_a_sentence(found, shared, tmp_path, harm):
+    for path in (found.folder / "model").iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    usual = tmp_path / "usual.safetensors"
+    if harm == "other kind":
+        usual.write_bytes((tmp_path / "weights.safetensors").read_bytes())
+    else:
+        tensors, _ = read_tensors(usual)
+        del tensors["codes"]
+        write_tensors(usual, tensors, {})
+    with pytest.raises(VaebenchError, match=r"usual.safetensors does not fit model.json"):
+        predict(tmp_path, shared.folder)

@@ -1,5 +1,7 @@
 """Every method becomes a network that answers as the reader it was made of, and reads no label but those given."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -41,7 +43,7 @@ def test_lines_answer_as_scikit_learn(bench, truth, name, classes):
         "latent-line": lambda: encode(bench.vae, bench.images).mean.numpy(),
     }[name]()
     expected = by_scikit_learn(codes, codes[rows.numpy()], labels.numpy())
-    few = bench.__class__(**{**{f: getattr(bench, f) for f in bench.__dataclass_fields__}, "classes": classes})
+    few = replace(bench, classes=classes)
     found = answers(METHODS[name].fit(few, rows, labels, 0), bench)
     assert_close(found, expected, atol=2e-3, rtol=0)
 
@@ -70,9 +72,8 @@ def test_the_same_labels_and_seed_give_the_same_network(bench, truth, name):
 def test_one_label_a_class_and_no_unlabelled_image_are_enough(bench, truth, name):
     rows, labels = draw(truth, 1)
     assert answers(METHODS[name].fit(bench, rows, labels, 0), bench).shape == (400, 10)
-    fields = {field: getattr(bench, field) for field in bench.__dataclass_fields__}
     rows = torch.cat([torch.nonzero(truth == label)[:2, 0] for label in range(10)]).sort().values
-    all_labelled = bench.__class__(**{**fields, "images": bench.images.take(rows)})
+    all_labelled = replace(bench, images=bench.images.take(rows))
     network = METHODS[name].fit(all_labelled, torch.arange(len(rows)), truth[rows], 0)
     assert torch.isfinite(answers(network, bench)).all()
 

@@ -21,7 +21,7 @@ from vaebench.data.images import HIDDEN, Images, Progress
 from vaebench.data.label_files import Given, folder_labels, read_labels
 from vaebench.data.listing import Files, Unfit, list_folder, open_zip
 from vaebench.data.npz import read_partly_labelled_npz
-from vaebench.data.photos import Rule, read_pixels, survey, thumbnail, write_pixels
+from vaebench.data.photos import Rule, read_pixels, size_for, survey, thumbnail, write_pixels
 from vaebench.errors import VaebenchError
 from vaebench.files import read_json, write_text
 
@@ -105,9 +105,9 @@ def opened(path: Path) -> Iterator[Files]:
         with open_zip(path) as files:
             yield files
     elif path.exists():
-        raise VaebenchError(f"{path} is neither a folder nor a .zip or .npz file; expected one of these")
+        raise VaebenchError(f"{path} is neither a folder nor a .zip; expected one of these, of image files")
     else:
-        raise VaebenchError(f"{path} does not exist; expected a folder, a .zip or an .npz of images")
+        raise VaebenchError(f"{path} does not exist; expected a folder or a .zip of image files")
 
 
 def collect(path: Path, labels: Sequence[Path], side: int | None, folder: Path, progress: Progress) -> Collection:
@@ -197,8 +197,9 @@ def _of_arrays(path: Path, labels: Sequence[Path], side: int | None, folder: Pat
         raise VaebenchError(f"{path} holds its own labels in y_train; leave --labels out, or give the images as files")
     images = read_partly_labelled_npz(path)
     channels, height, width = images.shape
-    rule = Rule(height=side or height, width=side or width, channels=channels)
-    if side is not None and (height, width) != (side, side):
+    across, down = size_for([(width, height)], side)
+    rule = Rule(height=down, width=across, channels=channels)
+    if (width, height) != (across, down):
         pictures = (np.moveaxis(one, 0, 2) for one in images.pixels.numpy())
         resized = [rule.pixels(Image.fromarray(one[..., 0] if channels == 1 else one)) for one in pictures]
         images = Images(torch.from_numpy(np.stack(resized)), images.labels, images.classes)

@@ -13,6 +13,7 @@ from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
 from vaebench.data.images import Images
+from vaebench.errors import VaebenchError
 from vaebench.models.vae import VAE
 from vaebench.training.checkpoint import read_tensors, under, write_tensors
 
@@ -85,10 +86,19 @@ class Rarity:
 
 
 def load_rarity(vae: VAE, folder: Path) -> Rarity:
-    """What :meth:`Rarity.save` wrote; its weights are put into ``vae``."""
-    tensors = read_tensors(folder / "usual.safetensors")[0]
-    vae.load_state_dict(under("vae", tensors))
-    return Rarity(vae.eval(), *(tensors[name].numpy() for name in ("codes", "medians", "spreads")))
+    """What :meth:`Rarity.save` wrote; its weights are put into ``vae``.
+
+    Raises:
+        VaebenchError: the file is missing, damaged, or of another model.
+    """
+    path = folder / "usual.safetensors"
+    tensors = read_tensors(path)[0]
+    try:
+        vae.load_state_dict(under("vae", tensors))
+        parts = [tensors[name].numpy() for name in ("codes", "medians", "spreads")]
+    except (RuntimeError, KeyError) as error:
+        raise VaebenchError(f"{path} does not fit model.json; copy both from the same model folder") from error
+    return Rarity(vae.eval(), *parts)
 
 
 def _log(loss: Float[Tensor, " B"]) -> Float[Tensor, " B"]:

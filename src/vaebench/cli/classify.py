@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from vaebench.cli.options import number, option
+from vaebench.data.listing import printable
 from vaebench.errors import VaebenchError
 from vaebench.terminal import keep_freed_memory, progress
 
@@ -54,7 +55,7 @@ def predict(words: list[str]) -> int:
     write_predicted(path, answer)
     print(f"{len(answer.names):,} images, {int(answer.unlike.sum()):,} of them unlike those that it learned from")
     for name, why in list(answer.skipped.items())[:10]:
-        print(f"skipped {name}: {why}")
+        print(f"skipped {printable(name)}: {why}")
     if len(answer.skipped) > 10:
         print(f"... {len(answer.skipped):,} skipped in all")
     print(f"open {path}")

@@ -92,14 +92,20 @@ class Survey(NamedTuple):
 
     def rule(self, side: int | None) -> Rule:
         """Native size where all are alike and small; else a square of ``side`` pixels, 32 if not asked."""
-        sizes = {(one.width, one.height) for one in self.seen}
-        width, height = min(sizes)
-        if side is not None or len(sizes) > 1 or not LEAST_SIDE <= min(width, height) <= max(width, height) <= SIDE:
-            longer = int(np.median([max(one.width, one.height) for one in self.seen]))
-            width = height = side or min(SIDE, max(LEAST_SIDE, longer))
+        width, height = size_for([(one.width, one.height) for one in self.seen], side)
         channels = 1 if all(one.grey for one in self.seen) else 3
         highest = max(one.highest for one in self.seen)
         return Rule(height=height, width=width, channels=channels, white=2 ** max(highest.bit_length(), 9) - 1)
+
+
+def size_for(sizes: Sequence[tuple[int, int]], side: int | None) -> tuple[int, int]:
+    """Width and height for images of these: their own where all are alike and small, else a square."""
+    width, height = min(sizes)
+    if side is None and len(set(sizes)) == 1 and LEAST_SIDE <= min(width, height) <= max(width, height) <= SIDE:
+        return width, height
+    longer = int(np.median([max(size) for size in sizes]))
+    side = side or min(SIDE, max(LEAST_SIDE, longer))
+    return side, side
 
 
 def survey(files: Files, progress: Progress) -> Survey:
