@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip install -q -c constraints.txt $(PIP_ARGS)
 SOURCES = pyproject.toml constraints.txt
 
-.PHONY: run test check lint types papers few-labels trust notebook soak clean
+.PHONY: run test check lint types papers few-labels trust notebook vendor soak clean
 
 run: .stamp-run  ## train on embedded real digits, and write a report
 	$(BIN)/vaebench run digits --resume
@@ -41,6 +41,9 @@ trust: .stamp-run  ## how far classify can be trusted, reckoned, not measured, a
 notebook: .stamp-dev  ## run the notebook anew
 	d=$$(mktemp -d) && cp docs/*.ipynb $$d && cd $$d && $(abspath $(BIN))/jupyter-execute --inplace *.ipynb \
 		&& cp *.ipynb $(CURDIR)/docs/
+
+vendor: .stamp-run  ## fetch the runtime of the explorer page anew
+	$(BIN)/python scripts/vendor_runtime.py
 
 soak: .stamp-dev  ## long campaigns: kills, formulas broken on purpose, fuzzing
 	$(BIN)/python -m pytest -m soak --timeout 3600 tests/test_kill.py tests/test_mutations.py tests/papers

@@ -9,8 +9,9 @@ import vaebench
 
 ROOT = Path(vaebench.__file__).parent
 LAYERS = (
-    "errors", "frozen", "files", "data", "models", "training", "evaluation", "estimators", "recipes", "runs", "perform",
-    "reports", "studies", "classification", "papers", "ladder", "terminal", "cli",
+    "errors", "frozen", "files", "palette", "data", "models", "export", "training", "evaluation", "estimators",
+    "explorer", "recipes", "runs", "perform", "reports", "studies", "classification", "papers", "ladder",
+    "terminal", "cli",
 )  # fmt: skip
 FILES = sorted(ROOT.rglob("*.py"))
 

@@ -13,7 +13,9 @@ from vaebench.data.datasets import DATASETS
 from vaebench.recipes import RECIPES
 
 MISTAKES = {
-    ("frobnicate",): "there is no command 'frobnicate'; expected one of run, classify, predict, reproduce, few-labels",
+    (
+        "frobnicate",
+    ): "there is no command 'frobnicate'; expected one of run, explore, classify, predict, reproduce, few-labels",
     ("run", "nope"): "there is no recipe 'nope'; expected one of digits",
     ("run", "--resume"): "takes a recipe before its options, not '--resume'",
     ("run", "digits", "20"): "'20' is not expected here; options look like --training.epochs 20",
@@ -39,6 +41,9 @@ MISTAKES = {
     ("reproduce", "all", "--budget", "gpu"): "--budget is 'gpu'; expected one of quick, cpu, full",
     ("reproduce", "all", "--seeds", "1.5"): "--seeds is '1.5'; expected a whole number above 0",
     ("reproduce", "all", "--minutes", "soon"): "--minutes is 'soon'; expected a number above 0",
+    ("explore", "a", "b"): "vaebench explore takes the folder of one run, not 'a b'",
+    ("explore", "/no/such/run"): "/no/such/run holds no recipe.json; expected the folder of a run",
+    ("explore", "a", "--out"): "--out needs a value after it",
     ("list", "--josn"): "takes only --json, not '--josn'",
 }
 

@@ -32,7 +32,7 @@ from vaebench.evaluation.few_labels import (
     summary,
 )
 from vaebench.evaluation.graphs import Graph
-from vaebench.evaluation.panels import Arrays, confusion, panels, taught_panels
+from vaebench.evaluation.panels import Arrays, confusion, head_arrays, panels, taught_panels
 from vaebench.evaluation.probes import Logistic, Probe, predict_with
 from vaebench.evaluation.semi_supervised import SelfTrained
 from vaebench.files import read_json, write_arrays, write_json, write_text
@@ -255,8 +255,9 @@ class _Performance:
         arrays = panels(vae, self.data.test, latents.test, found, self.recipe.seed)
         if self.data.labelled:
             standard = latents.standardised()
-            predict = Logistic().fit(standard.train, len(self.data.classes), 0, self.recipe.compute)
-            arrays["confusion"] = confusion(predict(standard.test), standard.test.labels)
+            line = Logistic().line(standard.train, len(self.data.classes))
+            arrays["confusion"] = confusion(line(standard.test), standard.test.labels)
+            arrays |= head_arrays(line.before(*latents.train.centre_and_scale()))
         if taught is not None:
             answers = predict_with(taught, 0, self.recipe.compute)(self.data.test)
             arrays |= taught_panels(taught.vae, self.data.test, answers, self.recipe.seed)

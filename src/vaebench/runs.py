@@ -22,6 +22,8 @@ from vaebench.data.images import HIDDEN, Images
 from vaebench.errors import VaebenchError
 from vaebench.evaluation.features import Codes, encode
 from vaebench.evaluation.probes import predict_with
+from vaebench.explorer.explorer import Explorer
+from vaebench.export import can_export
 from vaebench.files import read_json, write_text
 from vaebench.frozen import differences
 from vaebench.models.likelihoods import BernoulliPixels, check_pixels
@@ -151,6 +153,30 @@ class Run:
         pixels = _as_uint8(torch.as_tensor(images), tuple(self.results["image_shape"]))
         hidden = Images(pixels, torch.full((len(pixels),), HIDDEN))
         return predict_with(self.classifier, 0, Compute(device="cpu"))(hidden)
+
+    @property
+    def unexplorable(self) -> str | None:
+        """Why :meth:`explore` cannot be, or nothing where it can."""
+        if not can_export():
+            return "it needs onnx, onnxscript and onnxruntime: pip install 'vaebench[onnx]'"
+        if self.recipe.model.latent < 2:
+            return "a map needs at least 2 latents, and this run has 1"
+        if not (self.path / "weights.safetensors").exists():
+            return f"{self.path} holds no weights.safetensors"
+        if "map_images" not in self.panels:
+            return "the run was made by an earlier vaebench, which kept no images for the map; run it again"
+        return None
+
+    def explore(self) -> Explorer:
+        """The latent explorer: shows itself in a notebook; ``.write(path)`` makes one file that opens in a browser.
+
+        Raises:
+            VaebenchError: the run is not finished, or :attr:`unexplorable`.
+        """
+        results = self.results
+        if why := self.unexplorable:
+            raise VaebenchError(f"the explorer of {self.path} cannot be made: {why}")
+        return Explorer.of_run(self.recipe.name, self.vae, self.panels, results)
 
     @torch.no_grad()
     def decode(self, codes: np.ndarray | Tensor) -> Float[Tensor, "N C H W"]:

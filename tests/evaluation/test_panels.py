@@ -60,7 +60,8 @@ def test_small_and_unlabelled_sets_work():
     for count, latent in ((5, 1), (2, 2), (40, 3)):
         *_, arrays = made(count, channels=1, latent=latent, labelled=False)
         assert arrays["map_tsne"].shape == (count, 2)
-        assert arrays["map_codes"].shape == (count, min(3, latent))
+        assert arrays["map_codes"].shape == (count, latent)
+        assert arrays["map_latents"].shape == (min(3, latent),)
 
 
 def test_confusion_counts_true_rows_and_predicted_columns():

@@ -13,6 +13,7 @@ from vaebench.files import write_json, write_text
 from vaebench.models.vae import Model
 from vaebench.recipes import Recipe
 from vaebench.runs import Run
+from vaebench.training.checkpoint import write_tensors
 
 FEATURES = ("vae", "autoencoder", "pixels", "pca", "random")
 
@@ -68,13 +69,18 @@ def made_up_panels(shape, latent, classes, points, pairs):
         "traversal_latents": np.arange(top),
         "traversals": images(top, 11),
         "interpolations": images(min(6, pairs // 2), 11),
-        "map_codes": generator.normal(size=(points, min(latent, 3))).astype(np.float32),
+        "map_rows": np.arange(points),
+        "map_images": images(points),
+        "map_codes": generator.normal(size=(points, latent)).astype(np.float32),
+        "map_log_variance": np.full((points, latent), -2, np.float32),
         "map_latents": np.arange(min(latent, 3)),
         "map_tsne": generator.normal(size=(points, 2)).astype(np.float32),
         "map_labels": labels,
     }
     if classes:
         arrays["confusion"] = generator.integers(0, 30, (classes, classes))
+        arrays["head_weight"] = generator.normal(size=(classes, latent)).astype(np.float32)
+        arrays["head_bias"] = np.zeros(classes, np.float32)
     return arrays
 
 
@@ -108,6 +114,8 @@ def write_run(
     points=40,
     pairs=16,
     taught=False,
+    weights=False,
+    map_images=True,
 ):
     """A finished run's folder, and the run."""
     recipe = Recipe(
@@ -127,6 +135,11 @@ def write_run(
         rows = rows + taught_rows(counts)
         arrays |= {"taught_images": arrays["worst_images"], "taught_outputs": arrays["worst_outputs"]}
         arrays |= {"taught_samples": arrays["samples"], "taught_confusion": np.diag([3] * len(classes))}
+    if not map_images:
+        del arrays["map_images"]
+    if weights:
+        network = recipe.model.build(shape)
+        write_tensors(folder / "weights.safetensors", network.state_dict(), {"image_shape": shape, "model": "vae"})
     np.savez(folder / "panels.npz", **arrays)
     results = {
         "schema": 1,

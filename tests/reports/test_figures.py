@@ -5,8 +5,9 @@ import pytest
 from made_up import accuracy_row
 from matplotlib.text import Text
 
+from vaebench.palette import class_look
 from vaebench.reports.figures import FIGURES, figures
-from vaebench.reports.style import class_look, class_names, png, signed
+from vaebench.reports.style import class_names, png, signed
 
 TEN = tuple(str(digit) for digit in range(10))
 LABELS = {"learning-curve", "confusion"}
@@ -23,7 +24,7 @@ def test_without_labels_exactly_the_label_panels_are_left_out(make_run):
 
 @pytest.mark.parametrize(
     ("latent", "missing"),
-    [(1, {"map-tsne", "map-2d", "map-3d"}), (2, {"map-3d"}), (3, set()), (12, set())],
+    [(1, {"map-images", "map-tsne", "map-2d", "map-3d"}), (2, {"map-3d"}), (3, set()), (12, set())],
 )
 def test_maps_need_as_many_latents(make_run, latent, missing):
     drawn = figures(make_run(latent=latent, classes=("a", "b")))

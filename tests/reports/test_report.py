@@ -88,8 +88,10 @@ def test_without_labels_the_label_sections_are_left_out(make_run):
         "confusion",
     }
     sections = {attributes["id"] for attributes in page.of("section")}
-    assert sections == {"nats", "training", "images", "latents", "how"}
-    assert "Latents" not in page.words.replace("Latents below the line", "").replace("Latent means", "")
+    assert sections == {"explore", "nats", "training", "images", "latents", "how"}
+    assert "Latents" not in page.words.replace("Latents below the line", "").replace("Latent means", "").replace(
+        "Latent explorer", ""
+    )
     assert sorted(path.stem for path in (run.path / "figures").iterdir()) == sorted(shown)
 
 
@@ -97,7 +99,35 @@ def test_the_contents_lead_to_every_section(make_run):
     page = page_of(make_run(classes=TEN, alarms=[("dead-latents", "3 of 12 latents")]))
     linked = [attributes["href"].removeprefix("#") for attributes in page.of("a")]
     assert linked == [attributes["id"] for attributes in page.of("section")]
-    assert linked == ["alarms", "verdict", "nats", "training", "images", "latents", "errors", "how"]
+    assert linked == ["alarms", "verdict", "explore", "nats", "training", "images", "latents", "errors", "how"]
+
+
+def test_the_explorer_lies_beside_the_report_and_is_linked(make_run):
+    run = make_run(classes=TEN, weights=True)
+    page = page_of(run)
+    linked = [attributes["href"] for attributes in page.of("a") if not attributes["href"].startswith("#")]
+    assert linked == ["explorer.html"]
+    text = (run.path / "explorer.html").read_text(encoding="utf-8")
+    assert "<h1>made-up</h1>" in text
+    assert "The map holds 40 of the 60 test images." in text
+    assert text == run.explore().html
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({}, "holds no weights.safetensors"),
+        ({"weights": True, "latent": 1}, "a map needs at least 2 latents, and this run has 1"),
+        ({"weights": True, "map_images": False}, "an earlier vaebench, which kept no images for the map; run it again"),
+    ],
+)
+def test_where_there_can_be_no_explorer_the_report_says_why(make_run, changes, reason):
+    run = make_run(classes=TEN, **changes)
+    page = page_of(run)
+    assert reason in page.words
+    assert not [attributes for attributes in page.of("a") if not attributes["href"].startswith("#")]
+    with pytest.raises(VaebenchError, match=re.escape(reason)):
+        run.explore()
 
 
 def test_nothing_is_asked_from_outside(make_run):

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-import warnings
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +18,7 @@ from vaebench.data.images import Images
 from vaebench.data.listing import Unfit
 from vaebench.data.photos import Rule
 from vaebench.errors import VaebenchError, explain
+from vaebench.export import can_export, to_onnx
 from vaebench.files import atomic, read_json, write_text
 from vaebench.frozen import Frozen
 from vaebench.models.self_training import ClassifyingVAE
@@ -28,7 +26,6 @@ from vaebench.models.vae import VAE, Model
 from vaebench.training.checkpoint import read_tensors, write_tensors
 
 BATCH = 1000
-ONNX_PARTS = ("onnx", "onnxscript")
 
 
 class PixelLine(nn.Module):
@@ -146,7 +143,7 @@ class ImageClassifier(nn.Module):
         write_tensors(folder / "weights.safetensors", self.network.state_dict(), {"vaebench": __version__})
         write_text(folder / "model.json", self.description.model_dump_json(indent=1) + "\n")
         path = folder / "model.onnx"
-        if not all(find_spec(part) for part in ONNX_PARTS):
+        if not can_export():
             path.unlink(missing_ok=True)
             return None
         with atomic(path) as temporary:
@@ -157,25 +154,8 @@ class ImageClassifier(nn.Module):
         """One ONNX file: input ``images``, uint8 (B, H, W, C); output ``probabilities``, float32 (B, Y)."""
         rule = self.description.rule
         example = torch.zeros(2, rule.height, rule.width, rule.channels, dtype=torch.uint8)
-        level = logging.getLogger("torch.onnx").level
-        logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it asks for torchvision, which nothing here needs
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                program = torch.onnx.export(
-                    self.eval(),
-                    (example,),
-                    dynamo=True,
-                    dynamic_shapes=({0: torch.export.Dim("batch")},),
-                    input_names=["images"],
-                    output_names=["probabilities"],
-                    verbose=False,
-                )
-                assert program is not None
-                program.model.metadata_props["classes"] = "\n".join(self.classes)
-                program.save(str(path), external_data=False)
-        finally:
-            logging.getLogger("torch.onnx").setLevel(level)
+        words = {"classes": "\n".join(self.classes)}
+        path.write_bytes(to_onnx(self, example, ["images"], ["probabilities"], words).SerializeToString())
 
 
 def load_classifier(folder: str | Path) -> ImageClassifier:

@@ -17,8 +17,9 @@ from vaebench.classification.results import Classified
 from vaebench.errors import VaebenchError
 from vaebench.evaluation.calibration import reliability, wilson
 from vaebench.evaluation.panels import confusion
+from vaebench.palette import shortened
 from vaebench.reports import plots
-from vaebench.reports.style import FAINT, INK, STYLE, class_names, shortened
+from vaebench.reports.style import FAINT, INK, STYLE, class_names
 
 OURS, OTHERS = "#d55e00", "#0072b2"
 SHEET_COLUMNS = 10

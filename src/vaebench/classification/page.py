@@ -20,7 +20,8 @@ from vaebench.classification.choice import LEAST
 from vaebench.classification.methods import DEFAULT, METHODS
 from vaebench.classification.results import Classified, summary
 from vaebench.files import atomic, write_text
-from vaebench.reports.style import clean, png, signed
+from vaebench.palette import clean
+from vaebench.reports.style import png, signed
 
 SHOWN_CLASSES = 20
 SHOWN_EACH = 6

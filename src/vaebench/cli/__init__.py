@@ -7,11 +7,13 @@ from collections.abc import Callable
 
 from vaebench import __version__
 from vaebench.cli.classify import classify, predict
+from vaebench.cli.explore import explore
 from vaebench.cli.listing import show
 from vaebench.cli.run import run
 from vaebench.cli.studies import few_labels, reproduce
 from vaebench.cli.usage import (
     CLASSIFY_USAGE,
+    EXPLORE_USAGE,
     FEW_LABELS_USAGE,
     LIST_USAGE,
     PREDICT_USAGE,
@@ -44,6 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _command(words: list[str]) -> int:
     commands: dict[str, tuple[Callable[[list[str]], int], str]] = {
         "run": (run, RUN_USAGE),
+        "explore": (explore, EXPLORE_USAGE),
         "classify": (classify, CLASSIFY_USAGE),
         "predict": (predict, PREDICT_USAGE),
         "reproduce": (reproduce, REPRODUCE_USAGE),

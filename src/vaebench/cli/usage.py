@@ -4,6 +4,7 @@ USAGE = """\
 vaebench: the workbench for variational autoencoders on images
 
   vaebench run RECIPE [options]   train a VAE, measure what its latents are worth, write a report
+  vaebench explore RUN            move in a run's latent space: one page that opens in a browser
   vaebench reproduce PAPER        run a paper's whole protocol: promised beside found
   vaebench classify PATH          your own images: label a few, get the rest, know how far to trust it
   vaebench predict MODEL PATH     apply what classify made to new images
@@ -29,6 +30,15 @@ Train a VAE on images, probe its latents with few labels beside honest baselines
                 --training.epochs 20 --seed 1; a part of another kind by --objective.kind free-bits
 
 `vaebench run RECIPE --help` lists every field with its meaning and its value in that recipe.
+"""
+EXPLORE_USAGE = """\
+usage: vaebench explore RUN [--out FILE.html]
+
+Write the latent explorer of a run: one HTML file that opens from the disk, asks nothing of the network, and runs the
+decoder in the browser. `vaebench run` has written it beside the report already.
+
+  RUN           the folder of a run that `vaebench run` made
+  --out FILE    the page to write (default: RUN/explorer.html)
 """
 REPRODUCE_USAGE = """\
 usage: vaebench reproduce A|B|C|D|E|all [--budget quick|cpu|full] [--seeds N] [--minutes N] [--out DIR]

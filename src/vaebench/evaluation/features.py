@@ -48,11 +48,15 @@ class Codes:
         spread = None if self.log_variance is None else self.log_variance[rows]
         return replace(self, mean=self.mean[rows], labels=self.labels[rows], log_variance=spread)
 
+    def centre_and_scale(self) -> tuple[Float[Tensor, " D"], Float[Tensor, ""]]:
+        """The mean of each feature, and one overall standard deviation about it."""
+        centre = self.mean.mean(0)
+        return centre, (self.mean - centre).square().mean().sqrt().clamp(min=1e-12)
+
     def standardised_by(self, train: Codes) -> Codes:
         """Shifted by the training mean and divided by one overall scale, so that a probe's penalty means the same
         for every representation. One scale, not one a feature: that would blow the noise of dead latents up."""
-        centre = train.mean.mean(0)
-        scale = (train.mean - centre).square().mean().sqrt().clamp(min=1e-12)
+        centre, scale = train.centre_and_scale()
         spread = None if self.log_variance is None else self.log_variance - 2 * scale.log()
         return replace(self, mean=(self.mean - centre) / scale, log_variance=spread)
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from vaebench.data.images import HIDDEN, Images
 from vaebench.evaluation.bounds import Bounds
 from vaebench.evaluation.features import Codes, encode
+from vaebench.evaluation.probes import Line
 from vaebench.models.vae import VAE
 
 Arrays = dict[str, np.ndarray]
@@ -20,6 +21,8 @@ STEPS = 11
 WALKS = 6
 TRAVERSALS = 20
 MAP_POINTS = 2000
+MAP_SIDE = 64
+"""Pixels to which the images of the map are made smaller, if they are larger."""
 
 
 @torch.no_grad()
@@ -90,12 +93,35 @@ def interpolations(vae: VAE, codes: Float[Tensor, "M D"]) -> np.ndarray:
 
 
 def _map(test: Images, codes: Codes, order: Int[Tensor, " D"], seed: int) -> Arrays:
-    rows = torch.from_numpy(np.sort(np.random.default_rng(seed).permutation(len(test))[:MAP_POINTS]))
-    mean = codes.mean[rows].numpy()
-    flat = {"map_codes": mean[:, order[:3].numpy()], "map_latents": order[:3].numpy()}
+    shuffled = torch.from_numpy(np.random.default_rng(seed).permutation(len(test)))
+    rows = shuffled[spread_over_classes(test.take(shuffled), MAP_POINTS)].sort().values
+    mean, spread = codes.mean[rows].numpy(), codes.log_variance
     perplexity = min(30.0, (len(mean) - 1) / 3)
     tsne = TSNE(2, perplexity=perplexity, init="pca" if mean.shape[1] > 1 else "random", random_state=seed, n_jobs=-1)
-    return {**flat, "map_tsne": tsne.fit_transform(mean), "map_labels": test.labels[rows].numpy()}
+    return {
+        "map_rows": rows.numpy(),
+        "map_images": _at_most(test.pixels[rows], MAP_SIDE),
+        "map_labels": test.labels[rows].numpy(),
+        "map_codes": mean,
+        "map_log_variance": np.zeros_like(mean) if spread is None else spread[rows].numpy(),
+        "map_latents": order[:3].numpy(),
+        "map_tsne": tsne.fit_transform(mean),
+    }
+
+
+def _at_most(pixels: UInt8[Tensor, "N C H W"], side: int) -> UInt8[np.ndarray, "N C h w"]:
+    """The images made smaller until neither side is longer than ``side``."""
+    longest = max(pixels.shape[2:])
+    if longest <= side:
+        return pixels.numpy()
+    size = [max(1, round(length * side / longest)) for length in pixels.shape[2:]]
+    parts = [torch.nn.functional.interpolate(part.float(), size, mode="area") for part in pixels.split(250)]
+    return torch.cat(parts).round().to(torch.uint8).numpy()
+
+
+def head_arrays(line: Line) -> Arrays:
+    """The probe that names classes of any code."""
+    return {"head_weight": line.weight.numpy(), "head_bias": line.bias.numpy()}
 
 
 def spread_over_classes(images: Images, count: int) -> Int[Tensor, " M"]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -23,6 +24,9 @@ from vaebench.models.objectives import CrossEntropy
 from vaebench.training.compute import Compute
 from vaebench.training.loop import Training, train
 from vaebench.training.schedules import Adam, AnyOptimiser, AnySchedule, Constant
+
+IMPOSSIBLE = -1e4
+"""The logit of a class that no label was seen of."""
 
 
 @runtime_checkable
@@ -68,6 +72,23 @@ class Probe(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Line:
+    """Class probabilities by one line a class: softmax(weight z + bias). Weight (Y, D), bias (Y,)."""
+
+    weight: Float[Tensor, "Y D"]
+    bias: Float[Tensor, " Y"]
+
+    def __call__(self, codes: Labelled) -> Float[Tensor, "N Y"]:
+        """Probabilities of the rows of ``codes``."""
+        return (torch.from_numpy(_rows(codes)) @ self.weight.T + self.bias).softmax(-1)
+
+    def before(self, centre: Float[Tensor, " D"], scale: Float[Tensor, ""]) -> Line:
+        """The same line for codes that are not yet shifted by ``centre`` and divided by ``scale``."""
+        weight = self.weight / scale
+        return Line(weight, self.bias - weight @ centre)
+
+
 class Logistic(Frozen):
     """Multinomial logistic regression with an L2 penalty (scikit-learn, L-BFGS)."""
 
@@ -80,8 +101,27 @@ class Logistic(Frozen):
 
     def fit(self, source: Labelled, classes: int, seed: int, compute: Compute) -> Predict:
         """Fit on all rows at once."""
-        model = LogisticRegression(C=self.inverse_penalty, max_iter=self.iterations, tol=1e-3)
-        return _fitted(model, source, classes)
+        return _fitted(self._model(), source, classes)
+
+    def line(self, source: Labelled, classes: int) -> Line:
+        """The same fit, as weights; classes without a label get probability 0."""
+        model = self._model()
+        labels = source.labels.numpy()
+        weight, bias = torch.zeros(classes, source.shape[0]), torch.full((classes,), IMPOSSIBLE)
+        if len(np.unique(labels)) == 1:
+            bias[int(labels[0])] = 0.0
+            return Line(weight, bias)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            model.fit(_rows(source), labels)
+        found, offsets = torch.from_numpy(model.coef_).float(), torch.from_numpy(model.intercept_).float()
+        if len(model.classes_) == 2:  # scikit-learn keeps one line for two classes
+            found, offsets = torch.cat([-found, found]) / 2, torch.cat([-offsets, offsets]) / 2
+        weight[model.classes_], bias[model.classes_] = found, offsets
+        return Line(weight, bias)
+
+    def _model(self) -> LogisticRegression:
+        return LogisticRegression(C=self.inverse_penalty, max_iter=self.iterations, tol=1e-3)
 
 
 class KNN(Frozen):

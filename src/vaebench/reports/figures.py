@@ -14,7 +14,7 @@ from vaebench.reports.style import STYLE
 from vaebench.reports.tables import accuracy_rows
 from vaebench.runs import Run
 
-Section = Literal["verdict", "training", "images", "latents", "errors"]
+Section = Literal["verdict", "explore", "training", "images", "latents", "errors"]
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,14 @@ FIGURES: dict[str, Panel] = {
         "mean; “all” is one draw, so it has none. Look where the VAE's line leaves the others by more than the bars.",
         curves.learning_curve,
         lambda run: bool(accuracy_rows(run)),
+    ),
+    "map-images": Panel(
+        "explore",
+        "Map of test images (t-SNE)",
+        "Test images where their latent means lie, a frame in the colour of their class; images that would cover "
+        "others are left out. Look for what neighbours share besides their class: slant, thickness, background.",
+        maps.image_map,
+        lambda run: "map_images" in run.panels and run.recipe.model.latent >= 2,
     ),
     "losses": Panel(
         "training",

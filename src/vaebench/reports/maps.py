@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
+from PIL import Image
 
 from vaebench.evaluation.bounds import DEAD_BELOW
+from vaebench.palette import class_look
 from vaebench.reports.plots import class_legend, confusion, scatter, space
 from vaebench.reports.style import FAINT, INK, REPRESENTATIONS, class_names
 from vaebench.runs import Run
 
 NAMED_BARS = 40
+SHEET, FRAME = 1140, 2
+"""Pixels of the map of images: across, and of the frame of an image."""
 
 
 def tsne_map(run: Run) -> Figure:
@@ -28,10 +35,49 @@ def tsne_map(run: Run) -> Figure:
     return figure
 
 
+def image_map(run: Run) -> Figure:
+    """The t-SNE map with the images themselves in place of points, as many as do not cover one another."""
+    picture = _pasted(run.panels["map_tsne"], run.panels["map_images"], run.panels["map_labels"])
+    figure = Figure(figsize=(7.6, 7.6 * picture.shape[0] / picture.shape[1]))
+    ax = figure.add_axes((0, 0, 1, 1))
+    ax.imshow(picture, interpolation="nearest")
+    ax.set_axis_off()
+    return figure
+
+
+def _pasted(places: np.ndarray, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Images (M, C, H, W) on a white sheet, each at its place with a frame of its class's colour."""
+    side, frame = int(np.clip(SHEET / math.sqrt(3 * len(images)), 26, 44)), FRAME
+    cells = np.stack([_thumbnail(image, side) for image in images])
+    low, span = places.min(0), max(float(np.ptp(places, axis=0).max()), 1e-12)
+    room = SHEET - side - 2 * frame
+    corners = np.rint((places - low) / span * room).astype(int)
+    height = int(corners[:, 1].max()) + side + 2 * frame
+    sheet = np.full((height, SHEET, 3), 255, np.uint8)
+    kept: list[np.ndarray] = []
+    for index, (x, y) in enumerate(corners):
+        if any(abs(x - a) < side + frame and abs(y - b) < side + frame for a, b in kept):
+            continue
+        kept.append(corners[index])
+        top, colour = (
+            height - y - side - 2 * frame,
+            to_rgb(class_look(int(labels[index]))[0] if labels[index] >= 0 else FAINT),
+        )
+        sheet[top : top + side + 2 * frame, x : x + side + 2 * frame] = np.rint(255 * np.array(colour))
+        sheet[top + frame : top + frame + side, x + frame : x + frame + side] = cells[index]
+    return sheet
+
+
+def _thumbnail(image: np.ndarray, side: int) -> np.ndarray:
+    """An image (C, H, W) as (side, side, 3)."""
+    pixels = image[0] if len(image) == 1 else image[:3].transpose(1, 2, 0)
+    return np.asarray(Image.fromarray(pixels).convert("RGB").resize((side, side), Image.Resampling.BILINEAR))
+
+
 def plane_map(run: Run) -> Figure:
     """The two latents with the highest KL."""
     figure, ax = _square(run)
-    _scatter(ax, run.panels["map_codes"][:, :2], run)
+    _scatter(ax, _highest(run, 2), run)
     first, second = _axis_names(run)[:2]
     ax.set_xlabel(first)
     ax.set_ylabel(second)
@@ -43,7 +89,12 @@ def plane_map(run: Run) -> Figure:
 
 def space_map(run: Run) -> Figure:
     """The three latents with the highest KL, seen from two sides."""
-    return space(run.panels["map_codes"], run.panels["map_labels"], run.results["classes"], _axis_names(run))
+    return space(_highest(run, 3), run.panels["map_labels"], run.results["classes"], _axis_names(run))
+
+
+def _highest(run: Run, count: int) -> np.ndarray:
+    """Latent means on the axes with the highest KL."""
+    return np.asarray(run.panels["map_codes"][:, run.panels["map_latents"][:count]])
 
 
 def _square(run: Run) -> tuple[Figure, Axes]:

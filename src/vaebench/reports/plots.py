@@ -19,7 +19,8 @@ from matplotlib.textpath import text_to_path
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 from mpl_toolkits.mplot3d import Axes3D
 
-from vaebench.reports.style import FAINT, INK, class_look, class_names
+from vaebench.palette import class_look
+from vaebench.reports.style import FAINT, INK, class_names
 
 NUMBERED = 15
 """Classes up to which a confusion matrix has room for numbers."""

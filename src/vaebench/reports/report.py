@@ -12,8 +12,9 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from vaebench.files import atomic, write_text
+from vaebench.palette import clean
 from vaebench.reports.figures import FIGURES
-from vaebench.reports.style import clean, in_words, png, signed
+from vaebench.reports.style import in_words, png, signed
 from vaebench.reports.tables import (
     ON_IMAGES,
     accuracy_rows,
@@ -29,9 +30,11 @@ from vaebench.reports.tables import (
 from vaebench.reports.verdict import Verdict, verdict
 from vaebench.runs import Run
 
+EXPLORER = "explorer.html"
 SECTIONS = {
     "alarms": "Alarms",
     "verdict": "What the latents were worth",
+    "explore": "Explore",
     "nats": "Nats",
     "training": "Training",
     "images": "Images",
@@ -55,12 +58,14 @@ class Shown:
 
 
 def write_report(run: Run) -> Path:
-    """Write report.html and figures/*.png into the run's folder.
+    """Write report.html, figures/*.png and, where it can be made, explorer.html into the run's folder.
 
     Raises:
         VaebenchError: the run is not finished, or the folder cannot be written.
     """
     shown = [_shown(run, name) for name, panel in FIGURES.items() if panel.applies(run)]
+    if run.unexplorable is None:
+        run.explore().write(run.path / EXPLORER)
     page = run.path / "report.html"
     write_text(page, render(run, shown))
     return page
@@ -80,10 +85,12 @@ def render(run: Run, shown: list[Shown]) -> str:
         accuracies = [("networks on images", accuracy_table(run, ""))]
     alarms = run.results["alarms"]
     found = verdict(run) if accuracies else None
-    present = {figure.section for figure in shown} | {"nats", "how"} | ({"alarms"} if alarms else set())
+    present = {figure.section for figure in shown} | {"explore", "nats", "how"} | ({"alarms"} if alarms else set())
     return environment.get_template("report.html.j2").render(
         name=_name(run),
         lead=lead(run),
+        explorer=EXPLORER,
+        unexplorable=run.unexplorable,
         contents=[(key, title) for key, title in SECTIONS.items() if key in present],
         alarms=alarms,
         verdict=found,

@@ -1,9 +1,8 @@
-"""How figures look: one style, one colour for each representation and class, names made safe to draw."""
+"""How figures look: one style, one colour for each representation, names that the font can draw."""
 
 from __future__ import annotations
 
 import io
-import unicodedata
 from collections.abc import Iterable
 from functools import cache
 from typing import Any
@@ -12,6 +11,8 @@ import matplotlib
 from matplotlib import font_manager
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+
+from vaebench.palette import clean, shortened
 
 DPI = 150
 INK = "#1f2933"
@@ -58,21 +59,6 @@ REPRESENTATIONS: dict[str, tuple[str, str, str]] = {
 }
 """Name in words, colour (Okabe and Ito's, told apart by the colour-blind) and marker of each representation."""
 
-CLASS_COLOURS = (
-    "#3f90da",
-    "#ffa90e",
-    "#bd1f01",
-    "#94a4a2",
-    "#832db6",
-    "#a96b59",
-    "#e76300",
-    "#b9ac70",
-    "#717581",
-    "#92dadd",
-)
-"""Petroff 2021, "Accessible color sequences for data visualization" (arXiv:2107.02270)."""
-CLASS_MARKERS = ("o", "^", "s", "D", "v", "P")
-
 
 def in_words(features: str) -> str:
     """A representation's name in words."""
@@ -83,23 +69,6 @@ def signed(value: float, form: str) -> str:
     """A number with its sign, a true minus; zero has none."""
     text = format(value, f"+{form}").replace("-", "\N{MINUS SIGN}")
     return text if value else text.lstrip("+")
-
-
-def class_look(index: int) -> tuple[str, str]:
-    """Colour and marker of a class: ten colours, then the same with the next marker."""
-    marker = CLASS_MARKERS[index // len(CLASS_COLOURS) % len(CLASS_MARKERS)]
-    return CLASS_COLOURS[index % len(CLASS_COLOURS)], marker
-
-
-def clean(text: str) -> str:
-    """Text on one line, without control, direction-changing or unpaired surrogate characters."""
-    spaced = "".join(" " if c.isspace() else c for c in text)
-    return "".join(c for c in spaced if not unicodedata.category(c).startswith("C"))
-
-
-def shortened(text: str, length: int) -> str:
-    """Text cut to a length, the cut shown."""
-    return text if len(text) <= length else text[: length - 1] + "…"
 
 
 def class_names(classes: Iterable[str], length: int = 18) -> list[str]:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from vaebench.evaluation.bounds import ACTIVE_ABOVE, DEAD_BELOW
-from vaebench.reports.style import REPRESENTATIONS, clean, in_words
+from vaebench.palette import clean
+from vaebench.reports.style import REPRESENTATIONS, in_words
 from vaebench.runs import Run
 
 ON_IMAGES = ("supervised", "self-training")

@@ -1,0 +1,37 @@
+"""A colour and marker for each class, and names made safe to show."""
+
+from __future__ import annotations
+
+import unicodedata
+
+CLASS_COLOURS = (
+    "#3f90da",
+    "#ffa90e",
+    "#bd1f01",
+    "#94a4a2",
+    "#832db6",
+    "#a96b59",
+    "#e76300",
+    "#b9ac70",
+    "#717581",
+    "#92dadd",
+)
+"""Petroff 2021, "Accessible color sequences for data visualization" (arXiv:2107.02270)."""
+CLASS_MARKERS = ("o", "^", "s", "D", "v", "P")
+
+
+def class_look(index: int) -> tuple[str, str]:
+    """Colour and marker of a class: ten colours, then the same with the next marker."""
+    marker = CLASS_MARKERS[index // len(CLASS_COLOURS) % len(CLASS_MARKERS)]
+    return CLASS_COLOURS[index % len(CLASS_COLOURS)], marker
+
+
+def clean(text: str) -> str:
+    """Text on one line, without control, direction-changing or unpaired surrogate characters."""
+    spaced = "".join(" " if c.isspace() else c for c in text)
+    return "".join(c for c in spaced if not unicodedata.category(c).startswith("C"))
+
+
+def shortened(text: str, length: int) -> str:
+    """Text cut to a length, the cut shown."""
+    return text if len(text) <= length else text[: length - 1] + "…"
