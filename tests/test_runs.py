@@ -175,3 +175,12 @@ def test_training_that_diverges_keeps_the_last_good_weights_and_says_so(tmp_path
     with pytest.raises(FloatingPointError, match=r"step [12] of 2 \(means: .*the last good weights are kept"):
         perform(wild, tmp_path / "run")
     assert not (tmp_path / "run" / "results.json").exists()
+
+
+@pytest.mark.parametrize("kept", [0, 1, 40, 1000, -1])
+def test_damaged_panels_are_one_sentence(run, tmp_path, kept):
+    whole = (run.path / "panels.npz").read_bytes()
+    (tmp_path / "recipe.json").write_bytes((run.path / "recipe.json").read_bytes())
+    (tmp_path / "panels.npz").write_bytes(whole[:kept])
+    with pytest.raises(VaebenchError, match=r"panels\.npz is no whole \.npz"):
+        _ = Run.load(tmp_path).panels

@@ -32,6 +32,7 @@ from vaebench.evaluation.few_labels import (
     summary,
 )
 from vaebench.evaluation.graphs import Graph
+from vaebench.evaluation.growth import Growth
 from vaebench.evaluation.panels import Arrays, confusion, head_arrays, panels, taught_panels
 from vaebench.evaluation.probes import Logistic, Probe, predict_with
 from vaebench.evaluation.semi_supervised import SelfTrained
@@ -100,6 +101,7 @@ class _Performance:
             recipe = self.recipe
             torch.manual_seed(recipe.seed)
             model = recipe.model.build(self.data.train.shape)
+            growth = self.growth if name == "vae" else None
             result = train(
                 model,
                 objective,
@@ -109,7 +111,7 @@ class _Performance:
                 seed=recipe.seed,
                 validation=self.data.validation.without_labels(),
                 checkpoint=Checkpoint(folder / "checkpoint.safetensors", self.identity(objective)),
-                watch=self.training_watch(stage),
+                watch=self.training_watch(stage, model, growth),
             )
             write_json(
                 folder / "history.json",
@@ -131,9 +133,20 @@ class _Performance:
             "machine": machine(),
         }
 
-    def training_watch(self, stage: str) -> Callable[[Moment], None]:
-        """The loop's moments as ticks of this stage."""
-        return lambda at: self.watch(Tick(stage, at.step / at.steps, at.seconds_left, at.epoch))
+    @cached_property
+    def growth(self) -> Growth:
+        """What the VAE draws as its training goes on."""
+        return Growth(self.folder / "growth.npz", self.recipe.training.epochs, self.recipe.seed)
+
+    def training_watch(self, stage: str, model: VAE, growth: Growth | None) -> Callable[[Moment], None]:
+        """The loop's moments as ticks of this stage; after some epochs, what the model draws."""
+
+        def watch(at: Moment) -> None:
+            if at.epoch is not None and growth is not None:
+                growth.look(model, at.epoch["epoch"])
+            self.watch(Tick(stage, at.step / at.steps, at.seconds_left, at.epoch))
+
+        return watch
 
     def representations(self, vae: VAE) -> tuple[dict[str, Features], dict[str, list[Probe]]]:
         """The representations that the recipe compares, standardised, and the probes that read each."""
@@ -261,7 +274,8 @@ class _Performance:
         if taught is not None:
             answers = predict_with(taught, 0, self.recipe.compute)(self.data.test)
             arrays |= taught_panels(taught.vae, self.data.test, answers, self.recipe.seed)
-        write_arrays(self.folder / "panels.npz", arrays)
+        write_arrays(self.folder / "panels.npz", arrays | self.growth.panels())
+        self.growth.path.unlink(missing_ok=True)
         self.watch(Tick("scores and panels", 1.0))
 
     def write_results(self, found: Bounds, after: Bounds | None, ledger: Ledger) -> None:

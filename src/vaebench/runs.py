@@ -24,7 +24,7 @@ from vaebench.evaluation.features import Codes, encode
 from vaebench.evaluation.probes import predict_with
 from vaebench.explorer.explorer import Explorer
 from vaebench.export import can_export
-from vaebench.files import read_json, write_text
+from vaebench.files import read_arrays, read_json, write_text
 from vaebench.frozen import differences
 from vaebench.models.likelihoods import BernoulliPixels, check_pixels
 from vaebench.models.self_training import ClassifyingVAE
@@ -117,8 +117,7 @@ class Run:
     @cached_property
     def panels(self) -> dict[str, np.ndarray]:
         """The arrays that figures show."""
-        with np.load(self.path / "panels.npz", allow_pickle=False) as arrays:
-            return dict(arrays)
+        return read_arrays(self.path / "panels.npz")
 
     @cached_property
     def vae(self) -> VAE:

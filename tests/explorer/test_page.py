@@ -65,7 +65,7 @@ def test_dragging_a_slider_shows_what_onnxruntime_says(opened, shape, latent, cl
     assert len(bars) == min(classes, 12)
     if classes:
         in_order = shares[0][0] if classes <= 12 else np.sort(shares[0][0])[::-1][:12]
-        assert_allclose([float(bar.removesuffix(" %")) / 100 for bar in bars], in_order, atol=6e-3)
+        assert_allclose([float(bar.removesuffix("\u00a0%")) / 100 for bar in bars], in_order, atol=6e-3)
 
 
 def test_a_click_on_the_map_loads_that_images_code_and_hovering_shows_it(opened, explorer):

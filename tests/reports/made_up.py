@@ -49,7 +49,7 @@ def taught_rows(counts):
     return rows + [{**base, "metric": key, **summary([v])} for key, v in scores.items()]
 
 
-def made_up_panels(shape, latent, classes, points, pairs):
+def made_up_panels(shape, latent, classes, points, pairs, epochs):
     generator = np.random.default_rng(1)
     top = min(latent, 20)
 
@@ -69,6 +69,8 @@ def made_up_panels(shape, latent, classes, points, pairs):
         "traversal_latents": np.arange(top),
         "traversals": images(top, 11),
         "interpolations": images(min(6, pairs // 2), 11),
+        "growth_epochs": np.array([1, 2, epochs]),
+        "growth_samples": images(3, 6),
         "map_rows": np.arange(points),
         "map_images": images(points),
         "map_codes": generator.normal(size=(points, latent)).astype(np.float32),
@@ -128,7 +130,7 @@ def write_run(
     write_json(folder / "history.json", history(epochs, ("loss", "elbo", "reconstruction", "kl")))
     if autoencoder:
         write_json(folder / "autoencoder" / "history.json", history(epochs, ("loss", "reconstruction")))
-    arrays = made_up_panels(shape, latent, len(classes), points, pairs)
+    arrays = made_up_panels(shape, latent, len(classes), points, pairs, epochs)
     if rows is None:
         rows = made_up_rows(counts) if classes else []
     if taught:

@@ -96,6 +96,14 @@ FIGURES: dict[str, Panel] = {
         "say; shapes unlike any image of the data come from places that the prior covers and no image is coded to.",
         pictures.samples,
     ),
+    "samples-while-training": Panel(
+        "images",
+        "Samples as training went on",
+        "The same six codes from N(0, I) after more and more epochs, by the weights of that moment. Look for when "
+        "shapes appear and whether they still change at the end: if they do, longer training may pay.",
+        pictures.growth,
+        lambda run: "growth_samples" in run.panels,
+    ),
     "self-trained-reconstructions": Panel(
         "images",
         "Reconstructions after self-training",

@@ -72,6 +72,15 @@ def traversals(run: Run) -> Figure:
     return figure
 
 
+def growth(run: Run) -> Figure:
+    """One code a row, what it was decoded to after some epochs in the columns."""
+    looks = run.panels["growth_samples"].swapaxes(0, 1)
+    figure, ax, x, _ = sheet(looks, Margins(left=0.3, right=0.3, bottom=0.45), width=1000)
+    ax.set_xticks(x, [str(epoch) for epoch in run.panels["growth_epochs"].tolist()])
+    ax.set_xlabel("epochs of training")
+    return figure
+
+
 def interpolations(run: Run) -> Figure:
     """Straight walks between the codes of two test images, one row a pair."""
     figure, ax, x, _ = sheet(run.panels["interpolations"], Margins(left=0.3, right=0.3, bottom=0.3))

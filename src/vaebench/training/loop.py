@@ -250,9 +250,9 @@ class _Run:
             if self.validation is not None:  # else the last weights are the best, and need no copy
                 self.best = {name: value.detach().clone() for name, value in candidate.state_dict().items()}
         self.history.append(record)
+        self.tell(record)  # before the checkpoint, so that a watcher killed here sees this end again
         if self.due():
             self.save()
-        self.tell(record)
 
     def trace(self) -> list[dict[str, Any]]:
         """Means of loss and parts between the marks of this epoch."""

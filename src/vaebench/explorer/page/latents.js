@@ -1,6 +1,7 @@
 // One slider a latent, with the images that it leads to.
 
 const STRIP = 7;
+const GAP = Math.max(1, Math.round(WIDTH / 14));
 const rows = new Map();
 let stripTurn = 0;
 
@@ -19,7 +20,7 @@ function latentRow(d) {
   const reach = about.reach[d];
   const slider = element("input", { type: "range", id: `z${d}`, min: -reach, max: reach, step: 0.01 });
   const value = element("output", { for: `z${d}` });
-  const strip = element("canvas", { class: "strip", width: STRIP * WIDTH, height: HEIGHT, "aria-hidden": "true" });
+  const strip = element("canvas", { class: "strip", width: STRIP * (WIDTH + GAP) - GAP, height: HEIGHT, "aria-hidden": "true" });
   const label = element("label", { for: `z${d}` }, `z${d}`, element("small", {}, `${about.kl[d].toFixed(2)} nats`));
   slider.oninput = () => moveLatent(d, Number(slider.value));
   strip.title = "Click to go there";
@@ -60,7 +61,7 @@ async function paintStrips() {
     const { images } = await networks.decode(codes);
     if (turn !== stripTurn) return;
     const context = rows.get(d).strip.getContext("2d");
-    for (let place = 0; place < STRIP; place++) context.putImageData(imageData(images, place), place * WIDTH, 0);
+    for (let place = 0; place < STRIP; place++) context.putImageData(imageData(images, place), place * (WIDTH + GAP), 0);
     await new Promise((resolve) => { setTimeout(resolve); });
     if (turn !== stripTurn) return;
   }

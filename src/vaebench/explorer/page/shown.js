@@ -72,7 +72,7 @@ function best(shares) {
   return `${className(top)} (${percent(shares[top])})`;
 }
 
-const percent = (share) => `${(100 * share).toFixed(share > 0.0995 && share < 0.9995 ? 0 : 1)} %`;
+const percent = (share) => `${(100 * share).toFixed(share > 0.0995 && share < 0.9995 ? 0 : 1)}\u00a0%`;
 
 function pointWords(index) {
   const label = points.labels[index];

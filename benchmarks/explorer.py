@@ -1,0 +1,147 @@
+"""How fast the latent explorer is: `python benchmarks/explorer.py [--out DIR]`.
+
+For the networks of the five papers: size of the page, seconds until it is ready, milliseconds a redraw while a slider
+moves, in headless Chromium. Writes explorer.json and explorer.md. Times do not depend on what the weights are, so
+that fresh ones serve.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from playwright.sync_api import Browser, sync_playwright
+from sklearn.datasets import load_digits
+
+from vaebench.evaluation.probes import Line
+from vaebench.explorer.explorer import Explorer
+from vaebench.explorer.points import Points
+from vaebench.files import write_json, write_text
+from vaebench.models.likelihoods import GaussianPixels
+from vaebench.models.networks import Shape
+from vaebench.models.vae import Model
+from vaebench.papers import benchmarking_mnist, cifar10_latent_space, disentangling, generation_and_classification
+from vaebench.runs import commit
+from vaebench.training.compute import machine
+
+GREY, COLOUR = (1, 28, 28), (3, 32, 32)
+_D = {"likelihood": GaussianPixels()}
+NETWORKS: dict[str, tuple[Model, Shape]] = {
+    "A: 32-64-64 convolutions, 20 latents": (Model(), GREY),
+    "B: 128 hidden units, 20 latents": (generation_and_classification.NORMAL, GREY),
+    "B: CB VAE, 20 latents": (generation_and_classification.CB, GREY),
+    "C: CNN with 1,024 hidden units, 10 latents": (
+        Model(latent=10, network=disentangling.ENCODER, decoder=disentangling.DECODER),
+        GREY,
+    ),
+    "D: simple, CIFAR-10, 16 latents": (Model(latent=16, network=cifar10_latent_space.SIMPLE, **_D), COLOUR),
+    "D: deep, CIFAR-10, 2 latents": (Model(latent=2, network=cifar10_latent_space.DEEP, **_D), COLOUR),
+    "E: 32-64-64-64 convolutions, 30 latents": (benchmarking_mnist.model(30), GREY),
+}
+POINTS, MOVES, ROUNDS = 1797, 200, 5
+MOVE = """async (moves) => {
+  const slider = document.querySelector("#latents input");
+  const before = explorer.timings.length;
+  for (let i = 0; i < moves; i++) {
+    slider.value = 2 * Math.sin(i / 9);
+    slider.dispatchEvent(new Event("input"));
+    await new Promise((resolve) => requestAnimationFrame(resolve));
+  }
+  return explorer.timings.slice(before);
+}"""
+
+
+def main() -> None:
+    """Measure and write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", default="runs/explorer", help="where explorer.json and explorer.md are written")
+    out = Path(parser.parse_args().out)
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if chromium is None:
+        sys.exit("there is no chromium here; install it, such as by apt-get install chromium")
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium)
+        pages = {name: _page(Path(folder), index, name) for index, name in enumerate(NETWORKS)}
+        rounds: list[dict[str, Any]] = []
+        for turn in range(ROUNDS):  # interleaved, so that a busy moment of the machine hits all alike
+            print(f"round {turn + 1} of {ROUNDS}", flush=True)
+            rounds.append({name: _measured(browser, path) for name, path in pages.items()})
+        rows = [_row(name, path, [each[name] for each in rounds]) for name, path in pages.items()]
+        about = {"chromium": browser.version, "machine": machine(), "commit": commit(), "rounds": ROUNDS, "rows": rows}
+    write_json(out / "explorer.json", about)
+    write_text(out / "explorer.md", render(about))
+    print(f"open {out / 'explorer.md'}")
+
+
+def _page(folder: Path, index: int, name: str) -> Path:
+    model, shape = NETWORKS[name]
+    torch.manual_seed(0)
+    pixels = torch.from_numpy(load_digits().images[:POINTS]).float()[:, None] / 16
+    pixels = torch.nn.functional.interpolate(pixels, shape[1:], mode="bilinear").repeat(1, shape[0], 1, 1)
+    images = (pixels * 255).round().to(torch.uint8).numpy()
+    codes = torch.randn(len(images), model.latent).numpy()
+    head = Line(torch.randn(10, model.latent), torch.zeros(10))
+    points = Points(images, codes, np.zeros_like(codes), np.arange(len(images)) % 10, codes[:, :2])
+    kl = np.linspace(2, 1, model.latent)
+    classes = [str(label) for label in range(10)]
+    explorer = Explorer(name, "", model.build(shape).eval(), shape, classes, kl, points, head)
+    return explorer.write(folder / f"{index}.html")
+
+
+def _measured(browser: Browser, path: Path) -> dict[str, Any]:
+    page = browser.new_page(viewport={"width": 1440, "height": 950})
+    page.goto(path.as_uri())
+    while not page.evaluate("() => Boolean(window.explorer && explorer.ready && explorer.strips)"):
+        time.sleep(0.05)
+    times = page.evaluate(MOVE, MOVES)
+    found = {"ready": page.evaluate("() => explorer.ready") / 1000, "redraws": times}
+    page.close()
+    return found
+
+
+def _row(name: str, path: Path, rounds: list[dict[str, Any]]) -> dict[str, Any]:
+    model, shape = NETWORKS[name]
+    redraws = np.concatenate([each["redraws"] for each in rounds])
+    return {
+        "network": name,
+        "parameters": sum(weights.numel() for weights in model.build(shape).parameters()),
+        "page_megabytes": path.stat().st_size / 1e6,
+        "ready_seconds": [each["ready"] for each in rounds],
+        "redraw_milliseconds": {"median": float(np.median(redraws)), "p99": float(np.quantile(redraws, 0.99))},
+        "redraws": len(redraws),
+    }
+
+
+def render(about: dict[str, Any]) -> str:
+    """explorer.json as a page."""
+    made = about["machine"]
+    lines = [
+        "# How fast the latent explorer is",
+        "",
+        "Made by `make explorer`. Untrained networks of the papers, 1,797 points on the map, opened from the disk in "
+        f"headless Chromium {about['chromium']}, {about['rounds']} rounds, interleaved. A redraw is decoding, painting "
+        "the image, the class probabilities, all sliders and the place on the map; 33 ms are 30 frames a second.",
+        "",
+        f"{made['processor']}, {made['cores']} cores; commit {str(about['commit'])[:12]}.",
+        "",
+        "| network | parameters | page (MB) | ready (s): median, worst | redraw (ms): median, 99 % below |",
+        "|---|---|---|---|---|",
+    ]
+    for row in about["rows"]:
+        ready, redraw = row["ready_seconds"], row["redraw_milliseconds"]
+        lines.append(
+            f"| {row['network']} | {row['parameters']:,} | {row['page_megabytes']:.1f} | "
+            f"{np.median(ready):.2f}, {max(ready):.2f} | {redraw['median']:.1f}, {redraw['p99']:.1f} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()
