@@ -64,7 +64,7 @@ def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
     """Read an .npz of plain arrays; a missing or damaged one is one sentence."""
     try:
-        with np.load(path, allow_pickle=False) as found:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as found:
             return dict(found)
     except FileNotFoundError as error:
         raise VaebenchError(f"{path} is missing; expected a file that vaebench wrote") from error
