@@ -13,9 +13,10 @@ from vaebench.data.datasets import DATASETS
 from vaebench.recipes import RECIPES
 
 MISTAKES = {
-    (
-        "frobnicate",
-    ): "there is no command 'frobnicate'; expected one of run, explore, classify, predict, reproduce, few-labels",
+    ("frobnicate",): (
+        "there is no command 'frobnicate'; expected one of run, explore, compare, classify, predict, reproduce, "
+        "few-labels"
+    ),
     ("run", "nope"): "there is no recipe 'nope'; expected one of digits",
     ("run", "--resume"): "takes a recipe before its options, not '--resume'",
     ("run", "digits", "20"): "'20' is not expected here; options look like --training.epochs 20",
@@ -44,6 +45,10 @@ MISTAKES = {
     ("explore", "a", "b"): "vaebench explore takes the folder of one run, not 'a b'",
     ("explore", "/no/such/run"): "/no/such/run holds no recipe.json; expected the folder of a run",
     ("explore", "a", "--out"): "--out needs a value after it",
+    ("compare", "a", "--bug"): "vaebench compare takes the folders of runs and --out, not '--bug'",
+    ("compare", "a"): "compare takes two different runs or more, not 'a'",
+    ("compare", "a", "./a"): "compare takes two different runs or more, not 'a a'",
+    ("compare", "a", "b"): "a holds no recipe.json; expected the folder of a run",
     ("list", "--josn"): "takes only --json, not '--josn'",
 }
 

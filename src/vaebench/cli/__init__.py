@@ -7,12 +7,14 @@ from collections.abc import Callable
 
 from vaebench import __version__
 from vaebench.cli.classify import classify, predict
+from vaebench.cli.compare import compare
 from vaebench.cli.explore import explore
 from vaebench.cli.listing import show
 from vaebench.cli.run import run
 from vaebench.cli.studies import few_labels, reproduce
 from vaebench.cli.usage import (
     CLASSIFY_USAGE,
+    COMPARE_USAGE,
     EXPLORE_USAGE,
     FEW_LABELS_USAGE,
     LIST_USAGE,
@@ -47,6 +49,7 @@ def _command(words: list[str]) -> int:
     commands: dict[str, tuple[Callable[[list[str]], int], str]] = {
         "run": (run, RUN_USAGE),
         "explore": (explore, EXPLORE_USAGE),
+        "compare": (compare, COMPARE_USAGE),
         "classify": (classify, CLASSIFY_USAGE),
         "predict": (predict, PREDICT_USAGE),
         "reproduce": (reproduce, REPRODUCE_USAGE),

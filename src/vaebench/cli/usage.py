@@ -5,6 +5,7 @@ vaebench: the workbench for variational autoencoders on images
 
   vaebench run RECIPE [options]   train a VAE, measure what its latents are worth, write a report
   vaebench explore RUN            move in a run's latent space: one page that opens in a browser
+  vaebench compare RUN RUN ...    runs side by side: scores, differences, curves, recipes
   vaebench reproduce PAPER        run a paper's whole protocol: promised beside found
   vaebench classify PATH          your own images: label a few, get the rest, know how far to trust it
   vaebench predict MODEL PATH     apply what classify made to new images
@@ -39,6 +40,16 @@ decoder in the browser. `vaebench run` has written it beside the report already.
 
   RUN           the folder of a run that `vaebench run` made
   --out FILE    the page to write (default: RUN/explorer.html)
+"""
+COMPARE_USAGE = """\
+usage: vaebench compare RUN RUN [RUN ...] [--out FILE.html]
+
+Set finished runs side by side: all scores, differences from the first with their intervals, learning curves and losses
+overlaid, and every field in which the recipes differ. Runs that differ in their seed alone stand together, with their
+spread.
+
+  RUN           the folder of a run that `vaebench run` made
+  --out FILE    the page to write (default: compare.html beside the first run's folder)
 """
 REPRODUCE_USAGE = """\
 usage: vaebench reproduce A|B|C|D|E|all [--budget quick|cpu|full] [--seeds N] [--minutes N] [--out DIR]

@@ -170,6 +170,21 @@ def summary(values: list[float]) -> dict[str, Any]:
     return {"mean": mean, "sd": sd, "n": n, "values": values, "interval": list(mean_interval(values))}
 
 
+def difference_interval(first: Sequence[float], second: Sequence[float], *, paired: bool) -> tuple[float, float] | None:
+    """95 % interval of mean(first) - mean(second): value by value, or Welch's; nothing with one value on a side."""
+    if min(len(first), len(second)) < 2:
+        return None
+    if paired:
+        return mean_interval(np.subtract(first, second).tolist())
+    apart = float(np.mean(first) - np.mean(second))
+    squares = [float(np.var(values, ddof=1)) / len(values) for values in (first, second)]
+    if sum(squares) == 0:
+        return apart, apart
+    freedom = sum(squares) ** 2 / sum(s**2 / (len(v) - 1) for s, v in zip(squares, (first, second), strict=True))
+    half = float(stats.t.ppf(0.975, freedom)) * sum(squares) ** 0.5
+    return apart - half, apart + half
+
+
 def mean_interval(values: Sequence[float]) -> tuple[float, float]:
     """95 % interval of the mean of two values or more by Student's t."""
     mean, n = float(np.mean(values)), len(values)

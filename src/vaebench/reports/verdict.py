@@ -9,10 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
-from scipy import stats
-
-from vaebench.evaluation.few_labels import mean_interval
+from vaebench.evaluation.few_labels import difference_interval
 from vaebench.reports.tables import ON_IMAGES, accuracy_rows, label_counts, probe_names
 from vaebench.runs import Run
 
@@ -107,7 +104,8 @@ def reading_probe(run: Run) -> str:
 def compare(latents: dict[str, Any], rival: dict[str, Any]) -> Comparison:
     """Two rows of one label count: paired by draw where both have the same draws."""
     difference = latents["mean"] - rival["mean"]
-    interval = _interval(latents["values"], rival["values"])
+    mine, theirs = latents["values"], rival["values"]
+    interval = difference_interval(mine, theirs, paired=len(mine) == len(theirs))
     if interval is None:
         outcome: Outcome = "one draw"
     elif interval[0] > 0:
@@ -117,16 +115,6 @@ def compare(latents: dict[str, Any], rival: dict[str, Any]) -> Comparison:
     else:
         outcome = "unclear"
     return Comparison(rival["features"], latents["labels_per_class"], difference, interval, outcome)
-
-
-def _interval(first: list[float], second: list[float]) -> tuple[float, float] | None:
-    """95 % interval of the mean difference, draw by draw; Welch's where the numbers of draws differ."""
-    if min(len(first), len(second)) < 2:
-        return None
-    if len(first) != len(second):
-        found = stats.ttest_ind(first, second, equal_var=False).confidence_interval()
-        return float(found.low), float(found.high)
-    return mean_interval(np.subtract(first, second).tolist())
 
 
 def rival_sentence(subject: str, comparisons: list[Comparison]) -> str:
