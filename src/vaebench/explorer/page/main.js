@@ -3,7 +3,7 @@
 const THEME = "vaebench-explorer-theme";
 /** For tests and the curious. */
 const explorer = {
-  ready: null, strips: 0, state, timings, points, map, link, placeOf,
+  ready: null, strips: 0, state, timings, points, map, link, loadPoint, placeOf,
   placeOfPoint: (index) => toCanvas(map.xs[index], map.ys[index]),
   get shown() { return shownImage; },
 };
