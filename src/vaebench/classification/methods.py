@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,14 +11,13 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from sklearn.decomposition import PCA
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 
 from vaebench.classification.classifier import LatentLine, NetworkKind, PixelLine
 from vaebench.data.images import Images
 from vaebench.evaluation.features import Codes, encode
 from vaebench.evaluation.graphs import Graph
+from vaebench.evaluation.probes import Line, Logistic
 from vaebench.evaluation.semi_supervised import SemiSupervised, Supervised
 from vaebench.models.vae import VAE, Model
 from vaebench.training.compute import Compute
@@ -91,48 +89,37 @@ def _supervised(bench: Bench, rows: Tensor, labels: Tensor, seed: int) -> nn.Mod
 
 def _latent_line(bench: Bench, rows: Tensor, labels: Tensor, seed: int) -> nn.Module:
     network = LatentLine(bench.vae, bench.classes)
-    _set(network.line, *_line(bench.means, bench.means[rows.numpy()], labels, bench.classes))
+    _set(network.line, _line(bench.means, bench.means[rows.numpy()], labels, bench.classes))
     return network.eval()
 
 
 def _pixel_line(bench: Bench, rows: Tensor, labels: Tensor, seed: int) -> nn.Module:
     network = PixelLine(bench.some.shape[1], bench.classes)
-    _set(network.line, *_line(bench.some, bench.flat(rows), labels, bench.classes))
+    _set(network.line, _line(bench.some, bench.flat(rows), labels, bench.classes))
     return network.eval()
 
 
 def _pca_line(bench: Bench, rows: Tensor, labels: Tensor, seed: int) -> nn.Module:
     """The line on components, written as a line on pixels."""
     pca = bench.pca
-    weight, bias = _line(pca.transform(bench.some), pca.transform(bench.flat(rows)), labels, bench.classes)
+    line = _line(pca.transform(bench.some), pca.transform(bench.flat(rows)), labels, bench.classes)
+    components, mean = (torch.from_numpy(part).float() for part in (pca.components_, pca.mean_))
     network = PixelLine(bench.some.shape[1], bench.classes)
-    _set(network.line, weight @ pca.components_, bias - weight @ (pca.components_ @ pca.mean_))
+    _set(network.line, Line(line.weight @ components, line.bias - line.weight @ (components @ mean)))
     return network.eval()
 
 
 def _line(
     every: Float[np.ndarray, "N D"], few: Float[np.ndarray, "M D"], labels: Int[Tensor, " M"], classes: int
-) -> tuple[Float[np.ndarray, "Y D"], Float[np.ndarray, " Y"]]:
-    """Weights and biases of a logistic regression on codes, which it reads centred and of one scale."""
-    standard = Codes(torch.from_numpy(every), torch.zeros(len(every), dtype=torch.long))
-    x = Codes(torch.from_numpy(few), labels).standardised_by(standard).mean.numpy()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        found = LogisticRegression(C=1.0, max_iter=300, tol=1e-3).fit(x, labels.numpy())
-    weight, bias = found.coef_, found.intercept_
-    if len(weight) == 1:
-        weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
-    all_weights, all_biases = np.zeros((classes, x.shape[1])), np.full(classes, -30.0)
-    all_weights[found.classes_], all_biases[found.classes_] = weight, bias
-    centre = every.mean(0)
-    scale = max(float(np.sqrt(np.square(every - centre).mean())), 1e-12)
-    return all_weights / scale, all_biases - all_weights @ (centre / scale)
+) -> Line:
+    """A logistic regression on codes, which it reads centred and of one scale."""
+    standard = Codes(torch.from_numpy(every).float(), torch.zeros(len(every), dtype=torch.long))
+    codes = Codes(torch.from_numpy(few).float(), labels).standardised_by(standard)
+    return Logistic().line(codes, classes).before(*standard.centre_and_scale())
 
 
-def _set(line: nn.Linear, weight: np.ndarray, bias: np.ndarray) -> None:
-    with torch.no_grad():
-        line.weight.copy_(torch.from_numpy(weight))
-        line.bias.copy_(torch.from_numpy(bias))
+def _set(layer: nn.Linear, line: Line) -> None:
+    layer.load_state_dict({"weight": line.weight, "bias": line.bias})
 
 
 METHODS: dict[str, Method] = {

@@ -25,7 +25,7 @@ from vaebench.training.compute import Compute
 from vaebench.training.loop import Training, train
 from vaebench.training.schedules import Adam, AnyOptimiser, AnySchedule, Constant
 
-IMPOSSIBLE = -1e4
+IMPOSSIBLE = -30.0
 """The logit of a class that no label was seen of."""
 
 

@@ -27,6 +27,8 @@ NUMBERED = 15
 Place = Literal["outside right upper", "center right"]
 LEGEND_ROW, LEGEND_COLUMN = 0.21, 1.3
 """Inches that a class takes in a legend."""
+LEGEND_POINT = 36
+"""Area of a marker in a legend, in square points, however small the points are."""
 HIGH = 4.2
 COLOURS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#333333", "#999999")
 """Okabe and Ito's colours, told apart by the colour-blind."""
@@ -211,7 +213,8 @@ def class_legend(figure: Figure, ax: Axes, place: Place = "outside right upper")
     handles, labels = ax.get_legend_handles_labels()
     if labels and labels != ["no label"]:
         columns = math.ceil(len(labels) / (figure.get_figheight() / LEGEND_ROW))
-        figure.legend(handles, labels, loc=place, ncols=columns, markerscale=1.8)
+        scale = math.sqrt(LEGEND_POINT / float(handles[0].get_sizes()[0]))  # type: ignore[attr-defined]
+        figure.legend(handles, labels, loc=place, ncols=columns, markerscale=scale)
 
 
 def confusion(counts: Int[np.ndarray, "Y Y"], classes: Sequence[str], title: str) -> Figure:
