@@ -9,7 +9,8 @@ from PIL import Image
 
 from vaebench.data import photos
 from vaebench.data.listing import list_folder
-from vaebench.data.photos import Rule, _header, read_pixels, survey, thumbnail, write_pixels
+from vaebench.data.photos import Rule, survey, thumbnail
+from vaebench.data.pixel_store import _header, read_pixels, write_pixels
 
 ORIENTATION = 0x0112
 

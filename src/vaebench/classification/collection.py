@@ -21,7 +21,8 @@ from vaebench.data.images import HIDDEN, Images, Progress
 from vaebench.data.label_files import Given, folder_labels, read_labels
 from vaebench.data.listing import Files, Unfit, list_folder, open_zip
 from vaebench.data.npz import read_partly_labelled_npz
-from vaebench.data.photos import Rule, read_pixels, size_for, survey, thumbnail, write_pixels
+from vaebench.data.photos import Rule, size_for, survey, thumbnail
+from vaebench.data.pixel_store import read_pixels, write_pixels
 from vaebench.errors import VaebenchError
 from vaebench.files import read_json, write_text
 
@@ -164,21 +165,31 @@ def _read(files: Files, side: int | None, folder: Path, progress: Progress) -> d
         if kept["identity"] == identity:
             return kept | {"pixels": str(pixels)}
     record.unlink(missing_ok=True)
+    seen = _surveyed(files, side, folder / "survey.json", identity, progress)
+    images = [parts for parts in files.images if "/".join(parts) not in seen["skipped"]]
+    names, damaged = write_pixels(files, images, Rule(**seen["rule"]), pixels, progress, str(identity["files"]))
+    kept = {**seen, "names": names, "skipped": seen["skipped"] | damaged}
+    write_text(record, json.dumps(kept))  # ASCII: names on a disk need not be Unicode
+    (folder / "survey.json").unlink()
+    return kept | {"pixels": str(pixels)}
+
+
+def _surveyed(
+    files: Files, side: int | None, record: Path, identity: dict[str, Any], progress: Progress
+) -> dict[str, Any]:
+    """Rule, peculiarities and what cannot be opened; what an earlier call found, if files are the same."""
+    if record.exists():
+        kept: dict[str, Any] = read_json(record)
+        if kept["identity"] == identity:
+            return kept
     seen = survey(files, progress)
     if not seen.images:
         reasons = Counter(seen.skipped.values())
         raise VaebenchError(f"{files.root}: none of its {len(files.images):,} images can be read; {_most(reasons)}")
-    rule = seen.rule(side)
-    names, damaged = write_pixels(files, seen.images, rule, pixels, progress)
-    kept = {
-        "identity": identity,
-        "names": names,
-        "rule": rule.model_dump(),
-        "skipped": seen.skipped | damaged,
-        "notes": seen.notes,
-    }
-    write_text(record, json.dumps(kept))  # ASCII: names on a disk need not be Unicode
-    return kept | {"pixels": str(pixels)}
+    rule = seen.rule(side).model_dump()
+    found = {"identity": identity, "rule": rule, "skipped": seen.skipped, "notes": seen.notes}
+    write_text(record, json.dumps(found))
+    return found
 
 
 def _fingerprint(files: Files) -> str:

@@ -17,7 +17,7 @@ from vaebench.classification.collection import opened
 from vaebench.classification.rarity import LIMIT, load_rarity
 from vaebench.classification.results import write_predictions
 from vaebench.data.images import HIDDEN, Images
-from vaebench.data.photos import read_pixels, write_pixels
+from vaebench.data.pixel_store import read_pixels, write_pixels
 from vaebench.errors import VaebenchError
 from vaebench.runs import Tick, Watch
 

@@ -8,7 +8,6 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -18,7 +17,6 @@ from pydantic import Field
 
 from vaebench.data.images import Progress
 from vaebench.data.listing import FORMATS, Files, Parts, Unfit, printable
-from vaebench.files import atomic
 from vaebench.frozen import Frozen
 
 SIDE = 32
@@ -111,49 +109,13 @@ def size_for(sizes: Sequence[tuple[int, int]], side: int | None) -> tuple[int, i
 def survey(files: Files, progress: Progress) -> Survey:
     """Open every image without decoding it, but for those of more than 8 bits."""
     images, seen, skipped = [], [], {}
-    for parts, found in _each(files, _look, f"looking through {files.title}", progress):
+    for parts, found in each_image(files, _look, f"looking through {files.title}", progress):
         if isinstance(found, str):
             skipped["/".join(parts)] = found
         else:
             images.append(parts)
             seen.append(found)
     return Survey(tuple(images), tuple(seen), skipped)
-
-
-def write_pixels(
-    files: Files, images: Sequence[Parts], rule: Rule, path: Path, progress: Progress
-) -> tuple[list[str], dict[str, str]]:
-    """Write the pixels (N, C, H, W) of what can be read to an .npy file, in blocks; names of its rows, and what was
-    skipped."""
-    names: list[str] = []
-    skipped: dict[str, str] = {}
-    with atomic(path) as temporary:
-        shape = (rule.channels, rule.height, rule.width)
-        with temporary.open("wb") as file:
-            file.write(_header(0, shape))
-            chosen = Files(files.root, tuple(images), files.folders, files.read, files.stamp)
-            for parts, found in _each(chosen, rule.pixels, f"reading {files.title}", progress):
-                if isinstance(found, str):
-                    skipped["/".join(parts)] = found
-                else:
-                    names.append("/".join(parts))
-                    file.write(found.tobytes())
-            file.seek(0)
-            file.write(_header(len(names), shape))
-    return names, skipped
-
-
-def _header(count: int, shape: tuple[int, int, int]) -> bytes:
-    """An .npy header; numpy leaves room in it, so that its length does not depend on the count."""
-    text = io.BytesIO()
-    np.lib.format.write_array_header_1_0(text, {"descr": "|u1", "fortran_order": False, "shape": (count, *shape)})
-    return text.getvalue()
-
-
-def read_pixels(path: Path) -> UInt8[np.ndarray, "N C H W"]:
-    """The pixels as they lie on the disk; changes are not written back."""
-    found: np.ndarray = np.load(path, mmap_mode="c", allow_pickle=False)
-    return found
 
 
 def thumbnail(files: Files, parts: Parts, side: int, white: int) -> Image.Image:
@@ -186,12 +148,12 @@ def on_black(image: Image.Image) -> Image.Image:
     return Image.alpha_composite(Image.new("RGBA", above.size, (0, 0, 0, 255)), above).convert("RGB")
 
 
-def _each(
-    files: Files, do: Callable[[Image.Image], T], what: str, progress: Progress
+def each_image(
+    files: Files, do: Callable[[Image.Image], T], what: str, progress: Progress, first: int = 0
 ) -> Iterator[tuple[Parts, T | str]]:
-    """Every image's result in order, or why it has none."""
-    blocks = [files.images[start : start + BLOCK] for start in range(0, len(files.images), BLOCK)]
-    pool, ahead, done = ThreadPoolExecutor(THREADS), 2 * THREADS, 0
+    """Every image's result in order from the first that is asked for, or why it has none."""
+    blocks = [files.images[start : start + BLOCK] for start in range(first, len(files.images), BLOCK)]
+    pool, ahead, done = ThreadPoolExecutor(THREADS), 2 * THREADS, first
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's, on damaged or huge files: we say it ourselves
         try:
