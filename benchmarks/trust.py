@@ -29,9 +29,10 @@ from vaebench.evaluation.calibration import brier, tempered
 from vaebench.evaluation.few_labels import mean_interval
 from vaebench.evaluation.probes import predict_with
 from vaebench.files import write_json, write_text
+from vaebench.memory import keep_freed_memory
 from vaebench.runs import commit, locked
 from vaebench.studies.study import Study, cifar10
-from vaebench.terminal import interrupted_after, keep_freed_memory, progress
+from vaebench.terminal import interrupted_after, progress
 from vaebench.training.compute import Compute, machine
 
 COVERED = ("cifar10", "fashion-mnist")

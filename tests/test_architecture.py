@@ -9,9 +9,9 @@ import vaebench
 
 ROOT = Path(vaebench.__file__).parent
 LAYERS = (
-    "errors", "frozen", "files", "palette", "data", "models", "export", "training", "evaluation", "estimators",
-    "explorer", "recipes", "runs", "perform", "reports", "studies", "classification", "papers", "ladder",
-    "terminal", "cli",
+    "errors", "frozen", "files", "memory", "palette", "data", "models", "export", "training", "evaluation",
+    "estimators", "explorer", "recipes", "overrides", "runs", "perform", "reports", "sweeps", "studies",
+    "classification", "papers", "ladder", "terminal", "cli",
 )  # fmt: skip
 FILES = sorted(ROOT.rglob("*.py"))
 

@@ -14,8 +14,8 @@ from vaebench.recipes import RECIPES
 
 MISTAKES = {
     ("frobnicate",): (
-        "there is no command 'frobnicate'; expected one of run, explore, compare, classify, predict, reproduce, "
-        "few-labels"
+        "there is no command 'frobnicate'; expected one of run, explore, compare, sweep, classify, predict, "
+        "reproduce, few-labels"
     ),
     ("run", "nope"): "there is no recipe 'nope'; expected one of digits",
     ("run", "--resume"): "takes a recipe before its options, not '--resume'",
@@ -45,6 +45,19 @@ MISTAKES = {
     ("explore", "a", "b"): "vaebench explore takes the folder of one run, not 'a b'",
     ("explore", "/no/such/run"): "/no/such/run holds no recipe.json; expected the folder of a run",
     ("explore", "a", "--out"): "--out needs a value after it",
+    ("sweep", "--grid", "seed=1"): "vaebench sweep takes a recipe before its options, not '--grid'",
+    (
+        "sweep",
+        "digits",
+        "--grid",
+        "latent",
+    ): "--grid is 'latent'; expected a field and its values, such as model.latent=2",
+    ("sweep", "digits", "--grid", "seed=1,2"): "--grid names seed; leave it out and give --seeds",
+    ("sweep", "digits", "--grid", "model.latent=2,2"): "names a value twice; expected each once",
+    ("sweep", "digits", "--grid", "model.latnt=2"): "no field 'model.latnt'; did you mean 'latent'",
+    ("sweep", "digits", "--grid", "model.latent=[2"): "looks like JSON, but is not",
+    ("sweep", "digits", "--seeds", "0"): "--seeds is '0'; expected a whole number above 0",
+    ("sweep", "digits", "--workers", "two"): "--workers is 'two'; expected a whole number above 0",
     ("compare", "a", "--bug"): "vaebench compare takes the folders of runs and --out, not '--bug'",
     ("compare", "a"): "compare takes two different runs or more, not 'a'",
     ("compare", "a", "./a"): "compare takes two different runs or more, not 'a a'",

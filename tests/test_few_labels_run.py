@@ -9,7 +9,6 @@ import torch
 from PIL import Image
 from torch.testing import assert_close
 
-from vaebench.cli.run import overridden
 from vaebench.data.augment import AUGMENTATIONS, GENTLE
 from vaebench.data.datasets import Data
 from vaebench.data.images import HIDDEN
@@ -21,6 +20,7 @@ from vaebench.evaluation.protocol import Supervised
 from vaebench.evaluation.semi_supervised import SelfTrained
 from vaebench.models.networks import Conv
 from vaebench.models.vae import Model
+from vaebench.overrides import overridden
 from vaebench.perform import perform
 from vaebench.recipes import RECIPES, few_labels
 from vaebench.reports.report import write_report

@@ -142,7 +142,7 @@ BREAKAGES = [
     ("export.py", "values.astype(np.float16), half", "(1.01 * values).astype(np.float16), half", "tests/explorer/test_explorer.py"),
     ("explorer/networks.py", "q.loc, 2 * q.scale.log()", "q.loc, q.scale.log()", "tests/explorer/test_explorer.py"),
     ("explorer/points.py", "np.abs(values).max()) / 32767", "np.abs(values).max()) / 127", "tests/explorer/test_explorer.py"),
-    ("explorer/explorer.py", '.replace("<", "\\u003c")', "", "tests/explorer/test_explorer.py"),
+    ("explorer/explorer.py", r'''.replace("<", "\\u003c")''', "", "tests/explorer/test_explorer.py"),
     ("explorer/page/walk.js", "length * ((wa * value) / la + (wb * b[d]) / lb)", "wa * value + wb * b[d]", "tests/explorer/test_page.py"),
     ("explorer/page/walk.js", "value - B[d] + C[d]", "value + B[d] - C[d]", "tests/explorer/test_page.py"),
     ("explorer/page/map.js", "(value - about.pca.centre[d]) * axis[d]", "value * axis[d]", "tests/explorer/test_page.py"),

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from vaebench import __version__
-from vaebench.data.images import Dataset
+from vaebench.data.datasets import Data
+from vaebench.data.images import Dataset, Progress
 from vaebench.errors import VaebenchError
 from vaebench.evaluation.alarms import alarms
 from vaebench.evaluation.bounds import Bounds, bounds
@@ -46,12 +47,22 @@ from vaebench.training.checkpoint import Checkpoint, write_tensors
 from vaebench.training.compute import machine
 from vaebench.training.loop import Moment, train
 
+Load = Callable[[Data, Progress], Dataset]
 KEPT_LABELS = 10
 """Labels a class of the self-trained network that a run keeps."""
 
 
-def perform(recipe: Recipe, path: str | Path, *, resume: bool = False, watch: Watch = lambda tick: None) -> Run:
+def perform(
+    recipe: Recipe,
+    path: str | Path,
+    *,
+    resume: bool = False,
+    watch: Watch = lambda tick: None,
+    load: Load = Data.load,
+) -> Run:
     """Train, encode, probe and measure; leaves results.json and panels.npz in ``path``.
+
+    ``load`` reads the recipe's data; one that keeps what it read serves many runs.
 
     Stopped at any moment and called again with ``resume``, it ends with the same bits.
 
@@ -63,7 +74,7 @@ def perform(recipe: Recipe, path: str | Path, *, resume: bool = False, watch: Wa
     with locked(folder):
         recipe = claim(recipe, recipe.compute.resolve(), folder, resume)
         if not (folder / "results.json").exists():
-            _Performance(recipe, folder, watch).perform()
+            _Performance(recipe, folder, watch, load).perform()
     return Run.load(folder)
 
 
@@ -74,13 +85,14 @@ class _Performance:
     recipe: Recipe
     folder: Path
     watch: Watch
+    load: Load
     clock: Clock = field(default_factory=Clock)
     data: Dataset = field(init=False)
     self_training: SelfTrained | None = None
 
     def perform(self) -> None:
         with self.clock.stage("data"):
-            self.data = self.recipe.data.load(lambda what, done: self.watch(Tick(what, done)))
+            self.data = self.load(self.recipe.data, lambda what, done: self.watch(Tick(what, done)))
         self.check_labels()
         vae = self.trained("vae", "training", self.recipe.objective, self.folder)
         representations, readers = self.representations(vae)

@@ -1,11 +1,10 @@
-"""The terminal: progress with the time left, stops after a time, and the memory settings of a long job."""
+"""The terminal: progress with the time left, and stops after a time."""
 
 from __future__ import annotations
 
-import ctypes
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -92,14 +91,3 @@ def interrupted_after(seconds: float | None) -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-
-
-def keep_freed_memory() -> None:
-    """Let glibc keep the memory of freed tensors for the next step: giving it back and faulting it in again took a
-    tenth of every training step (LOG.md, 2026-11-21). Elsewhere than on glibc nothing happens."""
-    trim_threshold, mmap_threshold, most_arenas = -1, -3, -8
-    with suppress(OSError, AttributeError):
-        libc = ctypes.CDLL(None)
-        libc.mallopt(mmap_threshold, 32 * 2**20)
-        libc.mallopt(trim_threshold, 2**31 - 1)
-        libc.mallopt(most_arenas, 1)

@@ -85,6 +85,7 @@ def test_the_vendored_runtime_is_what_its_checksums_say():
 def test_packed_numbers_are_exact_to_half_a_step():
     values = np.random.default_rng(0).normal(size=(50, 3)) * 7
     step, content = packed(values)
+    assert step == pytest.approx(np.abs(values).max() / 32767)
     assert np.abs(np.frombuffer(content, "<i2").reshape(50, 3) * step - values).max() <= step / 2 * (1 + 1e-9)
     assert packed(np.zeros(3)) == (1.0, bytes(6))
 

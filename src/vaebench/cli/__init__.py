@@ -12,6 +12,7 @@ from vaebench.cli.explore import explore
 from vaebench.cli.listing import show
 from vaebench.cli.run import run
 from vaebench.cli.studies import few_labels, reproduce
+from vaebench.cli.sweep import sweep
 from vaebench.cli.usage import (
     CLASSIFY_USAGE,
     COMPARE_USAGE,
@@ -21,6 +22,7 @@ from vaebench.cli.usage import (
     PREDICT_USAGE,
     REPRODUCE_USAGE,
     RUN_USAGE,
+    SWEEP_USAGE,
     USAGE,
 )
 from vaebench.errors import VaebenchError
@@ -50,6 +52,7 @@ def _command(words: list[str]) -> int:
         "run": (run, RUN_USAGE),
         "explore": (explore, EXPLORE_USAGE),
         "compare": (compare, COMPARE_USAGE),
+        "sweep": (sweep, SWEEP_USAGE),
         "classify": (classify, CLASSIFY_USAGE),
         "predict": (predict, PREDICT_USAGE),
         "reproduce": (reproduce, REPRODUCE_USAGE),

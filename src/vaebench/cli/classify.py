@@ -7,7 +7,8 @@ from pathlib import Path
 from vaebench.cli.options import number, option
 from vaebench.data.listing import printable
 from vaebench.errors import VaebenchError
-from vaebench.terminal import keep_freed_memory, progress
+from vaebench.memory import keep_freed_memory
+from vaebench.terminal import progress
 
 LEAST_SIZE, GREATEST_SIZE = 8, 512
 

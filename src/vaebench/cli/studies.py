@@ -6,7 +6,8 @@ from pathlib import Path
 
 from vaebench.cli.options import number, option
 from vaebench.errors import VaebenchError
-from vaebench.terminal import interrupted_after, keep_freed_memory, progress
+from vaebench.memory import keep_freed_memory
+from vaebench.terminal import interrupted_after, progress
 
 
 def reproduce(words: list[str]) -> int:

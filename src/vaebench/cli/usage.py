@@ -6,6 +6,7 @@ vaebench: the workbench for variational autoencoders on images
   vaebench run RECIPE [options]   train a VAE, measure what its latents are worth, write a report
   vaebench explore RUN            move in a run's latent space: one page that opens in a browser
   vaebench compare RUN RUN ...    runs side by side: scores, differences, curves, recipes
+  vaebench sweep RECIPE [options] a recipe over a grid of its fields and over seeds
   vaebench reproduce PAPER        run a paper's whole protocol: promised beside found
   vaebench classify PATH          your own images: label a few, get the rest, know how far to trust it
   vaebench predict MODEL PATH     apply what classify made to new images
@@ -50,6 +51,21 @@ spread.
 
   RUN           the folder of a run that `vaebench run` made
   --out FILE    the page to write (default: compare.html beside the first run's folder)
+"""
+SWEEP_USAGE = """\
+usage: vaebench sweep RECIPE [--grid FIELD=V1,V2,...] ... [--seeds N] [--workers N] [--out DIR] [--FIELD VALUE ...]
+
+Train a recipe with every combination of values, from several seeds each, and set them beside one another: a table, each
+field against each score with intervals, the best by its validation ELBO.
+
+  --grid F=V    a field and its values, model.latent=2,3,5 or as JSON: model.network.filters=[[32,64],[64,64]];
+                may be given several times
+  --seeds N     seeds of each combination, counted from the recipe's own (default: 1)
+  --workers N   processes that work at a time (default: one for every two cores)
+  --out DIR     where sweep.json, sweep.csv, report.html and a folder a trial are kept (default: runs/sweep-RECIPE)
+  --FIELD V     override any field of the recipe for all trials, as `vaebench run` does
+
+The same command goes on where it was stopped, also with another number of workers; nothing that is done is done again.
 """
 REPRODUCE_USAGE = """\
 usage: vaebench reproduce A|B|C|D|E|all [--budget quick|cpu|full] [--seeds N] [--minutes N] [--out DIR]

@@ -54,6 +54,8 @@ class Panel(NamedTuple):
     log_x: bool = False
     log_y: bool = False
     limits: tuple[float, float] | None = None
+    names: Sequence[str] = ()
+    """Words for 1, 2, 3, ... on the x axis, where it has no numbers."""
 
 
 def lines(panels: Sequence[Panel], columns: int = 3, size: tuple[float, float] = (3.4, 2.9)) -> Figure:
@@ -90,7 +92,9 @@ def _line_panel(ax: Axes, panel: Panel, names: list[str]) -> None:
     ax.set_title(panel.title)
     ax.set_xlabel(panel.x)
     ax.set_ylabel(panel.y)
-    if panel.log_x:
+    if panel.names:
+        ax.set_xticks(range(1, len(panel.names) + 1), panel.names)
+    elif panel.log_x:
         ax.set_xscale("log")
         ticks = sorted({x for line in panel.lines.values() for x in line.x})
         if len(ticks) <= 9:

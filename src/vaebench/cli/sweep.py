@@ -1,0 +1,49 @@
+"""vaebench sweep: a recipe over a grid of its fields and over seeds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vaebench.cli.options import number, option
+from vaebench.errors import VaebenchError
+from vaebench.memory import keep_freed_memory
+from vaebench.terminal import progress
+
+
+def sweep(words: list[str]) -> int:
+    """The command."""
+    from vaebench.overrides import overridden
+    from vaebench.recipes import find_recipe
+    from vaebench.sweeps.grid import axis
+    from vaebench.sweeps.page import verdict, write_page
+    from vaebench.sweeps.sweep import local
+    from vaebench.sweeps.sweep import sweep as swept
+
+    if words[0].startswith("-"):
+        raise VaebenchError(f"vaebench sweep takes a recipe before its options, not {words[0]!r}; see vaebench list")
+    base, words = find_recipe(words[0]), words[1:]
+    words, out = option(words, "--out")
+    words, seeds = option(words, "--seeds")
+    words, workers = option(words, "--workers")
+    axes = []
+    while (found := option(words, "--grid"))[1] is not None:
+        words, word = found
+        axes.append(axis(str(word)))
+    base = overridden(base, words, f"recipe {base.name}")
+    engine = local(None if workers is None else int(number("--workers", workers, whole=True)))
+    keep_freed_memory()
+    with progress() as watch:
+        answer = swept(
+            base,
+            axes,
+            seeds=1 if seeds is None else int(number("--seeds", seeds, whole=True)),
+            folder=Path(out) if out else Path("runs") / f"sweep-{base.name}",
+            engine=engine,
+            watch=watch,
+        )
+    print(verdict(answer))
+    failed = [trouble for point in answer.points for trouble in point.troubles]
+    for trouble in failed:
+        print(f"failed: {trouble}")
+    print(f"open {write_page(answer)}")
+    return 1 if failed else 0
