@@ -10,7 +10,7 @@ import vaebench
 ROOT = Path(vaebench.__file__).parent
 LAYERS = (
     "errors", "frozen", "files", "memory", "palette", "data", "models", "export", "training", "evaluation",
-    "estimators", "explorer", "recipes", "overrides", "runs", "perform", "reports", "sweeps", "studies",
+    "estimators", "explorer", "recipes", "overrides", "runs", "performance", "reports", "sweeps", "studies",
     "classification", "papers", "ladder", "terminal", "cli",
 )  # fmt: skip
 FILES = sorted(ROOT.rglob("*.py"))
@@ -67,3 +67,13 @@ def test_the_check_itself_finds_a_wrong_import():
 def test_the_documented_order_is_the_tested_one():
     page = (ROOT.parents[1] / "docs" / "architecture.md").read_text()
     assert " -> ".join(LAYERS) in " ".join(page.split())
+
+
+def test_public_names_stay_what_they_are_whatever_is_imported():
+    for name in vaebench.__all__:
+        first = getattr(vaebench, name)
+        for path in FILES:
+            if path.name == f"{name}.py" and path.parent == ROOT:
+                raise AssertionError(f"the module {name} would hide vaebench.{name} once it is imported")
+        assert getattr(vaebench, name) is first
+        assert not isinstance(first, type(vaebench))

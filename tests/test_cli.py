@@ -79,7 +79,7 @@ def test_a_mistake_is_one_sentence_on_stderr_and_status_2(words, capsys, tmp_pat
 def test_kinds_fields_lists_and_json_override_the_recipe(monkeypatch, tmp_path):
     seen = []
     monkeypatch.setattr(
-        "vaebench.perform.perform", lambda recipe, folder, **rest: seen.append((recipe, folder)) or 1 / 0
+        "vaebench.performance.perform.perform", lambda recipe, folder, **rest: seen.append((recipe, folder)) or 1 / 0
     )
     words = [
         "run", "digits", "--model.network.filters", "8", "16", "--model.latent=3", "--objective.nats", "12",

@@ -21,7 +21,7 @@ from vaebench.evaluation.semi_supervised import SelfTrained
 from vaebench.models.networks import Conv
 from vaebench.models.vae import Model
 from vaebench.overrides import overridden
-from vaebench.perform import perform
+from vaebench.performance.perform import perform
 from vaebench.recipes import RECIPES, few_labels
 from vaebench.reports.report import write_report
 from vaebench.runs import Run

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from vaebench.errors import VaebenchError
 from vaebench.evaluation.protocol import Evaluation
 from vaebench.models.objectives import Elbo
-from vaebench.perform import perform
+from vaebench.performance.perform import perform
 from vaebench.recipes import RECIPES, Recipe, find_recipe, parse_recipe, read_recipe
 from vaebench.training.compute import Compute
 

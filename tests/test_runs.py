@@ -16,8 +16,9 @@ from vaebench.errors import VaebenchError
 from vaebench.evaluation.protocol import Evaluation, Supervised
 from vaebench.models.networks import MLP, Conv
 from vaebench.models.vae import Model
-from vaebench.perform import perform
+from vaebench.performance.perform import perform
 from vaebench.recipes import Recipe
+from vaebench.reports.report import write_report
 from vaebench.runs import Run
 from vaebench.training.compute import Compute
 from vaebench.training.loop import Training
@@ -184,3 +185,15 @@ def test_damaged_panels_are_one_sentence(run, tmp_path, kept):
     (tmp_path / "panels.npz").write_bytes(whole[:kept])
     with pytest.raises(VaebenchError, match=r"panels\.npz is no whole \.npz"):
         _ = Run.load(tmp_path).panels
+
+
+def test_importance_weighted_evidence_is_a_row_and_lies_above_the_elbo(tmp_path):
+    rule = Evaluation(labels_per_class=(), supervised=None, features=("vae",), importance_samples=50)
+    found = perform(SMALL.model_copy(update={"evaluation": rule}), tmp_path / "run")
+    row = next(row for row in found.rows if row["metric"] == "log_px")
+    elbo = next(row["mean"] for row in found.rows if row["metric"] == "elbo")
+    assert row["samples"] == 50
+    assert 0 < row["standard_error"] < 1
+    assert 1 < row["effective_samples"] < 50
+    assert row["mean"] > elbo + 5 * row["standard_error"]
+    assert f"{row['mean']:.2f} ± " in write_report(found).read_text()

@@ -24,7 +24,7 @@ _PUBLIC = {
     "VaebenchError": "vaebench.errors",
     "classify": "vaebench.classification.job",
     "load_classifier": "vaebench.classification.classifier",
-    "perform": "vaebench.perform",
+    "perform": "vaebench.performance.perform",
     "predict": "vaebench.classification.predict",
     "train": "vaebench.training.loop",
     "write_report": "vaebench.reports.report",

@@ -16,7 +16,7 @@ from vaebench.errors import VaebenchError
 from vaebench.evaluation.protocol import Evaluation
 from vaebench.models.networks import MLP
 from vaebench.models.vae import Model
-from vaebench.perform import perform
+from vaebench.performance.perform import perform
 from vaebench.recipes import Recipe
 from vaebench.runs import Run
 from vaebench.sweeps.grid import Axis, axis, trials

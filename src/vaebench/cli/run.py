@@ -35,7 +35,7 @@ def run(words: list[str]) -> int:
     recipe = overridden(base, [word for word in words if word != "--resume"], f"recipe {name}")
     folder = Path(out) if out else Path("runs") / _folder_name(recipe, base)
 
-    from vaebench.perform import perform
+    from vaebench.performance.perform import perform
     from vaebench.reports.report import write_report
 
     keep_freed_memory()

@@ -58,6 +58,9 @@ class Evaluation(Frozen):
     """Representations to compare; "vae" reads means, "vae-sampled" fresh samples of z."""
     probes: tuple[AnyProbe, ...] = (Logistic(), KNN())
     supervised: Supervised | None = Supervised()
+    importance_samples: Positive | None = None
+    """Samples of z an image for log p(x) by importance weighting on the test part; none leaves it out. 5,000 are usual,
+    and take hours on a processor."""
     self_training: SemiSupervised | None = None
     """What makes a classifier of the VAE itself from the same draws, beside the probes; None: nothing."""
 

@@ -82,7 +82,22 @@ def nats_table(run: Run) -> Table:
         if key in found
     ]
     heads = ["value"] if len(columns) == 1 else ["before", "self-trained"]
-    return Table(["on the test images", *heads, "unit"], rows)
+    return Table(["on the test images", *heads, "unit"], [*rows, *_evidence_rows(parts, len(columns))])
+
+
+def _evidence_rows(parts: list[dict[str, Any]], columns: int) -> list[list[str]]:
+    """log p(x) by importance weighting, where the run measured it."""
+    return [
+        [
+            "log p(x), importance-weighted",
+            f"{row['mean']:.2f} ± {row['standard_error']:.2f}",
+            *["\N{EN DASH}"] * (columns - 1),
+            f"nats per image; {row['samples']:,} samples, {row['effective_samples']:.1f} of them effective; "
+            "± is one standard error of the sampling",
+        ]
+        for row in parts
+        if row["metric"] == "log_px"
+    ]
 
 
 def stage_table(run: Run) -> Table:

@@ -11,7 +11,7 @@ from vaebench.data.datasets import Data
 from vaebench.data.images import Dataset
 from vaebench.errors import VaebenchError
 from vaebench.files import read_json
-from vaebench.perform import perform
+from vaebench.performance.perform import perform
 from vaebench.recipes import Recipe, parse_recipe
 from vaebench.reports.tables import accuracy_rows
 from vaebench.reports.verdict import reading_probe

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -18,6 +17,7 @@ from vaebench.data.images import Dataset, Progress
 from vaebench.errors import VaebenchError
 from vaebench.evaluation.alarms import alarms
 from vaebench.evaluation.bounds import Bounds, bounds
+from vaebench.evaluation.evidence import Evidence, evidence
 from vaebench.evaluation.features import Features, encode, latent_features, pca_features, pixel_features
 from vaebench.evaluation.few_labels import (
     Cell,
@@ -30,7 +30,6 @@ from vaebench.evaluation.few_labels import (
     label_draws,
     learning_curve,
     save_draws,
-    summary,
 )
 from vaebench.evaluation.graphs import Graph
 from vaebench.evaluation.growth import Growth
@@ -41,6 +40,7 @@ from vaebench.files import read_json, write_arrays, write_json, write_text
 from vaebench.models.objectives import Objective, Reconstruction
 from vaebench.models.self_training import ClassifyingVAE
 from vaebench.models.vae import VAE
+from vaebench.performance.rows import evidence_rows, score_rows
 from vaebench.recipes import Recipe
 from vaebench.runs import SCHEMA, Clock, Run, Tick, Watch, claim, commit, load_classifier, load_vae, locked, rows_as_csv
 from vaebench.training.checkpoint import Checkpoint, write_tensors
@@ -104,7 +104,8 @@ class _Performance:
             found = bounds(vae, self.data.test, self.recipe.seed)
             self.write_panels(vae, representations, found, taught)
             after = bounds(taught.vae, self.data.test, self.recipe.seed) if taught else None
-        self.write_results(found, after, ledger)
+        weighted = self.evidence(vae)
+        self.write_results(found, after, weighted, ledger)
 
     def trained(self, name: str, stage: str, objective: Objective, folder: Path) -> VAE:
         """A VAE trained by this objective, from its weights if they are there."""
@@ -272,6 +273,22 @@ class _Performance:
         shape = {"image_shape": self.data.train.shape, "classes": self.data.classes, "labels_per_class": count}
         write_tensors(weights, network.state_dict(), {**shape, "vaebench": __version__})
 
+    def evidence(self, vae: VAE) -> Evidence | None:
+        """log p(x) of the test part by importance weighting, if the recipe asks for it."""
+        samples = self.recipe.evaluation.importance_samples
+        if samples is None:
+            return None
+        kept = self.folder / "evidence.npz"
+        with self.clock.stage("log p(x)"):
+            return evidence(
+                vae,
+                self.data.test,
+                samples,
+                self.recipe.seed,
+                kept=kept,
+                watch=lambda done: self.watch(Tick("log p(x)", done)),
+            )
+
     def write_panels(
         self, vae: VAE, representations: dict[str, Features], found: Bounds, taught: ClassifyingVAE | None
     ) -> None:
@@ -290,10 +307,12 @@ class _Performance:
         self.growth.path.unlink(missing_ok=True)
         self.watch(Tick("scores and panels", 1.0))
 
-    def write_results(self, found: Bounds, after: Bounds | None, ledger: Ledger) -> None:
+    def write_results(self, found: Bounds, after: Bounds | None, weighted: Evidence | None, ledger: Ledger) -> None:
         """results.json and results.csv: every number of the run."""
-        rows = curve_rows(ledger, self.data.name) + self.score_rows(found)
-        rows += self.score_rows(after, {"features": "self-trained"}) if after else []
+        base = {"data": self.data.name, "split": "test"}
+        rows = curve_rows(ledger, self.data.name) + score_rows(found, base)
+        rows += evidence_rows(weighted, self.recipe.evaluation.importance_samples or 0, base) if weighted else []
+        rows += score_rows(after, {**base, "features": "self-trained"}) if after else []
         write_text(self.folder / "results.csv", rows_as_csv(rows))
         write_json(
             self.folder / "results.json",
@@ -316,17 +335,3 @@ class _Performance:
                 "rows": rows,
             },
         )
-
-    def score_rows(self, found: Bounds, of: Mapping[str, str] = MappingProxyType({})) -> list[dict[str, Any]]:
-        """Bounds on the test part as result rows, in nats per image; ``of`` names another network than the VAE."""
-        base = {"data": self.data.name, "split": "test", **of}
-        scores = {
-            "elbo": found.elbo,
-            "reconstruction": float(found.reconstruction.mean()),
-            "kl": found.kl,
-            "active_units": float(found.active),
-            "dead_latents": float(found.dead),
-        }
-        rows = [{**base, "metric": metric, **summary([value])} for metric, value in scores.items()]
-        per_latent = enumerate(found.kl_per_latent.tolist())
-        return rows + [{**base, "metric": "kl", "latent": d, **summary([value])} for d, value in per_latent]

@@ -1,0 +1,33 @@
+"""Scores of a whole test part as result rows, in nats per image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from vaebench.evaluation.bounds import Bounds
+from vaebench.evaluation.evidence import Evidence
+from vaebench.evaluation.few_labels import summary
+
+Rows = list[dict[str, Any]]
+
+
+def score_rows(found: Bounds, base: Mapping[str, str]) -> Rows:
+    """The bound, its parts and the KL of each latent; ``base`` names data, part and network."""
+    scores = {
+        "elbo": found.elbo,
+        "reconstruction": float(found.reconstruction.mean()),
+        "kl": found.kl,
+        "active_units": float(found.active),
+        "dead_latents": float(found.dead),
+    }
+    rows = [{**base, "metric": metric, **summary([value])} for metric, value in scores.items()]
+    per_latent = enumerate(found.kl_per_latent.tolist())
+    return rows + [{**base, "metric": "kl", "latent": d, **summary([value])} for d, value in per_latent]
+
+
+def evidence_rows(found: Evidence, samples: int, base: Mapping[str, str]) -> Rows:
+    """log p(x): its error is that of drawing codes, not of drawing images."""
+    effective = float(found.effective.double().mean())
+    row = {**base, "metric": "log_px", **summary([found.mean]), "samples": samples}
+    return [{**row, "standard_error": found.standard_error, "effective_samples": effective}]
