@@ -16,6 +16,15 @@ hypothesis.settings.load_profile(os.environ.get("VAEBENCH_FUZZ", "test"))
 REAL_DATA = os.environ.get("VAEBENCH_DATA")
 
 
+def pytest_configure():
+    """A core for each worker: what it starts asks for as many threads as it has cores, and threads of two workers that
+    wait for one another by spinning take many times as long."""
+    number = os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
+    if number and hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {cores[int(number) % len(cores)]})
+
+
 @pytest.fixture(autouse=True)
 def _seeded():
     torch.manual_seed(0)

@@ -1,0 +1,29 @@
+"""Pages of docs/results are what their JSON says: numbers are never written by hand."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+BENCHMARKS = ("explorer",)
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_the_published_page_is_the_rendered_one(name):
+    spec = importlib.util.spec_from_file_location(f"benchmark_{name}", ROOT / "benchmarks" / f"{name}.py")
+    benchmark = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(benchmark)
+    results = ROOT / "docs" / "results"
+    about = json.loads((results / f"{name}.json").read_text())
+    assert (results / f"{name}.md").read_text() == benchmark.render(about)
+
+
+def test_every_network_of_the_explorers_page_redraws_at_30_frames_a_second_and_is_ready_in_two():
+    rows = json.loads((ROOT / "docs" / "results" / "explorer.json").read_text())["rows"]
+    assert len(rows) >= 5
+    for row in rows:
+        assert row["redraw_milliseconds"]["p99"] < 1000 / 30
+        assert max(row["ready_seconds"]) < 2
+        assert row["page_megabytes"] * 1e6 < 5.2e6 + 3 * row["parameters"] + 1e6
