@@ -36,7 +36,7 @@ def run(words: list[str]) -> int:
     folder = Path(out) if out else Path("runs") / _folder_name(recipe, base)
 
     from vaebench.performance.perform import perform
-    from vaebench.reports.report import write_report
+    from vaebench.reports.report import EXPLORER, write_report
 
     keep_freed_memory()
     with progress() as watch:
@@ -44,6 +44,8 @@ def run(words: list[str]) -> int:
     for alarm in found.results["alarms"]:
         print(f"alarm {alarm['name']}: {alarm['message']}")
     page = write_report(found)
+    if (explorer := folder / EXPLORER).exists():
+        print(f"look inside: {explorer}")
     print(f"open {page}")
     return 0
 
