@@ -250,6 +250,15 @@ def test_both_themes_and_the_switch_between_them(opened, explorer, scheme):
     assert page.page.evaluate(ground) == {"dark": "rgb(247, 248, 250)", "light": "rgb(20, 24, 29)"}[scheme]
 
 
+def test_a_code_that_says_nothing_still_has_its_sliders(opened):
+    explorer = made_explorer(latent=4, count=60)
+    explorer.kl_per_latent[:] = 0.001
+    page = opened(explorer)
+    assert page.page.inner_text("#dead summary").startswith("4 dead latents: below 0.05 nats")
+    drag(page, "#z2", 0.9)
+    assert page.z()[2] > 1.5
+
+
 def test_hostile_names_are_shown_and_not_run(opened):
     names = ("<script>alert(1)</script>", '"><img src=x onerror=alert(2)>', "</script><script>alert(3)</script>")
     page = opened(made_explorer(classes=3, count=60, name=names[2], names=names))

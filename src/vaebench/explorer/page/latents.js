@@ -12,7 +12,8 @@ function makeLatents() {
     byId("dead").hidden = false;
     byId("dead").querySelector("summary").textContent =
       `${dead.size} dead latent${dead.size === 1 ? "" : "s"}: below ${about.deadBelow} nats, moving them changes next to nothing`;
-    byId("dead").ontoggle = () => paintStrips();
+    byId("dead").ontoggle = () => networks.decoder && paintStrips();
+    byId("dead").open = dead.size === LATENTS;
   }
 }
 

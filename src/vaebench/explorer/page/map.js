@@ -1,6 +1,6 @@
 // The map of the test images: where each is, which one the pointer is at, where the code that is shown lies.
 
-const PAD = 34;
+const PAD = 46;
 const REACH = 14;
 const NEIGHBOURS = 5;
 const map = { xs: [], ys: [], scale: 1, left: 0, top: 0, at: null };
@@ -155,7 +155,8 @@ const ink = (name) => getComputedStyle(document.documentElement).getPropertyValu
 
 function paintAxes(context, size) {
   if (state.map.kind === "tsne") return;
-  const step = [0.5, 1, 2, 5, 10, 20, 50, 100].find((s) => s * map.scale > 45) ?? 200;
+  const step = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100].find((s) => s * map.scale > 45) ?? 200;
+  const tick = (value) => String(Number(value.toFixed(2))).replace("-", "−");
   context.font = "11px system-ui, sans-serif";
   context.fillStyle = ink("--soft");
   context.strokeStyle = ink("--line");
@@ -164,14 +165,14 @@ function paintAxes(context, size) {
     const x = toCanvas(v, 0)[0];
     if (x < PAD || x > size - 8) continue;
     line(context, x, 0, x, size - 28);
-    context.fillText(String(v).replace("-", "−"), x, size - 17);
+    context.fillText(tick(v), x, size - 17);
   }
   context.textAlign = "right";
   for (let v = Math.ceil((map.top - size / map.scale) / step) * step; v < map.top; v += step) {
     const y = toCanvas(0, v)[1];
     if (y < 12 || y > size - 34) continue;
-    line(context, 28, y, size, y);
-    context.fillText(String(v).replace("-", "−"), 25, y + 4);
+    line(context, 44, y, size, y);
+    context.fillText(tick(v), 41, y + 4);
   }
   const shares = about.pca.shares.map((share) => `${(100 * share).toFixed(0)} % of variance`);
   const names = state.map.kind === "pca"

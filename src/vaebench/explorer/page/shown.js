@@ -62,7 +62,7 @@ function told() {
     sum: () => "A − B + C.",
     own: () => "The mean code of your image.",
     another: () => "Another code of the same image, drawn from q(z|x).",
-    point: () => `The mean code of ${pointWords(state.from.index)}.`,
+    point: () => `The mean code of ${imageWords(state.from.index)}.`,
   }[state.from.kind]();
   return shownShares === null ? words : `${words} Read as ${best(shownShares)}.`;
 }
@@ -72,13 +72,18 @@ function best(shares) {
   return `${className(top)} (${percent(shares[top])})`;
 }
 
-const percent = (share) => `${(100 * share).toFixed(share > 0.0995 && share < 0.9995 ? 0 : 1)}\u00a0%`;
+const percent = (share) => `${(100 * share).toFixed(share > 0.0995 ? 0 : 1)}\u00a0%`;
 
+function imageWords(index) {
+  const label = points.labels[index];
+  return `test image ${index + 1}${label >= 0 ? `, labelled ${className(label)}` : ""}`;
+}
+
+/** The same, and what the probe takes it for where it errs. */
 function pointWords(index) {
   const label = points.labels[index];
-  const known = label >= 0 ? `, labelled ${className(label)}` : "";
   const wrong = points.predicted && label >= 0 && points.predicted[index] !== label;
-  return `test image ${index + 1}${known}${wrong ? `, read as ${className(points.predicted[index])}` : ""}`;
+  return `${imageWords(index)}${wrong ? `, read as ${className(points.predicted[index])}` : ""}`;
 }
 
 function paintSource() {
