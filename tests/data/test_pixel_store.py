@@ -20,6 +20,8 @@ def silent(what, share):
 def photos(tmp_path, monkeypatch):
     """Fifty small images, three of them damaged, and a list of those that were opened."""
     monkeypatch.setattr(pixel_store, "KEPT_EVERY", 8)
+    monkeypatch.setattr("vaebench.data.photos.BLOCK", 4)
+    monkeypatch.setattr("vaebench.data.photos.THREADS", 1)
     folder = tmp_path / "photos"
     folder.mkdir()
     for index in range(50):
@@ -50,9 +52,7 @@ def stopped_after(files, count):
 
 
 @pytest.mark.parametrize("count", [0, 1, 17, 33, 49])
-def test_a_stopped_reading_goes_on_to_the_same_bytes(photos, tmp_path, monkeypatch, count):
-    monkeypatch.setattr("vaebench.data.photos.BLOCK", 4)
-    monkeypatch.setattr("vaebench.data.photos.THREADS", 1)
+def test_a_stopped_reading_goes_on_to_the_same_bytes(photos, tmp_path, count):
     files, opened = photos
     whole = write_pixels(files, files.images, RULE, tmp_path / "whole.npy", silent)
     opened.clear()
@@ -68,7 +68,7 @@ def test_a_stopped_reading_goes_on_to_the_same_bytes(photos, tmp_path, monkeypat
     assert sorted(path.name for path in tmp_path.iterdir()) == ["again.npy", "photos", "whole.npy"]
 
 
-@pytest.mark.parametrize("kept", [0, 60, 128 + 30 * 7])
+@pytest.mark.parametrize("kept", [0, 60, 128 + 30 * 7, "longer"])
 def test_files_cut_by_a_kill_are_not_trusted(photos, tmp_path, kept):
     files, _ = photos
     whole = write_pixels(files, files.images, RULE, tmp_path / "whole.npy", silent)
@@ -76,7 +76,8 @@ def test_files_cut_by_a_kill_are_not_trusted(photos, tmp_path, kept):
     with pytest.raises(KeyboardInterrupt):
         write_pixels(stopped_after(files, 40), files.images, RULE, target, silent)
     part, notes = tmp_path / "again.npy.part", tmp_path / "again.npy.part.jsonl"
-    part.write_bytes(part.read_bytes()[:kept])
+    assert part.stat().st_size > 128 + 30 * 8  # something was kept
+    part.write_bytes(part.read_bytes() + bytes(9999) if kept == "longer" else part.read_bytes()[:kept])
     notes.write_text(notes.read_text() + '{"done": 4, "na')
     assert write_pixels(files, files.images, RULE, target, silent) == whole
     assert target.read_bytes() == (tmp_path / "whole.npy").read_bytes()
@@ -87,6 +88,7 @@ def test_what_was_begun_for_other_files_or_another_rule_is_begun_anew(photos, tm
     files, _ = photos
     with pytest.raises(KeyboardInterrupt):
         write_pixels(stopped_after(files, 40), files.images, RULE, tmp_path / "x.npy", silent, "first")
+    Image.new("L", (5, 6), 77).save(tmp_path / "photos" / "00.png")  # as a changed identity would say
     arguments = {"rule": RULE, "identity": "first"} | other
     found = write_pixels(files, files.images, arguments["rule"], tmp_path / "x.npy", silent, arguments["identity"])
     expected = write_pixels(files, files.images, arguments["rule"], tmp_path / "y.npy", silent)

@@ -11,7 +11,7 @@ from torch.testing import assert_close
 
 from vaebench.data.images import Images
 from vaebench.evaluation import evidence as module
-from vaebench.evaluation.evidence import bits_per_dimension, evidence
+from vaebench.evaluation.evidence import _added, bits_per_dimension, evidence
 from vaebench.models.folding import folded
 from vaebench.models.latents import LogVariance
 from vaebench.models.likelihoods import GaussianPixels
@@ -114,6 +114,17 @@ def test_weights_summed_piece_by_piece_are_those_summed_at_once(exact, monkeypat
     assert_close(found.effective, 1 / shares.square().sum(0), atol=1e-6, rtol=0)
     weights = (log_weights - log_weights.max(0).values).exp()
     assert_close(found.error, weights.std(0) / weights.mean(0) / 512**0.5, atol=1e-8, rtol=0)
+
+
+def test_sums_do_not_depend_on_the_pieces_in_which_weights_come(float64):
+    weights = torch.randn(40, 3) * 5 - 1000 + torch.linspace(-30, 30, 40)[:, None]  # later ones are higher
+    sums = torch.full((3,), -math.inf), torch.zeros(3), torch.zeros(3)
+    for piece in weights.split(7):
+        sums = _added(*sums, piece)
+    top = weights.max(0).values
+    assert_close(sums[0], top)
+    assert_close(sums[1], (weights - top).exp().sum(0))
+    assert_close(sums[2], (2 * (weights - top)).exp().sum(0))
 
 
 def test_a_stopped_estimate_goes_on_to_the_same_numbers(exact, monkeypatch, tmp_path):

@@ -96,15 +96,20 @@ def _chunk(
         for count in _counts(samples, max(1, CODES // len(rows))):
             z = q.sample((count,))
             weights = (vae.decode(z).log_prob(x) + prior.log_prob(z) - q.log_prob(z)).double()
-            higher = torch.maximum(top, weights.max(0).values)
-            scale, relative = (top - higher).exp(), (weights - higher).exp()
-            first = first * scale + relative.sum(0)
-            second = second * scale.square() + relative.square().sum(0)
-            top = higher
+            top, first, second = _added(top, first, second, weights)
     mean = first / samples
     variance = (second / samples - mean.square()).clamp(min=0) * samples / max(samples - 1, 1)
     error = (variance / samples).sqrt() / mean if samples > 1 else torch.full_like(mean, math.inf)
     return torch.stack([top + mean.log(), error, first.square() / second], 1).cpu()
+
+
+def _added(
+    top: Float[Tensor, " B"], first: Float[Tensor, " B"], second: Float[Tensor, " B"], weights: Float[Tensor, "K B"]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Sums of exp(weights - top) and of its square over the samples so far, with the highest weight as top."""
+    higher = torch.maximum(top, weights.max(0).values)
+    scale, relative = (top - higher).exp(), (weights - higher).exp()
+    return higher, first * scale + relative.sum(0), second * scale.square() + relative.square().sum(0)
 
 
 def _counts(samples: int, at_once: int) -> list[int]:
