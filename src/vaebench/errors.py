@@ -14,6 +14,10 @@ class VaebenchError(ValueError):
     and what to do. The command line prints it without a traceback."""
 
 
+class OtherTrainingError(VaebenchError):
+    """A checkpoint that was written under other settings or on another machine, and so cannot be gone on with."""
+
+
 class VaebenchWarning(UserWarning):
     """A result that would fool its reader if nobody said so."""
 

@@ -145,6 +145,8 @@ def test_a_stopped_estimate_goes_on_to_the_same_numbers(exact, monkeypatch, tmp_
     assert seen == [0.75, 1.0]
     assert torch.equal(again.log_px, whole.log_px)
     assert torch.equal(again.effective, whole.effective)
+    fewer = evidence(vae, images, 20, kept=kept)  # what is kept was of 30 samples
+    assert torch.equal(fewer.log_px, evidence(vae, images, 20).log_px)
 
 
 def test_dequantised_images_have_the_density_of_their_noisy_selves(exact):

@@ -65,7 +65,7 @@ def page_of(run):
 
 
 def without_figures(run):
-    return Page(render(run, []))
+    return Page(render(run, [], None))
 
 
 def test_every_figure_is_there_inline_and_as_a_file(make_run):
@@ -128,6 +128,13 @@ def test_where_there_can_be_no_explorer_the_report_says_why(make_run, changes, r
     assert not [attributes for attributes in page.of("a") if not attributes["href"].startswith("#")]
     with pytest.raises(VaebenchError, match=re.escape(reason)):
         run.explore()
+
+
+def test_weights_that_16_bits_cannot_hold_cost_the_explorer_not_the_report(make_run):
+    run = make_run(classes=TEN, weights=True)
+    next(iter(run.vae.decoder.parameters())).data.fill_(1e5)
+    assert "weights above 65,504" in page_of(run).words
+    assert not (run.path / "explorer.html").exists()
 
 
 def test_nothing_is_asked_from_outside(make_run):

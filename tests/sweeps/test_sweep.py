@@ -24,6 +24,7 @@ from vaebench.sweeps.page import points_table, verdict, write_page
 from vaebench.sweeps.sweep import Point, Sweep, local, sweep
 from vaebench.sweeps.trial import BEST, perform_trial
 from vaebench.sweeps.workers import Local, Outcome
+from vaebench.training.checkpoint import read_tensors, write_tensors
 from vaebench.training.compute import Compute
 from vaebench.training.loop import Training
 from vaebench.training.schedules import Adam
@@ -136,6 +137,41 @@ def test_a_trial_that_diverges_is_told_and_the_others_go_on(tmp_path):
     assert found.best is found.points[0]
     assert "the loss is nan at step" in write_page(found).read_text()
     assert json.loads((tmp_path / "sweep.json").read_text())["best"]["values"] == {"training.optimiser.rate": "0.001"}
+
+
+def begun(folder, machine=None):
+    """A trial stopped in its training, with the machine that its checkpoint names; and its key."""
+    trial = trials(SMALL.model_copy(update={"training": Training(epochs=3, batch=16, checkpoint_seconds=0)}), [], 1)[0]
+
+    def stop(tick):
+        if tick.stage == "training" and tick.done > 0.5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        perform(trial.recipe, folder / trial.key, watch=stop)
+    file = folder / trial.key / "checkpoint.safetensors"
+    tensors, text = read_tensors(file)
+    if machine is not None:
+        write_tensors(file, tensors, {**text, "identity": {**text["identity"], "machine": machine}})
+    return trial, file
+
+
+def test_a_trial_keeps_what_it_has_where_its_data_are_gone_for_a_while(tmp_path, monkeypatch):
+    trial, file = begun(tmp_path)
+
+    def gone(data, progress):
+        raise VaebenchError("the disk is not there")
+
+    monkeypatch.setattr("vaebench.sweeps.trial._load", gone)
+    with pytest.raises(VaebenchError, match="the disk is not there"):
+        perform_trial(trial.recipe, file.parent, lambda tick: None)
+    assert file.exists()
+
+
+def test_a_trial_half_done_on_another_machine_is_begun_anew(tmp_path):
+    trial, file = begun(tmp_path, machine={"processor": "abacus"})
+    perform_trial(trial.recipe, file.parent, lambda tick: None)
+    assert (file.parent / "results.json").exists()
 
 
 def command(folder):

@@ -65,18 +65,29 @@ def evidence(
         samples: K.
         dequantise: add uniform noise of one grey level, so that a density on [0, 1] says something of 8-bit images
             (Theis et al. 2016, section 3.1); for :func:`bits_per_dimension`.
-        kept: a file of what is done, from which a stopped call goes on; the caller removes it.
+        kept: a file of what is done, from which a stopped call with the same arguments goes on; it belongs to these
+            weights and images.
     """
     quick = folded(vae)
-    done = read_arrays(kept)["found"] if kept is not None and kept.exists() else np.zeros((0, 3), np.float64)
+    about = np.array([samples, seed, len(images), dequantise, IMAGES])
+    done = _kept(kept, about)
     chunks = torch.arange(len(images)).split(IMAGES)
     for index in range(len(done) // IMAGES, len(chunks)):
         found = _chunk(quick, images, chunks[index], samples, (seed, index), dequantise)
         done = np.concatenate([done[: index * IMAGES], found.numpy()])
         if kept is not None:
-            write_arrays(kept, {"found": done})
+            write_arrays(kept, {"found": done, "about": about})
         watch((index + 1) / len(chunks))
     return Evidence(*torch.from_numpy(done).unbind(1))
+
+
+def _kept(path: Path | None, about: np.ndarray) -> Float[np.ndarray, "M 3"]:
+    """What an earlier call with the same arguments has done."""
+    if path is not None and path.exists():
+        kept = read_arrays(path)
+        if np.array_equal(kept["about"], about):
+            return kept["found"]
+    return np.zeros((0, 3), np.float64)
 
 
 @torch.no_grad()

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from vaebench.errors import VaebenchError
 from vaebench.files import atomic, write_text
 from vaebench.palette import clean
 from vaebench.reports.figures import FIGURES
@@ -64,11 +65,20 @@ def write_report(run: Run) -> Path:
         VaebenchError: the run is not finished, or the folder cannot be written.
     """
     shown = [_shown(run, name) for name, panel in FIGURES.items() if panel.applies(run)]
-    if run.unexplorable is None:
-        run.explore().write(run.path / EXPLORER)
     page = run.path / "report.html"
-    write_text(page, render(run, shown))
+    write_text(page, render(run, shown, _explorer(run)))
     return page
+
+
+def _explorer(run: Run) -> str | None:
+    """Write the explorer, or say why there can be none: the report does not fail for it."""
+    if why := run.unexplorable:
+        return why
+    try:
+        run.explore().write(run.path / EXPLORER)
+    except VaebenchError as error:
+        return str(error)
+    return None
 
 
 def _name(run: Run) -> str:
@@ -77,8 +87,8 @@ def _name(run: Run) -> str:
     return recipe if recipe == data else f"{recipe} on {data}"
 
 
-def render(run: Run, shown: list[Shown]) -> str:
-    """The page as HTML; every name and number in it is escaped."""
+def render(run: Run, shown: list[Shown], unexplorable: str | None) -> str:
+    """The page as HTML; every name and number in it is escaped. ``unexplorable`` says why there is no explorer."""
     environment = Environment(loader=PackageLoader("vaebench.reports", ""), autoescape=True, undefined=StrictUndefined)
     accuracies = [(probe, accuracy_table(run, probe)) for probe in probe_names(run) if probe not in ON_IMAGES]
     if not accuracies and accuracy_rows(run):
@@ -90,7 +100,7 @@ def render(run: Run, shown: list[Shown]) -> str:
         name=_name(run),
         lead=lead(run),
         explorer=EXPLORER,
-        unexplorable=run.unexplorable,
+        unexplorable=unexplorable,
         contents=[(key, title) for key, title in SECTIONS.items() if key in present],
         alarms=alarms,
         verdict=found,

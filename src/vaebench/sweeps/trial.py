@@ -9,7 +9,7 @@ from typing import Any
 
 from vaebench.data.datasets import Data
 from vaebench.data.images import Dataset
-from vaebench.errors import VaebenchError
+from vaebench.errors import OtherTrainingError
 from vaebench.files import read_json
 from vaebench.performance.perform import perform
 from vaebench.recipes import Recipe, parse_recipe
@@ -41,9 +41,7 @@ def perform_trial(recipe: Recipe, folder: Path, watch: Watch) -> None:
         try:
             perform(recipe.model_copy(update={"compute": compute}), folder, resume=True, watch=watch, load=_load)
             return
-        except VaebenchError as error:
-            if "in use" in str(error):
-                raise
+        except OtherTrainingError:
             shutil.rmtree(folder)
     perform(recipe, folder, resume=True, watch=watch, load=_load)
 

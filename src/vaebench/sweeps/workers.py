@@ -8,7 +8,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -42,7 +42,6 @@ class Worker:
     process: Any
     line: Connection
     trial: Trial | None = None
-    tries: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from vaebench.errors import VaebenchError
+from vaebench.errors import OtherTrainingError, VaebenchError
 from vaebench.files import atomic
 from vaebench.frozen import differences
 
@@ -36,13 +36,14 @@ class Checkpoint:
         """What :meth:`save` wrote, or nothing where there is no file yet.
 
         Raises:
-            VaebenchError: the file is damaged, or was written under another identity (each difference is named).
+            VaebenchError: the file is damaged.
+            OtherTrainingError: it was written under another identity (each difference is named).
         """
         if not self.path.exists():
             return None
         tensors, text = read_tensors(self.path)
         if changed := differences(text["identity"], self.identity):
-            raise VaebenchError(
+            raise OtherTrainingError(
                 f"{self.path} cannot be resumed to the same bits: {'; '.join(changed)}; "
                 "resume under the old settings, or start anew in another folder (--out)"
             )
