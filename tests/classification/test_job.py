@@ -15,6 +15,7 @@ from vaebench.classification.job import classify
 from vaebench.classification.page import write_page
 from vaebench.cli import main
 from vaebench.data import photos
+from vaebench.data.blocks import Blocks
 from vaebench.errors import VaebenchError
 from vaebench.evaluation.semi_supervised import SemiSupervised
 
@@ -47,6 +48,16 @@ def test_what_to_label_next_is_unlabelled_and_can_be_filled_in(found):
     given = {found.collection.names[row] for row in found.collection.rows.tolist()}
     assert not given & {row["file"] for row in rows}
     assert {row["label"] for row in rows} == {""}
+
+
+def test_pixels_beyond_memory_are_trained_on_from_the_disk_in_blocks(shared, tmp_path, monkeypatch):
+    read = []
+    monkeypatch.setattr(job, "IN_MEMORY", 1000)
+    monkeypatch.setattr(job, "Blocks", lambda path: read.append(path) or Blocks(path, block_bytes=640, window=8))
+    found = shared.classify(tmp_path / "out")
+    assert read == [tmp_path / "out" / "work" / "pixels.npy"]
+    right = [label == shared.truth[name] for label, name in zip(found.labels, found.collection.names, strict=True)]
+    assert np.mean(right) > 0.6
 
 
 def test_the_summary_holds_the_numbers(found):

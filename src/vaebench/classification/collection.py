@@ -53,6 +53,8 @@ class Collection:
     warnings: tuple[str, ...]
     others: int = 0
     """Files that are no images by their names."""
+    store: Path | None = None
+    """The file that the pixels lie in; None where they are in memory."""
 
     def __repr__(self) -> str:
         return (
@@ -153,6 +155,7 @@ def _collected(path: Path, files: Files, kept: dict[str, Any], names: tuple[str,
         notes=kept["notes"],
         warnings=given.warnings,
         others=files.others,
+        store=Path(kept["pixels"]),
     )
 
 

@@ -20,7 +20,8 @@ from vaebench.classification.methods import METHODS, Bench
 from vaebench.classification.rarity import LIMIT, Rarity
 from vaebench.classification.results import Classified, write_results
 from vaebench.classification.settings import Settings, minutes, settings_for
-from vaebench.data.images import Dataset, Progress
+from vaebench.data.blocks import Blocks
+from vaebench.data.images import Dataset, Progress, Source
 from vaebench.errors import VaebenchError
 from vaebench.evaluation.features import encode
 from vaebench.files import read_json, write_json
@@ -32,6 +33,8 @@ from vaebench.training.compute import Compute
 
 POOL = 100_000
 """Images that methods learn from, the labelled ones among them; the VAE sees all."""
+IN_MEMORY = 1 << 30
+"""Bytes of pixels up to which training reads them in any order; more are read from the disk in shuffled blocks."""
 ASKED = 50
 """Images that a person is asked to label next."""
 
@@ -141,13 +144,18 @@ class _Job:
             "vae",
             data,
             lambda: model.build(images.shape),
-            (images, None),
+            (self.to_train_on(), None),
             settings.objective,
             settings.training,
             settings.seed,
             {"model": model.model_dump()},
         )
         return trial.vae.cpu(), trial.key
+
+    def to_train_on(self) -> Source:
+        """All images, in blocks where they are more than memory should hold."""
+        images, store = self.collection.images, self.collection.store
+        return Blocks(store) if store is not None and images.pixels.nbytes > IN_MEMORY else images
 
     def pool(self) -> Int[Tensor, " P"]:
         """Rows that methods learn from, rising: all, or the labelled ones and others drawn at random."""

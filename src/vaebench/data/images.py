@@ -46,6 +46,15 @@ class Source(Protocol):
         ...
 
 
+@runtime_checkable
+class Ordered(Protocol):
+    """A source that says in which order it is read best."""
+
+    def order(self, seed: Sequence[int]) -> Int[np.ndarray, " N"]:
+        """Every row once, in random order; the same seed gives the same."""
+        ...
+
+
 @dataclass(frozen=True)
 class Images:
     """Images as 8-bit pixels (N, C, H, W), their labels (N,), and the names of the classes (Y).
@@ -229,11 +238,13 @@ def balanced_draw(labels: Int[Tensor, " N"], per_class: int, seed: Sequence[int]
     return torch.from_numpy(np.sort(np.concatenate(rows)))
 
 
-def epoch_batches(images: int, size: int, seed: Sequence[int]) -> Iterator[Int[Tensor, " B"]]:
+def epoch_batches(images: Source | int, size: int, seed: Sequence[int]) -> Iterator[Int[Tensor, " B"]]:
     """Rows of one epoch's batches, shuffled by ``seed`` = (seed, epoch); the last may be smaller, never one
     row (batch normalisation cannot take it), unless there is only one image."""
-    order = torch.from_numpy(np.random.default_rng(seed).permutation(images))
-    for start in range(0, images, size):
+    count = images if isinstance(images, int) else len(images)
+    found = images.order(seed) if isinstance(images, Ordered) else np.random.default_rng(seed).permutation(count)
+    order = torch.from_numpy(found)
+    for start in range(0, count, size):
         rows = order[start : start + size]
-        if len(rows) > 1 or images == 1:
+        if len(rows) > 1 or count == 1:
             yield rows

@@ -155,7 +155,7 @@ class _Run:
         self.watched = 0.0
 
     def _batches(self, epoch: int) -> Iterator[Tensor]:
-        return epoch_batches(len(self.source), self.training.batch, (self.seed, epoch))
+        return epoch_batches(self.source, self.training.batch, (self.seed, epoch))
 
     def batches_left(self) -> list[Tensor]:
         """Rows of the batches of this epoch that are not done; a new epoch begins its own random stream."""

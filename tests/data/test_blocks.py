@@ -1,0 +1,170 @@
+"""Blocks: every image once an epoch, the very pixels, shuffled over the whole file, in memory that stays the same."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from vaebench.data.blocks import Blocks
+from vaebench.data.images import HIDDEN, Images, epoch_batches
+from vaebench.errors import VaebenchError
+from vaebench.models.networks import MLP
+from vaebench.models.objectives import Elbo
+from vaebench.models.vae import Model
+from vaebench.training.checkpoint import Checkpoint
+from vaebench.training.compute import Compute
+from vaebench.training.loop import Training, train
+
+FP32 = Compute(device="cpu", precision="fp32", threads=1)
+
+
+@pytest.fixture
+def pixels():
+    return np.random.default_rng(0).integers(0, 256, (1003, 3, 5, 4), dtype=np.uint8)
+
+
+@pytest.fixture
+def source(pixels, tmp_path):
+    np.save(tmp_path / "pixels.npy", pixels)
+    return Blocks(tmp_path / "pixels.npy", block_bytes=60 * 8, window=5)
+
+
+def test_every_image_once_an_epoch_with_its_own_pixels(pixels, source):
+    for epoch in (0, 1):
+        rows = list(epoch_batches(source, 32, (7, epoch)))
+        assert sorted(torch.cat(rows).tolist()) == list(range(1003))
+        for some in rows:
+            batch = source.batch(some)
+            assert torch.equal((batch.x * 255).round().to(torch.uint8), torch.from_numpy(pixels[some.numpy()]))
+            assert batch.x.shape == (len(some), 3, 5, 4)
+            assert batch.labels.tolist() == [HIDDEN] * len(some)
+
+
+def test_any_rows_in_any_order_are_the_right_ones(pixels, source):
+    generator = torch.Generator().manual_seed(1)
+    for size in (1, 3, 40, 1003):
+        rows = torch.randint(0, 1003, (size,), generator=generator)
+        assert torch.equal((source.batch(rows).x * 255).round().to(torch.uint8), torch.from_numpy(pixels[rows.numpy()]))
+
+
+def test_an_epoch_reads_each_block_once(source, monkeypatch):
+    reads = []
+    read = source._read
+    monkeypatch.setattr(source, "_read", lambda first, last: reads.append(first) or read(first, last))
+    for rows in epoch_batches(source, 32, (3, 0)):
+        source.batch(rows)
+    assert sorted(reads) == list(range(0, 1003, 8))
+
+
+def test_the_order_depends_on_the_seed_alone_and_reaches_over_the_whole_file(source):
+    order = source.order((5, 0))
+    assert np.array_equal(order, source.order((5, 0)))
+    assert not np.array_equal(order, source.order((5, 1)))
+    windows = order[:1000].reshape(25, 40)
+    assert np.all(np.ptp(windows, 1) > 200)  # blocks from all over
+    assert abs(np.corrcoef(order, np.arange(len(order)))[0, 1]) < 0.15
+    within = np.diff(windows, axis=1)
+    assert np.mean(within == 1) < 0.05  # no runs of neighbours
+
+
+def test_training_from_blocks_is_training_from_memory_in_their_order(pixels, source):
+    class InTheirOrder(Images):
+        def order(self, seed):
+            return source.order(seed)
+
+    held = InTheirOrder(torch.from_numpy(pixels), torch.full((1003,), HIDDEN))
+    training = Training(epochs=2, batch=64)
+
+    def trained(images):
+        torch.manual_seed(0)
+        model = Model(latent=2, network=MLP(hidden=(8,))).build((3, 5, 4))
+        return train(model, Elbo(), images, training, compute=FP32).model.state_dict()
+
+    first, second = trained(held), trained(source)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_stopped_within_an_epoch_and_resumed_gives_the_same_bits(source, tmp_path):
+    class Stop(Exception):
+        pass
+
+    class Stopping(Elbo):
+        def __call__(self, vae, batch, progress):
+            if progress > 0.6:
+                raise Stop
+            return super().__call__(vae, batch, progress)
+
+    def trained(objective, checkpoint=None):
+        torch.manual_seed(0)
+        model = Model(latent=2, network=MLP(hidden=(8,))).build((3, 5, 4))
+        training = Training(epochs=2, batch=64, checkpoint_seconds=0)
+        return train(model, objective, source, training, compute=FP32, checkpoint=checkpoint).model.state_dict()
+
+    whole, checkpoint = trained(Elbo()), Checkpoint(tmp_path / "checkpoint", {})
+    with pytest.raises(Stop):
+        trained(Stopping(), checkpoint)
+    resumed = trained(Elbo(), checkpoint)
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+PEAK = """
+import resource, sys
+import torch
+from vaebench.data.blocks import Blocks
+from vaebench.data.images import epoch_batches
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak()
+source = Blocks(sys.argv[1])
+for rows in epoch_batches(source, 128, (0, 0)):
+    source.batch(rows)
+print((peak() - before) / 1024)
+"""
+
+
+def _peak(path):
+    run = subprocess.run([sys.executable, "-c", PEAK, str(path)], capture_output=True, text=True, check=True)
+    return float(run.stdout)
+
+
+def test_memory_does_not_grow_with_the_file(tmp_path):
+    peaks = []
+    for images in (100_000, 400_000):
+        path = tmp_path / f"{images}.npy"
+        np.lib.format.open_memmap(path, "w+", np.uint8, (images, 1, 28, 28))  # holes: no disk is filled
+        peaks.append(_peak(path))
+    assert peaks[1] < 100  # MB, of a file of 314
+    assert peaks[1] - peaks[0] < 25  # the order of the rows: 16 bytes an image
+
+
+@pytest.mark.parametrize(
+    ("array", "says"),
+    [
+        (np.zeros((4, 2, 2), np.uint8), "array"),
+        (np.zeros((4, 1, 2, 2), np.float32), "float32"),
+        (np.asfortranarray(np.zeros((4, 3, 2, 2), np.uint8)), "C order"),
+        (np.zeros((0, 1, 2, 2), np.uint8), "array"),
+    ],
+)
+def test_what_is_not_images_is_refused(tmp_path, array, says):
+    np.save(tmp_path / "x.npy", array)
+    with pytest.raises(VaebenchError, match=says):
+        Blocks(tmp_path / "x.npy")
+
+
+def test_files_that_are_missing_cut_or_something_else_are_refused(tmp_path, source):
+    with pytest.raises(VaebenchError, match="cannot be read"):
+        Blocks(tmp_path / "none.npy")
+    (tmp_path / "text.npy").write_text("no array")
+    with pytest.raises(VaebenchError, match="cannot be read"):
+        Blocks(tmp_path / "text.npy")
+    whole = source.path.read_bytes()
+    source.path.write_bytes(whole[:-500])
+    with pytest.raises(VaebenchError, match="it was cut"):
+        Blocks(source.path)
+    with pytest.raises(VaebenchError, match="it was cut"):
+        source.batch(torch.arange(990, 1003))
+    source.path.unlink()
+    with pytest.raises(VaebenchError, match="put it back"):
+        source.batch(torch.arange(10))
