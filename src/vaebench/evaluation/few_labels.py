@@ -17,7 +17,8 @@ from torch import Tensor
 from vaebench.data.images import HIDDEN, Images, balanced_draw
 from vaebench.errors import VaebenchError
 from vaebench.evaluation.features import Codes
-from vaebench.evaluation.probes import Predict, Probe
+from vaebench.evaluation.lines import are_lines, fit_lines
+from vaebench.evaluation.probes import Head, Predict, Probe
 from vaebench.files import write_json
 from vaebench.training.compute import Compute
 
@@ -123,10 +124,31 @@ def learning_curve(
     for index, (cell, probe) in enumerate(cells):
         if cell not in ledger.done:
             part = parts[cell.features]
-            rows = draws[cell.labels_per_class][cell.draw]
-            predict = probe.fit(part.train.take(rows), classes, cell.draw, compute)
-            ledger.add(cell, accuracy(predict, part.test))
+            if are_lines(probe, part.train):
+                alike = [one for one, _ in cells if one[:2] == cell[:2]]
+                _add_lines(part, probe, alike, draws, classes, ledger)
+            else:
+                rows = draws[cell.labels_per_class][cell.draw]
+                predict = probe.fit(part.train.take(rows), classes, cell.draw, compute)
+                ledger.add(cell, accuracy(predict, part.test))
         watch(index + 1, len(cells))
+
+
+def _add_lines(
+    part: Parts,
+    head: Head,
+    cells: Sequence[Cell],
+    draws: dict[LabelCount, list[Tensor]],
+    classes: int,
+    ledger: Ledger,
+) -> None:
+    """Linear heads of all counts and draws at once; of all, even where some are done, so that a resume rounds alike."""
+    assert isinstance(part.train, Codes)
+    rows = [draws[cell.labels_per_class][cell.draw] for cell in cells]
+    lines = fit_lines(head, [part.train.take(some) for some in rows], classes, [cell.draw for cell in cells])
+    for cell, line in zip(cells, lines, strict=True):
+        if cell not in ledger.done:
+            ledger.add(cell, accuracy(line, part.test))
 
 
 def _cells(readers: dict[str, list[Probe]], draws: dict[LabelCount, list[Tensor]]) -> Iterator[tuple[Cell, Probe]]:
