@@ -14,6 +14,7 @@ def sweep(words: list[str]) -> int:
     """The command."""
     from vaebench.overrides import overridden
     from vaebench.recipes import find_recipe
+    from vaebench.sweeps.cluster import Cluster
     from vaebench.sweeps.grid import axis
     from vaebench.sweeps.page import verdict, write_page
     from vaebench.sweeps.sweep import local
@@ -25,12 +26,16 @@ def sweep(words: list[str]) -> int:
     words, out = option(words, "--out")
     words, seeds = option(words, "--seeds")
     words, workers = option(words, "--workers")
+    words, address = option(words, "--ray")
+    if workers is not None and address is not None:
+        raise VaebenchError("--workers is for this machine and --ray for a cluster; give one of them")
     axes = []
     while (found := option(words, "--grid"))[1] is not None:
         words, word = found
         axes.append(axis(str(word)))
     base = overridden(base, words, f"recipe {base.name}")
-    engine = local(None if workers is None else int(number("--workers", workers, whole=True)))
+    count = None if workers is None else int(number("--workers", workers, whole=True))
+    engine = local(count) if address is None else Cluster(address)
     keep_freed_memory()
     with progress() as watch:
         answer = swept(

@@ -53,7 +53,8 @@ spread.
   --out FILE    the page to write (default: compare.html beside the first run's folder)
 """
 SWEEP_USAGE = """\
-usage: vaebench sweep RECIPE [--grid FIELD=V1,V2,...] ... [--seeds N] [--workers N] [--out DIR] [--FIELD VALUE ...]
+usage: vaebench sweep RECIPE [--grid FIELD=V1,V2,...] ... [--seeds N] [--workers N | --ray ADDRESS]
+                             [--out DIR] [--FIELD VALUE ...]
 
 Train a recipe with every combination of values, from several seeds each, and set them beside one another: a table, each
 field against each score with intervals, the best by its validation ELBO.
@@ -62,10 +63,13 @@ field against each score with intervals, the best by its validation ELBO.
                 may be given several times
   --seeds N     seeds of each combination, counted from the recipe's own (default: 1)
   --workers N   processes that work at a time (default: one for every two cores)
+  --ray ADDRESS the machines of a Ray cluster do the work: HOST:PORT, or auto on one of them; --out must lie on a disk
+                that they share
   --out DIR     where sweep.json, sweep.csv, report.html and a folder a trial are kept (default: runs/sweep-RECIPE)
   --FIELD V     override any field of the recipe for all trials, as `vaebench run` does
 
-The same command goes on where it was stopped, also with another number of workers; nothing that is done is done again.
+The same command goes on where it was stopped, also with another number of workers or on a cluster;
+nothing that is done is done again.
 """
 REPRODUCE_USAGE = """\
 usage: vaebench reproduce A|B|C|D|E|all [--budget quick|cpu|full] [--seeds N] [--minutes N] [--out DIR]
