@@ -241,7 +241,7 @@ def test_history_holds_exact_means_over_all_images():
 
 
 def test_the_trace_holds_the_means_between_its_marks(monkeypatch):
-    monkeypatch.setattr("vaebench.training.loop.TRACE_EVERY", 2)
+    monkeypatch.setattr("vaebench.training.account.TRACE_EVERY", 2)
     seen = []
 
     class Weight(nn.Module):

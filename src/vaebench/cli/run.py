@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from contextlib import suppress
 from pathlib import Path
@@ -41,6 +42,8 @@ def run(words: list[str]) -> int:
     keep_freed_memory()
     with progress() as watch:
         found = perform(recipe, folder, resume=resume, watch=watch)
+    if os.environ.get("RANK", "0") != "0":
+        return 0  # one of several that torchrun started: the first tells
     for alarm in found.results["alarms"]:
         print(f"alarm {alarm['name']}: {alarm['message']}")
     page = write_report(found)

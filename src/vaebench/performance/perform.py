@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -46,6 +47,7 @@ from vaebench.runs import SCHEMA, Clock, Run, Tick, Watch, claim, commit, load_c
 from vaebench.training.checkpoint import Checkpoint, write_tensors
 from vaebench.training.compute import machine
 from vaebench.training.loop import Moment, train
+from vaebench.training.team import Team, together
 
 Load = Callable[[Data, Progress], Dataset]
 KEPT_LABELS = 10
@@ -64,17 +66,25 @@ def perform(
 
     ``load`` reads the recipe's data; one that keeps what it read serves many runs.
 
-    Stopped at any moment and called again with ``resume``, it ends with the same bits.
+    Stopped at any moment and called again with ``resume``, it ends with the same bits. Where torchrun has started
+    several processes they train together; the first alone goes on with the rest, and only its run is finished.
 
     Raises:
         VaebenchError: bad data, a folder in use or of another run, a resume that could not give the same bits.
         FloatingPointError: training diverged.
     """
     folder = Path(path)
-    with locked(folder):
-        recipe = claim(recipe, recipe.compute.resolve(), folder, resume)
-        if not (folder / "results.json").exists():
-            _Performance(recipe, folder, watch, load).perform()
+    with ExitStack() as held:
+        with together() as team:
+            if team.leads:
+                held.enter_context(locked(folder))
+                recipe = claim(recipe, recipe.compute.resolve(), folder, resume)
+            work = _Performance(team.told(lambda: recipe), folder, watch, load)
+            done = team.told(lambda: (folder / "results.json").exists())
+            if not done:
+                work.train(team)
+        if team.leads and not done:
+            work.perform()
     return Run.load(folder)
 
 
@@ -90,11 +100,22 @@ class _Performance:
     data: Dataset = field(init=False)
     self_training: SelfTrained | None = None
 
-    def perform(self) -> None:
+    def train(self, team: Team) -> None:
+        """Read the data and do what the processes of a team do together: every training of the VAE and its rival."""
         with self.clock.stage("data"):
-            self.data = self.load(self.recipe.data, lambda what, done: self.watch(Tick(what, done)))
+            for first in (True, False):  # what must be downloaded is downloaded once
+                if team.leads == first:
+                    self.data = self.load(self.recipe.data, lambda what, done: self.watch(Tick(what, done)))
+                team.told(lambda: None)
         self.check_labels()
-        vae = self.trained("vae", "training", self.recipe.objective, self.folder)
+        self.train_one(team, "vae", "training", self.recipe.objective, self.folder)
+        if "autoencoder" in self.recipe.evaluation.features:
+            stage = "training the plain autoencoder"
+            self.train_one(team, "autoencoder", stage, Reconstruction(), self.folder / "autoencoder")
+
+    def perform(self) -> None:
+        """Measure what was trained."""
+        vae = self.trained("training", self.folder)
         representations, readers = self.representations(vae)
         ledger = Ledger(self.folder / "cells.jsonl")
         taught = self.self_trained(vae, ledger)
@@ -107,34 +128,38 @@ class _Performance:
         weighted = self.evidence(vae)
         self.write_results(found, after, weighted, ledger)
 
-    def trained(self, name: str, stage: str, objective: Objective, folder: Path) -> VAE:
-        """A VAE trained by this objective, from its weights if they are there."""
-        weights = folder / "weights.safetensors"
-        if not weights.exists():
-            recipe = self.recipe
-            torch.manual_seed(recipe.seed)
-            model = recipe.model.build(self.data.train.shape)
-            growth = self.growth if name == "vae" else None
-            result = train(
-                model,
-                objective,
-                self.data.train.without_labels().to(recipe.compute.device),
-                recipe.training,
-                compute=recipe.compute,
-                seed=recipe.seed,
-                validation=self.data.validation.without_labels(),
-                checkpoint=Checkpoint(folder / "checkpoint.safetensors", self.identity(objective)),
-                watch=self.training_watch(stage, model, growth),
-            )
-            write_json(
-                folder / "history.json",
-                {"epochs": result.history, "best_epoch": result.best_epoch, "seconds": result.seconds},
-            )
-            shape = {"image_shape": self.data.train.shape, "model": name, "vaebench": __version__}
-            write_tensors(weights, model.state_dict(), shape)
-            (folder / "checkpoint.safetensors").unlink(missing_ok=True)
+    def train_one(self, team: Team, name: str, stage: str, objective: Objective, folder: Path) -> None:
+        """Train a VAE by this objective and keep its weights, unless they are there."""
+        weights, recipe = folder / "weights.safetensors", self.recipe
+        if team.told(weights.exists):
+            return
+        folder.mkdir(exist_ok=True)
+        torch.manual_seed(recipe.seed)
+        model = recipe.model.build(self.data.train.shape)
+        growth = self.growth if name == "vae" else None
+        result = train(
+            model,
+            objective,
+            self.data.train.without_labels().to(recipe.compute.device),
+            recipe.training,
+            compute=recipe.compute,
+            seed=recipe.seed,
+            validation=self.data.validation.without_labels(),
+            checkpoint=Checkpoint(folder / "checkpoint.safetensors", self.identity(objective)),
+            watch=self.training_watch(stage, model, growth),
+        )
+        if not team.leads:
+            return
+        record = {"epochs": result.history, "best_epoch": result.best_epoch, "seconds": result.seconds}
+        write_json(folder / "history.json", record)
+        shape = {"image_shape": self.data.train.shape, "model": name, "vaebench": __version__}
+        write_tensors(weights, model.state_dict(), shape)
+        (folder / "checkpoint.safetensors").unlink(missing_ok=True)
+
+    def trained(self, stage: str, folder: Path) -> VAE:
+        """The VAE whose weights are there."""
         self.clock.seconds[stage] = read_json(folder / "history.json")["seconds"]
-        return load_vae(self.recipe, weights).to(self.recipe.compute.device)
+        return load_vae(self.recipe, folder / "weights.safetensors").to(self.recipe.compute.device)
 
     def identity(self, objective: Objective) -> dict[str, Any]:
         """All that decides the bits of a training."""
@@ -181,9 +206,7 @@ class _Performance:
 
     def autoencoder(self) -> Features:
         """The same network, trained as a plain autoencoder under the same rule."""
-        folder = self.folder / "autoencoder"
-        folder.mkdir(exist_ok=True)
-        model = self.trained("autoencoder", "training the plain autoencoder", Reconstruction(), folder)
+        model = self.trained("training the plain autoencoder", self.folder / "autoencoder")
         return latent_features("autoencoder", model, self.data)
 
     def random_encoder(self) -> Features:

@@ -9,6 +9,7 @@ from importlib import metadata
 from typing import Any, Literal
 
 import torch
+import torch.distributed as dist
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -39,7 +40,8 @@ class Compute(Frozen):
         device = ("cuda" if cuda else "cpu") if self.device == "auto" else self.device
         fast = torch.cuda.is_bf16_supported() if device == "cuda" else _cpu_has_bf16()
         precision = ("bf16" if fast else "fp32") if self.precision == "auto" else self.precision
-        threads = self.threads or len(os.sched_getaffinity(0))
+        beside = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # processes of one training that torchrun started here
+        threads = self.threads or max(1, len(os.sched_getaffinity(0)) // beside)
         return Compute(device=device, precision=precision, compile=self.compile, threads=threads)
 
     def place(self, model: nn.Module) -> nn.Module:
@@ -77,7 +79,9 @@ def _cpu_has_bf16() -> bool:
 def machine() -> dict[str, Any]:
     """What the numbers were measured on: processor, cores, system, versions."""
     packages = ("vaebench", "torch", "numpy", "scikit-learn", "scipy")
+    together = {"processes": dist.get_world_size()} if dist.is_available() and dist.is_initialized() else {}
     return {
+        **together,
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,

@@ -19,6 +19,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from vaebench.data.images import Source, epoch_batches
 from vaebench.frozen import Frozen
 from vaebench.models.objectives import Objective, Terms
+from vaebench.training.account import Account
 from vaebench.training.checkpoint import (
     Checkpoint,
     generator_tensors,
@@ -30,11 +31,10 @@ from vaebench.training.checkpoint import (
 )
 from vaebench.training.compute import Compute
 from vaebench.training.schedules import Adam, AnyOptimiser, AnySchedule, OneCycle
+from vaebench.training.team import Team, team
 
 LOOK_EVERY = 50
 """Steps between looks at the loss: a look waits for the device, so not every step has one."""
-TRACE_EVERY = 50
-"""Steps that one entry of an epoch's ``trace`` is the mean of."""
 VALIDATION_SEED = 20_131_220
 Watch = Callable[["Moment"], None]
 
@@ -95,7 +95,8 @@ def train(
 ) -> Trained:
     """One optimiser step per batch; validation chooses the weights that are kept.
 
-    The same arguments give the same bits, stopped and resumed from ``checkpoint`` or not.
+    The same arguments give the same bits, stopped and resumed from ``checkpoint`` or not. The processes of a
+    torch.distributed group share each batch; all end with the same weights, and the first alone writes and tells.
 
     Raises:
         FloatingPointError: the loss is not finite; step and parts are named, the checkpoint is the last good one.
@@ -104,14 +105,17 @@ def train(
     """
     compute = compute.resolve()
     with torch.random.fork_rng(), _stoppable() as stopped:
-        run = _Run(compute.place(model), objective, source, training, compute, seed, validation, checkpoint, watch)
+        run = _Run(
+            compute.place(model), objective, source, training, compute, seed, validation, checkpoint, watch, team()
+        )
         run.resume()
         while run.epoch < training.epochs and not run.out_of_patience():
             for rows in run.batches_left():
                 run.take_step(rows)
-                if run.due() or stopped():
+                due, stop = run.team.agreed(run.step, run.due(), stopped())
+                if due or stop:
                     run.save()
-                if stopped():
+                if stop:
                     raise KeyboardInterrupt
             run.end_epoch()
         return run.finish()
@@ -130,14 +134,13 @@ class _Run:
     validation: Source | None
     checkpoint: Checkpoint | None
     watch: Watch | None
+    team: Team
     epoch: int = 0
     step: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)
     best: dict[str, Tensor] = field(default_factory=dict)
     best_epoch: int = -1
-    sums: dict[str, Tensor] = field(default_factory=dict)
-    images: int = 0
-    marks: list[dict[str, Any]] = field(default_factory=list)
+    account: Account = field(default_factory=Account)
     seconds_before: float = 0.0
     recent: list[tuple[int, Terms]] = field(default_factory=list)
 
@@ -149,18 +152,20 @@ class _Run:
             AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True) if decay else None
         )
         self.compute.speed_up(self.model)
+        self.loss = self.team.loss(self.model, self.objective)
         self.steps_an_epoch = sum(1 for _ in self._batches(0))
         self.steps = self.steps_an_epoch * self.training.epochs
         self.first_step, self.started, self.saved = 0, time.monotonic(), time.monotonic()
         self.watched = 0.0
 
     def _batches(self, epoch: int) -> Iterator[Tensor]:
-        return epoch_batches(self.source, self.training.batch, (self.seed, epoch))
+        every = epoch_batches(self.source, self.training.batch, (self.seed, epoch))
+        return (rows for rows in every if self.team.size == 1 or len(rows) >= 2 * self.team.size)
 
     def batches_left(self) -> list[Tensor]:
         """Rows of the batches of this epoch that are not done; a new epoch begins its own random stream."""
         if self.step == self.epoch * self.steps_an_epoch:
-            torch.manual_seed(self.seed * 1_000_003 + self.epoch)
+            torch.manual_seed(self.team.seed(self.seed * 1_000_003 + self.epoch))
         return list(self._batches(self.epoch))[self.step - self.epoch * self.steps_an_epoch :]
 
     def take_step(self, rows: Tensor) -> None:
@@ -169,11 +174,13 @@ class _Run:
         for group in self.optimiser.param_groups:
             group["lr"] = self.training.optimiser.rate * self.training.schedule(progress)
         self.model.train()
-        batch = self.source.batch(rows).to(self.compute.device)
+        mine = self.team.share(rows)
+        batch = self.source.batch(mine).to(self.compute.device)
         with self.compute.autocast():
-            terms = self.objective(self.model, batch, progress)
+            terms = self.loss(batch, progress)
         self.optimiser.zero_grad(set_to_none=True)
-        terms.loss.backward()
+        share = len(mine) * self.team.size / len(rows)  # gradients are averaged over processes, not over images
+        (terms.loss if share == 1 else terms.loss * share).backward()
         if self.training.clip_value is not None:
             nn.utils.clip_grad_value_(self.parameters, self.training.clip_value)
         if self.training.clip_norm is not None:
@@ -181,16 +188,8 @@ class _Run:
         self.optimiser.step()
         if self.averaged is not None:
             self.averaged.update_parameters(self.model)
-        self._account(terms, len(rows))
-
-    def _account(self, terms: Terms, images: int) -> None:
         self.step += 1
-        self.images += images
-        for name, value in {"loss": terms.loss.detach() * images, **terms.parts}.items():
-            total = value.sum().double()
-            self.sums[name] = self.sums[name] + total if name in self.sums else total
-        if self.step % TRACE_EVERY == 0:
-            self.marks.append({"step": self.step, "images": self.images, **self.sums})
+        self.account.add(self.step, terms, len(mine))
         self.recent.append((self.step, Terms(terms.loss.detach(), terms.parts)))
         if len(self.recent) >= LOOK_EVERY:
             self.look()
@@ -218,13 +217,12 @@ class _Run:
     def require_finite_weights(self) -> None:
         """A finite loss can still have had an infinite gradient: look at what it left."""
         if not all(bool(weight.isfinite().all()) for weight in self.parameters):
-            parts = {name: float(total / self.images) for name, total in self.sums.items()}
-            raise self.diverged(f"some weights are not finite after step {self.step}", parts)
+            raise self.diverged(f"some weights are not finite after step {self.step}", self.account.means())
 
     def tell(self, epoch: dict[str, Any] | None) -> None:
         """Call the watcher at the end of an epoch, and now and then within one."""
         now = time.monotonic()
-        if self.watch is None or (epoch is None and now - self.watched < 0.2):
+        if self.watch is None or not self.team.leads or (epoch is None and now - self.watched < 0.2):
             return
         self.watched = now
         done = self.step - self.first_step
@@ -234,35 +232,30 @@ class _Run:
     def end_epoch(self) -> None:
         """Validate, keep the weights if they are the best, write the checkpoint."""
         self.look()
-        record: dict[str, Any] = {"epoch": self.epoch + 1, "step": self.step}
-        record |= {name: float(total / self.images) for name, total in self.sums.items()}
-        record["trace"] = self.trace()
         candidate = self.model if self.averaged is None else self.averaged.module
-        if self.validation is not None:
-            parts = validate(candidate, self.objective, self.validation)
-            if not math.isfinite(parts["loss"]):
-                raise self.diverged(f"the validation loss is {parts['loss']} at step {self.step}", parts)
-            record |= {f"validation_{name}": value for name, value in parts.items()}
+        self.team.total(self.account)
+        record = self.team.told(lambda: self.record(candidate))
+        if not math.isfinite(loss := record.get("validation_loss", 0.0)):
+            raise self.diverged(f"the validation loss is {loss} at step {self.step}", _validated(record))
         self.epoch += 1
-        self.sums, self.images, self.marks = {}, 0, []
+        self.account = Account()
         if self._is_best(record):
             self.best_epoch = self.epoch
             if self.validation is not None:  # else the last weights are the best, and need no copy
                 self.best = {name: value.detach().clone() for name, value in candidate.state_dict().items()}
         self.history.append(record)
         self.tell(record)  # before the checkpoint, so that a watcher killed here sees this end again
-        if self.due():
+        if self.team.agreed(0, self.due())[0]:
             self.save()
 
-    def trace(self) -> list[dict[str, Any]]:
-        """Means of loss and parts between the marks of this epoch."""
-        before: dict[str, Any] = dict.fromkeys((*self.sums, "images"), 0)
-        found = []
-        for mark in _as_numbers(self.marks):
-            images = mark["images"] - before["images"]
-            found.append({"step": mark["step"]} | {name: (mark[name] - before[name]) / images for name in self.sums})
-            before = mark
-        return found
+    def record(self, candidate: nn.Module) -> dict[str, Any]:
+        """What the epoch that ends was: means of training, and of validation."""
+        record: dict[str, Any] = {"epoch": self.epoch + 1, "step": self.step, **self.account.means()}
+        record["trace"] = self.account.trace()
+        if self.validation is not None:
+            parts = validate(candidate, self.objective, self.validation)
+            record |= {f"validation_{name}": value for name, value in parts.items()}
+        return record
 
     def _is_best(self, record: dict[str, Any]) -> bool:
         if self.validation is None:
@@ -286,17 +279,23 @@ class _Run:
             return
         self.look()
         self.require_finite_weights()
+        self.team.total(self.account)
+        generators = self.team.generators(generator_tensors())
+        self.saved = time.monotonic()
+        if not self.team.leads:
+            return
         tensors = {
             **prefixed("model", self.model.state_dict()),
             **prefixed("best", self.best),
             **prefixed("optimiser", optimiser_tensors(self.optimiser)),
-            **prefixed("generator", generator_tensors()),
-            **prefixed("sums", self.sums),
+            **prefixed("sums", self.account.sums),
         }
+        for rank, states in enumerate(generators):
+            tensors |= prefixed(_of(rank), states)
         if self.averaged is not None:
             tensors |= prefixed("averaged", self.averaged.state_dict())
-        keep = {name: getattr(self, name) for name in ("epoch", "step", "images", "best_epoch", "history")}
-        keep |= {"marks": _as_numbers(self.marks), "seconds_before": self.seconds()}
+        keep = {name: getattr(self, name) for name in ("epoch", "step", "best_epoch", "history")}
+        keep |= {"images": self.account.images, "marks": self.account.plain_marks(), "seconds_before": self.seconds()}
         self.checkpoint.save(tensors, keep)
         self.saved = time.monotonic()
 
@@ -309,8 +308,11 @@ class _Run:
         self.model.load_state_dict(under("model", tensors))
         self.best = {name: value.to(self.compute.device) for name, value in under("best", tensors).items()}
         restore_optimiser(self.optimiser, under("optimiser", tensors))
-        restore_generators(under("generator", tensors))
-        self.sums = {name: value.to(self.compute.device) for name, value in under("sums", tensors).items()}
+        restore_generators(under(_of(self.team.rank), tensors))
+        sums = {name: value.to(self.compute.device) for name, value in under("sums", tensors).items()}
+        self.account = Account(sums, keep.pop("images"), keep.pop("marks"))
+        if not self.team.leads:
+            self.account.empty()
         if self.averaged is not None:
             self.averaged.load_state_dict(under("averaged", tensors))
         for name, value in keep.items():
@@ -326,11 +328,19 @@ class _Run:
         self.require_finite_weights()
         last = self.model if self.averaged is None else self.averaged.module
         self.model.load_state_dict(self.best or last.state_dict())
+        self.team.level(self.model)
         return Trained(self.model.eval(), self.history, self.best_epoch, self.seconds())
 
 
-def _as_numbers(marks: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{name: float(v) if isinstance(v, Tensor) else v for name, v in mark.items()} for mark in marks]
+def _validated(record: dict[str, Any]) -> dict[str, float]:
+    """The parts of validation in a record of an epoch."""
+    prefix = "validation_"
+    return {name.removeprefix(prefix): value for name, value in record.items() if name.startswith(prefix)}
+
+
+def _of(rank: int) -> str:
+    """Where a checkpoint keeps the generators of a process."""
+    return "generator" if rank == 0 else f"generator-{rank}"
 
 
 @torch.no_grad()
