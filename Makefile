@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip install -q -c constraints.txt $(PIP_ARGS)
 SOURCES = pyproject.toml constraints.txt
 
-.PHONY: run test check lint types papers few-labels trust explorer notebook vendor soak clean
+.PHONY: run test check lint types papers few-labels trust speed explorer notebook vendor soak clean
 
 run: .stamp-run  ## train on embedded real digits, and write a report
 	$(BIN)/vaebench run digits --resume
@@ -37,6 +37,10 @@ few-labels: .stamp-run  ## the ladder of few labels on two cores, about six hour
 trust: .stamp-run  ## how far classify can be trusted, reckoned, not measured, at four hours; renews docs/results
 	$(BIN)/python benchmarks/trust.py
 	cp runs/trust/trust.json runs/trust/trust-made.json runs/trust/trust.md docs/results/
+
+speed: .stamp-run  ## beside pythae, a plain loop and the papers' ways; renews docs/results
+	$(BIN)/python benchmarks/speed.py
+	cp runs/speed/speed.json runs/speed/speed.md docs/results/
 
 explorer: .stamp-dev  ## size and speed of the explorer page; needs chromium; renews docs/results
 	$(BIN)/python benchmarks/explorer.py

@@ -1,0 +1,222 @@
+"""vaebench, a plain PyTorch loop, and the papers' own ways on one task: `python by_us.py TASK` prints a JSON object."""
+
+import importlib
+import json
+import resource
+import sys
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from vaebench.data.blocks import Blocks
+from vaebench.data.images import HIDDEN, Batch, Images, Source, balanced_draw, epoch_batches
+from vaebench.evaluation.evidence import evidence
+from vaebench.evaluation.features import Codes, encode
+from vaebench.evaluation.lines import fit_lines
+from vaebench.evaluation.probes import Head
+from vaebench.memory import keep_freed_memory
+from vaebench.models.networks import MLP, Conv
+from vaebench.models.objectives import CrossEntropy, Elbo
+from vaebench.models.vae import VAE, Model
+from vaebench.training.compute import Compute
+from vaebench.training.loop import Training, train
+from vaebench.training.schedules import Adam, Constant
+
+BATCH = 128
+GREY = (1, 28, 28)
+
+
+def images_of(task) -> Images:
+    """The first so many images of the file."""
+    pixels = torch.from_numpy(np.load(task["data"])[: task["images"]])
+    return Images(pixels, torch.full((len(pixels),), HIDDEN))
+
+
+def labelled(task) -> Images:
+    """The same with their labels."""
+    images = images_of(task)
+    labels = torch.from_numpy(np.load(task["labels"])[: task["images"]])
+    return Images(images.pixels, labels, tuple(map(str, range(10))))
+
+
+def model_of(task) -> VAE:
+    """The VAE of this task."""
+    network = Conv() if task["network"] == "conv" else MLP(hidden=tuple(task["hidden"]))
+    torch.manual_seed(task["seed"])
+    return Model(latent=task["latent"], network=network).build(GREY)
+
+
+def compute_of(task) -> Compute:
+    return Compute(
+        device="cuda" if task.get("cuda") else "cpu",
+        precision=task.get("precision", "fp32"),
+        compile=task.get("compile", False),
+        threads=task["threads"],
+    )
+
+
+@dataclass
+class Epochs:
+    """Seconds of each epoch, and what compiling took before."""
+
+    start: float
+    seconds: list[float]
+
+    def __call__(self, at) -> None:
+        if at.epoch is not None:
+            now = time.perf_counter()
+            self.seconds.append(now - self.start)
+            self.start = now
+
+
+def training(task, source: Source | None = None):
+    """Images a second in the best epoch."""
+    source = source or images_of(task).to("cuda" if task.get("cuda") else "cpu")
+    rule = Training(epochs=task["epochs"], batch=BATCH, optimiser=Adam(rate=1e-3), schedule=Constant())
+    epochs = Epochs(time.perf_counter(), [])
+    train(model_of(task), Elbo(), source, rule, compute=compute_of(task), watch=epochs)
+    return {"rate": len(source) / min(epochs.seconds), "seconds": epochs.seconds}
+
+
+def plain_loop(task):
+    """What one writes by hand: a DataLoader over float tensors, Adam, fp32."""
+    images = images_of(task)
+    pixels = images.pixels.float() / 255
+    loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(pixels), BATCH, shuffle=True)
+    model, objective, seconds = model_of(task), Elbo(), []
+    optimiser = torch.optim.Adam(model.parameters(), 1e-3)
+    for _ in range(task["epochs"]):
+        start = time.perf_counter()
+        for (x,) in loader:
+            optimiser.zero_grad()
+            objective(model, Batch(x, torch.full((len(x),), HIDDEN)), 1.0).loss.backward()
+            optimiser.step()
+        seconds.append(time.perf_counter() - start)
+    return {"rate": len(pixels) / min(seconds), "seconds": seconds}
+
+
+def log_evidence(task):
+    """Images a second of log p(x) of pixels thresholded at a half, as the other contestant has it."""
+    images, model = images_of(task), model_of(task).eval()
+    images = Images((images.pixels > 127).to(torch.uint8) * 255, images.labels)
+    start = time.perf_counter()
+    found = evidence(model, images, task["samples"])
+    seconds = time.perf_counter() - start
+    return {"rate": len(images) / seconds, "log_px": found.mean, "error": found.standard_error}
+
+
+def heads(task):
+    """Seconds of a linear head on sampled codes for ten epochs: encoded once, encoding included."""
+    images, vae = labelled(task), model_of(task).eval()
+    start = time.perf_counter()
+    codes = encode(vae, images)
+    codes = Codes(codes.mean, codes.labels, codes.log_variance, sampled=True)
+    Head(epochs=10, batch=BATCH).fit(codes, 10, 0, compute_of(task))
+    return {"seconds": time.perf_counter() - start}
+
+
+def heads_their_way(task):
+    """The same as the papers' code has it: image by image through a data set, the encoder run anew each epoch."""
+    images, vae = labelled(task), model_of(task).eval()
+    arrays = [one.numpy()[0] for one in images.pixels]
+
+    class PerImage(torch.utils.data.Dataset):
+        def __len__(self):
+            return len(arrays)
+
+        def __getitem__(self, index):
+            return torch.from_numpy(arrays[index]).float().div(255)[None], int(images.labels[index])
+
+    start = time.perf_counter()
+    loader = torch.utils.data.DataLoader(PerImage(), BATCH, shuffle=True)
+    head = nn.Linear(task["latent"], 10)
+    optimiser, loss = torch.optim.Adam(head.parameters(), 1e-2), CrossEntropy()
+    for _ in range(10):
+        for x, labels in loader:
+            with torch.no_grad():
+                z = vae.posterior(x).rsample()
+            optimiser.zero_grad()
+            loss(head, Batch(z, labels), 1.0).loss.backward()
+            optimiser.step()
+    return {"seconds": time.perf_counter() - start}
+
+
+def _few(task) -> tuple[Head, list[Codes], list[int]]:
+    """Thirty-five linear heads: seven counts of labels, five draws."""
+    images, vae = labelled(task), model_of(task).eval()
+    codes = encode(vae, images)
+    counts = task["counts"]
+    sources = [codes.take(balanced_draw(images.labels, count, (0, draw))) for count in counts for draw in range(5)]
+    return Head(epochs=task["epochs"], batch=BATCH), sources, [draw for _ in counts for draw in range(5)]
+
+
+def together(task):
+    """Seconds of all heads as one program."""
+    head, sources, seeds = _few(task)
+    start = time.perf_counter()
+    lines = fit_lines(head, sources, 10, seeds)
+    return {"seconds": time.perf_counter() - start, "weights": [line.weight.sum().item() for line in lines]}
+
+
+def one_by_one(task):
+    """Seconds of all heads, each by the loop, with the fused optimiser."""
+    head, sources, seeds = _few(task)
+    weights, start = [], time.perf_counter()
+    for source, seed in zip(sources, seeds, strict=True):
+        model = head.build(source.shape, 10, seed)
+        rule = head.training(len(source), seed)
+        train(model, CrossEntropy(), source, rule, compute=compute_of(task), seed=seed)
+        weights.append(model[-1].weight.sum().item())
+    return {"seconds": time.perf_counter() - start, "weights": weights}
+
+
+class First:
+    """The first so many images of each of a source's epochs."""
+
+    def __init__(self, source: Source, images: int) -> None:
+        self.source, self.images = source, images
+
+    def __len__(self) -> int:
+        return self.images
+
+    def order(self, seed):
+        return next(iter(epoch_batches(self.source, self.images, seed))).numpy()
+
+    def batch(self, rows: Tensor) -> Batch:
+        return self.source.batch(rows)
+
+
+def peak() -> float:
+    """Megabytes that this process has had at most."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def from_blocks(task):
+    """Images a second from a file, and memory above that of the interpreter with everything imported."""
+    importlib.import_module("torch._dynamo")  # torch's optimisers import it when the first is made
+    before = peak()
+    source = Blocks(task["data"])
+    found = training(task, First(source, task["images"]) if task.get("part") else source)
+    return {**found, "above": peak() - before}
+
+
+TASKS = {
+    "train": training,
+    "plain": plain_loop,
+    "evidence": log_evidence,
+    "heads": heads,
+    "heads, their way": heads_their_way,
+    "together": together,
+    "one by one": one_by_one,
+    "blocks": from_blocks,
+}
+
+if __name__ == "__main__":
+    task = json.loads(sys.argv[1])
+    torch.set_num_threads(task["threads"])
+    keep_freed_memory()
+    found = TASKS[task["what"]](task)
+    print(json.dumps({**found, "megabytes": peak()}))

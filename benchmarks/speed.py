@@ -1,0 +1,247 @@
+"""How fast vaebench is beside others: `python benchmarks/speed.py [--only NAME ...] [--rounds N] [--out DIR]`.
+
+Contestants run one after another in interleaved rounds, each in a process of its own: pythae 0.1.2 in an environment
+that is made for it, a plain PyTorch loop, the papers' own ways, and vaebench. Medians over rounds; goes on where it was
+stopped; writes speed.json and speed.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import venv
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vaebench.data.datasets import Data
+from vaebench.files import read_json, write_json, write_text
+from vaebench.runs import commit
+from vaebench.training.compute import machine
+
+HERE = Path(__file__).parent / "contestants"
+PYTHAE = "pythae==0.1.2"
+CONV = {"network": "conv", "latent": 20}
+WIDE = {"network": "mlp", "hidden": [500, 500], "latent": 10}
+SMALL = {"network": "mlp", "hidden": [128], "latent": 20}
+NETWORKS = {"32-64-64 convolutions": CONV, "784-500-500-10 MLP": WIDE, "784-128-20 MLP": SMALL}
+WAYS = {
+    "fp32": {"precision": "fp32"},
+    "bf16": {"precision": "bf16"},
+    "fp32, compiled": {"precision": "fp32", "compile": True},
+    "bf16, compiled": {"precision": "bf16", "compile": True},
+}
+BIG = 2_600_000
+"""Images of 784 bytes: 2 GB."""
+
+
+@dataclass
+class Contest:
+    """Tasks in interleaved rounds, each answer kept."""
+
+    out: Path
+    rounds: int
+    images: np.ndarray = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.out.mkdir(parents=True, exist_ok=True)
+        self.kept_file = self.out / "answers.json"
+        self.kept: dict[str, Any] = read_json(self.kept_file) if self.kept_file.exists() else {}
+        train = Data(source="mnist").load().train
+        np.save(self.out / "images.npy", train.pixels.numpy())
+        np.save(self.out / "labels.npy", train.labels.numpy())
+
+    def python(self) -> str:
+        """The interpreter of the environment that pythae has to itself; made once."""
+        folder = self.out / "pythae-env"
+        python = folder / "bin" / "python"
+        if not (folder / "made").exists():
+            print(f"making an environment for {PYTHAE}", flush=True)
+            venv.create(folder, with_pip=True)
+            here = machine()["versions"]["torch"].split("+")[0]
+            subprocess.run([python, "-m", "pip", "install", "-q", PYTHAE, f"torch=={here}"], check=True)
+            (folder / "made").touch()
+        return str(python)
+
+    def play(self, tasks: dict[str, tuple[str, dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
+        """Answers of every contestant, a list over rounds; ``tasks`` gives each its script and its task."""
+        found: dict[str, list[dict[str, Any]]] = {name: [] for name in tasks}
+        for turn in range(self.rounds):
+            for name, (script, task) in tasks.items():
+                found[name].append(self.answer(script, task, turn))
+        return found
+
+    def answer(self, script: str, task: dict[str, Any], turn: int) -> dict[str, Any]:
+        """One process's answer, read if it was given before."""
+        files = {"data": str(self.out / "images.npy"), "labels": str(self.out / "labels.npy"), "seed": 0}
+        task = {**files, **task}
+        key = json.dumps([script, task, turn], sort_keys=True)
+        if key not in self.kept:
+            print(f"round {turn + 1} of {self.rounds}: {script} {task['what']} {task.get('precision', '')}", flush=True)
+            python = self.python() if script == "by_pythae" else sys.executable
+            env = os.environ | {"OMP_NUM_THREADS": str(task["threads"])}
+            run = subprocess.run(
+                [python, HERE / f"{script}.py", json.dumps(task)], capture_output=True, text=True, env=env
+            )
+            if run.returncode:
+                sys.exit(f"{script} failed on {task}:\n{run.stderr[-2000:]}")
+            self.kept[key] = json.loads(run.stdout.splitlines()[-1])
+            write_json(self.kept_file, self.kept)
+        answer: dict[str, Any] = self.kept[key]
+        return answer
+
+
+def row(
+    what: str,
+    ours: Sequence[dict[str, Any]],
+    other: Sequence[dict[str, Any]],
+    threads: int,
+    unit: str = "images/s",
+    key: str = "rate",
+    **more: Any,
+) -> dict[str, Any]:
+    """Medians of two contestants and their ratio, above 1 where ours is better, round by round."""
+    mine, theirs = [one[key] for one in ours], [one[key] for one in other]
+    ratios = [(a / b if key == "rate" else b / a) for a, b in zip(mine, theirs, strict=True)]
+    return {
+        "what": what,
+        "ours": statistics.median(mine),
+        "other": statistics.median(theirs),
+        "unit": unit,
+        "ratio": statistics.median(ratios),
+        "spread": [min(ratios), max(ratios)],
+        "threads": threads,
+        "megabytes": [max(one["megabytes"] for one in each) for each in (ours, other)],
+        **more,
+    }
+
+
+def training(contest: Contest) -> list[dict[str, Any]]:
+    """Training the same network."""
+    rows = []
+    for threads in (1, 2):
+        for network, parts in NETWORKS.items():
+            size = {"images": 12_800 if parts is CONV else 38_400, "epochs": 3, "batch": 128, "threads": threads}
+            task = {"what": "train", **parts, **size}
+            tasks = {"pythae": ("by_pythae", task), "plain": ("by_us", {**task, "what": "plain"})}
+            tasks |= {way: ("by_us", {**task, **more}) for way, more in WAYS.items()}
+            found = contest.play(tasks)
+            for way in WAYS:
+                for other in ("pythae", "plain"):
+                    rows.append(row(f"training, {network}, {way}, beside {other}", found[way], found[other], threads))
+    return rows
+
+
+def evidence(contest: Contest) -> list[dict[str, Any]]:
+    """log p(x) by importance weighting."""
+    rows = []
+    for samples, images in ((1000, 24), (5000, 8)):
+        task = {"what": "evidence", **CONV, "images": images, "samples": samples, "chunk": 500, "threads": 1}
+        found = contest.play({"pythae": ("by_pythae", task), "ours": ("by_us", task)})
+        rows.append(row(f"log p(x), {samples:,} samples", found["ours"], found["pythae"], 1))
+    return rows
+
+
+def heads(contest: Contest) -> list[dict[str, Any]]:
+    """Heads on latents."""
+    task = {**CONV, "images": 55_000, "epochs": 10, "threads": 1}
+    found = contest.play({way: ("by_us", {**task, "what": way}) for way in ("heads", "heads, their way")})
+    what = "a linear head, 10 epochs of 55,000 images, encoding included"
+    rows = [row(what, found["heads"], found["heads, their way"], 1, "s", "seconds")]
+    task = {**CONV, "images": 55_000, "epochs": 100, "threads": 1, "counts": [1, 3, 5, 10, 30, 100, 300]}
+    found = contest.play({way: ("by_us", {**task, "what": way}) for way in ("together", "one by one")})
+    apart = max(
+        abs(a - b)
+        for one, other in zip(found["together"], found["one by one"], strict=True)
+        for a, b in zip(one["weights"], other["weights"], strict=True)
+    )
+    what = "35 few-label heads, 100 epochs, beside one by one"
+    rows.append(row(what, found["together"], found["one by one"], 1, "s", "seconds", apart=apart))
+    return rows
+
+
+def beyond_memory(contest: Contest) -> list[dict[str, Any]]:
+    """Data of 2 GB read in blocks, beside the same number of images held in memory."""
+    big = contest.out / "big.npy"
+    if not big.exists():
+        pixels = np.lib.format.open_memmap(contest.out / "big.npy.part", "w+", np.uint8, (BIG, 1, 28, 28))
+        few = np.load(contest.out / "images.npy")
+        for start in range(0, BIG, len(few)):
+            pixels[start : start + len(few)] = few[: BIG - start]
+        pixels.flush()
+        (contest.out / "big.npy.part").replace(big)
+    task = {**SMALL, "precision": "bf16", "images": 50_000, "epochs": 4, "threads": 1}
+    blocks = {**task, "what": "blocks", "data": str(big), "part": True}
+    found = contest.play({"blocks": ("by_us", blocks), "memory": ("by_us", {**task, "what": "train"})})
+    above = max(one["above"] for one in found["blocks"])
+    what = "training from a file of 2 GB, beside memory, 784-128-20 MLP"
+    return [row(what, found["blocks"], found["memory"], 1, megabytes_above_imports=above)]
+
+
+MEASURES: dict[str, Callable[[Contest], list[dict[str, Any]]]] = {
+    "training": training,
+    "evidence": evidence,
+    "heads": heads,
+    "beyond-memory": beyond_memory,
+}
+
+
+def main() -> None:
+    """Measure and write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", nargs="+", choices=tuple(MEASURES), default=tuple(MEASURES))
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--out", default="runs/speed", help="where speed.json and speed.md are written")
+    asked = parser.parse_args()
+    out = Path(asked.out)
+    contest = Contest(out, asked.rounds)
+    rows = [found for name in MEASURES if name in asked.only for found in MEASURES[name](contest)]
+    about = {"machine": machine(), "commit": commit(), "rounds": asked.rounds, "peer": PYTHAE, "rows": rows}
+    write_json(out / "speed.json", about)
+    write_text(out / "speed.md", render(about))
+    print(f"open {out / 'speed.md'}")
+
+
+def render(about: dict[str, Any]) -> str:
+    """speed.json as a page."""
+    here = about["machine"]
+    lines = [
+        "# Speed, side by side",
+        "",
+        f"Made by `make speed` at commit {(about['commit'] or 'unknown')[:12]} on {here['processor']}, {here['cores']} "
+        f"cores, torch {here['versions']['torch']}. Contestants take turns, {about['rounds']} rounds, each in a "
+        f"process of its own; the other is {about['peer']} at its fastest (in-memory tensors, no worker processes, "
+        "fused Adam), or what is named. A ratio above 1 means that vaebench is faster; its spread is over rounds.",
+        "",
+        "| what | threads | vaebench | other | ratio | spread | peak memory, MB |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for one in about["rows"]:
+        low, high = one["spread"]
+        mine, theirs = one["megabytes"]
+        lines.append(
+            f"| {one['what']} | {one['threads']} | {_figure(one['ours'])} {one['unit']} | {_figure(one['other'])} "
+            f"{one['unit']} | **{one['ratio']:.2f}** | {low:.2f} to {high:.2f} | {mine:,.0f} / {theirs:,.0f} |"
+        )
+    for one in about["rows"]:
+        if "apart" in one:
+            lines += ["", f"Sums of weights of the 35 heads, trained both ways, differ by at most {one['apart']:.1e}."]
+        if "megabytes_above_imports" in one:
+            above = one["megabytes_above_imports"]
+            lines += ["", f"Reading the 2 GB took at most {above:.0f} MB above the interpreter with all imported."]
+    return "\n".join(lines) + "\n"
+
+
+def _figure(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+if __name__ == "__main__":
+    main()
