@@ -12,7 +12,8 @@ from torch.testing import assert_close
 from vaebench.data.images import Images
 from vaebench.errors import VaebenchError
 from vaebench.models.networks import Conv
-from vaebench.models.objectives import Elbo, Terms
+from vaebench.models.objectives import Elbo
+from vaebench.models.terms import Terms
 from vaebench.models.vae import Model
 from vaebench.training.checkpoint import Checkpoint, read_tensors, write_tensors
 from vaebench.training.compute import Compute

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from vaebench.models.objectives import Terms
+from vaebench.models.terms import Terms
 from vaebench.runs import Run
 from vaebench.training.account import Account
 from vaebench.training.checkpoint import read_tensors

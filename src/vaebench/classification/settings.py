@@ -13,8 +13,9 @@ from vaebench.data.images import Images, Source
 from vaebench.evaluation.semi_supervised import SemiSupervised, Supervised
 from vaebench.frozen import Frozen
 from vaebench.models.networks import Conv, Shape
-from vaebench.models.objectives import Contrastive, Objective
+from vaebench.models.objectives import Contrastive
 from vaebench.models.self_training import ClassifyingVAE, SelfTraining
+from vaebench.models.terms import Objective
 from vaebench.models.vae import Model
 from vaebench.training.compute import Compute
 from vaebench.training.loop import Training, train

@@ -19,8 +19,9 @@ from vaebench.estimators.transformer import VAETransformer
 from vaebench.evaluation.features import encode
 from vaebench.evaluation.graphs import Graph
 from vaebench.evaluation.semi_supervised import SemiSupervised
-from vaebench.models.objectives import Contrastive, Elbo, Objective
+from vaebench.models.objectives import Contrastive, Elbo
 from vaebench.models.self_training import SelfTraining
+from vaebench.models.terms import Objective
 from vaebench.models.vae import VAE
 
 

@@ -13,7 +13,7 @@ from sklearn.utils import check_random_state
 
 from vaebench.data.images import HIDDEN, Images
 from vaebench.models.networks import MLP, Conv, Network
-from vaebench.models.objectives import Objective
+from vaebench.models.terms import Objective
 from vaebench.models.vae import VAE, Model
 from vaebench.training.compute import Compute
 from vaebench.training.loop import Moment, Training, train

@@ -21,7 +21,8 @@ from vaebench.evaluation.features import Codes, Features, latent_features, pca_f
 from vaebench.evaluation.graphs import Graph
 from vaebench.models.local import LocalModel
 from vaebench.models.mixture import MixtureElbo, MixtureVAE
-from vaebench.models.objectives import Consistent, Contrastive, Elbo, Objective
+from vaebench.models.objectives import Consistent, Contrastive, Elbo
+from vaebench.models.terms import Objective
 from vaebench.models.vae import VAE, Model
 from vaebench.studies.study import Study
 from vaebench.studies.trials import Trial

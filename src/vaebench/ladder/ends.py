@@ -20,7 +20,7 @@ from vaebench.ladder.arena import Arena
 from vaebench.ladder.choice import Choice
 from vaebench.models.bottleneck import Bottleneck, BottleneckLoss, BottleneckModel
 from vaebench.models.networks import MLP
-from vaebench.models.objectives import Terms
+from vaebench.models.terms import Terms
 from vaebench.studies.study import Study
 from vaebench.training.loop import Training
 from vaebench.training.schedules import Adam, OneCycle

@@ -22,9 +22,9 @@ from vaebench.ladder.arena import PARTS, Arena, Given
 from vaebench.models.auxiliary import AuxiliaryElbo, AuxiliaryModel
 from vaebench.models.likelihoods import GaussianPixelScale
 from vaebench.models.networks import MLP
-from vaebench.models.objectives import Objective
 from vaebench.models.self_training import ClassifyingVAE
 from vaebench.models.semi_supervised import SemiSupervisedElbo, SemiSupervisedModel
+from vaebench.models.terms import Objective
 from vaebench.training.loop import Training, train
 from vaebench.training.schedules import Adam, OneCycle
 

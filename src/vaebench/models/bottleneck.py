@@ -15,7 +15,7 @@ from vaebench.data.images import Batch
 from vaebench.frozen import Frozen
 from vaebench.models.latents import AnyPosterior, LogVariance, Posterior, diagonal_gaussian, kl
 from vaebench.models.networks import AnyNetwork, Conv, Shape
-from vaebench.models.objectives import Terms, Weight
+from vaebench.models.terms import Terms, Weight
 
 
 class Bottleneck(nn.Module):

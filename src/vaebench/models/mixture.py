@@ -8,7 +8,7 @@ from torch.distributions import Categorical, Independent, MixtureSameFamily, Nor
 
 from vaebench.data.images import Batch
 from vaebench.frozen import Frozen
-from vaebench.models.objectives import Terms, Weight
+from vaebench.models.terms import Terms, Weight
 from vaebench.models.vae import VAE
 
 

@@ -6,40 +6,20 @@ An objective is called with the model, a batch, and ``progress``, the share of t
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal
 
 import torch
-from jaxtyping import Float
 from pydantic import Field
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional as F
 
 from vaebench.data.augment import Augmentation
 from vaebench.data.images import Batch
 from vaebench.frozen import Frozen, one_of
+from vaebench.models.disentangled import CovarianceOfCodes, CovarianceOfMeans, TotalCorrelation
 from vaebench.models.latents import diagonal_gaussian, kl, kl_per_latent
+from vaebench.models.terms import Objective, Share, Terms, Weight, one_sample, parts_of, terms_of
 from vaebench.models.vae import VAE
-
-Weight = Annotated[float, Field(ge=0)]
-Share = Annotated[float, Field(gt=0, le=1)]
-
-
-class Terms(NamedTuple):
-    """A loss and what it is made of."""
-
-    loss: Float[Tensor, ""]
-    """Mean over the batch; this is what the optimiser sees."""
-    parts: dict[str, Float[Tensor, " B"]]
-    """Per-image quantities, each of shape (B,)."""
-
-
-@runtime_checkable
-class Objective(Protocol):
-    """Anything that turns a model and a batch into :class:`Terms`."""
-
-    def __call__(self, model: Any, batch: Batch, progress: float) -> Terms:
-        """The loss at this share of training."""
-        ...
 
 
 class Elbo(Frozen):
@@ -54,8 +34,8 @@ class Elbo(Frozen):
 
     def __call__(self, model: VAE, batch: Batch, progress: float) -> Terms:
         """The negative beta-ELBO."""
-        log_px, kl_q = _one_sample(model, batch)
-        return _terms(log_px, kl_q, (self.beta * kl_q - log_px).mean())
+        log_px, kl_q = one_sample(model, batch)
+        return terms_of(log_px, kl_q, (self.beta * kl_q - log_px).mean())
 
 
 class WarmUp(Frozen):
@@ -73,8 +53,8 @@ class WarmUp(Frozen):
     def __call__(self, model: VAE, batch: Batch, progress: float) -> Terms:
         """The negative ELBO at the beta of this moment."""
         beta = self.beta * min(1.0, progress / self.share)
-        log_px, kl_q = _one_sample(model, batch)
-        return _terms(log_px, kl_q, (beta * kl_q - log_px).mean())
+        log_px, kl_q = one_sample(model, batch)
+        return terms_of(log_px, kl_q, (beta * kl_q - log_px).mean())
 
 
 class FreeBits(Frozen):
@@ -93,7 +73,7 @@ class FreeBits(Frozen):
         log_px = model.decode(q.rsample()).log_prob(batch.x)
         per_latent = kl_per_latent(q, model.prior())
         floored = per_latent.mean(0).clamp(min=self.floor).sum()
-        return _terms(log_px, per_latent.sum(-1), floored - log_px.mean())
+        return terms_of(log_px, per_latent.sum(-1), floored - log_px.mean())
 
 
 class Capacity(Frozen):
@@ -112,8 +92,8 @@ class Capacity(Frozen):
     def __call__(self, model: VAE, batch: Batch, progress: float) -> Terms:
         """The negative bound with KL pulled towards the capacity of this moment."""
         capacity = self.nats * min(1.0, progress / self.share)
-        log_px, kl_q = _one_sample(model, batch)
-        return _terms(log_px, kl_q, self.gamma * (kl_q.mean() - capacity).abs() - log_px.mean())
+        log_px, kl_q = one_sample(model, batch)
+        return terms_of(log_px, kl_q, self.gamma * (kl_q.mean() - capacity).abs() - log_px.mean())
 
 
 class ImportanceWeighted(Frozen):
@@ -129,7 +109,7 @@ class ImportanceWeighted(Frozen):
         z = q.rsample((self.samples,))
         log_px = model.decode(z).log_prob(batch.x)
         bound = (log_px + p.log_prob(z) - q.log_prob(z)).logsumexp(0) - math.log(self.samples)
-        return Terms(-bound.mean(), _parts(log_px.mean(0), kl(q, p)) | {"bound": bound.detach()})
+        return Terms(-bound.mean(), parts_of(log_px.mean(0), kl(q, p)) | {"bound": bound.detach()})
 
 
 class Reconstruction(Frozen):
@@ -169,7 +149,7 @@ class Consistent(Frozen):
         )
         apart = kl(warped, plain)
         loss = (self.beta * kl_q - log_px).mean() + self.weight * apart.mean()
-        parts = _parts(log_px[:size], kl_q[:size]) | {"apart": apart.detach()}
+        parts = parts_of(log_px[:size], kl_q[:size]) | {"apart": apart.detach()}
         return Terms(loss, parts)
 
 
@@ -201,7 +181,7 @@ class Contrastive(Frozen):
         partner = torch.arange(len(x), device=x.device).roll(size)
         search = F.cross_entropy(likeness, partner, reduction="none")
         loss = (self.beta * kl_q - log_px).mean() + self.weight * search.mean()
-        return Terms(loss, _parts(log_px[:size], kl_q[:size]) | {"search": search[:size].detach()})
+        return Terms(loss, parts_of(log_px[:size], kl_q[:size]) | {"search": search[:size].detach()})
 
 
 class CrossEntropy(Frozen):
@@ -217,21 +197,6 @@ class CrossEntropy(Frozen):
         return Terms(nats.mean(), {"cross_entropy": nats.detach(), "accuracy": hit})
 
 
-def _one_sample(model: VAE, batch: Batch) -> tuple[Tensor, Tensor]:
-    """log p(x|z) at one sample of q(z|x), and KL(q(z|x) || p(z)), each (B,)."""
-    q = model.posterior(batch.x)
-    return model.decode(q.rsample()).log_prob(batch.x), kl(q, model.prior())
-
-
-def _parts(log_px: Tensor, kl_q: Tensor) -> dict[str, Tensor]:
-    log_px, kl_q = log_px.detach(), kl_q.detach()
-    return {"elbo": log_px - kl_q, "reconstruction": -log_px, "kl": kl_q}
-
-
-def _terms(log_px: Tensor, kl_q: Tensor, loss: Tensor) -> Terms:
-    return Terms(loss, _parts(log_px, kl_q))
-
-
 OBJECTIVES = {
     "elbo": Elbo,
     "warm-up": WarmUp,
@@ -241,6 +206,9 @@ OBJECTIVES = {
     "reconstruction": Reconstruction,
     "consistent": Consistent,
     "contrastive": Contrastive,
+    "total-correlation": TotalCorrelation,
+    "dip-i": CovarianceOfMeans,
+    "dip-ii": CovarianceOfCodes,
 }
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from vaebench.data.augment import Augmentation
 from vaebench.data.images import HIDDEN, Batch
 from vaebench.frozen import Frozen
 from vaebench.models.latents import kl
-from vaebench.models.objectives import Share, Terms, Weight
+from vaebench.models.terms import Share, Terms, Weight
 from vaebench.models.vae import VAE
 
 

@@ -17,7 +17,7 @@ from vaebench.frozen import Frozen
 from vaebench.models.latents import AnyPosterior, LogVariance, Posterior, diagonal_gaussian
 from vaebench.models.likelihoods import AnyLikelihood, BernoulliPixels, Likelihood
 from vaebench.models.networks import MLP, AnyNetwork, Shape
-from vaebench.models.objectives import Terms, Weight
+from vaebench.models.terms import Terms, Weight
 
 
 class SemiSupervisedVAE(nn.Module):

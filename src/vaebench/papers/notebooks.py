@@ -13,7 +13,7 @@ from vaebench.data.images import Batch, Dataset
 from vaebench.frozen import Frozen
 from vaebench.models.latents import diagonal_gaussian, kl
 from vaebench.models.likelihoods import GaussianPixels
-from vaebench.models.objectives import Terms, Weight
+from vaebench.models.terms import Terms, Weight
 from vaebench.models.vae import VAE, Model
 
 

@@ -38,8 +38,9 @@ from vaebench.evaluation.panels import Arrays, confusion, head_arrays, panels, t
 from vaebench.evaluation.probes import Logistic, Probe, predict_with
 from vaebench.evaluation.semi_supervised import SelfTrained
 from vaebench.files import read_json, write_arrays, write_json, write_text
-from vaebench.models.objectives import Objective, Reconstruction
+from vaebench.models.objectives import Reconstruction
 from vaebench.models.self_training import ClassifyingVAE
+from vaebench.models.terms import Objective
 from vaebench.models.vae import VAE
 from vaebench.performance.rows import evidence_rows, score_rows
 from vaebench.recipes import Recipe

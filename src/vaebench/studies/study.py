@@ -23,7 +23,7 @@ from vaebench.data.images import Dataset, Images, Source
 from vaebench.evaluation.probes import Head, Probe
 from vaebench.evaluation.scores import Split, read, score
 from vaebench.files import atomic, read_json, write_arrays, write_json
-from vaebench.models.objectives import Objective
+from vaebench.models.terms import Objective
 from vaebench.models.vae import VAE, Model
 from vaebench.reports.style import STYLE, png
 from vaebench.runs import Tick, Watch

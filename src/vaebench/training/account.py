@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vaebench.models.objectives import Terms
+from vaebench.models.terms import Terms
 
 TRACE_EVERY = 50
 """Steps that one entry of an epoch's ``trace`` is the mean of."""

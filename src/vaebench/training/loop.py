@@ -18,7 +18,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from vaebench.data.images import Source, epoch_batches
 from vaebench.frozen import Frozen
-from vaebench.models.objectives import Objective, Terms
+from vaebench.models.terms import Objective, Terms
 from vaebench.training.account import Account
 from vaebench.training.checkpoint import (
     Checkpoint,

@@ -16,7 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from vaebench.data.images import Batch
 from vaebench.errors import VaebenchError
-from vaebench.models.objectives import Objective, Terms
+from vaebench.models.terms import Objective, Terms
 from vaebench.training.account import Account
 
 T = TypeVar("T")

@@ -1,0 +1,51 @@
+"""Terms: a loss and what it is made of; what objectives share."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, NamedTuple, Protocol, runtime_checkable
+
+from jaxtyping import Float
+from pydantic import Field
+from torch import Tensor
+
+from vaebench.data.images import Batch
+from vaebench.models.latents import kl
+from vaebench.models.vae import VAE
+
+Weight = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(gt=0, le=1)]
+
+
+class Terms(NamedTuple):
+    """A loss and what it is made of."""
+
+    loss: Float[Tensor, ""]
+    """Mean over the batch; this is what the optimiser sees."""
+    parts: dict[str, Float[Tensor, " B"]]
+    """Per-image quantities, each of shape (B,)."""
+
+
+@runtime_checkable
+class Objective(Protocol):
+    """Anything that turns a model and a batch into :class:`Terms`."""
+
+    def __call__(self, model: Any, batch: Batch, progress: float) -> Terms:
+        """The loss at this share of training."""
+        ...
+
+
+def one_sample(model: VAE, batch: Batch) -> tuple[Tensor, Tensor]:
+    """log p(x|z) at one sample of q(z|x), and KL(q(z|x) || p(z)), each (B,)."""
+    q = model.posterior(batch.x)
+    return model.decode(q.rsample()).log_prob(batch.x), kl(q, model.prior())
+
+
+def parts_of(log_px: Tensor, kl_q: Tensor) -> dict[str, Tensor]:
+    """What every VAE's objective tells of, each (B,)."""
+    log_px, kl_q = log_px.detach(), kl_q.detach()
+    return {"elbo": log_px - kl_q, "reconstruction": -log_px, "kl": kl_q}
+
+
+def terms_of(log_px: Tensor, kl_q: Tensor, loss: Tensor) -> Terms:
+    """A loss with these parts."""
+    return Terms(loss, parts_of(log_px, kl_q))
