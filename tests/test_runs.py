@@ -11,8 +11,11 @@ from PIL import Image
 from torch.testing import assert_close
 
 import vaebench
+from vaebench.data import datasets, sprites
 from vaebench.data.datasets import Data
 from vaebench.errors import VaebenchError
+from vaebench.evaluation.disentanglement import Coded, disentanglement
+from vaebench.evaluation.features import encode
 from vaebench.evaluation.protocol import Evaluation, Supervised
 from vaebench.models.networks import MLP, Conv
 from vaebench.models.vae import Model
@@ -185,6 +188,31 @@ def test_damaged_panels_are_one_sentence(run, tmp_path, kept):
     (tmp_path / "panels.npz").write_bytes(whole[:kept])
     with pytest.raises(VaebenchError, match=r"panels\.npz is no whole \.npz"):
         _ = Run.load(tmp_path).panels
+
+
+def test_a_data_set_with_known_factors_is_scored_by_them(tmp_path, monkeypatch):
+    def coarse():
+        few = sprites.factors()
+        few = few[(few[:, 2] % 4 == 0) & (few[:, 3:] % 5 == 0).all(1)] // [1, 1, 4, 5, 5]
+        return sprites.sprites(few * [1, 1, 4, 5, 5]), few
+
+    monkeypatch.setitem(datasets.FACTORS, "sprites", coarse)
+    plain = Evaluation(labels_per_class=(1,), draws=2, supervised=None, features=("vae",))
+    data = Data(source="sprites", per_class=100)
+    found = perform(SMALL.model_copy(update={"data": data, "evaluation": plain}), tmp_path / "run")
+    images, factors = coarse()
+    rows = {row["metric"]: row["mean"] for row in found.rows if row["split"] == "all"}
+    assert rows == disentanglement(Coded(encode(found.vae, images).mean.numpy(), factors), 0)
+    page = write_report(found).read_text()
+    assert f"<td>{rows['mutual_information_gap']:.3f}</td>" in page.replace("\n", "")
+    assert "mutual information gap (MIG)" in page
+
+
+def test_factors_are_those_of_the_images_and_only_of_untouched_ones():
+    images, factors = Data(source="sprites").with_factors()
+    assert torch.equal(images.labels, torch.from_numpy(factors[:, 0]))
+    assert Data(source="sprites", rotation=5).with_factors() is None
+    assert Data(source="digits").with_factors() is None
 
 
 def test_importance_weighted_evidence_is_a_row_and_lies_above_the_elbo(tmp_path):

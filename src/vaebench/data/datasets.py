@@ -71,6 +71,11 @@ class Data(Frozen):
         name = f"rotated {loaded.name}" if self.rotation else loaded.name
         return Dataset(name, train, validation, test, note)
 
+    def with_factors(self) -> tuple[Images, Int[np.ndarray, "N K"]] | None:
+        """Every image of the data set with the values of its known factors; None where there are none."""
+        known = FACTORS.get(self.source)
+        return None if known is None or self.rotation else known()
+
     def _read(self, progress: Progress) -> Loaded:
         if self.source in DATASETS:
             return DATASETS[self.source](self, progress)
@@ -181,6 +186,11 @@ def _sprites(data: Data, progress: Progress) -> Loaded:
     return Loaded("sprites", sprites.sprites(sprites.factors()), note="vaebench's own sprites, not dSprites")
 
 
+def _sprites_with_factors() -> tuple[Images, Int[np.ndarray, "N K"]]:
+    found = sprites.factors()
+    return sprites.sprites(found), found
+
+
 DATASETS: dict[str, Callable[[Data, Progress], Loaded]] = {
     "digits": lambda data, progress: official.digits(),
     "mnist": lambda data, progress: official.mnist(progress),
@@ -190,3 +200,5 @@ DATASETS: dict[str, Callable[[Data, Progress], Loaded]] = {
     "sprites": _sprites,
 }
 """What reads each data set; to add one, write its function and name it here."""
+FACTORS: dict[str, Callable[[], tuple[Images, Int[np.ndarray, "N K"]]]] = {"sprites": _sprites_with_factors}
+"""Data sets whose images are every combination of known factors, each once."""

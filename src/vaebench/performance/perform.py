@@ -18,6 +18,7 @@ from vaebench.data.images import Dataset, Progress
 from vaebench.errors import VaebenchError
 from vaebench.evaluation.alarms import alarms
 from vaebench.evaluation.bounds import Bounds, bounds
+from vaebench.evaluation.disentanglement import Coded, disentanglement
 from vaebench.evaluation.evidence import Evidence, evidence
 from vaebench.evaluation.features import Features, encode, latent_features, pca_features, pixel_features
 from vaebench.evaluation.few_labels import (
@@ -42,7 +43,7 @@ from vaebench.models.objectives import Reconstruction
 from vaebench.models.self_training import ClassifyingVAE
 from vaebench.models.terms import Objective
 from vaebench.models.vae import VAE
-from vaebench.performance.rows import evidence_rows, score_rows
+from vaebench.performance.rows import disentanglement_rows, evidence_rows, score_rows
 from vaebench.recipes import Recipe
 from vaebench.runs import SCHEMA, Clock, Run, Tick, Watch, claim, commit, load_classifier, load_vae, locked, rows_as_csv
 from vaebench.training.checkpoint import Checkpoint, write_tensors
@@ -127,7 +128,7 @@ class _Performance:
             self.write_panels(vae, representations, found, taught)
             after = bounds(taught.vae, self.data.test, self.recipe.seed) if taught else None
         weighted = self.evidence(vae)
-        self.write_results(found, after, weighted, ledger)
+        self.write_results(found, after, weighted, self.disentangled(vae), ledger)
 
     def train_one(self, team: Team, name: str, stage: str, objective: Objective, folder: Path) -> None:
         """Train a VAE by this objective and keep its weights, unless they are there."""
@@ -313,6 +314,18 @@ class _Performance:
                 watch=lambda done: self.watch(Tick("log p(x)", done)),
             )
 
+    def disentangled(self, vae: VAE) -> dict[str, float]:
+        """Whether latents stand for factors, where these are known."""
+        known = self.recipe.data.with_factors()
+        if known is None:
+            return {}
+        with self.clock.stage("disentanglement"):
+            images, factors = known
+            self.watch(Tick("disentanglement", 0.0))
+            found = disentanglement(Coded(encode(vae, images).mean.numpy(), factors), self.recipe.seed)
+            self.watch(Tick("disentanglement", 1.0))
+        return found
+
     def write_panels(
         self, vae: VAE, representations: dict[str, Features], found: Bounds, taught: ClassifyingVAE | None
     ) -> None:
@@ -331,11 +344,19 @@ class _Performance:
         self.growth.path.unlink(missing_ok=True)
         self.watch(Tick("scores and panels", 1.0))
 
-    def write_results(self, found: Bounds, after: Bounds | None, weighted: Evidence | None, ledger: Ledger) -> None:
+    def write_results(
+        self,
+        found: Bounds,
+        after: Bounds | None,
+        weighted: Evidence | None,
+        disentangled: dict[str, float],
+        ledger: Ledger,
+    ) -> None:
         """results.json and results.csv: every number of the run."""
         base = {"data": self.data.name, "split": "test"}
         rows = curve_rows(ledger, self.data.name) + score_rows(found, base)
         rows += evidence_rows(weighted, self.recipe.evaluation.importance_samples or 0, base) if weighted else []
+        rows += disentanglement_rows(disentangled, base)
         rows += score_rows(after, {**base, "features": "self-trained"}) if after else []
         write_text(self.folder / "results.csv", rows_as_csv(rows))
         write_json(

@@ -31,3 +31,8 @@ def evidence_rows(found: Evidence, samples: int, base: Mapping[str, str]) -> Row
     effective = float(found.effective.double().mean())
     row = {**base, "metric": "log_px", **summary([found.mean]), "samples": samples}
     return [{**row, "standard_error": found.standard_error, "effective_samples": effective}]
+
+
+def disentanglement_rows(found: Mapping[str, float], base: Mapping[str, str]) -> Rows:
+    """Scores against known factors, of all images of the data set."""
+    return [{**base, "split": "all", "metric": metric, **summary([value])} for metric, value in found.items()]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vaebench.evaluation.bounds import ACTIVE_ABOVE, DEAD_BELOW
+from vaebench.evaluation.disentanglement import IN_WORDS
 from vaebench.palette import clean
 from vaebench.reports.style import REPRESENTATIONS, in_words
 from vaebench.runs import Run
@@ -82,7 +83,18 @@ def nats_table(run: Run) -> Table:
         if key in found
     ]
     heads = ["value"] if len(columns) == 1 else ["before", "self-trained"]
-    return Table(["on the test images", *heads, "unit"], [*rows, *_evidence_rows(parts, len(columns))])
+    more = [*_evidence_rows(parts, len(columns)), *_disentanglement_rows(run, len(columns))]
+    return Table(["on the test images", *heads, "unit"], [*rows, *more])
+
+
+def _disentanglement_rows(run: Run, columns: int) -> list[list[str]]:
+    """Scores against known factors, where the run has them."""
+    found = {row["metric"]: row["mean"] for row in run.rows if row["split"] == "all"}
+    return [
+        [name, f"{found[key]:.3f}", *["\N{EN DASH}"] * (columns - 1), "0 to 1; higher is better; of all images"]
+        for key, name in IN_WORDS.items()
+        if key in found
+    ]
 
 
 def _evidence_rows(parts: list[dict[str, Any]], columns: int) -> list[list[str]]:

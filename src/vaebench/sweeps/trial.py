@@ -10,6 +10,7 @@ from typing import Any
 from vaebench.data.datasets import Data
 from vaebench.data.images import Dataset
 from vaebench.errors import OtherTrainingError
+from vaebench.evaluation.disentanglement import IN_WORDS
 from vaebench.files import read_json
 from vaebench.performance.perform import perform
 from vaebench.recipes import Recipe, parse_recipe
@@ -62,7 +63,7 @@ def scores(folder: Path) -> dict[str, float]:
     run = Run.load(folder)
     best = run.history[read_json(folder / "history.json")["best_epoch"] - 1]
     found = {BEST: best["validation_elbo"]} if "validation_elbo" in best else {}
-    names = {"elbo": "test ELBO", "kl": "test KL", "active_units": "active units"}
+    names = {"elbo": "test ELBO", "kl": "test KL", "active_units": "active units"} | IN_WORDS
     for row in run.rows:
         if row["metric"] in names and "latent" not in row and "features" not in row:
             found[names[row["metric"]]] = row["mean"]

@@ -1,0 +1,110 @@
+"""Scores of codes whose worth is known: perfect, turned, doubled, constant, noise."""
+
+import numpy as np
+import pytest
+
+from vaebench.evaluation.disentanglement import (
+    SCORES,
+    Coded,
+    dci,
+    disentanglement,
+    mutual_information,
+    mutual_information_gap,
+)
+
+SIZES = (3, 4, 8, 6)
+
+
+def grid(seed=0):
+    every = np.stack(np.meshgrid(*map(np.arange, SIZES), indexing="ij"), -1).reshape(-1, len(SIZES))
+    return np.random.default_rng(seed).permutation(np.repeat(every, 1, axis=0))
+
+
+def perfect(extra=2):
+    """One latent a factor, centred and of unit size, and latents that hardly move."""
+    factors = grid()
+    codes = (factors - factors.mean(0)) / factors.std(0)
+    still = 0.01 * np.random.default_rng(1).standard_normal((len(factors), extra))
+    return Coded(np.concatenate([codes, still], 1), factors)
+
+
+def turned():
+    """The same, rotated, so that every latent mixes all factors."""
+    coded = perfect(0)
+    q, _ = np.linalg.qr(np.random.default_rng(3).standard_normal((4, 4)))
+    return Coded(coded.codes @ q, coded.factors)
+
+
+def noise():
+    factors = grid()
+    return Coded(np.random.default_rng(2).standard_normal((len(factors), 5)), factors)
+
+
+@pytest.fixture(scope="module")
+def found():
+    return {make.__name__: disentanglement(make()) for make in (perfect, turned, noise)}
+
+
+def test_a_perfect_code_scores_one(found):
+    for name, value in found["perfect"].items():
+        if name != "separated_attribute_predictability":
+            assert value > 0.95, name
+    chance = np.mean([1 / size for size in SIZES])  # what a latent that tells nothing gets
+    assert found["perfect"]["separated_attribute_predictability"] > 0.9 * (1 - chance)
+
+
+def test_a_turned_code_knows_as_much_and_separates_nothing(found):
+    for name in ("mutual_information_gap", "separated_attribute_predictability"):
+        assert found["turned"][name] < 0.4 * found["perfect"][name], name
+    for name in ("dci_disentanglement", "dci_completeness"):
+        assert found["turned"][name] < 0.6, name
+    for name in ("beta_vae_score", "factor_vae_score"):  # they are blind to it, as their docstrings say
+        assert found["turned"][name] > 0.95, name
+    assert found["turned"]["dci_informativeness"] > 0.5
+    assert found["turned"]["dci_informativeness"] > 2 * found["noise"]["dci_informativeness"]
+
+
+def test_noise_scores_what_chance_does(found):
+    chance = 1 / len(SIZES)
+    assert found["noise"]["mutual_information_gap"] < 0.05
+    assert found["noise"]["separated_attribute_predictability"] < 0.08
+    assert abs(found["noise"]["beta_vae_score"] - chance) < 0.12
+    assert abs(found["noise"]["factor_vae_score"] - chance) < 0.12
+    assert found["noise"]["dci_disentanglement"] < 0.15
+    assert abs(found["noise"]["dci_informativeness"] - np.mean([1 / size for size in SIZES])) < 0.1
+
+
+def test_mutual_information_by_hand():
+    factors = np.array([[0], [0], [1], [1]])
+    coded = Coded(np.array([[0.0, 0.0, 5.0], [0.0, 1.0, 5.0], [1.0, 0.0, 5.0], [1.0, 1.0, 5.0]]), factors)
+    assert mutual_information(coded)[:, 0] == pytest.approx([np.log(2), 0, 0])
+    assert mutual_information_gap(coded, 0) == pytest.approx(1.0)
+    twice = Coded(np.repeat(coded.codes[:, :1], 2, 1), factors)
+    assert mutual_information_gap(twice, 0) == pytest.approx(0.0)
+
+
+def test_two_latents_for_one_factor_are_disentangled_but_not_complete():
+    coded = perfect(0)
+    doubled = Coded(np.concatenate([coded.codes, coded.codes], 1), coded.factors)
+    scores = dci(doubled, 0)
+    assert scores["disentanglement"] > 0.95
+    assert scores["completeness"] < 0.85
+    assert mutual_information_gap(doubled, 0) == pytest.approx(0, abs=1e-9)
+
+
+def test_codes_are_found_by_their_factors():
+    coded = perfect()
+    rows = np.random.default_rng(0).integers(0, len(coded.factors), 50)
+    assert np.array_equal(coded.codes_of(coded.factors[rows]), coded.codes[rows])
+
+
+@pytest.mark.parametrize("name", SCORES)
+def test_a_constant_code_is_worth_nothing(name):
+    factors = grid()
+    score = SCORES[name](Coded(np.zeros((len(factors), 3)), factors), 0)
+    assert score <= 1 / len(SIZES) + 0.1
+
+
+@pytest.mark.parametrize("name", SCORES)
+def test_the_same_seed_gives_the_same_score(name):
+    assert SCORES[name](turned(), 4) == SCORES[name](turned(), 4)
