@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip install -q -c constraints.txt $(PIP_ARGS)
 SOURCES = pyproject.toml constraints.txt
 
-.PHONY: run test check lint types papers few-labels trust speed explorer notebook vendor soak clean
+.PHONY: run test check lint types papers few-labels trust speed faults explorer notebook vendor soak clean
 
 run: .stamp-run  ## train on embedded real digits, and write a report
 	$(BIN)/vaebench run digits --resume
@@ -41,6 +41,11 @@ trust: .stamp-run  ## how far classify can be trusted, reckoned, not measured, a
 speed: .stamp-run  ## beside pythae, a plain loop and the papers' ways; renews docs/results
 	$(BIN)/python benchmarks/speed.py
 	cp runs/speed/speed.json runs/speed/speed.md docs/results/
+
+faults: .stamp-run  ## kill, starve and damage runs, and see what is lost; renews docs/reliability.md
+	$(BIN)/python benchmarks/faults.py
+	cp runs/faults/faults.json docs/results/
+	cp runs/faults/reliability.md docs/
 
 explorer: .stamp-dev  ## size and speed of the explorer page; needs chromium; renews docs/results
 	$(BIN)/python benchmarks/explorer.py

@@ -22,6 +22,9 @@ def atomic(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; on leaving without an error it is synced and takes its place.
 
     A process killed in between leaves the old file as it was.
+
+    Raises:
+        VaebenchError: the folder cannot be written, or the disk is full.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -40,6 +43,11 @@ def atomic(path: Path) -> Iterator[Path]:
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
         temporary.replace(path)
+    except OSError as error:
+        raise VaebenchError(
+            f"{path} cannot be written ({error.strerror or error}); what was there is as it was: free some space, and "
+            "run the same again"
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)
 

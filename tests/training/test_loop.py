@@ -2,6 +2,7 @@
 
 import copy
 import math
+import os
 from itertools import pairwise
 
 import pytest
@@ -125,6 +126,59 @@ def test_a_truncated_checkpoint_is_one_sentence(tmp_path):
         path.write_bytes(whole[:length])
         with pytest.raises(VaebenchError, match="is not a whole vaebench file"):
             read_tensors(path)
+
+
+def test_a_checkpoint_cut_at_any_length_gives_way_to_the_one_before(tmp_path, caplog):
+    checkpoint = Checkpoint(tmp_path / "checkpoint.safetensors", {"seed": 0})
+    for epoch in (1, 2, 3):
+        checkpoint.save({"weight": torch.full((50,), float(epoch))}, {"epoch": epoch})
+    whole = checkpoint.path.read_bytes()
+    assert checkpoint.load()[1] == {"epoch": 3}
+    for length in range(0, len(whole), 7):
+        checkpoint.path.unlink()
+        checkpoint.path.write_bytes(whole[:length])
+        caplog.clear()
+        tensors, record = checkpoint.load()
+        assert (record, float(tensors["weight"][0])) == ({"epoch": 2}, 2.0)
+        assert "is not a whole vaebench file" in caplog.text
+        assert "going on from the checkpoint before it" in caplog.text
+    checkpoint.path.unlink()
+    assert checkpoint.load()[1] == {"epoch": 2}
+    checkpoint.before.write_bytes(b"cut")
+    with pytest.raises(VaebenchError, match="before is not a whole vaebench file"):
+        checkpoint.load()
+    checkpoint.clear()
+    assert checkpoint.load() is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_without_hard_links_keeps_the_checkpoint_before_as_well(tmp_path, monkeypatch):
+    def refuse(*paths):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr("os.link", refuse)
+    checkpoint = Checkpoint(tmp_path / "checkpoint.safetensors", {})
+    for epoch in (1, 2):
+        checkpoint.save({"weight": torch.zeros(2)}, {"epoch": epoch})
+    assert checkpoint.load()[1] == {"epoch": 2}
+    checkpoint.path.write_bytes(b"cut")
+    assert checkpoint.load()[1] == {"epoch": 1}
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_run_whose_checkpoint_is_damaged_ends_with_the_same_bits(tmp_path, stopped):
+    training = Training(epochs=3, batch=16, checkpoint_seconds=0)
+    whole = run(training)
+    checkpoint = Checkpoint(tmp_path / "checkpoint.safetensors", {"test": 1})
+    with pytest.raises(Killed):
+        run(training, checkpoint=checkpoint, objective=_CountingElbo(9))
+    if stopped:
+        checkpoint.path.unlink()
+    else:
+        os.truncate(checkpoint.path, 100)
+    resumed = run(training, checkpoint=checkpoint)
+    assert same_bits(whole.model.state_dict(), resumed.model.state_dict())
+    assert whole.history == resumed.history
 
 
 def test_a_loss_that_is_not_finite_names_step_and_parts_and_keeps_the_last_good_weights(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Callable
 
@@ -27,6 +28,8 @@ from vaebench.cli.usage import (
 )
 from vaebench.errors import VaebenchError
 
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit status: 0 done, 1 failed, 2 a user's mistake, 130 stopped."""
@@ -45,6 +48,16 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
     except BrokenPipeError:
         return 1
+    except OSError as error:
+        if error.errno not in UNWRITABLE:
+            raise
+        where = error.filename or "the output"
+        print(
+            f"vaebench: {where} cannot be written ({error.strerror}); free some space or choose another folder, and "
+            "run the same again: what is done is kept",
+            file=sys.stderr,
+        )
+        return 2
 
 
 def _command(words: list[str]) -> int:

@@ -139,6 +139,7 @@ class _Performance:
         torch.manual_seed(recipe.seed)
         model = recipe.model.build(self.data.train.shape)
         growth = self.growth if name == "vae" else None
+        checkpoint = Checkpoint(folder / "checkpoint.safetensors", self.identity(objective))
         result = train(
             model,
             objective,
@@ -147,7 +148,7 @@ class _Performance:
             compute=recipe.compute,
             seed=recipe.seed,
             validation=self.data.validation.without_labels(),
-            checkpoint=Checkpoint(folder / "checkpoint.safetensors", self.identity(objective)),
+            checkpoint=checkpoint,
             watch=self.training_watch(stage, model, growth),
         )
         if not team.leads:
@@ -156,7 +157,7 @@ class _Performance:
         write_json(folder / "history.json", record)
         shape = {"image_shape": self.data.train.shape, "model": name, "vaebench": __version__}
         write_tensors(weights, model.state_dict(), shape)
-        (folder / "checkpoint.safetensors").unlink(missing_ok=True)
+        checkpoint.clear()
 
     def trained(self, stage: str, folder: Path) -> VAE:
         """The VAE whose weights are there."""

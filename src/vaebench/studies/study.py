@@ -20,6 +20,7 @@ from torch import nn
 from vaebench.data.datasets import Data
 from vaebench.data.download import find
 from vaebench.data.images import Dataset, Images, Source
+from vaebench.errors import OtherTrainingError
 from vaebench.evaluation.probes import Head, Probe
 from vaebench.evaluation.scores import Split, read, score
 from vaebench.files import atomic, read_json, write_arrays, write_json
@@ -186,9 +187,13 @@ class Study:
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             network = build()
-        checkpoint = self.folder / "networks" / f"{name}.checkpoint"
-        if checkpoint.exists() and read_tensors(checkpoint)[1]["identity"] != {**identity, "machine": machine()}:
-            checkpoint.unlink()  # of an older recipe: nothing that this training could go on from
+        checkpoint = Checkpoint(
+            self.folder / "networks" / f"{name}.checkpoint", _plain({**identity, "machine": machine()})
+        )
+        try:
+            checkpoint.load()
+        except OtherTrainingError:  # of an older recipe: nothing that this training could go on from
+            checkpoint.clear()
         self.made.append(name)
         trained = train(
             network,
@@ -198,7 +203,7 @@ class Study:
             compute=self.compute,
             seed=seed,
             validation=parts[1],
-            checkpoint=Checkpoint(checkpoint, {**identity, "machine": machine()}),
+            checkpoint=checkpoint,
             watch=lambda at: self.tell(name, at),
         )
         kept = {
@@ -210,7 +215,7 @@ class Study:
         self.accounted += trained.seconds
         write_tensors(path, network.state_dict(), {"name": name})
         write_json(path.with_suffix(".json"), kept)
-        checkpoint.unlink(missing_ok=True)
+        checkpoint.clear()
         return kept
 
     def probe(self, name: str, probe: Probe, reading: Reading, classes: int, seed: int = 0) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,8 @@ from vaebench.files import atomic
 from vaebench.frozen import differences
 
 SCHEMA = 1
+SAID = logging.getLogger("vaebench")
+"""Without a handler, warnings go to the standard error output as they are."""
 
 
 @dataclass(frozen=True)
@@ -27,21 +31,31 @@ class Checkpoint:
     identity: dict[str, Any]
     """Objective, training, compute, data, versions: a checkpoint with another identity is refused."""
 
+    @property
+    def before(self) -> Path:
+        """Where the last checkpoint but one is kept, for the day that the last is damaged."""
+        return self.path.with_name(f"{self.path.name}.before")
+
     def save(self, tensors: dict[str, Tensor], record: dict[str, Any]) -> None:
-        """Write tensors and a JSON record atomically."""
+        """Write tensors and a JSON record atomically; what was there is kept beside it."""
         text = {"schema": SCHEMA, "identity": self.identity, "record": record}
-        write_tensors(self.path, tensors, text)
+        write_tensors(self.path, tensors, text, before=self.before)
+
+    def clear(self) -> None:
+        """Remove it, once the training is done."""
+        self.path.unlink(missing_ok=True)
+        self.before.unlink(missing_ok=True)
 
     def load(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-        """What :meth:`save` wrote, or nothing where there is no file yet.
+        """What :meth:`save` wrote, or nothing where there is no file yet; where the last was damaged, the one before.
 
         Raises:
-            VaebenchError: the file is damaged.
+            VaebenchError: the file is damaged, and so is the one before, or there is none.
             OtherTrainingError: it was written under another identity (each difference is named).
         """
-        if not self.path.exists():
+        if not self.path.exists() and not self.before.exists():
             return None
-        tensors, text = read_tensors(self.path)
+        tensors, text = self._last_whole()
         if changed := differences(text["identity"], self.identity):
             raise OtherTrainingError(
                 f"{self.path} cannot be resumed to the same bits: {'; '.join(changed)}; "
@@ -49,12 +63,41 @@ class Checkpoint:
             )
         return tensors, text["record"]
 
+    def _last_whole(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        try:
+            return read_tensors(self.path)
+        except VaebenchError as error:
+            if not self.before.exists():
+                raise
+            found = read_tensors(self.before)
+            if self.path.exists():  # else it was stopped between two renames
+                SAID.warning("%s; going on from the checkpoint before it", str(error).split(";")[0])
+            return found
 
-def write_tensors(path: Path, tensors: dict[str, Tensor], text: dict[str, Any]) -> None:
-    """Tensors and a JSON object as one safetensors file, atomically."""
+
+def write_tensors(path: Path, tensors: dict[str, Tensor], text: dict[str, Any], before: Path | None = None) -> None:
+    """Tensors and a JSON object as one safetensors file, atomically; what was there is moved to ``before``.
+
+    Raises:
+        VaebenchError: the folder cannot be written, or the disk is full.
+    """
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with atomic(path) as temporary:
-        save_file(whole, temporary, metadata={"vaebench": json.dumps(text)})
+        try:
+            save_file(whole, temporary, metadata={"vaebench": json.dumps(text)})
+        except SafetensorError as error:
+            raise OSError(str(error)) from error
+        if before is not None and path.exists():
+            _keep(path, before)
+
+
+def _keep(path: Path, before: Path) -> None:
+    """Another name for what is there, which the next write takes its own name from."""
+    before.unlink(missing_ok=True)
+    try:
+        os.link(path, before)
+    except OSError:  # a disk without hard links
+        path.replace(before)
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
