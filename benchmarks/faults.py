@@ -2,7 +2,8 @@
 
 Runs, sweeps and downloads are killed, stopped, starved of disk and damaged at random moments, then given the same
 command again; what they end with is compared, bit by bit, with a run that nothing happened to. Goes on where it was
-stopped; writes faults.json and reliability.md. Faults that need a small disk of their own mount one (Linux, as root), and are left out elsewhere.
+stopped; writes faults.json and reliability.md. Faults that need a small disk of their own mount one (Linux, as root),
+and are left out elsewhere.
 """
 
 from __future__ import annotations

@@ -18,10 +18,11 @@ from vaebench.errors import VaebenchError
 
 
 @contextmanager
-def atomic(path: Path) -> Iterator[Path]:
+def atomic(path: Path, before: Path | None = None) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; on leaving without an error it is synced and takes its place.
 
-    A process killed in between leaves the old file as it was.
+    A process killed in between leaves the old file as it was. With ``before``, the old file is kept there, and a
+    process killed between the two renames leaves it there alone.
 
     Raises:
         VaebenchError: the folder cannot be written, or the disk is full.
@@ -42,6 +43,8 @@ def atomic(path: Path) -> Iterator[Path]:
         umask = os.umask(0)
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
+        if before is not None and path.exists():
+            path.replace(before)
         temporary.replace(path)
     except OSError as error:
         raise VaebenchError(

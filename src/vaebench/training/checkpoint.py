@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,22 +81,11 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], text: dict[str, Any], 
         VaebenchError: the folder cannot be written, or the disk is full.
     """
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    with atomic(path) as temporary:
+    with atomic(path, before) as temporary:
         try:
             save_file(whole, temporary, metadata={"vaebench": json.dumps(text)})
         except SafetensorError as error:
             raise OSError(str(error)) from error
-        if before is not None and path.exists():
-            _keep(path, before)
-
-
-def _keep(path: Path, before: Path) -> None:
-    """Another name for what is there, which the next write takes its own name from."""
-    before.unlink(missing_ok=True)
-    try:
-        os.link(path, before)
-    except OSError:  # a disk without hard links
-        path.replace(before)
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
