@@ -175,7 +175,8 @@ def test_a_trial_half_done_on_another_machine_is_begun_anew(tmp_path):
 
 
 def command(folder):
-    program = "import sys; from vaebench.cli import main; sys.exit(main(sys.argv[1:]))"
+    heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"  # not so where tests run behind &
+    program = f"{heard}; import sys; from vaebench.cli import main; sys.exit(main(sys.argv[1:]))"
     return [sys.executable, "-c", program, "sweep", *SLOW, "--out", str(folder)]
 
 
