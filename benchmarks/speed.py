@@ -82,7 +82,7 @@ class Contest:
         """One process's answer, read if it was given before."""
         files = {"data": str(self.out / "images.npy"), "labels": str(self.out / "labels.npy"), "seed": 0}
         task = {**files, **task}
-        key = json.dumps([script, task, turn], sort_keys=True)
+        key = json.dumps([script, task, turn, commit()], sort_keys=True)  # other sources, other answers
         if key not in self.kept:
             print(f"round {turn + 1} of {self.rounds}: {script} {task['what']} {task.get('precision', '')}", flush=True)
             python = self.python() if script == "by_pythae" else sys.executable

@@ -19,12 +19,17 @@ class Lost(Exception):
     """Stands for Ray's errors."""
 
 
+class Broken(Lost):
+    """Stands for an exception of a task, as Ray hands it on."""
+
+
 class MadeUpRay:
     """Runs tasks in place; ``lost`` names folders whose machine goes away, ``elsewhere`` those on another disk."""
 
-    exceptions = SimpleNamespace(RayError=Lost)
+    exceptions = SimpleNamespace(RayError=Lost, RayTaskError=Broken)
 
-    def __init__(self, nodes=({"CPU": 4.0},), lost=(), elsewhere=(), unreachable=False):
+    def __init__(self, nodes=({"CPU": 4.0},), lost=(), elsewhere=(), broken=(), unreachable=False):
+        self.broken = broken
         self.machines, self.lost, self.elsewhere, self.unreachable = nodes, lost, elsewhere, unreachable
         self.asked, self.cancelled, self.connected = None, [], []
 
@@ -51,6 +56,8 @@ class MadeUpRay:
         name = os.path.basename(folder)
         if name in self.lost:
             raise Lost
+        if name in self.broken:
+            raise Broken("a long story\nOSError: no space left")
         return None if name in self.elsewhere else do(recipe, folder, cores)
 
     def cancel(self, task):
@@ -104,14 +111,15 @@ def test_trials_fit_the_largest_machine_and_take_a_gpu_where_there_is_one(small,
 
 
 def test_what_is_lost_and_what_lies_elsewhere_is_told_and_the_rest_goes_on(small, tmp_path, monkeypatch):
-    axes = [Axis("model.latent", ("2", "3", "4"))]
-    first, second, _ = trials(small, axes, 1)
-    use(monkeypatch, MadeUpRay(lost=[first.key], elsewhere=[second.key]))
+    axes = [Axis("model.latent", ("2", "3", "4", "5"))]
+    first, second, third, _ = trials(small, axes, 1)
+    use(monkeypatch, MadeUpRay(lost=[first.key], elsewhere=[second.key], broken=[third.key]))
     found = sweep(small, axes, folder=tmp_path, engine=Cluster("auto"))
     assert "it was lost 3 times (Lost)" in found.points[0].troubles[0]
     assert "must lie on a disk that all machines share" in found.points[1].troubles[0]
-    assert found.points[2].troubles == []
-    assert found.points[2].scores["minutes"]
+    assert found.points[2].troubles == ["seed 0: it failed: OSError: no space left"]
+    assert found.points[3].troubles == []
+    assert found.points[3].scores["minutes"]
 
 
 def test_ctrl_c_stops_every_trial_on_the_cluster(small, tmp_path, monkeypatch):

@@ -16,7 +16,7 @@ from vaebench.models.terms import Terms
 from vaebench.runs import Run
 from vaebench.training.account import Account
 from vaebench.training.checkpoint import read_tensors
-from vaebench.training.team import Alone, Group, team
+from vaebench.training.team import Alone, Group, leads, team
 
 TWO = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 RUN = ["run", "digits", "--evaluation.supervised", "none", "--evaluation.labels-per-class", "1"]
@@ -157,3 +157,15 @@ def test_an_account_that_is_handed_over_goes_on_with_what_comes_after():
     assert accounts[1].marks == [{"step": 50, "images": 0, "loss": 0, "kl": 0}]
     assert accounts[0].means() == {"loss": 1.0, "kl": pytest.approx(30.5)}
     assert accounts[0].trace() == [{"step": 50, "loss": 1.0, "kl": pytest.approx(25.5)}]
+
+
+@pytest.mark.parametrize(
+    ("world", "rank", "first"),
+    [(None, None, True), (None, "3", True), ("1", "0", True), ("2", "0", True), ("2", "1", False)],
+)
+def test_the_process_that_tells_is_the_first_or_the_only_one(monkeypatch, world, rank, first):
+    for name, value in (("WORLD_SIZE", world), ("RANK", rank)):
+        monkeypatch.delenv(name, raising=False)
+        if value is not None:
+            monkeypatch.setenv(name, value)
+    assert leads() is first

@@ -139,16 +139,16 @@ class _Job:
         images = self.collection.images
         none = images.take(slice(0, 0))
         data = Dataset(self.collection.title, images, none, none)
-        model, settings = self.settings.model, self.settings
+        model, settings, source = self.settings.model, self.settings, self.to_train_on()
         trial = study.network(
             "vae",
             data,
             lambda: model.build(images.shape),
-            (self.to_train_on(), None),
+            (source, None),
             settings.objective,
             settings.training,
             settings.seed,
-            {"model": model.model_dump()},
+            {"model": model.model_dump()} | ({} if source is images else {"order": "blocks"}),
         )
         return trial.vae.cpu(), trial.key
 

@@ -116,6 +116,7 @@ def render(found: Classified) -> str:
         validation=_validation(found),
         shares=_shares(found),
         groups=groups(found),
+        many_classes=len(found.collection.classes) > DRAWN_CLASSES,
         suspects=suspects(found),
         suspected=len(choice.suspects()) if choice else 0,
         unlike=unlike(found),

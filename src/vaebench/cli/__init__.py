@@ -28,7 +28,8 @@ from vaebench.cli.usage import (
 )
 from vaebench.errors import VaebenchError
 
-UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+"""What a disk says that is full, read-only, or not for this user."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -49,12 +50,12 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:
         return 1
     except OSError as error:
-        if error.errno not in UNWRITABLE:
+        if error.errno not in REFUSED:
             raise
-        where = error.filename or "the output"
+        where = error.filename or "a file"
         print(
-            f"vaebench: {where} cannot be written ({error.strerror}); free some space or choose another folder, and "
-            "run the same again: what is done is kept",
+            f"vaebench: {where} cannot be read or written ({error.strerror}); free some space or choose what you have "
+            "access to, and run the same again: what is done is kept",
             file=sys.stderr,
         )
         return 2

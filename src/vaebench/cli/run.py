@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from contextlib import suppress
 from pathlib import Path
@@ -38,12 +37,13 @@ def run(words: list[str]) -> int:
 
     from vaebench.performance.perform import perform
     from vaebench.reports.report import EXPLORER, write_report
+    from vaebench.training.team import leads
 
     keep_freed_memory()
     with progress() as watch:
         found = perform(recipe, folder, resume=resume, watch=watch)
-    if os.environ.get("RANK", "0") != "0":
-        return 0  # one of several that torchrun started: the first tells
+    if not leads():
+        return 0
     for alarm in found.results["alarms"]:
         print(f"alarm {alarm['name']}: {alarm['message']}")
     page = write_report(found)

@@ -15,11 +15,10 @@ from vaebench.data.images import epoch_batches
 from vaebench.evaluation.features import Codes
 from vaebench.evaluation.probes import Head, Line, Probe
 from vaebench.models.networks import MLP
-from vaebench.training.schedules import Adam
+from vaebench.training.schedules import BETA1, Adam
 
 EPSILON = 1e-8
-BETA1 = 0.9
-"""Of Adam, as :class:`vaebench.training.schedules.Adam` has them."""
+"""Of torch.optim.AdamW."""
 
 
 @dataclass(frozen=True)

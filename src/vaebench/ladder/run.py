@@ -20,7 +20,7 @@ class Ladder:
     """The subject of the study."""
 
     title_in_short = "few labels"
-    minutes: Mapping[Budget, float | int] = {"quick": 1, "cpu": 600, "full": 900}
+    minutes: Mapping[Budget, float | int] = {"quick": 1, "cpu": 600, "full": 600}
     captions: Mapping[str, str] = {
         "learning-curves": "Test accuracy over labels a class: means of the draws, with 95 % intervals.",
         "generation": "Test images, and what three VAEs decode and draw: before self-training, after it from 10 labels "

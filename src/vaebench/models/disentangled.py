@@ -21,8 +21,8 @@ class TotalCorrelation(Frozen):
     """The negative ELBO plus (beta - 1) TC, with TC = KL(q(z) || prod_d q(z_d)).
 
     beta-TCVAE, Chen et al. 2018, "Isolating sources of disentanglement in VAEs", eq. 4 with alpha = gamma = 1. q(z) is
-    estimated by the batch's own mixture (1/M) sum_j q(z|x_j), their eq. S3 but for a constant that no gradient sees:
-    the larger the batch, the better.
+    estimated by the batch's own mixture (1/M) sum_j q(z|x_j), which is their minibatch-weighted sampling but for a
+    constant that no gradient sees: the larger the batch, the better.
     """
 
     kind: Literal["total-correlation"] = "total-correlation"

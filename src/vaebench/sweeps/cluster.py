@@ -103,6 +103,8 @@ def _perform(recipe: Recipe, folder: str, cores: int) -> str | None:
 def _trouble(ray: Any, done: Any, folder: Path) -> str | None:
     try:
         said: str | None = ray.get(done)
+    except ray.exceptions.RayTaskError as error:  # not a sentence of ours: a defect, or a full disk there
+        return f"it failed: {str(error).strip().splitlines()[-1]}"
     except ray.exceptions.RayError as error:
         return f"it was lost {TRIES} times ({type(error).__name__}): out of memory, or its machines went away?"
     if said is None and not (folder / "results.json").exists():

@@ -12,6 +12,8 @@ from torch import nn
 
 from vaebench.frozen import Frozen, one_of
 
+BETA1 = 0.9
+"""Of Adam: the decay of the mean of gradients."""
 Share = Annotated[float, Field(gt=0, lt=1)]
 Rate = Annotated[float, Field(gt=0)]
 
@@ -74,7 +76,7 @@ class Adam(Frozen):
     def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         """The torch optimiser over these parameters."""
         return torch.optim.AdamW(
-            parameters, self.rate, betas=(0.9, self.beta2), weight_decay=self.weight_decay, fused=True
+            parameters, self.rate, betas=(BETA1, self.beta2), weight_decay=self.weight_decay, fused=True
         )
 
 

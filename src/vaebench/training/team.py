@@ -208,7 +208,7 @@ def together() -> Iterator[Team]:
     Raises:
         VaebenchError: another process was lost meanwhile.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) < 2 or dist.is_initialized():
+    if not _is_one_of_several() or dist.is_initialized():
         yield team()
         return
     cuda = torch.cuda.is_available()
@@ -217,7 +217,7 @@ def together() -> Iterator[Team]:
     dist.init_process_group("nccl" if cuda else "gloo", timeout=PATIENCE)
     try:
         yield team()
-    except (RuntimeError, dist.DistBackendError) as error:
+    except RuntimeError as error:
         if not _was_lost(error):
             raise
         raise VaebenchError(
@@ -225,6 +225,15 @@ def together() -> Iterator[Team]:
         ) from error
     finally:
         dist.destroy_process_group()
+
+
+def leads() -> bool:
+    """Whether this process is alone, or the first of those that torchrun started: the one that tells."""
+    return not _is_one_of_several() or os.environ["RANK"] == "0"
+
+
+def _is_one_of_several() -> bool:
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1 and "RANK" in os.environ
 
 
 def _was_lost(error: Exception) -> bool:

@@ -1,0 +1,355 @@
+"""The faults of benchmarks/faults.py: each is brought about, and what comes of it is compared."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+from vaebench.files import read_json
+
+PARTS = ["--model.network.kind", "mlp", "--model.network.hidden", "32", "--compute.threads", "1"]
+PARTS += ["--training.epochs", "40", "--training.batch", "32", "--training.checkpoint-seconds", "0"]
+PARTS += ["--evaluation.supervised", "none", "--evaluation.features", "vae"]
+PARTS += ["--evaluation.labels-per-class", "1", "10", "--evaluation.draws", "2"]
+FINAL = ("weights.safetensors", "latents.npz", "panels.npz", "label-draws.json", "results.csv")
+PATIENCE = 300
+
+
+@dataclass
+class Found:
+    """What came of one fault."""
+
+    fault: str
+    injected: str
+    tried: int = 0
+    same: int = 0
+    """Tries that ended with the same bits as an undisturbed run."""
+    sentences: int = 0
+    """Tries in which the program said in one sentence what was wrong, without a traceback; where it could."""
+    notes: list[str] = field(default_factory=list)
+    """What went otherwise."""
+
+    def check(self, holds: bool, otherwise: str) -> bool:
+        """Note what went otherwise."""
+        if not holds:
+            self.notes.append(otherwise)
+        return holds
+
+
+@dataclass
+class Bench:
+    """A place for runs, an undisturbed one to compare with, and moments."""
+
+    place: Path
+    tries: int
+    moments: random.Random
+
+    def start(self, folder: Path, *words: str) -> subprocess.Popen[str]:
+        """The run, in a process group of its own."""
+        command = [sys.executable, "-m", "vaebench.cli", "run", "digits", *PARTS, "--out", str(folder), *words]
+        return self.begun(command)
+
+    def begun(self, command: list[str]) -> subprocess.Popen[str]:
+        """Any command."""
+        return subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        )
+
+    def whole(self) -> Path:
+        """The run that nothing happens to, made once."""
+        folder = self.place / "whole"
+        if not (folder / "results.json").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            code, errors = ended(self.start(folder))
+            if code:
+                sys.exit(f"the undisturbed run failed:\n{errors[-2000:]}")
+        return folder
+
+    def resumed(self, found: Found, folder: Path) -> str:
+        """Give the same command again, and compare what it ends with; what it said."""
+        code, errors = ended(self.start(folder, "--resume"))
+        if found.check(code == 0, errors[-300:]):
+            reference = self.whole()
+            differ = [name for name in FINAL if (folder / name).read_bytes() != (reference / name).read_bytes()]
+            rows = [read_json(one / "results.json")["rows"] for one in (folder, reference)]
+            differ += ["rows"] if rows[0] != rows[1] else []
+            found.same += found.check(not differ, f"differ: {', '.join(differ)}")
+        return errors
+
+    def folders(self, name: str) -> Iterator[Path]:
+        """A fresh folder for each try."""
+        for number in range(self.tries):
+            folder = self.place / name / str(number)
+            shutil.rmtree(folder, ignore_errors=True)
+            yield folder
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
+    """Exit status and what was said on the standard error."""
+    errors = process.communicate(timeout=PATIENCE)[1]
+    return process.returncode, errors
+
+
+def slain(process: subprocess.Popen[str]) -> int:
+    """kill -9 for all of its processes; the exit status."""
+    os.killpg(process.pid, signal.SIGKILL)
+    return ended(process)[0]
+
+
+def until(condition: Callable[[], object], process: subprocess.Popen[str]) -> bool:
+    """Wait for the condition; whether it came before the process ended."""
+    while process.poll() is None:
+        if condition():
+            return True
+        time.sleep(0.002)
+    return False
+
+
+def in_training(folder: Path, bench: Bench) -> subprocess.Popen[str]:
+    """A run somewhere in its training."""
+    process = bench.start(folder)
+    until(lambda: (folder / "checkpoint.safetensors").exists(), process)
+    time.sleep(bench.moments.uniform(0, 1.5))
+    return process
+
+
+def killed(bench: Bench) -> Found:
+    """kill -9 of a run in training."""
+    found = Found("kill -9 in training", "SIGKILL at a random moment of training")
+    for folder in bench.folders("killed"):
+        found.tried += found.check(slain(in_training(folder, bench)) != 0, "the run was over already")
+        bench.resumed(found, folder)
+    return found
+
+
+def stopped(bench: Bench) -> Found:
+    """Ctrl-C."""
+    found = Found("Ctrl-C", "SIGINT at a random moment of training")
+    for folder in bench.folders("stopped"):
+        process = in_training(folder, bench)
+        process.send_signal(signal.SIGINT)
+        code, errors = ended(process)
+        found.tried += found.check(code == 130, f"exit status {code}")
+        found.sentences += "stopped; the same command" in errors and "Traceback" not in errors
+        bench.resumed(found, folder)
+    return found
+
+
+def in_a_write(bench: Bench) -> Found:
+    """kill -9 while a checkpoint is half written."""
+    found = Found("kill -9 in a write", "SIGKILL once the temporary file of a checkpoint is there")
+    for folder in bench.folders("in-a-write"):
+        while True:
+            process = bench.start(folder, *(["--resume"] if folder.exists() else []))
+            time.sleep(bench.moments.uniform(0, 0.05))
+            until(lambda folder=folder: any(folder.glob(".checkpoint.safetensors.*")), process)  # type: ignore[misc]
+            slain(process)
+            if (folder / "results.json").exists():
+                shutil.rmtree(folder)
+            elif any(folder.glob(".checkpoint.safetensors.*")):
+                break
+        found.tried += 1
+        bench.resumed(found, folder)
+    return found
+
+
+def damaged(bench: Bench) -> Found:
+    """A checkpoint cut short behind the program's back."""
+    found = Found("checkpoint cut", "killed, then the last checkpoint truncated to a random length")
+    for folder in bench.folders("damaged"):
+        slain(in_training(folder, bench))
+        file = folder / "checkpoint.safetensors"
+        length = bench.moments.randrange(file.stat().st_size)
+        os.truncate(file, length)
+        found.tried += 1
+        said = bench.resumed(found, folder)
+        found.sentences += found.check("going on from the checkpoint before it" in said, f"not said: {said[-200:]}")
+    return found
+
+
+def two_at_once(bench: Bench) -> Found:
+    """A second process on the folder of the first."""
+    found = Found("two processes, one folder", "the same command started again while the first is at work")
+    for folder in bench.folders("two-at-once"):
+        first = in_training(folder, bench)
+        code, errors = ended(bench.start(folder, "--resume"))
+        found.tried += 1
+        found.sentences += found.check(
+            code == 2 and "is in use by another process" in errors, f"{code}: {errors[-200:]}"
+        )
+        found.check(ended(first)[0] == 0, "the first did not end well")
+        bench.resumed(found, folder)
+    return found
+
+
+@contextmanager
+def small_disk(place: Path, kilobytes: int) -> Iterator[Path]:
+    """A disk of its own, of this size."""
+    place.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", place], check=True)
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", place], check=True)
+
+
+def remounted(place: Path, options: str) -> None:
+    """Change a disk under way."""
+    subprocess.run(["mount", "-o", f"remount,{options}", place], check=True)
+
+
+def disk_full(bench: Bench) -> Found:
+    """No space left, at whichever write it comes."""
+    found = Found("disk full", "a disk of 8 KB to 600 KB, as large as it needs to be in the end")
+    for folder in bench.folders("disk-full"):
+        with small_disk(folder, bench.moments.randrange(8, 600)) as disk:
+            code, errors = ended(bench.start(disk / "run"))
+            found.tried += 1
+            if code:
+                fine = code == 2 and "Traceback" not in errors and "cannot be written" in errors
+                found.sentences += found.check(fine, f"{code}: {errors[-300:]}")
+            else:
+                found.sentences += 1  # it was large enough
+            remounted(disk, "size=200m")
+            bench.resumed(found, disk / "run")
+    return found
+
+
+def read_only(bench: Bench) -> Found:
+    """A disk that cannot be written."""
+    found = Found("read-only folder", "a disk mounted read-only, then writable")
+    for folder in bench.folders("read-only"):
+        with small_disk(folder, 200_000) as disk:
+            remounted(disk, "ro")
+            code, errors = ended(bench.start(disk / "run"))
+            found.tried += 1
+            fine = code == 2 and "Traceback" not in errors and "cannot be written" in errors
+            found.sentences += found.check(fine, f"{code}: {errors[-300:]}")
+            remounted(disk, "rw")
+            bench.resumed(found, disk / "run")
+    return found
+
+
+def sweep_killed(bench: Bench) -> Found:
+    """A sweep, or one of its workers, killed."""
+    found = Found("kill -9 of a sweep or of a worker", "SIGKILL of all its processes, or of a worker alone, in turn")
+    words = ["sweep", "digits", *PARTS, "--grid", "model.latent=20,3", "--workers", "1"]
+    for number, folder in enumerate(bench.folders("sweep-killed")):
+        command = [sys.executable, "-m", "vaebench.cli", *words, "--out", str(folder)]
+        process = bench.begun(command)
+        until(lambda folder=folder: any(folder.glob("*/checkpoint.safetensors")), process)  # type: ignore[misc]
+        time.sleep(bench.moments.uniform(0, 1.5))
+        if number % 2:
+            os.kill(_worker(process.pid), signal.SIGKILL)
+        else:
+            slain(process)
+            process = bench.begun(command)
+        code, errors = ended(process)
+        found.tried += 1
+        if found.check(code == 0, errors[-300:]):
+            trials = {
+                read_json(path)["recipe"]["model"]["latent"]: path.parent for path in folder.glob("*/results.json")
+            }
+            same = all((trials[20] / name).read_bytes() == (bench.whole() / name).read_bytes() for name in FINAL[:4])
+            found.same += found.check(same and sorted(trials) == [3, 20], "a trial differs, or is not there")
+    return found
+
+
+def _worker(parent: int) -> int:
+    children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    return next(int(one) for one in children if b"spawn_main" in Path(f"/proc/{one}/cmdline").read_bytes())
+
+
+FETCH = """
+import sys
+from pathlib import Path
+from vaebench.data import download
+folder, address, md5 = sys.argv[1:]
+download.cache = lambda: Path(folder)
+download.MIRRORS["mnist"] = (address,)
+print(download.whole(download.Official("mnist", "large.gz", md5, md5), lambda what, share: None))
+"""
+
+
+def download_killed(bench: Bench) -> Found:
+    """A download killed at a random moment."""
+    found = Found("kill -9 of a download", "SIGKILL while a server on 127.0.0.1 sends slowly; then the same again")
+    body = random.Random(1).randbytes(1 << 20)
+    with served(body) as address:
+        for folder in bench.folders("download-killed"):
+            command = [sys.executable, "-c", FETCH, str(folder), address, hashlib.md5(body).hexdigest()]
+            process = bench.begun(command)
+            until(lambda folder=folder: any(folder.rglob("*")), process)  # type: ignore[misc]
+            time.sleep(bench.moments.uniform(0, 0.4))
+            slain(process)
+            found.tried += 1
+            half = (folder / "mnist" / "large.gz").exists()
+            found.check(not half or (folder / "mnist" / "large.gz").read_bytes() == body, "half a file under its name")
+            code, errors = ended(bench.begun(command))
+            if found.check(code == 0, errors[-300:]):
+                found.same += (folder / "mnist" / "large.gz").read_bytes() == body
+    return found
+
+
+@contextmanager
+def served(body: bytes) -> Iterator[str]:
+    """A server that sends this body slowly."""
+
+    class Slow(SimpleHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            try:
+                for start in range(0, len(body), 1 << 15):
+                    self.wfile.write(body[start : start + (1 << 15)])
+                    time.sleep(0.015)
+            except OSError:
+                pass
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Slow)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_address[1]}/"
+    server.shutdown()
+
+
+FAULTS: dict[str, Callable[[Bench], Found]] = {
+    "killed": killed,
+    "stopped": stopped,
+    "in-a-write": in_a_write,
+    "damaged": damaged,
+    "two-at-once": two_at_once,
+    "disk-full": disk_full,
+    "read-only": read_only,
+    "sweep-killed": sweep_killed,
+    "download-killed": download_killed,
+}
+NEED_A_DISK = ("disk-full", "read-only")
+
+
+def can_mount() -> bool:
+    """Whether a small disk can be had here."""
+    if not hasattr(os, "geteuid") or os.geteuid() != 0 or shutil.which("mount") is None:
+        return False
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            with small_disk(Path(folder), 64):
+                return True
+        except subprocess.CalledProcessError:
+            return False
