@@ -9,7 +9,7 @@ import vaebench
 
 ROOT = Path(vaebench.__file__).parent
 LAYERS = (
-    "errors", "frozen", "files", "memory", "palette", "data", "models", "export", "training", "evaluation",
+    "errors", "frozen", "files", "memory", "processes", "palette", "data", "models", "export", "training", "evaluation",
     "estimators", "explorer", "recipes", "overrides", "runs", "performance", "reports", "sweeps", "studies",
     "classification", "papers", "ladder", "terminal", "cli",
 )  # fmt: skip

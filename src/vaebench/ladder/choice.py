@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,6 +30,10 @@ GENERATIVE = 0.001
 """Weight of its generative term."""
 
 
+Cell = Callable[[], dict[str, Any]]
+"""Makes a cell, or reads it."""
+
+
 class Choice(NamedTuple):
     """What was chosen for one data set, and by which scores."""
 
@@ -50,32 +55,67 @@ def method_of(arena: Arena, graph: str, candidate: str) -> SemiSupervised:
 def choose(arenas: Mapping[str, Arena], name: str) -> Choice:
     """First the representation with its graph, then the method on it: the best mean held accuracy over ``COUNTS``,
     draws and the other data sets."""
-    others = [arenas[other] for other in ON[name]]
-    draws = others[0].study.pick(1, 5, 5)
-    scores: dict[str, float] = {}
-    for representation in PAIRED:
-        for graph, spreader in GRAPHS.items():
-            name, method = f"{representation}-{graph}", spread(representation, spreader)
-            cells = [found for arena in others for found in _cells(arena, name, method, repr(spreader), draws)]
-            scores[f"{representation}, {graph}"] = float(np.mean([found["held"] for found in cells]))
-    representation, graph = max(scores, key=lambda pair: scores[pair]).split(", ")
-    tried = {candidate: _tried(others, representation, graph, candidate) for candidate in CANDIDATES}
-    scores |= {candidate: float(np.mean([found["held"] for found in cells])) for candidate, cells in tried.items()}
+    scores = graph_scores(arenas, name)
+    representation, graph = best(scores)
+    tried = {candidate: _all(wholes(arenas, name, representation, graph, candidate)) for candidate in CANDIDATES}
+    scores |= {candidate: _held(cells) for candidate, cells in tried.items()}
     candidate = max(CANDIDATES, key=lambda candidate: scores[candidate])
     losses = np.mean([found["tempered"]["log_loss_held"] for found in tried[candidate]], axis=0)
     return Choice(representation, graph, candidate, TEMPERATURES[int(losses.argmin())], scores)
 
 
-def _tried(others: Sequence[Arena], representation: str, graph: str, candidate: str) -> list[dict[str, Any]]:
-    """Cells of the whole method on the other data sets."""
-    found = []
-    for arena in others:
-        method, name = method_of(arena, graph, candidate), f"tried/{representation}-{graph}-{candidate}"
-        draws = arena.study.pick(1, 2, 2)
-        found += _cells(arena, name, whole(representation, method), f"{representation} {method!r}", draws)
+def graph_scores(arenas: Mapping[str, Arena], name: str) -> dict[str, float]:
+    """Mean held accuracy on the other data sets of each representation with each graph."""
+    return {
+        f"{representation}, {graph}": _held(_all(spreads(arenas, name, representation, graph)))
+        for representation in PAIRED
+        for graph in GRAPHS
+    }
+
+
+def best(scores: Mapping[str, float]) -> tuple[str, str]:
+    """The representation and the graph of the best score."""
+    representation, graph = max(scores, key=lambda pair: scores[pair]).split(", ")
+    return representation, graph
+
+
+def spreads(arenas: Mapping[str, Arena], name: str, representation: str, graph: str) -> dict[str, Cell]:
+    """Cells of a graph on the other data sets."""
+    found: dict[str, Cell] = {}
+    for arena in (arenas[other] for other in ON[name]):
+        spreader, draws = GRAPHS[graph], arena.study.pick(1, 5, 5)
+        method = spread(representation, spreader)
+        found |= _cells(arena, f"{representation}-{graph}", method, repr(spreader), draws)
     return found
 
 
-def _cells(arena: Arena, name: str, method: Method, settings: str, draws: int) -> list[dict[str, Any]]:
+def wholes(arenas: Mapping[str, Arena], name: str, representation: str, graph: str, candidate: str) -> dict[str, Cell]:
+    """Cells of the whole method on the other data sets."""
+    found: dict[str, Cell] = {}
+    for arena in (arenas[other] for other in ON[name]):
+        method, key = method_of(arena, graph, candidate), kept_as(representation, graph, candidate)
+        draws = arena.study.pick(1, 2, 2)
+        found |= _cells(arena, key, whole(representation, method), f"{representation} {method!r}", draws)
+    return found
+
+
+def kept_as(representation: str, graph: str, candidate: str) -> str:
+    """Where cells of the whole method are kept: a data set's own rung and the search for others share them."""
+    return f"whole/{representation}-{graph}-{candidate}"
+
+
+def _cells(arena: Arena, name: str, method: Method, settings: str, draws: int) -> dict[str, Cell]:
     counts = arena.study.pick(COUNTS[:1], COUNTS, COUNTS)
-    return [cell(arena, name, method, settings, count, draw) for count in counts for draw in range(draws)]
+    return {
+        f"{arena.name}/{name}/{count}-{draw}": partial(cell, arena, name, method, settings, count, draw)
+        for count in counts
+        for draw in range(draws)
+    }
+
+
+def _all(cells: Mapping[str, Cell]) -> list[dict[str, Any]]:
+    return [make() for make in cells.values()]
+
+
+def _held(cells: Sequence[dict[str, Any]]) -> float:
+    return float(np.mean([found["held"] for found in cells]))

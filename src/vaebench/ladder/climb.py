@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -10,13 +13,24 @@ import numpy as np
 from vaebench.data.augment import AUGMENTATIONS
 from vaebench.data.datasets import Data
 from vaebench.evaluation.few_labels import summary
-from vaebench.ladder.arena import PARTS, VAES, Arena
+from vaebench.ladder.arena import PAIRED, PARTS, VAES, Arena
 from vaebench.ladder.cells import TEMPERATURES, cell
-from vaebench.ladder.choice import Choice, choose, method_of
+from vaebench.ladder.choice import (
+    CANDIDATES,
+    GRAPHS,
+    Choice,
+    best,
+    choose,
+    graph_scores,
+    kept_as,
+    method_of,
+    spreads,
+    wholes,
+)
 from vaebench.ladder.ends import bottleneck_rows, full_rows
 from vaebench.ladder.kept import Kept, kept
 from vaebench.ladder.published import PUBLISHED
-from vaebench.ladder.rungs import SMALL, Rung, rungs
+from vaebench.ladder.rungs import CHOOSERS, SMALL, Rung, rungs
 from vaebench.models.networks import Conv
 from vaebench.models.vae import Model
 from vaebench.studies.study import Study, cifar10
@@ -24,6 +38,8 @@ from vaebench.studies.study import Study, cifar10
 HELD_SHARE = {"mnist": 1 / 6, "fashion-mnist": 1 / 6, "quickdraw": 1 / 5, "cifar10": 1 / 5}
 """Of the training part: 10,000 images where there are 50,000 or 60,000."""
 PASSES = {"mnist": 20, "fashion-mnist": 20, "quickdraw": 28, "cifar10": 12}
+
+Task = Callable[[], object]
 
 
 @dataclass
@@ -37,9 +53,59 @@ class Climb:
     kept: dict[str, Kept] = field(default_factory=dict)
 
     def perform(self) -> None:
-        """Choose on other data, then climb every rung."""
+        """Choose on other data, then climb every rung: first every step, by all hands; then the rows, from what is
+        kept."""
         self.arenas = {name: arena(self.study, name) for name in HELD_SHARE}
+        self.study.share(self.networks())
+        for stage in (self.searched_graphs, self.searched_wholes):
+            self.study.share(stage())
         self.choices = {name: choose(self.arenas, name) for name in self.arenas}
+        self.study.share(self.measurements())
+        self.collect()
+
+    def networks(self) -> dict[str, Task]:
+        """The VAEs that are read, and the graphs of those that are chosen from."""
+        return {
+            f"{name}/{key}": partial(one.vae, key)
+            for name, one in self.arenas.items()
+            for key in VAES
+            if name in SMALL or key in ("elbo", "contrastive-30") or (name in CHOOSERS and key in PAIRED)
+        }
+
+    def searched_graphs(self) -> dict[str, Task]:
+        """The search for representation and graph."""
+        found: dict[str, Task] = {}
+        for name in self.arenas:
+            for representation, graph in product(PAIRED, GRAPHS):
+                found |= spreads(self.arenas, name, representation, graph)
+        return found
+
+    def searched_wholes(self) -> dict[str, Task]:
+        """The search for the whole method, on what that chose."""
+        found: dict[str, Task] = {}
+        for name in self.arenas:
+            representation, graph = best(graph_scores(self.arenas, name))
+            for candidate in CANDIDATES:
+                found |= wholes(self.arenas, name, representation, graph, candidate)
+        return found
+
+    def measurements(self) -> dict[str, Task]:
+        """Everything that is measured once choices are made."""
+        found: dict[str, Task] = {}
+        for name, one in self.arenas.items():
+            for key, rung in self.rungs(name).items():
+                if name in rung.arenas:
+                    for count, draw in self.draws(one, rung):
+                        found[f"{name}/{key}/{count}-{draw}"] = partial(self.cell, one, key, rung, count, draw)
+        found |= {f"{name}/generative": partial(self.generative, name) for name in SMALL}
+        found |= {
+            f"{name}/all": partial(full_rows, self.study, one, self.choices[name]) for name, one in self.arenas.items()
+        }
+        found["bottleneck"] = partial(bottleneck_rows, self.study, self.arenas["mnist"])
+        return found
+
+    def collect(self) -> None:
+        """All rows."""
         for name, one in self.arenas.items():
             for key, rung in self.rungs(name).items():
                 if name in rung.arenas:
@@ -47,7 +113,8 @@ class Climb:
         for name in SMALL:
             self.kept[name] = self.generative(name)
             self.rows += self.kept[name].rows
-        self.rows += full_rows(self.study, self.arenas, self.choices)
+        for name, one in self.arenas.items():
+            self.rows += full_rows(self.study, one, self.choices[name])
         self.rows += bottleneck_rows(self.study, self.arenas["mnist"])
 
     def shared_seconds(self) -> dict[str, dict[str, float]]:
@@ -72,12 +139,23 @@ class Climb:
         method = method_of(one, choice.graph, choice.candidate)
         return rungs(choice.representation, method, self.study.pick(1, 6, 60))
 
+    def draws(self, one: Arena, rung: Rung) -> list[tuple[int, int]]:
+        """Labels a class and draw of every cell of a method on a data set."""
+        counts = self.study.pick(rung.counts[:1], rung.counts, rung.counts)
+        tried = {count: rung.draws_at(one.name, count) for count in counts}
+        return [(count, draw) for count in counts for draw in range(self.study.pick(1, tried[count], tried[count]))]
+
+    def cell(self, one: Arena, key: str, rung: Rung, count: int, draw: int) -> dict[str, Any]:
+        """One draw of a method."""
+        choice = self.choices[one.name]
+        name = kept_as(choice.representation, choice.graph, choice.candidate) if key == "whole" else key
+        return cell(one, name, rung.method, rung.settings, count, draw)
+
     def curve(self, one: Arena, key: str, rung: Rung) -> list[dict[str, Any]]:
         """The rows of one method on one data set."""
-        found = []
-        for count in self.study.pick(rung.counts[:1], rung.counts, rung.counts):
-            draws = range(self.study.pick(1, rung.draws.get(one.name, 3), rung.draws.get(one.name, 3)))
-            cells = [cell(one, key, rung.method, rung.settings, count, draw) for draw in draws]
+        found, draws = [], self.draws(one, rung)
+        for count in dict.fromkeys(count for count, _ in draws):
+            cells = [self.cell(one, key, rung, count, draw) for at, draw in draws if at == count]
             temperature = self.choices[one.name].temperature if key == "whole" else 1.0
             found += [row(one, key, rung, count, part, cells, temperature) for part in PARTS]
         return found
@@ -90,7 +168,7 @@ def arena(study: Study, name: str) -> Arena:
     colour = name == "cifar10"
     network = Conv(filters=(32, 64, 128), stride=(2,)) if colour else Conv()
     model = Model(latent=128 if colour else 32, network=network)
-    passes, rounds = study.pick(2, PASSES[name], 4 * PASSES[name]), study.pick((2, 2), (625, 625), (6000, 6000))
+    passes, rounds = study.pick(2, PASSES[name], 4 * PASSES[name]), study.pick((2, 2), (500, 500), (6000, 6000))
     return Arena(study, name, data, model, AUGMENTATIONS[name], passes, rounds)
 
 

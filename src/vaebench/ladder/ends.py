@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -41,13 +40,12 @@ SEEDS = 3
 SAMPLES = 12
 
 
-def full_rows(study: Study, arenas: Mapping[str, Arena], choices: Mapping[str, Choice]) -> list[dict[str, Any]]:
-    """Accuracy of each head on each representation with all labels of the training part."""
+def full_rows(study: Study, arena: Arena, choice: Choice) -> list[dict[str, Any]]:
+    """Accuracy of each head on each representation of a data set with all labels of the training part."""
     rows = []
-    for name, arena in arenas.items():
-        for representation in dict.fromkeys(("pca", "random", "elbo", choices[name].representation)):
-            for head, probe in HEADS.items():
-                rows += _head_rows(study, arena, representation, head, probe)
+    for representation in dict.fromkeys(("pca", "random", "elbo", choice.representation)):
+        for head, probe in HEADS.items():
+            rows += _head_rows(study, arena, representation, head, probe)
     return rows
 
 

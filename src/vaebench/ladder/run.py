@@ -7,20 +7,27 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from threadpoolctl import threadpool_limits
+
 from vaebench.files import atomic, read_json, write_json, write_text
 from vaebench.ladder.climb import Climb
 from vaebench.ladder.page import figures, page
-from vaebench.runs import Watch, commit, locked
+from vaebench.runs import Tick, Watch, commit, locked
+from vaebench.studies.hands import helped
 from vaebench.studies.study import Study
 from vaebench.studies.subject import Budget
 from vaebench.training.compute import Compute, machine
+
+MOST_HANDS = 8
+"""Each holds all data sets and their graphs, about 3 GB."""
 
 
 class Ladder:
     """The subject of the study."""
 
     title_in_short = "few labels"
-    minutes: Mapping[Budget, float | int] = {"quick": 1, "cpu": 600, "full": 600}
+    minutes: Mapping[Budget, float | int] = {"quick": 1, "cpu": 480, "full": 600}
+    """On two cores; the full budget on one GPU."""
     captions: Mapping[str, str] = {
         "learning-curves": "Test accuracy over labels a class: means of the draws, with 95 % intervals.",
         "generation": "Test images, and what three VAEs decode and draw: before self-training, after it from 10 labels "
@@ -29,29 +36,60 @@ class Ladder:
     }
 
 
+def hands(compute: Compute) -> int:
+    """How many processes of one thread climb together: two of them get more done than one of two threads."""
+    return min(compute.threads or 1, MOST_HANDS) if compute.device == "cpu" else 1
+
+
 def minutes_done(out: Path, budget: Budget) -> float:
-    """Minutes of the steps that are done already."""
-    return sum(float(read_json(path)["seconds"]) for path in (out / "steps" / budget).rglob("*.json")) / 60
+    """Minutes of the steps that are done already, as if done one by one by the hands that did them."""
+    kept = (read_json(path) for path in (out / "steps" / budget).rglob("*.json"))
+    return sum(float(one["seconds"]) / int(one["machine"]["hands"]) for one in kept) / 60
 
 
-def run_ladder(budget: Budget, out: Path, watch: Watch = lambda tick: None) -> Study:
+def run_ladder(budget: Budget, out: Path, watch: Watch = lambda tick: None, compute: Compute | None = None) -> Study:
     """Climb, going on where an earlier call stopped; writes ``few-labels.json``, ``few-labels-made.json``,
-    ``few-labels.md`` and ``few-labels/*.png`` into ``out``.
+    ``few-labels.md`` and ``few-labels/*.png`` into ``out``. Where the processor has several cores, processes of one
+    thread share the work.
 
     Raises:
         VaebenchError: data that cannot be had, or a folder in use.
         KeyboardInterrupt: Ctrl-C; what is done is kept.
     """
-    folder = out / "steps" / budget
-    study = Study(Ladder(), budget, folder, Compute().resolve(), watch)
+    folder, compute = out / "steps" / budget, (compute or Compute()).resolve()
+    count = hands(compute)
+    compute = compute.model_copy(update={"threads": 1}) if count > 1 else compute
     with locked(folder):
         sources = commit()
+        study = Study(Ladder(), budget, folder, compute, _clocked(watch, budget, out), hands=count)
         climb = Climb(study)
-        climb.perform()
+        with (
+            threadpool_limits(compute.threads),
+            helped(count - 1, help_climbing, (budget, folder, compute, count)) as all_hands_done,
+        ):
+            climb.perform()
+            all_hands_done()
         figures(study, climb.rows, {name: found.arrays for name, found in climb.kept.items()})
         _publish(study, climb, out, sources)
     study.finish()
     return study
+
+
+def help_climbing(budget: Budget, folder: Path, compute: Compute, count: int) -> None:
+    """What another hand does: the same steps, without the rows."""
+    with threadpool_limits(compute.threads):
+        Climb(Study(Ladder(), budget, folder, compute, hands=count)).perform()
+
+
+def _clocked(watch: Watch, budget: Budget, out: Path) -> Watch:
+    """Ticks with the share and the time left of the whole ladder, whoever does it."""
+    before, whole, start = 60 * minutes_done(out, budget), 60 * Ladder.minutes[budget], time.monotonic()
+
+    def tell(tick: Tick) -> None:
+        left = max(0.0, whole - before - (time.monotonic() - start))
+        watch(tick if tick.done == 1 else tick._replace(done=min(0.99, 1 - left / whole), seconds_left=left))
+
+    return tell
 
 
 def _publish(study: Study, climb: Climb, out: Path, sources: str | None) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,6 +28,7 @@ from vaebench.models.terms import Objective
 from vaebench.models.vae import VAE, Model
 from vaebench.reports.style import STYLE, png
 from vaebench.runs import Tick, Watch
+from vaebench.studies.hands import claimed
 from vaebench.studies.subject import Budget, Subject
 from vaebench.studies.trials import Reading, Trial
 from vaebench.training.checkpoint import Checkpoint, read_tensors, write_tensors
@@ -50,6 +51,8 @@ class Study:
     compute: Compute
     watch: Watch = lambda tick: None
     seeds_asked: int | None = None
+    hands: int = 1
+    """Processes that do the steps of this study together."""
     took: dict[str, float] = field(default_factory=dict)
     """What each step of this study took when it was made, in seconds."""
     accounted: float = 0.0
@@ -101,12 +104,13 @@ class Study:
             make: does it.
         """
         path = self.folder / "steps" / f"{name}.json"
-        if (kept := self._kept(path, identity)) is None:
-            with self._timed(name):
-                result = make()
-            kept = {"identity": _plain(identity), "seconds": self.took[name], "result": result}
-            write_json(path, kept)
-            kept = read_json(path)
+        with self._alone(name):
+            if (kept := self._kept(path, identity)) is None:
+                with self._timed(name):
+                    result = make()
+                kept = {"identity": _plain(identity), "seconds": self.took[name], "result": result}
+                write_json(path, kept | {"machine": self._machine()})
+                kept = read_json(path)
         self.took[name] = kept["seconds"]
         result = kept["result"]
         return dict(result)
@@ -116,12 +120,13 @@ class Study:
     ) -> dict[str, np.ndarray]:
         """A measurement as named arrays, kept as ``steps/NAME.npz`` beside its identity."""
         path, values = self.folder / "steps" / f"{name}.json", self.folder / "steps" / f"{name}.npz"
-        if (kept := self._kept(path, identity)) is None or not values.exists():
-            with self._timed(name):
-                result = make()
-            kept = {"identity": _plain(identity), "seconds": self.took[name], "result": {}}
-            write_arrays(values, result)
-            write_json(path, kept)
+        with self._alone(name):
+            if (kept := self._kept(path, identity)) is None or not values.exists():
+                with self._timed(name):
+                    result = make()
+                kept = {"identity": _plain(identity), "seconds": self.took[name], "result": {}}
+                write_arrays(values, result)
+                write_json(path, kept | {"machine": self._machine()})
         self.took[name] = kept["seconds"]
         with np.load(values, allow_pickle=False) as found:
             return dict(found)
@@ -161,9 +166,10 @@ class Study:
                 "seed": seed,
             }
         )
-        kept = self._kept(path.with_suffix(".json"), identity)
-        if kept is None or not path.exists():
-            kept = self._train(name, path, build, parts, objective, training, seed, identity)
+        with self._alone(f"networks/{name}"):
+            kept = self._kept(path.with_suffix(".json"), identity)
+            if kept is None or not path.exists():
+                kept = self._train(name, path, build, parts, objective, training, seed, identity)
         self.took[name] = kept["seconds"]
 
         def load() -> nn.Module:
@@ -214,7 +220,7 @@ class Study:
         }
         self.accounted += trained.seconds
         write_tensors(path, network.state_dict(), {"name": name})
-        write_json(path.with_suffix(".json"), kept)
+        write_json(path.with_suffix(".json"), kept | {"machine": self._machine()})
         checkpoint.clear()
         return kept
 
@@ -266,6 +272,24 @@ class Study:
     def finish(self) -> None:
         """Say that all is done."""
         self.watch(Tick(self.subject.title_in_short, 1.0, 0.0, note="done"))
+
+    def share(self, tasks: Mapping[str, Callable[[], object]]) -> None:
+        """Do all tasks, each by one of the hands. Those that another hand is at are left to it."""
+        for name, task in tasks.items():
+            if self.hands == 1:
+                task()
+                continue
+            with claimed(self.folder / "claims" / "tasks" / f"{name}.lock", patient=False) as mine:
+                if mine:
+                    task()
+
+    def _alone(self, name: str) -> AbstractContextManager[object]:
+        """Held while a step is read or made, so that no other hand makes it too."""
+        return nullcontext() if self.hands == 1 else claimed(self.folder / "claims" / "steps" / f"{name}.lock")
+
+    def _machine(self) -> dict[str, Any]:
+        """What this step is made on."""
+        return {"processor": machine()["processor"], "precision": self.compute.precision, "hands": self.hands}
 
     def _kept(self, path: Path, identity: dict[str, Any]) -> dict[str, Any] | None:
         if not path.exists():

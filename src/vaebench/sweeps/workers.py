@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,12 +13,12 @@ from typing import Any, NamedTuple
 
 from vaebench.errors import VaebenchError
 from vaebench.memory import keep_freed_memory
+from vaebench.processes import CONTEXT, die_with_parent
 from vaebench.runs import Tick
 from vaebench.sweeps.grid import Trial
 
 TRIES = 3
 """Times that a trial is begun whose worker is lost."""
-CONTEXT = multiprocessing.get_context("spawn")
 
 
 class Outcome(NamedTuple):
@@ -142,7 +140,7 @@ def _stop(crew: Sequence[Worker]) -> None:
 
 def _work(line: Connection, folder: Path, threads: int, number: int) -> None:
     """A worker's life: a trial at a time until there is none."""
-    threading.Thread(target=_die_with_parent, daemon=True).start()
+    die_with_parent()
     if (gpus := os.environ.get("CUDA_VISIBLE_DEVICES")) is None or "," in gpus:
         os.environ["CUDA_VISIBLE_DEVICES"] = _share(gpus, number)
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -164,14 +162,6 @@ def _work(line: Connection, folder: Path, threads: int, number: int) -> None:
 
 def _tell(line: Connection, tick: Tick) -> None:
     line.send(tick._replace(epoch=None))
-
-
-def _die_with_parent() -> None:
-    """A worker whose parent was killed would go on alone and hold its folder."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    wait([parent.sentinel])
-    os._exit(1)
 
 
 def _share(gpus: str | None, number: int) -> str:

@@ -22,7 +22,8 @@ class Compute(Frozen):
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """bf16 is for training only; scores and kept latents are always fp32. Auto takes it where the processor has it."""
+    """bf16 is for training only; scores and kept latents are always fp32. Auto takes it where it is
+    faster."""
     compile: bool = False
     """torch.compile the networks: pays for long trainings only, and needs a C++ compiler."""
     threads: int | None = Field(None, ge=1)
@@ -38,7 +39,7 @@ class Compute(Frozen):
         if self.device == "cuda" and not cuda:
             raise VaebenchError("compute.device is 'cuda', but torch finds no GPU; use 'cpu' or 'auto'")
         device = ("cuda" if cuda else "cpu") if self.device == "auto" else self.device
-        fast = torch.cuda.is_bf16_supported() if device == "cuda" else _cpu_has_bf16()
+        fast = torch.cuda.is_bf16_supported() if device == "cuda" else _cpu_is_faster_in_bf16()
         precision = ("bf16" if fast else "fp32") if self.precision == "auto" else self.precision
         beside = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # processes of one training that torchrun started here
         threads = self.threads or max(1, len(os.sched_getaffinity(0)) // beside)
@@ -72,8 +73,11 @@ def _own_frame(forward: Callable[..., Tensor]) -> Callable[..., Tensor]:
     return call
 
 
-def _cpu_has_bf16() -> bool:
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+def _cpu_is_faster_in_bf16() -> bool:
+    """AMX tiles are; AVX-512's instruction is on AMD's processors, and on Intel's no faster than fp32 (LOG.md,
+    2026-11-22)."""
+    vector = torch.cpu._is_avx512_bf16_supported() and "AMD" in _processor()
+    return bool(vector or torch.cpu._is_amx_tile_supported())
 
 
 def machine() -> dict[str, Any]:
