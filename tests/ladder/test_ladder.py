@@ -192,7 +192,8 @@ def test_a_row_says_its_spread_its_worst_draw_its_cost_and_what_it_knew(arena):
 @needs_data
 @pytest.mark.timeout(900)
 def test_quick_climbs_everything_draws_every_figure_and_repeats_nothing(tmp_path):
-    study = run_ladder("quick", tmp_path)
+    two = Compute(threads=2)
+    study = run_ladder("quick", tmp_path, compute=two)
     rows = json.loads((tmp_path / "few-labels.json").read_text())
     assert {row["data"] for row in rows} == set(ON)
     of_mnist = {row["method"] for row in rows if row["data"] == "mnist"}
@@ -203,10 +204,12 @@ def test_quick_climbs_everything_draws_every_figure_and_repeats_nothing(tmp_path
     assert set(study.drawn) == set(Ladder.captions)
     page = (tmp_path / "few-labels.md").read_text()
     assert all(RUNGS[key].words in page for key in RUNGS)
-    assert minutes_done(tmp_path, "quick") == pytest.approx(study.seconds / 60, rel=1e-6)
+    assert minutes_done(tmp_path, "quick") == pytest.approx(study.seconds / study.hands / 60, rel=1e-6)
+    kept = [json.loads(path.read_text()) for path in (tmp_path / "steps" / "quick" / "steps").rglob("*.json")]
+    assert {one["machine"]["hands"] for one in kept} == {study.hands}
     made = json.loads((tmp_path / "few-labels-made.json").read_text())
     shared = {name: set(found) for name, found in made["shared_seconds"].items()}
     assert shared["mnist"] == set(VAES)
     assert "local" not in shared["cifar10"]
-    assert run_ladder("quick", tmp_path).made == []
+    assert run_ladder("quick", tmp_path, compute=two).made == []
     assert json.loads((tmp_path / "few-labels-made.json").read_text()) == made

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
+from vaebench.training import compute
 from vaebench.training.compute import Compute, machine
 
 
@@ -52,3 +53,20 @@ def test_the_record_names_processor_and_versions():
     assert record["versions"]["torch"] == torch.__version__
     assert record["cores"] >= 1
     assert record["processor"] not in ("", None)
+
+
+@pytest.mark.parametrize(
+    ("vector", "tiles", "processor", "expected"),
+    [
+        (True, False, "AMD EPYC 9654", "bf16"),
+        (True, False, "Intel(R) Xeon(R) Processor", "fp32"),
+        (True, True, "Intel(R) Xeon(R) Processor", "bf16"),
+        (False, False, "AMD EPYC 7763", "fp32"),
+    ],
+)
+def test_auto_takes_bf16_where_the_processor_is_faster_in_it(monkeypatch, vector, tiles, processor, expected):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: vector)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: tiles)
+    monkeypatch.setattr(compute, "_processor", lambda: processor)
+    assert Compute().resolve().precision == expected

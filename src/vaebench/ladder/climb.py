@@ -168,7 +168,7 @@ def arena(study: Study, name: str) -> Arena:
     colour = name == "cifar10"
     network = Conv(filters=(32, 64, 128), stride=(2,)) if colour else Conv()
     model = Model(latent=128 if colour else 32, network=network)
-    passes, rounds = study.pick(2, PASSES[name], 4 * PASSES[name]), study.pick((2, 2), (500, 500), (6000, 6000))
+    passes, rounds = study.pick(2, PASSES[name], 4 * PASSES[name]), study.pick((2, 2), (625, 625), (6000, 6000))
     return Arena(study, name, data, model, AUGMENTATIONS[name], passes, rounds)
 
 

@@ -1,0 +1,107 @@
+"""Hands: every step is made once, whoever makes it; a hand that is lost or stopped takes nothing with it."""
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from vaebench.errors import VaebenchError
+from vaebench.ladder.run import Ladder
+from vaebench.processes import CONTEXT
+from vaebench.studies.hands import claimed, helped
+from vaebench.studies.study import Study
+from vaebench.training.compute import Compute
+
+NAMES = [f"a/{n}" for n in range(12)]
+ALONE = Compute(device="cpu", precision="fp32", threads=1)
+
+
+def study_in(folder, hands=2):
+    return Study(Ladder(), "quick", folder, ALONE, hands=hands)
+
+
+def step(study, name, seconds=0.05):
+    def make():
+        with (study.folder / "made").open("a") as file:  # one short line at a time is appended whole
+            file.write(f"{name} {os.getpid()}\n")
+        time.sleep(seconds)
+        return {"value": len(name)}
+
+    return study.step(name, {"name": name}, make)
+
+
+def walk(folder):
+    study = study_in(folder)
+    study.share({name: lambda name=name: step(study, name) for name in NAMES})
+
+
+def hold(path, ready):
+    with claimed(path):
+        ready.set()
+        time.sleep(60)
+
+
+def fail():
+    os._exit(9)
+
+
+def stay(folder):
+    (folder / "begun").touch()
+    try:
+        time.sleep(60)
+    finally:
+        (folder / "kept").touch()
+
+
+def test_two_hands_make_every_step_once_and_both_make_some(tmp_path):
+    with helped(1, walk, (tmp_path,)) as done:
+        while not (tmp_path / "made").exists():  # the other hand takes seconds to begin
+            time.sleep(0.01)
+        walk(tmp_path)
+        done()
+    lines = [line.split() for line in (tmp_path / "made").read_text().splitlines()]
+    assert sorted(name for name, _ in lines) == sorted(NAMES)
+    assert len({process for _, process in lines}) == 2
+    kept = json.loads((tmp_path / "steps" / f"{NAMES[0]}.json").read_text())
+    assert kept["machine"] == {
+        "processor": kept["machine"]["processor"],
+        "precision": "fp32",
+        "hands": 2,
+    }
+
+
+def test_a_step_that_another_hand_is_at_is_waited_for_and_not_made_again(tmp_path):
+    study, made = study_in(tmp_path), CONTEXT.Event()
+    path = tmp_path / "claims" / "steps" / "slow.lock"
+    other = CONTEXT.Process(target=hold, args=(path, made))
+    other.start()
+    assert made.wait(30)
+    with claimed(path, patient=False) as mine:
+        assert not mine
+    os.kill(other.pid, signal.SIGKILL)  # what it held is free, and the step is made here
+    assert step(study, "slow", 0) == {"value": 4}
+    other.join()
+
+
+def test_a_hand_that_is_lost_is_told_in_a_sentence():
+    with pytest.raises(VaebenchError, match="exit code 9.*what is done is kept"), helped(1, fail, ()) as done:
+        done()
+
+
+def test_whatever_stops_this_process_stops_the_others_in_order(tmp_path):
+    start = time.monotonic()
+    with pytest.raises(KeyboardInterrupt), helped(1, stay, (tmp_path,)):
+        while not Path(tmp_path / "begun").exists():
+            time.sleep(0.01)
+        raise KeyboardInterrupt
+    assert (tmp_path / "kept").exists()
+    assert time.monotonic() - start < 55
+
+
+def test_one_hand_claims_nothing(tmp_path):
+    study = study_in(tmp_path, hands=1)
+    study.share({"a": lambda: step(study, "a")})
+    assert not (tmp_path / "claims").exists()
