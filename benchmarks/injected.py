@@ -22,7 +22,7 @@ from vaebench.files import read_json
 
 PARTS = ["--model.network.kind", "mlp", "--model.network.hidden", "32", "--compute.threads", "1"]
 PARTS += ["--training.epochs", "40", "--training.batch", "32", "--training.checkpoint-seconds", "0"]
-PARTS += ["--evaluation.supervised", "none", "--evaluation.features", "vae"]
+PARTS += ["--evaluation.samples", "none", "--evaluation.supervised", "none", "--evaluation.features", "vae"]
 PARTS += ["--evaluation.labels-per-class", "1", "10", "--evaluation.draws", "2"]
 FINAL = ("weights.safetensors", "latents.npz", "panels.npz", "label-draws.json", "results.csv")
 PATIENCE = 300

@@ -13,7 +13,7 @@ import pytest
 COMMAND = [
     sys.executable, "-m", "vaebench.cli", "run", "digits",
     "--training.epochs", "8", "--training.checkpoint-seconds", "0", "--training.ema", "0.9",
-    "--evaluation.labels-per-class", "1", "10", "--evaluation.draws", "2",
+    "--evaluation.samples", "100", "--evaluation.labels-per-class", "1", "10", "--evaluation.draws", "2",
     "--evaluation.features", "vae", "autoencoder",
     "--evaluation.supervised.least-steps", "20", "--compute.threads", "1",
 ]  # fmt: skip

@@ -3,6 +3,7 @@
 import csv
 import json
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from vaebench.performance.perform import perform
 from vaebench.recipes import Recipe
 from vaebench.reports.report import write_report
 from vaebench.runs import Run
+from vaebench.sweeps.trial import scores
 from vaebench.training.compute import Compute
 from vaebench.training.loop import Training
 
@@ -32,7 +34,10 @@ SMALL = Recipe(
     model=Model(latent=4, network=MLP(hidden=(32,))),
     training=Training(epochs=3, batch=128),
     evaluation=Evaluation(
-        labels_per_class=(1, 5, 5000, "all"), draws=3, supervised=Supervised(epochs=1, least_steps=30)
+        labels_per_class=(1, 5, 5000, "all"),
+        draws=3,
+        supervised=Supervised(epochs=1, least_steps=30),
+        samples=None,
     ),
     compute=Compute(device="cpu", precision="fp32", threads=1),
 )
@@ -130,7 +135,9 @@ def variant(source, **training):
             "data": Data(source=str(source)),
             "model": Model(latent=3, network=Conv(filters=(4, 6), kernel=(3,), stride=(2,))),
             "training": Training(epochs=1, batch=16, **training),
-            "evaluation": Evaluation(labels_per_class=(1, "all"), draws=2, supervised=Supervised(least_steps=2)),
+            "evaluation": Evaluation(
+                labels_per_class=(1, "all"), draws=2, supervised=Supervised(least_steps=2), samples=None
+            ),
         }
     )
 
@@ -197,7 +204,7 @@ def test_a_data_set_with_known_factors_is_scored_by_them(tmp_path, monkeypatch):
         return sprites.sprites(few * [1, 1, 4, 5, 5]), few
 
     monkeypatch.setitem(datasets.FACTORS, "sprites", coarse)
-    plain = Evaluation(labels_per_class=(1,), draws=2, supervised=None, features=("vae",))
+    plain = Evaluation(labels_per_class=(1,), draws=2, supervised=None, features=("vae",), samples=None)
     data = Data(source="sprites", per_class=100)
     found = perform(SMALL.model_copy(update={"data": data, "evaluation": plain}), tmp_path / "run")
     images, factors = coarse()
@@ -216,7 +223,7 @@ def test_factors_are_those_of_the_images_and_only_of_untouched_ones():
 
 
 def test_importance_weighted_evidence_is_a_row_and_lies_above_the_elbo(tmp_path):
-    rule = Evaluation(labels_per_class=(), supervised=None, features=("vae",), importance_samples=50)
+    rule = Evaluation(labels_per_class=(), supervised=None, features=("vae",), importance_samples=50, samples=None)
     found = perform(SMALL.model_copy(update={"evaluation": rule}), tmp_path / "run")
     row = next(row for row in found.rows if row["metric"] == "log_px")
     elbo = next(row["mean"] for row in found.rows if row["metric"] == "elbo")
@@ -225,3 +232,32 @@ def test_importance_weighted_evidence_is_a_row_and_lies_above_the_elbo(tmp_path)
     assert 1 < row["effective_samples"] < 50
     assert row["mean"] > elbo + 5 * row["standard_error"]
     assert f"{row['mean']:.2f} ± " in write_report(found).read_text()
+
+
+def test_drawn_images_are_scored_beside_training_images_by_a_judge_of_the_same_data(tmp_path):
+    rule = Evaluation(labels_per_class=(), supervised=None, features=("vae",), samples=100)
+    found = perform(SMALL.model_copy(update={"evaluation": rule}), tmp_path / "run")
+    rows = {(row["features"], row["metric"]): row for row in found.rows if "judge_accuracy" in row}
+    assert {key[0] for key in rows} == {"training images", "reconstructions", "samples", "fitted samples"}
+    assert rows["samples", "frechet"]["images"] == 100
+    assert rows["training images", "frechet"]["mean"] < rows["samples", "frechet"]["mean"]
+    assert found.panels["nearest_samples"].shape == found.panels["nearest_images"].shape
+    assert scores(found.path)["Fréchet distance of samples"] == rows["samples", "frechet"]["mean"]
+    page = write_report(found).read_text()
+    assert f"<td>{rows['samples', 'frechet']['mean']:.2f}</td>" in page
+    assert f"{rows['samples', 'frechet']['judge_accuracy']:.1%} right on the test part" in page
+    assert 'id="nearest-training-images"' in page
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_without_labels_or_unasked_no_drawn_images_are_scored(labelled, tmp_path):
+    def load(data, progress):
+        whole = data.load()
+        parts = {part: getattr(whole, part).without_labels() for part in ("train", "validation", "test")}
+        return whole if labelled else replace(whole, **parts)
+
+    rule = Evaluation(labels_per_class=(), supervised=None, features=("vae",), samples=None if labelled else 100)
+    found = perform(SMALL.model_copy(update={"evaluation": rule}), tmp_path / "run", load=load)
+    assert not [row for row in found.rows if "judge_accuracy" in row]
+    assert "nearest_samples" not in found.panels
+    assert "Fréchet" not in write_report(found).read_text()

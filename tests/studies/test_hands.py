@@ -87,16 +87,20 @@ def test_a_step_that_another_hand_is_at_is_waited_for_and_not_made_again(tmp_pat
 
 
 def test_a_hand_that_is_lost_is_told_in_a_sentence():
-    with pytest.raises(VaebenchError, match="exit code 9.*what is done is kept"), helped(1, fail, ()) as done:
+    with pytest.raises(VaebenchError, match=r"exit code 9.*what is done is kept"), helped(1, fail, ()) as done:
         done()
 
 
 def test_whatever_stops_this_process_stops_the_others_in_order(tmp_path):
+    def stopped():
+        with helped(1, stay, (tmp_path,)):
+            while not Path(tmp_path / "begun").exists():
+                time.sleep(0.01)
+            raise KeyboardInterrupt
+
     start = time.monotonic()
-    with pytest.raises(KeyboardInterrupt), helped(1, stay, (tmp_path,)):
-        while not Path(tmp_path / "begun").exists():
-            time.sleep(0.01)
-        raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        stopped()
     assert (tmp_path / "kept").exists()
     assert time.monotonic() - start < 55
 

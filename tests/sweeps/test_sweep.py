@@ -34,14 +34,23 @@ SMALL = Recipe(
     data=Data(source="digits"),
     model=Model(latent=2, network=MLP(hidden=(8,))),
     training=Training(epochs=1, batch=256),
-    evaluation=Evaluation(labels_per_class=(1,), draws=2, supervised=None, features=("vae",)),
+    evaluation=Evaluation(labels_per_class=(1,), draws=2, supervised=None, features=("vae",), samples=None),
     compute=Compute(device="cpu", precision="fp32", threads=1),
 )
 LATENTS = Axis("model.latent", ("2", "3"))
 # as text for a new process: a sweep of three trials, slow enough to be stopped in the middle
 SLOW = ["digits", "--grid", "model.latent=2,3,4", "--workers", "1", "--training.epochs", "25", "--training.batch", "16"]
 SLOW += ["--model.network.kind", "mlp", "--model.network.hidden", "16"]
-SLOW += ["--evaluation.supervised", "none", "--evaluation.features", "vae", "--evaluation.labels-per-class", "1"]
+SLOW += [
+    "--evaluation.samples",
+    "none",
+    "--evaluation.supervised",
+    "none",
+    "--evaluation.features",
+    "vae",
+    "--evaluation.labels-per-class",
+    "1",
+]
 SLOW += ["--training.checkpoint-seconds", "0.3", "--compute.threads", "1"]
 
 

@@ -19,7 +19,16 @@ from vaebench.training.checkpoint import read_tensors
 from vaebench.training.team import Alone, Group, leads, team
 
 TWO = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-RUN = ["run", "digits", "--evaluation.supervised", "none", "--evaluation.labels-per-class", "1"]
+RUN = [
+    "run",
+    "digits",
+    "--evaluation.samples",
+    "none",
+    "--evaluation.supervised",
+    "none",
+    "--evaluation.labels-per-class",
+    "1",
+]
 RUN += ["--evaluation.features", "vae", "--model.network.kind", "mlp", "--model.network.hidden", "32"]
 RUN += ["--compute.threads", "1", "--compute.precision", "fp32", "--training.checkpoint-seconds", "0"]
 PLAIN = ["--objective.kind", "reconstruction"]  # without noise: processes and one alone see the same

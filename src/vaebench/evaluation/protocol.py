@@ -61,6 +61,8 @@ class Evaluation(Frozen):
     importance_samples: Positive | None = None
     """Samples of z an image for log p(x) by importance weighting on the test part; none leaves it out. 5,000 are usual,
     and take hours on a processor."""
+    samples: Annotated[int, Field(ge=50)] | None = 2000
+    """Images that are drawn and scored beside as many test images, where images have labels; none leaves it out."""
     self_training: SemiSupervised | None = None
     """What makes a classifier of the VAE itself from the same draws, beside the probes; None: nothing."""
 

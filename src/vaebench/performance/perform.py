@@ -17,9 +17,6 @@ from vaebench.data.datasets import Data
 from vaebench.data.images import Dataset, Progress
 from vaebench.errors import VaebenchError
 from vaebench.evaluation.alarms import alarms
-from vaebench.evaluation.bounds import Bounds, bounds
-from vaebench.evaluation.disentanglement import Coded, disentanglement
-from vaebench.evaluation.evidence import Evidence, evidence
 from vaebench.evaluation.features import Features, encode, latent_features, pca_features, pixel_features
 from vaebench.evaluation.few_labels import (
     Cell,
@@ -43,7 +40,7 @@ from vaebench.models.objectives import Reconstruction
 from vaebench.models.self_training import ClassifyingVAE
 from vaebench.models.terms import Objective
 from vaebench.models.vae import VAE
-from vaebench.performance.rows import disentanglement_rows, evidence_rows, score_rows
+from vaebench.performance.measures import Measurer, Measures
 from vaebench.recipes import Recipe
 from vaebench.runs import SCHEMA, Clock, Run, Tick, Watch, claim, commit, load_classifier, load_vae, locked, rows_as_csv
 from vaebench.training.checkpoint import Checkpoint, write_tensors
@@ -123,12 +120,12 @@ class _Performance:
         taught = self.self_trained(vae, ledger)
         with self.clock.stage("learning curve"):
             self.learning_curve(representations, readers, ledger)
+        latents = representations.get("vae") or latent_features("vae", vae, self.data)
+        measurer = Measurer(self.recipe, self.data, self.folder, self.clock, self.watch)
+        measures = measurer.measure(vae, latents, taught)
         with self.clock.stage("scores and panels"):
-            found = bounds(vae, self.data.test, self.recipe.seed)
-            self.write_panels(vae, representations, found, taught)
-            after = bounds(taught.vae, self.data.test, self.recipe.seed) if taught else None
-        weighted = self.evidence(vae)
-        self.write_results(found, after, weighted, self.disentangled(vae), ledger)
+            self.write_panels(vae, latents, measures, taught)
+        self.write_results(measures, ledger)
 
     def train_one(self, team: Team, name: str, stage: str, objective: Objective, folder: Path) -> None:
         """Train a VAE by this objective and keep its weights, unless they are there."""
@@ -299,40 +296,9 @@ class _Performance:
         shape = {"image_shape": self.data.train.shape, "classes": self.data.classes, "labels_per_class": count}
         write_tensors(weights, network.state_dict(), {**shape, "vaebench": __version__})
 
-    def evidence(self, vae: VAE) -> Evidence | None:
-        """log p(x) of the test part by importance weighting, if the recipe asks for it."""
-        samples = self.recipe.evaluation.importance_samples
-        if samples is None:
-            return None
-        kept = self.folder / "evidence.npz"
-        with self.clock.stage("log p(x)"):
-            return evidence(
-                vae,
-                self.data.test,
-                samples,
-                self.recipe.seed,
-                kept=kept,
-                watch=lambda done: self.watch(Tick("log p(x)", done)),
-            )
-
-    def disentangled(self, vae: VAE) -> dict[str, float]:
-        """Whether latents stand for factors, where these are known."""
-        known = self.recipe.data.with_factors()
-        if known is None:
-            return {}
-        with self.clock.stage("disentanglement"):
-            images, factors = known
-            self.watch(Tick("disentanglement", 0.0))
-            found = disentanglement(Coded(encode(vae, images).mean.numpy(), factors), self.recipe.seed)
-            self.watch(Tick("disentanglement", 1.0))
-        return found
-
-    def write_panels(
-        self, vae: VAE, representations: dict[str, Features], found: Bounds, taught: ClassifyingVAE | None
-    ) -> None:
+    def write_panels(self, vae: VAE, latents: Features, measures: Measures, taught: ClassifyingVAE | None) -> None:
         """panels.npz: what the figures show."""
-        latents = representations.get("vae") or latent_features("vae", vae, self.data)
-        arrays = panels(vae, self.data.test, latents.test, found, self.recipe.seed)
+        arrays = panels(vae, self.data.test, latents.test, measures.bounds, self.recipe.seed)
         if self.data.labelled:
             standard = latents.standardised()
             line = Logistic().line(standard.train, len(self.data.classes))
@@ -341,24 +307,14 @@ class _Performance:
         if taught is not None:
             answers = predict_with(taught, 0, self.recipe.compute)(self.data.test)
             arrays |= taught_panels(taught.vae, self.data.test, answers, self.recipe.seed)
+        arrays |= measures.fidelity.panels if measures.fidelity else {}
         write_arrays(self.folder / "panels.npz", arrays | self.growth.panels())
         self.growth.path.unlink(missing_ok=True)
         self.watch(Tick("scores and panels", 1.0))
 
-    def write_results(
-        self,
-        found: Bounds,
-        after: Bounds | None,
-        weighted: Evidence | None,
-        disentangled: dict[str, float],
-        ledger: Ledger,
-    ) -> None:
+    def write_results(self, measures: Measures, ledger: Ledger) -> None:
         """results.json and results.csv: every number of the run."""
-        base = {"data": self.data.name, "split": "test"}
-        rows = curve_rows(ledger, self.data.name) + score_rows(found, base)
-        rows += evidence_rows(weighted, self.recipe.evaluation.importance_samples or 0, base) if weighted else []
-        rows += disentanglement_rows(disentangled, base)
-        rows += score_rows(after, {**base, "features": "self-trained"}) if after else []
+        rows = curve_rows(ledger, self.data.name) + measures.rows(self.recipe, self.data.name)
         write_text(self.folder / "results.csv", rows_as_csv(rows))
         write_json(
             self.folder / "results.json",
@@ -377,7 +333,7 @@ class _Performance:
                 },
                 "image_shape": self.data.train.shape,
                 "classes": self.data.classes,
-                "alarms": [{"name": alarm.name, "message": alarm.message} for alarm in alarms(found)],
+                "alarms": [{"name": alarm.name, "message": alarm.message} for alarm in alarms(measures.bounds)],
                 "rows": rows,
             },
         )

@@ -8,6 +8,7 @@ from typing import Any
 from vaebench.evaluation.bounds import Bounds
 from vaebench.evaluation.evidence import Evidence
 from vaebench.evaluation.few_labels import summary
+from vaebench.evaluation.fidelity import Fidelity
 
 Rows = list[dict[str, Any]]
 
@@ -36,3 +37,13 @@ def evidence_rows(found: Evidence, samples: int, base: Mapping[str, str]) -> Row
 def disentanglement_rows(found: Mapping[str, float], base: Mapping[str, str]) -> Rows:
     """Scores against known factors, of all images of the data set."""
     return [{**base, "split": "all", "metric": metric, **summary([value])} for metric, value in found.items()]
+
+
+def fidelity_rows(found: Fidelity, base: Mapping[str, str]) -> Rows:
+    """Scores of drawn images, and of the sets that they are compared with."""
+    about = {"images": found.images, "judge_accuracy": found.judge_accuracy}
+    return [
+        {**base, "features": name, "metric": metric, **summary([value]), **about}
+        for name, scores in found.scores.items()
+        for metric, value in scores.items()
+    ]

@@ -24,6 +24,11 @@ NATS = {
     "reconstruction": ("reconstruction, -log p(x|z)", "nats per image, lower is better"),
     "kl": ("KL to the prior", "nats per image"),
     "dead_latents": ("dead latents", "count"),
+    "frechet": (
+        "Fr\N{LATIN SMALL LETTER E WITH ACUTE}chet distance of samples",
+        "lower is better, by one judge a data set",
+    ),
+    "recall": ("recall of samples", "0 to 1, higher is better"),
 }
 
 
@@ -159,7 +164,7 @@ def _nats(groups: list[Group]) -> list[Score]:
 
 def _nats_of(run: Run, metric: str) -> list[float]:
     rows = [r for r in run.rows if r["metric"] == metric and r["split"] == "test"]
-    return [row["mean"] for row in rows if "latent" not in row and "features" not in row]
+    return [row["mean"] for row in rows if "latent" not in row and row.get("features", "samples") == "samples"]
 
 
 def _accuracies(groups: list[Group]) -> list[Score]:

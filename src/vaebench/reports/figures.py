@@ -96,6 +96,14 @@ FIGURES: dict[str, Panel] = {
         "say; shapes unlike any image of the data come from places that the prior covers and no image is coded to.",
         pictures.samples,
     ),
+    "nearest-training-images": Panel(
+        "images",
+        "Samples and their nearest training images",
+        "Above, the first samples; below each, the training image whose features are nearest by the CNN of the table "
+        "above. If the two are the same image again and again, the decoder has learned the training set by heart.",
+        pictures.nearest,
+        lambda run: "nearest_samples" in run.panels,
+    ),
     "samples-while-training": Panel(
         "images",
         "Samples as training went on",

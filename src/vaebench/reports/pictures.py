@@ -43,6 +43,11 @@ def samples(run: Run) -> Figure:
     return _square(run.panels["samples"])
 
 
+def nearest(run: Run) -> Figure:
+    """Samples, each above the training image nearest to it."""
+    return pairs(run.panels["nearest_samples"], run.panels["nearest_images"], None, ("sample", "nearest"))
+
+
 def _square(images: np.ndarray) -> Figure:
     return sheet(in_rows(images, math.ceil(math.sqrt(len(images)))), Margins(left=0.1), width=900)[0]
 
@@ -88,11 +93,14 @@ def interpolations(run: Run) -> Figure:
     return figure
 
 
-def pairs(images: np.ndarray, outputs: np.ndarray, words: list[str] | None) -> Figure:
+def pairs(
+    images: np.ndarray, outputs: np.ndarray, words: list[str] | None, names: tuple[str, str] = ("image", "decoded")
+) -> Figure:
+    """Images, each above what belongs to it."""
     above, below = in_rows(images, ACROSS), in_rows(outputs, ACROSS)
     rows = np.stack([above, below], axis=1).reshape(-1, *above.shape[1:])
     figure, ax, x, y = sheet(rows, Margins(left=0.75), block=2, band=0.34 if words else 0.12)
-    ax.set_yticks(y, ["image", "decoded"] * len(above))
+    ax.set_yticks(y, list(names) * len(above))
     for index, text in enumerate(words or []):
         row, column = divmod(index, len(x))
         edge = y[2 * row] - 0.54 * (y[1] - y[0])

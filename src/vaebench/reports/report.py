@@ -26,6 +26,7 @@ from vaebench.reports.tables import (
     nats_table,
     probe_names,
     recipe_text,
+    samples_table,
     stage_table,
 )
 from vaebench.reports.verdict import Verdict, verdict
@@ -111,6 +112,7 @@ def render(run: Run, shown: list[Shown], unexplorable: str | None) -> str:
         training_images=run.results["data"]["images"]["train"],
         nats=nats_table(run),
         nats_notes=nats_notes(run),
+        samples=samples_table(run),
         stages=stage_table(run),
         facts=facts(run),
         recipe=recipe_text(run),

@@ -112,6 +112,51 @@ def _evidence_rows(parts: list[dict[str, Any]], columns: int) -> list[list[str]]
     ]
 
 
+SETS = {
+    "training images": "training images",
+    "reconstructions": "reconstructions",
+    "samples": "samples from the prior",
+    "fitted samples": "samples from a fitted Gaussian",
+}
+SCORES = {
+    "frechet": ("Fr\N{LATIN SMALL LETTER E WITH ACUTE}chet", ".2f"),
+    "precision": ("precision", ".3f"),
+    "recall": ("recall", ".3f"),
+    "inception_score": ("inception", ".2f"),
+    "legible": ("legible", ".3f"),
+    "authentic": ("authentic", ".3f"),
+}
+
+
+def samples_table(run: Run) -> tuple[Table, str] | None:
+    """How like test images drawn ones are, with what a reader must know, if the run has measured it."""
+    found = {(row["features"], row["metric"]): row for row in run.rows if row["metric"] in SCORES and "features" in row}
+    if not found:
+        return None
+    rows = [
+        [
+            words,
+            *(
+                f"{found[name, key]['mean']:{form}}" if (name, key) in found else "\N{EN DASH}"
+                for key, (_, form) in SCORES.items()
+            ),
+        ]
+        for name, words in SETS.items()
+    ]
+    one = next(iter(found.values()))
+    note = (
+        f"{one['images']:,} images of each set against as many test images, by the features and answers of a small CNN "
+        f"trained on the labelled training images ({one['judge_accuracy']:.1%} right on the test part): scores compare "
+        "only on the same data and number of images, and none is an FID. Training images score what perfect samples "
+        f"would; the fitted Gaussian has the moments of the training codes. {SCORES['frechet'][0]} distance: lower is "
+        "better. Precision: share of the set that lies among test images; recall: share of test images that lie among "
+        "the set. Inception score: from 1 to the number of classes. Legible: share that the CNN is 90 % sure of. "
+        "Authentic: share no nearer to a training image than that image's own nearest neighbour; near 0 is memorising, "
+        "about a half is new."
+    )
+    return Table(["", *(name for name, _ in SCORES.values())], rows, strong=(2,)), note
+
+
 def stage_table(run: Run) -> Table:
     """Seconds of each stage."""
     stages = run.results["stages"]

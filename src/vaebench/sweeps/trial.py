@@ -21,6 +21,8 @@ from vaebench.runs import Run, Watch
 BEST = "validation ELBO"
 """What the best trial is chosen by: never a number of the test part."""
 
+FRECHET = "Fr\N{LATIN SMALL LETTER E WITH ACUTE}chet distance of samples"
+
 
 @cache
 def _read(data: Data) -> Dataset:
@@ -63,9 +65,9 @@ def scores(folder: Path) -> dict[str, float]:
     run = Run.load(folder)
     best = run.history[read_json(folder / "history.json")["best_epoch"] - 1]
     found = {BEST: best["validation_elbo"]} if "validation_elbo" in best else {}
-    names = {"elbo": "test ELBO", "kl": "test KL", "active_units": "active units"} | IN_WORDS
+    names = {"elbo": "test ELBO", "kl": "test KL", "active_units": "active units", "frechet": FRECHET} | IN_WORDS
     for row in run.rows:
-        if row["metric"] in names and "latent" not in row and "features" not in row:
+        if row["metric"] in names and "latent" not in row and row.get("features", "samples") == "samples":
             found[names[row["metric"]]] = row["mean"]
     probe = reading_probe(run)
     for row in accuracy_rows(run):

@@ -1,0 +1,71 @@
+"""The judge: a classifier of the data set at hand, by whose features and answers samples are scored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+
+from vaebench.data.images import Dataset, Images, epoch_batches
+from vaebench.models.networks import Conv
+from vaebench.models.objectives import CrossEntropy
+from vaebench.training.compute import Compute
+from vaebench.training.loop import Training, train
+from vaebench.training.schedules import Adam, OneCycle
+
+NETWORK = Conv()
+"""The same for every run, whatever is judged: scores compare under one judge alone."""
+FEATURES = 64
+EPOCHS, LEAST_STEPS, BATCH = 2, 300, 256
+
+
+class Seen(NamedTuple):
+    """What the judge makes of images: features (N, 64), class probabilities (N, Y)."""
+
+    features: Float[Tensor, "N F"]
+    probabilities: Float[Tensor, "N Y"]
+
+
+@dataclass(frozen=True)
+class Judge:
+    """A small CNN trained on the training part's labels."""
+
+    body: nn.Module
+    head: nn.Module
+    accuracy: float
+    """On the test part."""
+
+    @classmethod
+    def of(cls, data: Dataset, compute: Compute, seed: int = 0) -> Judge:
+        """Train it; the same arguments give the same bits. The data must have labels."""
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            body = nn.Sequential(NETWORK.encoder(data.train.shape, FEATURES), nn.ReLU())
+            head = nn.Linear(FEATURES, len(data.classes))
+        steps = sum(1 for _ in epoch_batches(len(data.train), BATCH, (seed, 0)))
+        training = Training(
+            epochs=max(EPOCHS, -(-LEAST_STEPS // steps)),
+            batch=BATCH,
+            optimiser=Adam(rate=4e-3, beta2=0.99, weight_decay=0.01),
+            schedule=OneCycle(),
+        )
+        train(nn.Sequential(body, head), CrossEntropy(), data.train, training, compute=compute, seed=seed)
+        judge = cls(body, head, 0.0)
+        right = judge.see(data.test).probabilities.argmax(1) == data.test.labels
+        return cls(body, head, float(right.double().mean()))
+
+    @torch.no_grad()
+    def see(self, images: Images) -> Seen:
+        """Features and probabilities of images, in fp32, on the CPU."""
+        device = next(self.head.parameters()).device
+        features = [self.body(images.batch(rows).x.to(device)) for rows in torch.arange(len(images)).split(1000)]
+        found = torch.cat(features)
+        return Seen(found.cpu(), self.head(found).softmax(-1).cpu())
+
+    def see_pixels(self, pixels: UInt8[np.ndarray, "N C H W"]) -> Seen:
+        """The same of 8-bit images."""
+        return self.see(Images(torch.from_numpy(pixels), torch.full((len(pixels),), -1)))
