@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip install -q -c constraints.txt $(PIP_ARGS)
 SOURCES = pyproject.toml constraints.txt
 
-.PHONY: run test check lint types papers few-labels trust speed faults explorer notebook vendor soak clean
+.PHONY: run test check lint types site papers few-labels trust speed faults explorer notebook vendor soak clean
 
 run: .stamp-run  ## train on embedded real digits, and write a report
 	$(BIN)/vaebench run digits --resume
@@ -20,7 +20,11 @@ lint: .stamp-dev
 types: .stamp-dev
 	$(BIN)/mypy
 
-check: lint types test  ## what must be green before every commit
+site: .stamp-dev  ## the documentation as web pages, from docs/ and the docstrings; warnings are errors
+	$(BIN)/python scripts/build_site.py
+	@echo "open site/html/index.html"
+
+check: lint types site test  ## what must be green before every commit
 
 papers: .stamp-run  ## all five papers on two cores, at most 2 h 30 min; renews docs/results
 	$(BIN)/vaebench reproduce all --budget cpu
@@ -74,4 +78,4 @@ $(BIN)/python:
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .stamp-* .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) site .stamp-* .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -99,7 +99,10 @@ class Run:
             raise VaebenchError(f"the run in {self.path} is not finished; continue it with --resume")
         found: dict[str, Any] = read_json(self.path / "results.json")
         if found.get("schema") != SCHEMA:
-            raise VaebenchError(f"{self.path}/results.json has schema {found.get('schema')!r}; expected {SCHEMA}")
+            raise VaebenchError(
+                f"{self.path}/results.json has schema {found.get('schema')!r}; expected {SCHEMA}: read it with "
+                "the version of vaebench that wrote it, or run the recipe again"
+            )
         return found
 
     @property

@@ -80,6 +80,7 @@ def made_up_panels(shape, latent, classes, points, pairs, epochs):
         "map_labels": labels,
     }
     if classes:
+        arrays["nearest_samples"] = arrays["nearest_images"] = images(min(16, pairs))
         arrays["confusion"] = generator.integers(0, 30, (classes, classes))
         arrays["head_weight"] = generator.normal(size=(classes, latent)).astype(np.float32)
         arrays["head_bias"] = np.zeros(classes, np.float32)

@@ -10,7 +10,7 @@ from vaebench.reports.figures import FIGURES, figures
 from vaebench.reports.style import class_names, png, signed
 
 TEN = tuple(str(digit) for digit in range(10))
-LABELS = {"learning-curve", "confusion"}
+LABELS = {"learning-curve", "nearest-training-images", "confusion"}
 TAUGHT = {name for name in FIGURES if name.startswith("self-trained")}
 
 

@@ -119,6 +119,13 @@ def test_a_checkpoint_of_another_training_is_refused_by_name(tmp_path):
         run(Training(epochs=1, batch=16), checkpoint=Checkpoint(path, {"threads": 1, "seed": 0}))
 
 
+def test_a_checkpoint_of_another_schema_is_refused(tmp_path):
+    checkpoint = Checkpoint(tmp_path / "checkpoint.safetensors", {"seed": 0})
+    write_tensors(checkpoint.path, {"a": torch.arange(3)}, {"schema": 0, "identity": {"seed": 0}, "record": {}})
+    with pytest.raises(VaebenchError, match="has schema 0; expected 1: resume with the version"):
+        checkpoint.load()
+
+
 def test_a_truncated_checkpoint_is_one_sentence(tmp_path):
     path = tmp_path / "checkpoint.safetensors"
     write_tensors(path, {"a": torch.arange(100)}, {"schema": 1})

@@ -55,6 +55,11 @@ class Checkpoint:
         if not self.path.exists() and not self.before.exists():
             return None
         tensors, text = self._last_whole()
+        if text.get("schema") != SCHEMA:
+            raise OtherTrainingError(
+                f"{self.path} has schema {text.get('schema')!r}; expected {SCHEMA}: resume with the version of "
+                "vaebench that wrote it, or start anew in another folder (--out)"
+            )
         if changed := differences(text["identity"], self.identity):
             raise OtherTrainingError(
                 f"{self.path} cannot be resumed to the same bits: {'; '.join(changed)}; "

@@ -1,0 +1,71 @@
+"""Keep a small run and a small classifier as this version writes them: later versions must read them in tests.
+
+Run once for each schema, before it changes: `python scripts/keep_files.py` writes tests/kept/schema-N/.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import torch
+
+from vaebench.classification.classifier import Description, ImageClassifier
+from vaebench.data.datasets import Data
+from vaebench.data.photos import Rule
+from vaebench.evaluation.protocol import Evaluation
+from vaebench.files import write_json
+from vaebench.models.networks import MLP
+from vaebench.models.vae import Model
+from vaebench.performance.perform import perform
+from vaebench.recipes import Recipe
+from vaebench.runs import SCHEMA, Run
+from vaebench.training.compute import Compute
+from vaebench.training.loop import Training
+
+KEPT = Path(__file__).resolve().parent.parent / "tests" / "kept" / f"schema-{SCHEMA}"
+RECIPE = Recipe(
+    name="kept",
+    data=Data(source="digits", per_class=20),
+    model=Model(latent=3, network=MLP(hidden=(8,))),
+    training=Training(epochs=2, batch=64),
+    evaluation=Evaluation(labels_per_class=(1,), draws=2, supervised=None, features=("vae", "autoencoder"), samples=50),
+    compute=Compute(device="cpu", precision="fp32", threads=1),
+)
+
+
+def main() -> None:
+    """Write both, and what this version reads from them."""
+    shutil.rmtree(KEPT, ignore_errors=True)
+    run = perform(RECIPE, KEPT / "run")
+    images = RECIPE.data.load().test.pixels[:4]
+    torch.manual_seed(0)
+    description = Description(
+        kind="latent-line",
+        method="a line on latents",
+        rule=Rule(width=8, height=8, channels=1),
+        classes=("round", "straight"),
+        model=RECIPE.model,
+        temperature=1.5,
+    )
+    classifier = ImageClassifier(description, description.build())
+    classifier.save(KEPT / "model")
+    (KEPT / "run" / ".lock").unlink()
+    (KEPT / "model" / "model.onnx").unlink(missing_ok=True)  # read by onnxruntime, not by us
+    write_json(KEPT / "read.json", readings(run, classifier, images))
+
+
+def readings(run: Run, classifier: ImageClassifier, images: torch.Tensor) -> dict[str, object]:
+    """What a version reads from the two folders; a later one must read the same."""
+    shades = [image[0].numpy() for image in images]
+    return {
+        "rows": run.rows,
+        "images": images.tolist(),
+        "codes": run.encode(images).mean.tolist(),
+        "samples": run.sample(2, seed=1).tolist(),
+        "probabilities": classifier.predict(shades).tolist(),
+    }
+
+
+if __name__ == "__main__":
+    main()
