@@ -19,6 +19,7 @@ from vaebench.evaluation.disentanglement import Coded, disentanglement
 from vaebench.evaluation.features import encode
 from vaebench.evaluation.protocol import Evaluation, Supervised
 from vaebench.models.networks import MLP, Conv
+from vaebench.models.priors import Vamp
 from vaebench.models.vae import Model
 from vaebench.performance.perform import perform
 from vaebench.recipes import Recipe
@@ -261,3 +262,19 @@ def test_without_labels_or_unasked_no_drawn_images_are_scored(labelled, tmp_path
     assert not [row for row in found.rows if "judge_accuracy" in row]
     assert "nearest_samples" not in found.panels
     assert "Fréchet" not in write_report(found).read_text()
+
+
+def test_a_run_with_a_learned_prior_says_so_and_draws_from_it(tmp_path):
+    rule = Evaluation(labels_per_class=(1,), draws=2, supervised=None, features=("vae",), samples=50)
+    model = SMALL.model.model_copy(update={"prior": Vamp(components=20)})
+    found = perform(SMALL.model_copy(update={"evaluation": rule, "model": model}), tmp_path / "run")
+    rows = {row["metric"]: row["mean"] for row in found.rows if "latent" not in row and "features" not in row}
+    each = [row["mean"] for row in found.rows if row["metric"] == "kl" and "latent" in row]
+    assert rows["elbo"] == pytest.approx(-rows["reconstruction"] - rows["kl"])
+    assert rows["kl"] != pytest.approx(sum(each), rel=1e-3)
+    drawn = found.sample(64, seed=SMALL.seed)
+    assert_close(torch.from_numpy(found.panels["samples"]).float() / 255, drawn.clamp(0, 1), atol=0.51 / 255, rtol=0)
+    page = write_report(found).read_text()
+    assert ", vamp prior)" in page
+    assert "The prior is learned and does not factorise" in page
+    assert "this run has learned a prior of its own" in page

@@ -21,12 +21,14 @@ from torch import Tensor
 from vaebench.data.images import HIDDEN, Images
 from vaebench.errors import VaebenchError
 from vaebench.evaluation.features import Codes, encode
+from vaebench.evaluation.panels import prior_samples
 from vaebench.evaluation.probes import predict_with
 from vaebench.explorer.explorer import Explorer
 from vaebench.export import can_export
 from vaebench.files import read_arrays, read_json, write_text
 from vaebench.frozen import differences
 from vaebench.models.likelihoods import BernoulliPixels, check_pixels
+from vaebench.models.priors import StandardNormal
 from vaebench.models.self_training import ClassifyingVAE
 from vaebench.models.vae import VAE
 from vaebench.recipes import Recipe, parse_recipe
@@ -163,6 +165,8 @@ class Run:
             return "it needs onnx, onnxscript and onnxruntime: pip install 'vaebench[onnx]'"
         if self.recipe.model.latent < 2:
             return "a map needs at least 2 latents, and this run has 1"
+        if not isinstance(self.recipe.model.prior, StandardNormal):
+            return "its codes are drawn from N(0, I), and this run has learned a prior of its own"
         if not (self.path / "weights.safetensors").exists():
             return f"{self.path} holds no weights.safetensors"
         if "map_images" not in self.panels:
@@ -187,7 +191,7 @@ class Run:
 
     def sample(self, count: int, seed: int = 0) -> Float[Tensor, "N C H W"]:
         """Mean images of p(x|z) for ``count`` codes drawn from the prior."""
-        return self.decode(torch.randn(count, self.recipe.model.latent, generator=torch.Generator().manual_seed(seed)))
+        return self.decode(prior_samples(self.vae, seed, count))
 
 
 def load_vae(recipe: Recipe, path: Path) -> VAE:

@@ -27,6 +27,7 @@ def _parts() -> dict[str, list[str]]:
     from vaebench.models.likelihoods import LIKELIHOODS
     from vaebench.models.networks import NETWORKS
     from vaebench.models.objectives import OBJECTIVES
+    from vaebench.models.priors import PRIORS
     from vaebench.papers.registry import PAPERS
     from vaebench.recipes import RECIPES
     from vaebench.training.schedules import OPTIMISERS, SCHEDULES
@@ -38,6 +39,7 @@ def _parts() -> dict[str, list[str]]:
         "networks": list(NETWORKS),
         "likelihoods": list(LIKELIHOODS),
         "posteriors": list(POSTERIORS),
+        "priors": list(PRIORS),
         "objectives": list(OBJECTIVES),
         "optimisers": list(OPTIMISERS),
         "schedules": list(SCHEDULES),

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.distributions import Independent
 
 from vaebench.data.images import Images
-from vaebench.models.latents import kl_per_latent
+from vaebench.models.latents import divergence, kl_per_latent
 from vaebench.models.vae import VAE
 
 DEAD_BELOW = 0.05
@@ -31,10 +32,14 @@ class Bounds:
     saturated: float
     """Share of pixels where the decoder is certain (within 0.001 of black or white) and wrong by 0.25 or more."""
 
+    whole_kl: float | None = None
+    """Mean KL, where it is not the sum over latents: the prior does not factorise. Then ``kl_per_latent`` is to a
+    Gaussian with the moments of all codes, (log Var[z_d] - E[log Var[z_d|x]]) / 2: what a latent says of the image."""
+
     @property
     def kl(self) -> float:
         """Mean KL(q(z|x) || p(z))."""
-        return float(self.kl_per_latent.sum())
+        return float(self.kl_per_latent.sum()) if self.whole_kl is None else self.whole_kl
 
     @property
     def elbo(self) -> float:
@@ -55,24 +60,36 @@ class Bounds:
 @torch.no_grad()
 def bounds(vae: VAE, images: Images, seed: int = 0, batch: int = 500) -> Bounds:
     """One pass over the images with noise of a fixed seed."""
-    reconstructions, kls, means, saturated = [], [], [], 0.0
+    reconstructions, kls, means, variances, saturated = [], [], [], [], 0.0
+    prior = vae.prior()
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         for rows in torch.arange(len(images)).split(batch):
             x = images.batch(rows).x.to(vae.zero.device)
             q = vae.posterior(x)
-            p_x = vae.decode(q.rsample())
+            z = q.rsample()
+            p_x = vae.decode(z)
             reconstructions.append(-p_x.log_prob(x))
-            kls.append(kl_per_latent(q, vae.prior()))
+            kls.append(kl_per_latent(q, prior) if isinstance(prior, Independent) else divergence(q, prior, z))
             means.append(q.mean)
+            variances.append(q.variance)
             saturated += float(_certain_and_wrong(p_x.mean, x))
     pixels = len(images) * math.prod(images.shape)
+    found, mean, variance = torch.cat(kls).double().mean(0).cpu(), torch.cat(means).cpu(), torch.cat(variances).cpu()
+    each = found if found.ndim else _information(mean.double(), variance.double())
     return Bounds(
         torch.cat(reconstructions).cpu(),
-        torch.cat(kls).double().mean(0).cpu(),
-        torch.cat(means).var(0, correction=0).cpu(),
+        each,
+        mean.var(0, correction=0),
         saturated / pixels,
+        None if found.ndim else float(found),
     )
+
+
+def _information(mean: Float[Tensor, "N D"], variance: Float[Tensor, "N D"]) -> Float[Tensor, " D"]:
+    """Mean KL of each latent to the Gaussian with the moments of all codes."""
+    total = mean.var(0, correction=0) + variance.mean(0)
+    return (total.log() - variance.log().mean(0)) / 2
 
 
 def _certain_and_wrong(mean: Tensor, x: Tensor) -> Tensor:

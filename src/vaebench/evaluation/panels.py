@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from sklearn.manifold import TSNE
 from torch import Tensor
+from torch.distributions import Independent
 
 from vaebench.data.images import HIDDEN, Images
 from vaebench.evaluation.bounds import Bounds
@@ -72,10 +73,14 @@ def decoded(vae: VAE, z: Float[Tensor, "*batch D"]) -> UInt8[np.ndarray, "*batch
     return (mean.clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
 
 
+@torch.no_grad()
 def prior_samples(vae: VAE, seed: int, count: int) -> Float[Tensor, "N D"]:
-    """Codes drawn from N(0, I)."""
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(count, len(vae.zero), generator=generator)
+    """Codes drawn from the prior."""
+    if isinstance(prior := vae.prior(), Independent):  # N(0, I), drawn alike on every device
+        return torch.randn(count, len(vae.zero), generator=torch.Generator().manual_seed(seed))
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return prior.sample((count,)).cpu()
 
 
 def traversals(vae: VAE, code: Float[Tensor, " D"], latents: Int[Tensor, " L"]) -> np.ndarray:

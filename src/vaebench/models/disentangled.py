@@ -12,7 +12,7 @@ from torch.distributions import Independent
 
 from vaebench.data.images import Batch
 from vaebench.frozen import Frozen
-from vaebench.models.latents import kl
+from vaebench.models.latents import divergence
 from vaebench.models.terms import Terms, Weight, parts_of
 from vaebench.models.vae import VAE
 
@@ -33,7 +33,11 @@ class TotalCorrelation(Frozen):
         """The loss; the part ``total_correlation`` is an estimate for each image, in nats."""
         q = model.posterior(batch.x)
         z = q.rsample()
-        log_px, kl_q, apart = model.decode(z).log_prob(batch.x), kl(q, model.prior()), total_correlation(q, z)
+        log_px, kl_q, apart = (
+            model.decode(z).log_prob(batch.x),
+            divergence(q, model.prior(), z),
+            total_correlation(q, z),
+        )
         loss = (kl_q - log_px).mean() + (self.beta - 1) * apart.mean()
         return Terms(loss, parts_of(log_px, kl_q) | {"total_correlation": apart.detach()})
 
@@ -94,7 +98,8 @@ def covariance(means: Float[Tensor, "B D"]) -> Float[Tensor, "D D"]:
 def _with_moments(
     model: VAE, batch: Batch, q: Independent, found: Float[Tensor, "D D"], off: float, on: float
 ) -> Terms:
-    log_px, kl_q = model.decode(q.rsample()).log_prob(batch.x), kl(q, model.prior())
+    z = q.rsample()
+    log_px, kl_q = model.decode(z).log_prob(batch.x), divergence(q, model.prior(), z)
     diagonal = found.diagonal()
     between = found.square().sum() - diagonal.square().sum()
     penalty = off * between + on * (diagonal - 1).square().sum()

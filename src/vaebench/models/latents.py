@@ -1,4 +1,4 @@
-"""POSTERIORS and PRIORS over the latent code, and the KL between them."""
+"""POSTERIORS over the latent code, and how far they are from the prior."""
 
 from __future__ import annotations
 
@@ -65,6 +65,15 @@ def kl_per_latent(q: Independent, p: Independent) -> Float[Tensor, "B D"]:
     Kingma & Welling 2014, appendix B, in closed form.
     """
     return kl_divergence(q.base_dist, p.base_dist)
+
+
+def divergence(q: Independent, p: Distribution, z: Float[Tensor, "*samples B D"]) -> Float[Tensor, " B"]:
+    """KL(q(z|x) || p(z)) for each image, in nats: in closed form where p is a diagonal Gaussian, else log q(z|x) -
+    log p(z) at ``z`` drawn from q, mean over its samples."""
+    if isinstance(p, Independent):
+        return kl(q, p)
+    found: Tensor = q.log_prob(z) - p.log_prob(z)
+    return found.flatten(0, -2).mean(0) if found.ndim > 1 else found
 
 
 def kl(q: Independent, p: Distribution) -> Float[Tensor, " B"]:

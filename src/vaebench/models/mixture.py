@@ -39,7 +39,7 @@ class MixtureVAE(VAE):
         """p(z|c): batch shape (K,), event shape (D,)."""
         return Independent(Normal(self.centre, self.log_scale.exp(), validate_args=False), 1, validate_args=False)
 
-    def prior(self) -> MixtureSameFamily:  # type: ignore[override]
+    def prior(self) -> MixtureSameFamily:
         """p(z), event shape (D,): no KL to it in closed form."""
         return MixtureSameFamily(Categorical(logits=self.share), self.components(), validate_args=False)
 

@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from pydantic import Field
 from torch import nn
+from torch.distributions import Independent
 from torch.nn import functional as F
 
 from vaebench.data.augment import Augmentation
 from vaebench.data.images import Batch
+from vaebench.errors import VaebenchError
 from vaebench.frozen import Frozen, one_of
 from vaebench.models.disentangled import CovarianceOfCodes, CovarianceOfMeans, TotalCorrelation
-from vaebench.models.latents import diagonal_gaussian, kl, kl_per_latent
+from vaebench.models.latents import diagonal_gaussian, divergence, kl, kl_per_latent
 from vaebench.models.terms import Objective, Share, Terms, Weight, one_sample, parts_of, terms_of
 from vaebench.models.vae import VAE
 
@@ -70,8 +72,13 @@ class FreeBits(Frozen):
     def __call__(self, model: VAE, batch: Batch, progress: float) -> Terms:
         """The negative ELBO with each latent's KL floored."""
         q = model.posterior(batch.x)
-        log_px = model.decode(q.rsample()).log_prob(batch.x)
-        per_latent = kl_per_latent(q, model.prior())
+        log_px, prior = model.decode(q.rsample()).log_prob(batch.x), model.prior()
+        if not isinstance(prior, Independent):
+            raise VaebenchError(
+                "objective.kind is 'free-bits', which needs a prior that has a KL for each latent; set "
+                "model.prior.kind to standard-normal or choose another objective"
+            )
+        per_latent = kl_per_latent(q, prior)
         floored = per_latent.mean(0).clamp(min=self.floor).sum()
         return terms_of(log_px, per_latent.sum(-1), floored - log_px.mean())
 
@@ -109,7 +116,7 @@ class ImportanceWeighted(Frozen):
         z = q.rsample((self.samples,))
         log_px = model.decode(z).log_prob(batch.x)
         bound = (log_px + p.log_prob(z) - q.log_prob(z)).logsumexp(0) - math.log(self.samples)
-        return Terms(-bound.mean(), parts_of(log_px.mean(0), kl(q, p)) | {"bound": bound.detach()})
+        return Terms(-bound.mean(), parts_of(log_px.mean(0), divergence(q, p, z)) | {"bound": bound.detach()})
 
 
 class Reconstruction(Frozen):
@@ -142,7 +149,8 @@ class Consistent(Frozen):
         """The loss; both images go through the network in one batch."""
         x = torch.cat([batch.x, self.augmentation(batch.x)])
         q, size = model.posterior(x), len(batch.x)
-        log_px, kl_q = model.decode(q.rsample()).log_prob(x), kl(q, model.prior())
+        z = q.rsample()
+        log_px, kl_q = model.decode(z).log_prob(x), divergence(q, model.prior(), z)
         plain, warped = (
             diagonal_gaussian(q.base_dist.loc[part], q.base_dist.scale[part])
             for part in (slice(size), slice(size, None))
@@ -174,7 +182,8 @@ class Contrastive(Frozen):
         """The loss; both images go through the network in one batch."""
         x = torch.cat([batch.x, self.augmentation(batch.x)])
         q, size = model.posterior(x), len(batch.x)
-        log_px, kl_q = model.decode(q.rsample()).log_prob(x), kl(q, model.prior())
+        z = q.rsample()
+        log_px, kl_q = model.decode(z).log_prob(x), divergence(q, model.prior(), z)
         code = F.normalize(q.base_dist.loc, dim=-1)
         likeness = code @ code.T / self.temperature
         likeness = likeness.masked_fill(torch.eye(len(x), dtype=torch.bool, device=x.device), -math.inf)

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from vaebench.data.augment import Augmentation
 from vaebench.data.images import HIDDEN, Batch
 from vaebench.frozen import Frozen
-from vaebench.models.latents import kl
+from vaebench.models.latents import divergence
 from vaebench.models.terms import Share, Terms, Weight
 from vaebench.models.vae import VAE
 
@@ -101,7 +101,8 @@ class SelfTraining(Frozen):
         if self.generative:
             some = slice(-math.ceil(self.share * len(x)), None)
             q = model.posterior(features[some])
-            log_px, kl_q = model.vae.decode(q.rsample()).log_prob(x[some]), kl(q, model.vae.prior())
+            z = q.rsample()
+            log_px, kl_q = model.vae.decode(z).log_prob(x[some]), divergence(q, model.vae.prior(), z)
             loss = loss + self.generative * (self.beta * kl_q - log_px).mean()
         return Terms(loss, parts)
 

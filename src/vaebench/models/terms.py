@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from vaebench.data.images import Batch
-from vaebench.models.latents import kl
+from vaebench.models.latents import divergence
 from vaebench.models.vae import VAE
 
 Weight = Annotated[float, Field(ge=0)]
@@ -37,7 +37,8 @@ class Objective(Protocol):
 def one_sample(model: VAE, batch: Batch) -> tuple[Tensor, Tensor]:
     """log p(x|z) at one sample of q(z|x), and KL(q(z|x) || p(z)), each (B,)."""
     q = model.posterior(batch.x)
-    return model.decode(q.rsample()).log_prob(batch.x), kl(q, model.prior())
+    z = q.rsample()
+    return model.decode(z).log_prob(batch.x), divergence(q, model.prior(), z)
 
 
 def parts_of(log_px: Tensor, kl_q: Tensor) -> dict[str, Tensor]:

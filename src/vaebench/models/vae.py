@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, Independent
 
 from vaebench.frozen import Frozen
-from vaebench.models.latents import AnyPosterior, LogVariance, Posterior, diagonal_gaussian
+from vaebench.models.latents import AnyPosterior, LogVariance, Posterior
 from vaebench.models.likelihoods import AnyLikelihood, BernoulliPixels
 from vaebench.models.networks import AnyNetwork, Conv, Shape
+from vaebench.models.priors import AnyPrior, StandardNormal
 
 
 class VAE(nn.Module):
@@ -25,6 +26,7 @@ class VAE(nn.Module):
         latent: D.
         posterior: raw values to q(z|x).
         likelihood: raw values to p(x|z).
+        prior: a module that gives p(z) when it is called with the VAE; none means N(0, I).
     """
 
     zero: Tensor
@@ -36,17 +38,20 @@ class VAE(nn.Module):
         latent: int,
         posterior: Posterior,
         likelihood: Callable[[Tensor], Distribution],
+        prior: nn.Module | None = None,
     ) -> None:
         super().__init__()
         self.encoder = encoder
         self.decoder = decoder
         self.to_posterior = posterior
         self.likelihood = likelihood
+        self.to_prior = prior or StandardNormal().build(latent, (1, 1, 1))
         self.register_buffer("zero", torch.zeros(latent), persistent=False)
 
-    def prior(self) -> Independent:
-        """p(z) = N(0, I), event shape (D,)."""
-        return diagonal_gaussian(self.zero, torch.ones_like(self.zero))
+    def prior(self) -> Distribution:
+        """p(z), event shape (D,); an Independent one factorises over latents."""
+        found: Distribution = self.to_prior(self)
+        return found
 
     def posterior(self, x: Float[Tensor, "B C H W"]) -> Independent:
         """q(z|x) for each image, event shape (D,). Computed at the precision of ``x`` after the network."""
@@ -68,6 +73,7 @@ class Model(Frozen):
     """The network whose decoder is used; none means the mirror of ``network``."""
     posterior: AnyPosterior = LogVariance()
     likelihood: AnyLikelihood = BernoulliPixels()
+    prior: AnyPrior = StandardNormal()
 
     def build(self, shape: Shape) -> VAE:
         """A VAE with fresh weights, drawn from torch's global generator.
@@ -84,4 +90,5 @@ class Model(Frozen):
             self.latent,
             self.posterior,
             self.likelihood,
+            self.prior.build(self.latent, shape),
         )

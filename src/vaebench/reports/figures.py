@@ -92,7 +92,7 @@ FIGURES: dict[str, Panel] = {
     "samples": Panel(
         "images",
         "Samples from the prior",
-        "The decoder's mean for 64 codes drawn from N(0, I), none chosen. Blur is what the likelihood cannot "
+        "The decoder's mean for 64 codes drawn from the prior, none chosen. Blur is what the likelihood cannot "
         "say; shapes unlike any image of the data come from places that the prior covers and no image is coded to.",
         pictures.samples,
     ),
@@ -107,7 +107,7 @@ FIGURES: dict[str, Panel] = {
     "samples-while-training": Panel(
         "images",
         "Samples as training went on",
-        "The same six codes from N(0, I) after more and more epochs, by the weights of that moment. Look for when "
+        "The same six codes from the prior after more and more epochs, by the weights of that moment. Look for when "
         "shapes appear and whether they still change at the end: if they do, longer training may pay.",
         pictures.growth,
         lambda run: "growth_samples" in run.panels,

@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from vaebench.errors import VaebenchError
 from vaebench.files import atomic, write_text
+from vaebench.models.priors import StandardNormal
 from vaebench.palette import clean
 from vaebench.reports.figures import FIGURES
 from vaebench.reports.style import in_words, png, signed
@@ -128,6 +129,8 @@ def lead(run: Run) -> str:
     kind = {1: "grey", 3: "colour"}.get(channels, f"{channels}-channel")
     objective = recipe.model_dump(mode="json")["objective"]
     beta = f" at beta {objective['beta']:g}" if "beta" in objective else ""
+    prior = recipe.model_dump(mode="json")["model"]["prior"]["kind"]
+    beta += "" if prior == "standard-normal" else f", {prior} prior"
     return (
         f"A VAE with {recipe.model.latent} latent{'' if recipe.model.latent == 1 else 's'} "
         f"({objective['kind']}{beta}) trained without labels on {images['train']:,} {kind} images of "
@@ -139,6 +142,11 @@ def nats_notes(run: Run) -> list[str]:
     """What a reader must know before comparing the nats."""
     likelihood = run.recipe.model_dump(mode="json")["model"]["likelihood"]["kind"]
     notes = [f"Likelihood: {likelihood}. One sample of z for each image; ELBO = -reconstruction - KL, at beta 1."]
+    if not isinstance(run.recipe.model.prior, StandardNormal):
+        notes.append(
+            "The prior is learned and does not factorise: the KL is estimated at one sample of z, and the KL per "
+            "latent is to a Gaussian with the moments of all codes, so that the latents' do not sum to it."
+        )
     shades = np.setdiff1d(run.panels["reconstruction_images"], [0, 255]).size
     if likelihood == "bernoulli" and shades:
         kind = "grey" if run.results["image_shape"][0] == 1 else "colour"

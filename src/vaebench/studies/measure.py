@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from vaebench.data.images import Dataset, Images
 from vaebench.evaluation.bounds import bounds
-from vaebench.evaluation.panels import Arrays, decoded, spread_over_classes
+from vaebench.evaluation.panels import Arrays, decoded, prior_samples, spread_over_classes
 from vaebench.models.networks import Conv
 from vaebench.models.objectives import CrossEntropy
 from vaebench.studies.study import Study
@@ -54,13 +54,12 @@ def sheets_of(study: Study, name: str, trial: Trial, count: int = 16) -> Arrays:
         mean = trial.features.test.mean.to(vae.zero.device)
         rows = spread_over_classes(test, count)
         worst = bounds(vae, test).reconstruction.topk(min(count, len(test))).indices
-        generator = torch.Generator().manual_seed(0)
         return {
             "images": test.pixels[rows].numpy(),
             "outputs": decoded(vae, mean[rows]),
             "worst_images": test.pixels[worst].numpy(),
             "worst_outputs": decoded(vae, mean[worst]),
-            "samples": decoded(vae, torch.randn(SAMPLES, len(vae.zero), generator=generator)),
+            "samples": decoded(vae, prior_samples(vae, 0, SAMPLES)),
         }
 
     return study.arrays(f"sheets/{name}", {"trial": trial.key, "count": count}, measure)
