@@ -219,3 +219,14 @@ def test_without_zuko_the_flow_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "zuko.flows", None)
     with pytest.raises(VaebenchError, match=r"pip install 'vaebench\[flows\]'"):
         Flow().build(2, SHAPE)
+
+
+def test_the_mixture_is_the_weighted_sum_of_its_components():
+    vae = vae_with("mixture")
+    with torch.no_grad():
+        vae.to_prior.share.copy_(torch.tensor([0.3, -1.0, 0.8]))
+        vae.to_prior.log_scale.copy_(torch.randn(3, 2))
+    prior, z = vae.to_prior, torch.randn(9, 2)
+    each = [Normal(m, s).log_prob(z).sum(1) for m, s in zip(prior.centre, prior.log_scale.exp(), strict=True)]
+    by_hand = (torch.stack(each, 1) + prior.share.log_softmax(0)).logsumexp(1)
+    assert_close(vae.prior().log_prob(z), by_hand)

@@ -36,6 +36,9 @@ class Data(Frozen):
     """Keep only the first so many images of each class, in each part the data come in (quickdraw: 2000)."""
     rotation: Annotated[float, Field(ge=0, le=180)] = 0.0
     """Turn each image once by an angle drawn uniformly from plus or minus this many degrees."""
+    binarised: bool = False
+    """Each pixel is drawn as black or white, with its grey value as the chance: anew at each visit in training; once,
+    by ``seed``, where images are encoded or scored. Nothing is thresholded."""
     channels: Literal[1, 3] | None = None
     """Channels that the recipe needs: 1 for grey, 3 for colour; empty takes what the data have."""
     test_share: Share = 0.2
@@ -69,12 +72,15 @@ class Data(Frozen):
             test = self._turned(test, 1)
         train, validation = split(train, self.validation_share, self.seed)
         name = f"rotated {loaded.name}" if self.rotation else loaded.name
+        if self.binarised:
+            name = f"binarised {name}"
+            train, validation, test = (self._drawn(part, at) for at, part in enumerate((train, validation, test)))
         return Dataset(name, train, validation, test, note)
 
     def with_factors(self) -> tuple[Images, Int[np.ndarray, "N K"]] | None:
         """Every image of the data set with the values of its known factors; None where there are none."""
         known = FACTORS.get(self.source)
-        return None if known is None or self.rotation else known()
+        return None if known is None or self.rotation or self.binarised else known()
 
     def _read(self, progress: Progress) -> Loaded:
         if self.source in DATASETS:
@@ -124,6 +130,9 @@ class Data(Frozen):
         degrees = torch.from_numpy(generator.uniform(-self.rotation, self.rotation, len(images)))
         return replace(images, pixels=rotate(images.pixels, degrees))
 
+    def _drawn(self, images: Images, part: int) -> Images:
+        return images.binarised(torch.Generator().manual_seed(self.seed * 1009 + part))
+
     def _note(self, loaded: Loaded, kept: int) -> str:
         notes = [loaded.note] if loaded.note else []
         if kept < len(loaded.train):
@@ -133,6 +142,8 @@ class Data(Frozen):
                 notes.append(f"at most {self.per_class:,} images a class")
         if self.rotation:
             notes.append(f"each image turned once by up to {self.rotation:g} degrees either way")
+        if self.binarised:
+            notes.append("pixels drawn as black or white: anew at each visit in training, once for scores")
         return "; ".join(notes)
 
 

@@ -65,6 +65,8 @@ class Images:
     pixels: UInt8[Tensor, "N C H W"]
     labels: Int[Tensor, " N"]
     classes: tuple[str, ...] = ()
+    chances: UInt8[Tensor, "N C H W"] | None = None
+    """Of binarised images, the grey values that are the chances of white, of 255."""
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -95,11 +97,24 @@ class Images:
 
     def take(self, rows: Int[Tensor, " M"] | slice) -> Images:
         """The images of these rows."""
-        return replace(self, pixels=self.pixels[rows], labels=self.labels[rows])
+        chances = None if self.chances is None else self.chances[rows]
+        return replace(self, pixels=self.pixels[rows], labels=self.labels[rows], chances=chances)
 
     def to(self, device: torch.device | str) -> Images:
         """The same images on another device."""
-        return replace(self, pixels=self.pixels.to(device), labels=self.labels.to(device))
+        chances = None if self.chances is None else self.chances.to(device)
+        return replace(self, pixels=self.pixels.to(device), labels=self.labels.to(device), chances=chances)
+
+    def binarised(self, generator: torch.Generator) -> Images:
+        """Each pixel drawn once as white, with its grey value as the chance, or black."""
+        drawn = [torch.bernoulli(part.float() / 255, generator=generator) for part in self.pixels.split(HASHED)]
+        pixels = torch.cat(drawn).mul(255).to(torch.uint8)
+        return replace(self, pixels=pixels, chances=self.pixels)
+
+    @property
+    def to_train_on(self) -> Source:
+        """The images themselves; of binarised ones, pixels that are drawn anew at each visit."""
+        return self if self.chances is None else Redrawn(self)
 
     def without_labels(self) -> Images:
         """The same images, every label hidden."""
@@ -112,6 +127,22 @@ class Images:
             digest.update(rows.numpy().tobytes())
         digest.update(self.labels.numpy().tobytes())
         return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Redrawn:
+    """Binarised images whose pixels are drawn anew in every batch, from torch's global generator."""
+
+    images: Images
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def batch(self, rows: Int[Tensor, " B"]) -> Batch:
+        """Pixels 0 or 1, drawn by their chances."""
+        assert self.images.chances is not None
+        chances = self.images.chances[rows].to(torch.get_default_dtype()).div_(255)
+        return Batch(torch.bernoulli(chances), self.images.labels[rows])
 
 
 @dataclass(frozen=True)

@@ -140,7 +140,7 @@ class _Performance:
         result = train(
             model,
             objective,
-            self.data.train.without_labels().to(recipe.compute.device),
+            self.data.train.without_labels().to(recipe.compute.device).to_train_on,
             recipe.training,
             compute=recipe.compute,
             seed=recipe.seed,
