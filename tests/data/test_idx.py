@@ -52,3 +52,10 @@ def test_a_header_of_huge_sides_takes_no_memory():
 def test_other_types_are_refused():
     with pytest.raises(VaebenchError, match="0x0d"):
         read_idx(bytes([0, 0, 0x0D, 1, 0, 0, 0, 0]), "x")
+
+
+@pytest.mark.parametrize("sizes", [(0x40000, 0, 0xFF000000, 0xFFF7), (0,) * 70])
+def test_a_header_that_no_array_can_have_is_refused(sizes):
+    header = bytes([0, 0, 8, len(sizes)]) + b"".join(size.to_bytes(4, "big") for size in sizes)
+    with pytest.raises(VaebenchError, match="which no array can have"):
+        read_idx(header, "images")

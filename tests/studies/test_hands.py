@@ -38,6 +38,10 @@ def walk(folder):
     study.share({name: lambda name=name: step(study, name) for name in NAMES})
 
 
+def make_slowly(folder):
+    step(study_in(folder), "slow", 2.0)
+
+
 def hold(path, ready):
     with claimed(path):
         ready.set()
@@ -84,6 +88,15 @@ def test_a_step_that_another_hand_is_at_is_waited_for_and_not_made_again(tmp_pat
     os.kill(other.pid, signal.SIGKILL)  # what it held is free, and the step is made here
     assert step(study, "slow", 0) == {"value": 4}
     other.join()
+
+
+def test_a_step_that_two_hands_want_is_made_by_the_first_alone(tmp_path):
+    with helped(1, make_slowly, (tmp_path,)) as done:
+        while not (tmp_path / "made").exists():
+            time.sleep(0.01)
+        assert step(study_in(tmp_path), "slow", 0) == {"value": 4}
+        done()
+    assert len((tmp_path / "made").read_text().splitlines()) == 1
 
 
 def test_a_hand_that_is_lost_is_told_in_a_sentence():

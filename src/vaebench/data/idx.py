@@ -34,4 +34,9 @@ def read_idx(data: bytes, name: str) -> np.ndarray:
             f"{name} promises {promised:,} values {shape} in its header but holds {len(data) - start:,}; "
             "it was cut short or damaged: fetch it again"
         )
-    return np.frombuffer(data, np.uint8, offset=start).reshape(shape).copy()
+    try:
+        return np.frombuffer(data, np.uint8, offset=start).reshape(shape).copy()
+    except ValueError as error:  # no values, on axes too many or too long for numpy
+        raise VaebenchError(
+            f"{name} has an IDX header of shape {shape[:8]}, which no array can have: fetch it again"
+        ) from error
