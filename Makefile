@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip install -q -c constraints.txt $(PIP_ARGS)
 SOURCES = pyproject.toml constraints.txt
 
-.PHONY: run test check lint types site papers few-labels trust speed faults explorer notebook vendor soak clean
+.PHONY: run test check lint types site papers few-labels trust speed faults fuzz explorer notebook vendor soak clean
 
 run: .stamp-run  ## train on embedded real digits, and write a report
 	$(BIN)/vaebench run digits --resume
@@ -50,6 +50,11 @@ faults: .stamp-run  ## kill, starve and damage runs, and see what is lost; renew
 	$(BIN)/python benchmarks/faults.py
 	cp runs/faults/faults.json docs/results/
 	cp runs/faults/reliability.md docs/
+
+fuzz: .stamp-run  ## every reader against files changed by what reaches new code, 30 minutes; renews docs/results
+	$(PIP) -e '.[onnx,fuzz]'
+	$(BIN)/python benchmarks/fuzz.py
+	cp runs/fuzz/fuzz.json runs/fuzz/fuzz.md docs/results/
 
 explorer: .stamp-dev  ## size and speed of the explorer page; needs chromium; renews docs/results
 	$(BIN)/python benchmarks/explorer.py

@@ -23,6 +23,8 @@ from vaebench.training.compute import machine
 MEMORY, PATIENCE = 2048, 10
 """Megabytes, of which about 500 are torch; seconds for one file."""
 FOUND: dict[str, list[str]] = {
+    "zip of images": ["an entry without a name ended in an IndexError of zipfile (2026-11-22)"],
+    "results.json": ["JSON that is no object, or without rows, ended in an AttributeError or KeyError (2026-11-22)"],
     "IDX": ["a header of no values on axes too long for numpy ended in numpy's own error (2026-11-22)"],
 }
 """What fuzzing has found in earlier versions, and what became of it."""
@@ -61,8 +63,8 @@ def render(about: dict[str, Any]) -> str:
         "# What fuzzing finds in the readers",
         "",
         "Coverage-guided (atheris, libFuzzer), from well-formed files. A reader may refuse a file with the project's "
-        f"own error. A finding is any other exception, a process over {MEMORY:,} MB (about 500 of them are torch), more "
-        f"than {PATIENCE} seconds for a file, or a file written outside of its folder. Besides, `make soak` runs "
+        f"own error. A finding is any other exception, a process over {MEMORY:,} MB (about 500 are torch), more than "
+        f"{PATIENCE} seconds for a file, or a file written outside of its folder. Besides, `make soak` runs "
         "property-based tests of the same readers.",
         "",
         f"`make fuzz`, {here['processor']}, commit {about['commit']}.",
@@ -90,15 +92,16 @@ def main() -> None:
     asked = parser.parse_args()
     kept_file = asked.out / "kept.json"
     kept: dict[str, Any] = read_json(kept_file) if kept_file.exists() else {}
-    for name in asked.only:
-        key = f"{name}, {asked.seconds} seconds, commit {commit()}"
+    sources = commit()
+    keys = {name: f"{name}, {asked.seconds} seconds, commit {sources}" for name in asked.only}
+    for name, key in keys.items():
         if key not in kept:
             print(f"{name}, {asked.seconds} seconds", flush=True)
             kept[key] = fuzz(name, asked.seconds, asked.out)
             write_json(kept_file, kept)
             print(f"  {kept[key]['cases']:,} cases, {len(kept[key]['open_findings'])} findings", flush=True)
-    rows = [kept[f"{name}, {asked.seconds} seconds, commit {commit()}"] for name in asked.only]
-    about = {"machine": machine(), "commit": commit(), "readers": rows}
+    rows = [kept[key] for key in keys.values()]
+    about = {"machine": machine(), "commit": sources, "readers": rows}
     write_json(asked.out / "fuzz.json", about)
     write_text(asked.out / "fuzz.md", render(about))
     print(f"open {asked.out / 'fuzz.md'}")

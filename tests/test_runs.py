@@ -125,6 +125,14 @@ def test_folders_without_a_run_and_unfinished_runs_are_named(tmp_path, run):
     (tmp_path / "results.json").write_text('{"schema": 99}')
     with pytest.raises(VaebenchError, match="has schema 99; expected 1"):
         _ = Run.load(tmp_path).rows
+    for text, told in {
+        '"x"': "holds no JSON object",
+        '{"schema": 1}': "no list of rows",
+        '{"schema": 1, "rows": [3]}': "no list",
+    }.items():
+        (tmp_path / "results.json").write_text(text)
+        with pytest.raises(VaebenchError, match=told):
+            _ = Run.load(tmp_path).rows
     (tmp_path / "results.json").write_text('{"schema": ')
     with pytest.raises(VaebenchError, match="is not JSON"):
         _ = Run.load(tmp_path).rows

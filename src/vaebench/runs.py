@@ -99,12 +99,17 @@ class Run:
         """results.json: schema, recipe, machine, commit, seconds, rows, and more."""
         if not self.finished:
             raise VaebenchError(f"the run in {self.path} is not finished; continue it with --resume")
-        found: dict[str, Any] = read_json(self.path / "results.json")
+        found: Any = read_json(self.path / "results.json")
+        if not isinstance(found, dict):
+            raise VaebenchError(f"{self.path}/results.json holds no JSON object; it was damaged or edited")
         if found.get("schema") != SCHEMA:
             raise VaebenchError(
                 f"{self.path}/results.json has schema {found.get('schema')!r}; expected {SCHEMA}: read it with "
                 "the version of vaebench that wrote it, or run the recipe again"
             )
+        rows = found.get("rows")
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+            raise VaebenchError(f"{self.path}/results.json holds no list of rows; it was damaged or edited")
         return found
 
     @property

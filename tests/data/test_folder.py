@@ -298,6 +298,19 @@ def test_backslashes_part_folders_as_some_archivers_write_them(tmp_path, pets):
     assert read_zip(tmp_path / "mine.zip", silent).train.classes == ("cat", "dog")
 
 
+def test_an_entry_without_a_name_is_passed_over(pets, tmp_path):
+    path = tmp_path / "mine.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in ("cat", "dog"):
+            archive.write(pets / name / "0.png", f"{name}/0.png")
+        archive.writestr("x", b"nameless")
+    at = (whole := path.read_bytes()).rindex(b"x", 0, whole.index(b"PK\5\6"))  # its name in the directory
+    path.write_bytes(whole[:at] + b"\0" + whole[at + 1 :])  # zipfile cuts names at the first zero
+    with zipfile.ZipFile(path) as archive:
+        assert "" in archive.namelist()
+    assert read_zip(path, silent).train.classes == ("cat", "dog")
+
+
 @given(st.data())
 def test_a_garbled_zip_is_read_or_refused(tmp_path_factory, data):
     place = tmp_path_factory.mktemp("zips")

@@ -99,7 +99,7 @@ def open_zip(path: Path) -> Iterator[Files]:
     except Exception as error:  # zipfile raises many kinds on damaged directories
         raise VaebenchError(f"{path} is no whole zip file; save or download it again") from error
     with archive:
-        entries = {_parts(entry.filename): entry for entry in archive.infolist()}
+        entries = {_parts(entry.filename): entry for entry in archive.infolist() if entry.filename}
         files = [parts for parts, entry in entries.items() if not entry.is_dir()]
         folders = {parts for parts, entry in entries.items() if entry.is_dir()}
         folders |= {parts[:end] for parts in files for end in range(len(parts))}
