@@ -18,6 +18,7 @@ from vaebench.data.augment import Augmentation
 from vaebench.data.images import Batch
 from vaebench.errors import VaebenchError
 from vaebench.frozen import Frozen, one_of
+from vaebench.models.adversary import FactorVAE
 from vaebench.models.disentangled import CovarianceOfCodes, CovarianceOfMeans, TotalCorrelation
 from vaebench.models.latents import diagonal_gaussian, divergence, kl, kl_per_latent
 from vaebench.models.terms import Objective, Share, Terms, Weight, one_sample, parts_of, terms_of
@@ -216,6 +217,7 @@ OBJECTIVES = {
     "consistent": Consistent,
     "contrastive": Contrastive,
     "total-correlation": TotalCorrelation,
+    "factor": FactorVAE,
     "dip-i": CovarianceOfMeans,
     "dip-ii": CovarianceOfCodes,
 }

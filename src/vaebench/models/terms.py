@@ -34,6 +34,19 @@ class Objective(Protocol):
         ...
 
 
+@runtime_checkable
+class Attaching(Protocol):
+    """An objective that learns something of its own, as a part of the model while that is trained."""
+
+    def attach(self, model: Any) -> None:
+        """Give the model that part."""
+        ...
+
+    def detach(self, model: Any) -> None:
+        """Take it away again."""
+        ...
+
+
 def one_sample(model: VAE, batch: Batch) -> tuple[Tensor, Tensor]:
     """log p(x|z) at one sample of q(z|x), and KL(q(z|x) || p(z)), each (B,)."""
     q = model.posterior(batch.x)

@@ -18,7 +18,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from vaebench.data.images import Source, epoch_batches
 from vaebench.frozen import Frozen
-from vaebench.models.terms import Objective, Terms
+from vaebench.models.terms import Attaching, Objective, Terms
 from vaebench.training.account import Account
 from vaebench.training.checkpoint import (
     Checkpoint,
@@ -105,6 +105,9 @@ def train(
     """
     compute = compute.resolve()
     with torch.random.fork_rng(), _stoppable() as stopped:
+        if isinstance(objective, Attaching):
+            torch.manual_seed(seed)
+            objective.attach(model)
         run = _Run(
             compute.place(model), objective, source, training, compute, seed, validation, checkpoint, watch, team()
         )
@@ -329,6 +332,8 @@ class _Run:
         last = self.model if self.averaged is None else self.averaged.module
         self.model.load_state_dict(self.best or last.state_dict())
         self.team.level(self.model)
+        if isinstance(self.objective, Attaching):
+            self.objective.detach(self.model)
         return Trained(self.model.eval(), self.history, self.best_epoch, self.seconds())
 
 
