@@ -51,7 +51,7 @@ faults: .stamp-run  ## kill, starve and damage runs, and see what is lost; renew
 	cp runs/faults/faults.json docs/results/
 	cp runs/faults/reliability.md docs/
 
-fuzz: .stamp-run  ## every reader against files changed by what reaches new code, 30 minutes; renews docs/results
+fuzz: .stamp-run  ## every reader against files changed by what reaches new code, 22 minutes; renews docs/results
 	$(PIP) -e '.[onnx,fuzz]'
 	$(BIN)/python benchmarks/fuzz.py
 	cp runs/fuzz/fuzz.json runs/fuzz/fuzz.md docs/results/

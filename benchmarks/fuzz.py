@@ -87,7 +87,7 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", nargs="+", choices=tuple(READERS), default=tuple(READERS))
-    parser.add_argument("--seconds", type=int, default=120)
+    parser.add_argument("--seconds", type=int, default=100)
     parser.add_argument("--out", type=Path, default=Path("runs/fuzz"))
     asked = parser.parse_args()
     kept_file = asked.out / "kept.json"

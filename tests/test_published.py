@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-BENCHMARKS = ("explorer",)
+BENCHMARKS = ("explorer", "fuzz")
 
 
 @pytest.mark.parametrize("name", BENCHMARKS)
