@@ -21,7 +21,7 @@ from vaebench.runs import commit
 from vaebench.training.compute import machine
 
 MEMORY, PATIENCE = 2048, 10
-"""Megabytes, of which about 500 are torch; seconds for one file."""
+"""Megabytes, torch's own included; seconds for one file."""
 FOUND: dict[str, list[str]] = {
     "zip of images": ["an entry without a name ended in an IndexError of zipfile (2026-11-22)"],
     "results.json": ["JSON that is no object, or without rows, ended in an AttributeError or KeyError (2026-11-22)"],
@@ -63,8 +63,8 @@ def render(about: dict[str, Any]) -> str:
         "# What fuzzing finds in the readers",
         "",
         "Coverage-guided (atheris, libFuzzer), from well-formed files. A reader may refuse a file with the project's "
-        f"own error. A finding is any other exception, a process over {MEMORY:,} MB (about 500 are torch), more than "
-        f"{PATIENCE} seconds for a file, or a file written outside of its folder. Besides, `make soak` runs "
+        f"own error. A finding is any other exception, a process over {MEMORY:,} MB (most of the lowest is torch), "
+        f"more than {PATIENCE} seconds for a file, or a file written outside of its folder. Besides, `make soak` runs "
         "property-based tests of the same readers.",
         "",
         f"`make fuzz`, {here['processor']}, commit {about['commit']}.",

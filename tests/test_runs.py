@@ -286,3 +286,22 @@ def test_a_run_with_a_learned_prior_says_so_and_draws_from_it(tmp_path):
     assert ", vamp prior)" in page
     assert "The prior is learned and does not factorise" in page
     assert "this run has learned a prior of its own" in page
+
+
+def test_images_too_small_for_the_judges_convolutions_are_judged_by_an_mlp(tmp_path):
+    rng = np.random.default_rng(0)
+    y = np.arange(600) % 2
+    x = (rng.random((600, 4, 4)) * 120 + 100 * y[:, None, None]).astype(np.uint8)
+    np.savez(tmp_path / "tiny.npz", x_train=x[:400], y_train=y[:400], x_test=x[400:], y_test=y[400:])
+    rule = Evaluation(labels_per_class=(1,), draws=2, supervised=None, features=("vae",))
+    data = Data(source=str(tmp_path / "tiny.npz"))
+    found = perform(SMALL.model_copy(update={"evaluation": rule, "data": data}), tmp_path / "run")
+    assert next(row for row in found.rows if row["metric"] == "frechet")["judge_accuracy"] > 0.9
+
+
+def test_too_few_images_are_not_scored(tmp_path):
+    rule = Evaluation(labels_per_class=(1,), draws=2, supervised=None, features=("vae",))
+    data = Data(source="digits", per_class=10)
+    found = perform(SMALL.model_copy(update={"evaluation": rule, "data": data}), tmp_path / "run")
+    assert found.results["data"]["images"]["test"] < 50
+    assert not [row for row in found.rows if "judge_accuracy" in row]

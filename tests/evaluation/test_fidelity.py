@@ -145,3 +145,11 @@ def test_fewer_images_than_asked_are_compared_where_the_test_part_is_small(digit
     found = fidelity(vae, small, (encode(vae, small.train), encode(vae, small.test)), judge, 2000, 0)
     assert found.images == 60
     assert all(math.isfinite(value) for scores in found.scores.values() for value in scores.values())
+
+
+def test_beside_binarised_images_drawn_ones_are_black_and_white_too():
+    data = Data(source="digits", binarised=True).load()
+    torch.manual_seed(0)
+    vae = Model(latent=4).build(data.train.shape).eval()
+    found = fidelity(vae, data, (encode(vae, data.train), encode(vae, data.test)), Judge.of(data, ALONE), 100, 0)
+    assert set(np.unique(found.samples)) == {0, 255}

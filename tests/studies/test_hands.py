@@ -52,6 +52,10 @@ def fail():
     os._exit(9)
 
 
+def refuse():
+    raise VaebenchError("no such data")
+
+
 def stay(folder):
     (folder / "begun").touch()
     try:
@@ -61,11 +65,10 @@ def stay(folder):
 
 
 def test_two_hands_make_every_step_once_and_both_make_some(tmp_path):
-    with helped(1, walk, (tmp_path,)) as done:
+    with helped(1, walk, (tmp_path,)):
         while not (tmp_path / "made").exists():  # the other hand takes seconds to begin
             time.sleep(0.01)
         walk(tmp_path)
-        done()
     lines = [line.split() for line in (tmp_path / "made").read_text().splitlines()]
     assert sorted(name for name, _ in lines) == sorted(NAMES)
     assert len({process for _, process in lines}) == 2
@@ -91,17 +94,25 @@ def test_a_step_that_another_hand_is_at_is_waited_for_and_not_made_again(tmp_pat
 
 
 def test_a_step_that_two_hands_want_is_made_by_the_first_alone(tmp_path):
-    with helped(1, make_slowly, (tmp_path,)) as done:
+    with helped(1, make_slowly, (tmp_path,)):
         while not (tmp_path / "made").exists():
             time.sleep(0.01)
         assert step(study_in(tmp_path), "slow", 0) == {"value": 4}
-        done()
     assert len((tmp_path / "made").read_text().splitlines()) == 1
 
 
-def test_a_hand_that_is_lost_is_told_in_a_sentence():
-    with pytest.raises(VaebenchError, match=r"exit code 9.*what is done is kept"), helped(1, fail, ()) as done:
-        done()
+def test_a_hand_that_is_lost_costs_nothing_and_is_told_of(tmp_path, caplog):
+    with helped(1, fail, ()):
+        walk(tmp_path)
+    assert len((tmp_path / "made").read_text().splitlines()) == len(NAMES)
+    assert "process 2 of those that share this work was lost (exit code 9)" in caplog.text
+
+
+def test_an_error_of_the_projects_own_is_left_to_the_first_process_to_say(caplog, capfd):
+    with helped(1, refuse, ()):
+        pass
+    assert caplog.text == ""
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_whatever_stops_this_process_stops_the_others_in_order(tmp_path):

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from vaebench.data.images import Dataset
+from vaebench.data.images import Dataset, Images
 from vaebench.evaluation.features import Codes
 from vaebench.evaluation.judge import Judge, Seen
 from vaebench.evaluation.panels import PAIRS, decoded, prior_samples
@@ -100,19 +100,28 @@ def fidelity(vae: VAE, data: Dataset, codes: tuple[Codes, Codes], judge: Judge, 
     """
     count = min(most, len(data.test), len(data.train))
     some = torch.from_numpy(np.random.default_rng(seed).permutation(len(data.train))[:count])
-    drawn = decoded(vae, prior_samples(vae, seed, count))
+    drawn = _drawn(vae, prior_samples(vae, seed, count), data, seed)
     real, train = judge.see(data.test.take(slice(0, count))), judge.see(data.train).features
     seen = {
         "training images": judge.see(data.train.take(some)),
-        "reconstructions": judge.see_pixels(decoded(vae, codes[1].mean[:count])),
+        "reconstructions": judge.see_pixels(_drawn(vae, codes[1].mean[:count], data, seed)),
         "samples": judge.see_pixels(drawn),
-        "fitted samples": judge.see_pixels(decoded(vae, fitted_samples(codes[0], count, seed))),
+        "fitted samples": judge.see_pixels(_drawn(vae, fitted_samples(codes[0], count, seed), data, seed)),
     }
     scores = {name: _scores(real, found) for name, found in seen.items()}
     for name in ("samples", "fitted samples"):
         scores[name]["authentic"] = authenticity(train, seen[name].features)
     rows, _ = nearest(seen["samples"].features[:PAIRS], train)
     return Fidelity(scores, count, judge.accuracy, drawn[:PAIRS], data.train.pixels[rows].numpy())
+
+
+def _drawn(vae: VAE, z: Float[Tensor, "N D"], data: Dataset, seed: int) -> UInt8[np.ndarray, "N C H W"]:
+    """The decoder's means; beside binarised images, their pixels drawn black or white as those are."""
+    means = decoded(vae, z)
+    if data.test.chances is None:
+        return means
+    grey = Images(torch.from_numpy(means), torch.full((len(means),), -1))
+    return grey.binarised(torch.Generator().manual_seed(seed)).pixels.numpy()
 
 
 def _scores(real: Seen, drawn: Seen) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -10,17 +11,27 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from vaebench.data.images import Dataset, Images, epoch_batches
-from vaebench.models.networks import Conv
+from vaebench.data.images import Dataset, Images
+from vaebench.evaluation.probes import Head
+from vaebench.models.networks import MLP, Conv
 from vaebench.models.objectives import CrossEntropy
 from vaebench.training.compute import Compute
-from vaebench.training.loop import Training, train
+from vaebench.training.loop import train
 from vaebench.training.schedules import Adam, OneCycle
 
 NETWORK = Conv()
 """The same for every run, whatever is judged: scores compare under one judge alone."""
+SMALLEST = 8
+"""Pixels a side that it can read; an MLP reads smaller images."""
 FEATURES = 64
-EPOCHS, LEAST_STEPS, BATCH = 2, 300, 256
+RULE = Head(
+    epochs=2,
+    least_steps=300,
+    batch=256,
+    optimiser=Adam(rate=4e-3, beta2=0.99, weight_decay=0.01),
+    schedule=OneCycle(),
+)
+"""How it is trained."""
 
 
 class Seen(NamedTuple):
@@ -32,7 +43,7 @@ class Seen(NamedTuple):
 
 @dataclass(frozen=True)
 class Judge:
-    """A small CNN trained on the training part's labels."""
+    """A small CNN trained on the training part's labels; an MLP where images are too small for it."""
 
     body: nn.Module
     head: nn.Module
@@ -40,20 +51,26 @@ class Judge:
     """On the test part."""
 
     @classmethod
-    def of(cls, data: Dataset, compute: Compute, seed: int = 0) -> Judge:
+    def of(
+        cls, data: Dataset, compute: Compute, seed: int = 0, watch: Callable[[float], None] = lambda share: None
+    ) -> Judge:
         """Train it; the same arguments give the same bits. The data must have labels."""
+        network = NETWORK if min(data.train.shape[1:]) >= SMALLEST else MLP(hidden=(256,))
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            body = nn.Sequential(NETWORK.encoder(data.train.shape, FEATURES), nn.ReLU())
+            body = nn.Sequential(network.encoder(data.train.shape, FEATURES), nn.ReLU())
             head = nn.Linear(FEATURES, len(data.classes))
-        steps = sum(1 for _ in epoch_batches(len(data.train), BATCH, (seed, 0)))
-        training = Training(
-            epochs=max(EPOCHS, -(-LEAST_STEPS // steps)),
-            batch=BATCH,
-            optimiser=Adam(rate=4e-3, beta2=0.99, weight_decay=0.01),
-            schedule=OneCycle(),
+        training = RULE.training(len(data.train), seed)
+        model = nn.Sequential(body, head)
+        train(
+            model,
+            CrossEntropy(),
+            data.train,
+            training,
+            compute=compute,
+            seed=seed,
+            watch=lambda at: watch(at.step / at.steps),
         )
-        train(nn.Sequential(body, head), CrossEntropy(), data.train, training, compute=compute, seed=seed)
         judge = cls(body, head, 0.0)
         right = judge.see(data.test).probabilities.argmax(1) == data.test.labels
         return cls(body, head, float(right.double().mean()))

@@ -65,10 +65,9 @@ def run_ladder(budget: Budget, out: Path, watch: Watch = lambda tick: None, comp
         climb = Climb(study)
         with (
             threadpool_limits(compute.threads),
-            helped(count - 1, help_climbing, (budget, folder, compute, count)) as all_hands_done,
+            helped(count - 1, help_climbing, (budget, folder, compute, count)),
         ):
             climb.perform()
-            all_hands_done()
         figures(study, climb.rows, {name: found.arrays for name, found in climb.kept.items()})
         _publish(study, climb, out, sources)
     study.finish()
@@ -98,7 +97,7 @@ def _publish(study: Study, climb: Climb, out: Path, sources: str | None) -> None
     if study.made or made.get("budget") != study.budget:
         made = {
             "budget": study.budget,
-            "seconds": round(study.seconds, 1),
+            "seconds": round(study.seconds / study.hands, 1),
             "date": time.strftime("%Y-%m-%d"),
             "commit": sources,
             "machine": machine(),

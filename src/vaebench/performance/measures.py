@@ -20,6 +20,9 @@ from vaebench.performance.rows import Rows, disentanglement_rows, evidence_rows,
 from vaebench.recipes import Recipe
 from vaebench.runs import Clock, Tick, Watch
 
+FEWEST = 50
+"""Images of a part, below which scores of drawn images would say nothing."""
+
 
 @dataclass(frozen=True)
 class Measures:
@@ -63,11 +66,12 @@ class Measurer:
     def _fidelity(self, vae: VAE, latents: Features) -> Fidelity | None:
         """How like test images what the VAE draws is, where labels can teach a judge."""
         most = self.recipe.evaluation.samples
-        if most is None or not self.data.labelled:
+        if most is None or not self.data.labelled or min(len(self.data.train), len(self.data.test)) < FEWEST:
             return None
         with self.clock.stage("samples"):
-            self.watch(Tick("samples", 0.0))
-            judge = Judge.of(self.data, self.recipe.compute)
+            judge = Judge.of(
+                self.data, self.recipe.compute, watch=lambda share: self.watch(Tick("samples", 0.8 * share))
+            )
             found = fidelity(vae, self.data, (latents.train, latents.test), judge, most, self.recipe.seed)
             self.watch(Tick("samples", 1.0))
         return found

@@ -99,8 +99,8 @@ FIGURES: dict[str, Panel] = {
     "nearest-training-images": Panel(
         "images",
         "Samples and their nearest training images",
-        "Above, the first samples; below each, the training image whose features are nearest by the CNN of the table "
-        "above. If the two are the same image again and again, the decoder has learned the training set by heart.",
+        "Above, the first samples; below each, the training image whose features are nearest by the network of the "
+        "table above. If both are the same image again and again, the decoder has learned the training set by heart.",
         pictures.nearest,
         lambda run: "nearest_samples" in run.panels,
     ),

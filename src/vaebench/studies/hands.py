@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +15,7 @@ from vaebench.errors import VaebenchError
 from vaebench.memory import keep_freed_memory
 from vaebench.processes import CONTEXT, die_with_parent
 
+SAID = logging.getLogger(__name__)
 GRACE = 5.0
 """Seconds in which a process that Ctrl-C has reached already may end in order."""
 
@@ -35,25 +37,13 @@ def claimed(path: Path, patient: bool = True) -> Iterator[bool]:
 
 
 @contextmanager
-def helped(count: int, work: Callable[..., None], arguments: Sequence[Any]) -> Iterator[Callable[[], None]]:
-    """``count`` processes that call ``work(*arguments)`` beside this one; what is yielded waits for their end.
+def helped(count: int, work: Callable[..., None], arguments: Sequence[Any]) -> Iterator[None]:
+    """``count`` processes that call ``work(*arguments)`` beside this one, which does whatever they leave undone.
 
-    Whatever ends the block before that stops them as Ctrl-C would, and gives them time to keep what they have.
-
-    Raises:
-        VaebenchError: a process ended badly.
+    When this one is done, or is stopped, they are stopped as Ctrl-C would, with time to keep what they have. One that
+    was lost is told of at the end: this process has done its part.
     """
-    crew = [CONTEXT.Process(target=_begin, args=(work, *arguments), name=f"hand {n + 2}") for n in range(count)]
-
-    def join() -> None:
-        for process in crew:
-            process.join()
-            if process.exitcode:
-                raise VaebenchError(
-                    f"{process.name} of the processes that share this work ended with exit code {process.exitcode} "
-                    "(out of memory?); run the same again: what is done is kept"
-                )
-
+    crew = [CONTEXT.Process(target=_begin, args=(work, *arguments), name=f"process {n + 2}") for n in range(count)]
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # until each is ready to stop in order
     try:
         for process in crew:
@@ -61,7 +51,7 @@ def helped(count: int, work: Callable[..., None], arguments: Sequence[Any]) -> I
     finally:
         signal.signal(signal.SIGINT, before)
     try:
-        yield join
+        yield
     finally:
         for process in crew:
             process.join(GRACE)
@@ -69,11 +59,13 @@ def helped(count: int, work: Callable[..., None], arguments: Sequence[Any]) -> I
                 os.kill(process.pid or 0, signal.SIGINT)
         for process in crew:
             process.join()
+            if process.exitcode:
+                SAID.warning("%s of those that share this work was lost (exit code %s)", process.name, process.exitcode)
 
 
 def _begin(work: Callable[..., None], *arguments: Any) -> None:
     die_with_parent()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     keep_freed_memory()
-    with suppress(KeyboardInterrupt):
+    with suppress(KeyboardInterrupt, VaebenchError):  # the first process comes to the same error, and says it
         work(*arguments)
