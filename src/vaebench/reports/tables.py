@@ -147,12 +147,12 @@ def samples_table(run: Run) -> tuple[Table, str] | None:
     note = (
         f"{one['images']:,} images of each set against as many test images, by the features and answers of a small "
         f"network trained on the labelled training images ({one['judge_accuracy']:.1%} right on the test part): scores "
-        "compare only on the same data and number of images, and none is an FID. Training images score what perfect samples "
-        f"would; the fitted Gaussian has the moments of the training codes. {SCORES['frechet'][0]} distance: lower is "
-        "better. Precision: share of the set that lies among test images; recall: share of test images that lie among "
-        "the set. Inception score: from 1 to the number of classes. Legible: share that the network is 90 % sure of. "
-        "Authentic: share no nearer to a training image than that image's own nearest neighbour; near 0 is memorising, "
-        "about a half is new."
+        "compare only on the same data and number of images, and none is an FID. Training images score what perfect "
+        f"samples would; the fitted Gaussian has the moments of the training codes. {SCORES['frechet'][0]} distance: "
+        "lower is better. Precision: share of the set that lies among test images; recall: share of test images that "
+        "lie among the set. Inception score: from 1 to the number of classes. Legible: share that the network is 90 % "
+        "sure of. Authentic: share no nearer to a training image than that image's own nearest neighbour; near 0 "
+        "is memorising, about a half is new."
     )
     return Table(["", *(name for name, _ in SCORES.values())], rows, strong=(2,)), note
 
