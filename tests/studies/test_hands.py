@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import time
+from multiprocessing import util
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,15 @@ def hold(path, ready):
 
 def fail():
     os._exit(9)
+
+
+def linger(folder):
+    util.Finalize(None, finished, args=(folder,), exitpriority=1)
+
+
+def finished(folder):
+    (folder / "finished").touch()
+    time.sleep(1)
 
 
 def refuse():
@@ -113,6 +123,22 @@ def test_an_error_of_the_projects_own_is_left_to_the_first_process_to_say(caplog
         pass
     assert caplog.text == ""
     assert "Traceback" not in capfd.readouterr().err
+
+
+def test_one_that_begins_after_the_end_does_nothing_and_is_not_lost(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr("vaebench.studies.hands.GRACE", 0.0)
+    with helped(1, stay, (tmp_path,)):
+        pass
+    assert not (tmp_path / "begun").exists()
+    assert caplog.text == ""
+
+
+def test_one_that_is_told_to_stop_when_it_has_finished_is_not_lost(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr("vaebench.studies.hands.GRACE", 0.0)
+    with helped(1, linger, (tmp_path,)):
+        while not (tmp_path / "finished").exists():
+            time.sleep(0.01)
+    assert caplog.text == ""
 
 
 def test_whatever_stops_this_process_stops_the_others_in_order(tmp_path):

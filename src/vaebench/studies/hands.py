@@ -8,6 +8,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,10 @@ def helped(count: int, work: Callable[..., None], arguments: Sequence[Any]) -> I
     When this one is done, or is stopped, they are stopped as Ctrl-C would, with time to keep what they have. One that
     was lost is told of at the end: this process has done its part.
     """
-    crew = [CONTEXT.Process(target=_begin, args=(work, *arguments), name=f"process {n + 2}") for n in range(count)]
+    ended = CONTEXT.Event()
+    crew = [
+        CONTEXT.Process(target=_begin, args=(ended, work, *arguments), name=f"process {n + 2}") for n in range(count)
+    ]
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # until each is ready to stop in order
     try:
         for process in crew:
@@ -55,6 +59,8 @@ def helped(count: int, work: Callable[..., None], arguments: Sequence[Any]) -> I
     finally:
         for process in crew:
             process.join(GRACE)
+        ended.set()
+        for process in crew:
             if process.is_alive():
                 os.kill(process.pid or 0, signal.SIGINT)
         for process in crew:
@@ -63,9 +69,13 @@ def helped(count: int, work: Callable[..., None], arguments: Sequence[Any]) -> I
                 SAID.warning("%s of those that share this work was lost (exit code %s)", process.name, process.exitcode)
 
 
-def _begin(work: Callable[..., None], *arguments: Any) -> None:
+def _begin(ended: Event, work: Callable[..., None], *arguments: Any) -> None:
     die_with_parent()
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    keep_freed_memory()
     with suppress(KeyboardInterrupt, VaebenchError):  # the first process comes to the same error, and says it
-        work(*arguments)
+        try:
+            if not ended.is_set():  # what was sent to stop this one before it listened went unheard
+                keep_freed_memory()
+                work(*arguments)
+        finally:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # what has finished its work cannot be lost any more
