@@ -32,7 +32,7 @@ CONV = {"network": "conv", "latent": 20}
 WIDE = {"network": "mlp", "hidden": [500, 500], "latent": 10}
 SMALL = {"network": "mlp", "hidden": [128], "latent": 20}
 NETWORKS = {"32-64-64 convolutions": CONV, "784-500-500-10 MLP": WIDE, "784-128-20 MLP": SMALL}
-WAYS = {
+WAYS: dict[str, dict[str, Any]] = {
     "fp32": {"precision": "fp32"},
     "bf16": {"precision": "bf16"},
     "fp32, compiled": {"precision": "fp32", "compile": True},

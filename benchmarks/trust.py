@@ -7,36 +7,32 @@ that the report gives holds the true accuracy on the hidden labels. Asking: accu
 
 from __future__ import annotations
 
-import argparse
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
+from itertools import product
 from typing import Any
 
 import numpy as np
 import torch
+from bench import About, Bench, Row, Tasks, made_by
 from torch import Tensor
 
 from vaebench.classification.ask import to_label_next
 from vaebench.classification.choice import chosen, cross_validate
-from vaebench.classification.job import Subject
-from vaebench.classification.methods import METHODS, Bench
+from vaebench.classification.methods import METHODS
+from vaebench.classification.methods import Bench as Material
 from vaebench.classification.settings import Settings, settings_for
 from vaebench.data.datasets import Data
 from vaebench.data.images import Dataset, Images, balanced_draw
 from vaebench.evaluation.calibration import brier, tempered
 from vaebench.evaluation.few_labels import mean_interval
 from vaebench.evaluation.probes import predict_with
-from vaebench.files import write_json, write_text
-from vaebench.memory import keep_freed_memory
-from vaebench.runs import commit, locked
 from vaebench.studies.study import Study, cifar10
-from vaebench.terminal import interrupted_after, progress
-from vaebench.training.compute import Compute, machine
 
 COVERED = ("cifar10", "fashion-mnist")
 ASKED = ("mnist", "fashion-mnist")
+HOW = ("asked", "random")
 EACH, DRAWS = 10, 20
 FIRST, MORE, ROUNDS, ASKED_DRAWS = 20, 30, 3, 5
 """Labels that are given first, at random; labels a round; rounds; draws."""
@@ -52,12 +48,22 @@ class Field:
     images: Images
     truth: Tensor
     settings: Settings
-    bench: Bench
+    bench: Material
     key: str
 
 
+MADE: dict[str, Field] = {}
+
+
 def field(study: Study, name: str) -> Field:
-    """The training images of a data set, and one VAE of them."""
+    """The training images of a data set, and one VAE of them; one for all draws."""
+    if name not in MADE:
+        MADE[name] = made_field(study, name)
+    return MADE[name]
+
+
+def made_field(study: Study, name: str) -> Field:
+    """The same, from what the study has kept."""
     data = study.data(cifar10() if name == "cifar10" else Data(source=name))
     parts = data.train, data.validation
     pixels, truth = (torch.cat([getattr(part, what) for part in parts]) for what in ("pixels", "labels"))
@@ -74,7 +80,7 @@ def field(study: Study, name: str) -> Field:
         settings.seed,
         {"model": settings.model.model_dump()},
     )
-    bench = Bench(
+    bench = Material(
         images,
         len(data.classes),
         settings.model,
@@ -86,8 +92,9 @@ def field(study: Study, name: str) -> Field:
     return Field(name, images, truth, settings, bench, trial.key)
 
 
-def covered(study: Study, one: Field, draw: int) -> dict[str, Any]:
+def covered(study: Study, name: str, draw: int) -> dict[str, Any]:
     """One draw of labels: what the report would say, and the truth."""
+    one = field(study, name)
     rows = balanced_draw(one.truth, EACH, (0, draw))
     identity = {"vae": one.key, "rows": rows.tolist(), "settings": one.settings.model_dump(mode="json")}
     labels, hidden = one.truth[rows], torch.ones(len(one.truth), dtype=torch.bool)
@@ -124,8 +131,9 @@ def covered(study: Study, one: Field, draw: int) -> dict[str, Any]:
     }
 
 
-def asked(study: Study, one: Field, draw: int, how: str) -> list[float]:
+def asked(study: Study, name: str, draw: int, how: str) -> list[float]:
     """Accuracy on the images that were never labelled, after each round of labels."""
+    one = field(study, name)
     generator = np.random.default_rng((1, draw))
     identity = {"vae": one.key, "settings": one.settings.model_dump(mode="json"), "draw": draw, "how": how}
     codes = one.bench.means
@@ -199,13 +207,13 @@ def asking_rows(name: str, found: dict[str, list[list[float]]]) -> Iterator[dict
         }
 
 
-def page(rows: list[dict[str, Any]], made: dict[str, Any]) -> str:
-    """The rows for a reader."""
+def render(about: About) -> str:
+    """trust.json as a page."""
+    rows = about["rows"]
     lines = [
         "# How far `vaebench classify` can be trusted",
         "",
-        f"Made by `make trust` in {made['seconds'] / 60:.0f} minutes, {made['machine']['processor']}, "
-        f"{made['machine']['cores']} cores, {made['date']}, commit {made['commit']}.",
+        made_by(about, "trust"),
         "",
         f"## Does the interval hold the truth? {EACH} labels a class, one VAE",
         "",
@@ -238,34 +246,27 @@ def page(rows: list[dict[str, Any]], made: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def measure(study: Study) -> list[dict[str, Any]]:
+def tasks(study: Study) -> Tasks:
+    """The VAEs, then every draw."""
+    found: dict[str, Callable[[], object]] = {
+        f"{name}/vae": partial(field, study, name) for name in dict.fromkeys(COVERED + ASKED)
+    }
+    for name, draw in product(COVERED, range(DRAWS)):
+        found[f"{name}/covered-{draw}"] = partial(covered, study, name, draw)
+    for name, draw, how in product(ASKED, range(ASKED_DRAWS), HOW):
+        found[f"{name}/{how}-{draw}"] = partial(asked, study, name, draw, how)
+    return found
+
+
+def rows(study: Study) -> list[Row]:
     """All rows."""
-    fields = {name: field(study, name) for name in dict.fromkeys(COVERED + ASKED)}
-    rows = [coverage_row(name, [covered(study, fields[name], draw) for draw in range(DRAWS)]) for name in COVERED]
+    found = [coverage_row(name, [covered(study, name, draw) for draw in range(DRAWS)]) for name in COVERED]
     for name in ASKED:
-        curves = {how: [asked(study, fields[name], d, how) for d in range(ASKED_DRAWS)] for how in ("asked", "random")}
-        rows += asking_rows(name, curves)
-    return rows
+        found += asking_rows(name, {how: [asked(study, name, d, how) for d in range(ASKED_DRAWS)] for how in HOW})
+    return found
 
 
-def main() -> None:
-    """The command."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=float)
-    parser.add_argument("--out", type=Path, default=Path("runs/trust"))
-    given = parser.parse_args()
-    keep_freed_memory()
-    seconds = None if given.minutes is None else 60 * given.minutes
-    print(f"about {MINUTES} minutes on two cores (reckoned), less what an earlier call has done", flush=True)
-    with interrupted_after(seconds), locked(given.out), progress() as watch:
-        study = Study(Subject({"cpu": MINUTES}, "trust"), "cpu", given.out, Compute().resolve(), watch)
-        rows = measure(study)
-    made = {"seconds": study.seconds, "date": time.strftime("%Y-%m-%d"), "commit": commit(), "machine": machine()}
-    write_json(given.out / "trust.json", rows)
-    write_json(given.out / "trust-made.json", made)
-    write_text(given.out / "trust.md", page(rows, made))
-    print(f"open {given.out / 'trust.md'}")
-
+BENCH = Bench("trust", MINUTES, tasks, rows, render)
 
 if __name__ == "__main__":
-    main()
+    BENCH.run(__doc__)

@@ -12,8 +12,8 @@ from threadpoolctl import threadpool_limits
 from vaebench.files import atomic, read_json, write_json, write_text
 from vaebench.ladder.climb import Climb
 from vaebench.ladder.page import figures, page
-from vaebench.runs import Tick, Watch, commit, locked
-from vaebench.studies.hands import helped
+from vaebench.runs import Watch, commit, locked
+from vaebench.studies.hands import clocked, hands, helped, seconds_done
 from vaebench.studies.study import Study
 from vaebench.studies.subject import Budget
 from vaebench.training.compute import Compute, machine
@@ -36,15 +36,9 @@ class Ladder:
     }
 
 
-def hands(compute: Compute) -> int:
-    """How many processes of one thread climb together: two of them get more done than one of two threads."""
-    return min(compute.threads or 1, MOST_HANDS) if compute.device == "cpu" else 1
-
-
 def minutes_done(out: Path, budget: Budget) -> float:
     """Minutes of the steps that are done already, as if done one by one by the hands that did them."""
-    kept = (read_json(path) for path in (out / "steps" / budget).rglob("*.json"))
-    return sum(float(one["seconds"]) / int(one["machine"]["hands"]) for one in kept) / 60
+    return seconds_done(out / "steps" / budget) / 60
 
 
 def run_ladder(budget: Budget, out: Path, watch: Watch = lambda tick: None, compute: Compute | None = None) -> Study:
@@ -57,11 +51,11 @@ def run_ladder(budget: Budget, out: Path, watch: Watch = lambda tick: None, comp
         KeyboardInterrupt: Ctrl-C; what is done is kept.
     """
     folder, compute = out / "steps" / budget, (compute or Compute()).resolve()
-    count = hands(compute)
+    count = hands(compute, MOST_HANDS)
     compute = compute.model_copy(update={"threads": 1}) if count > 1 else compute
     with locked(folder):
         sources = commit()
-        study = Study(Ladder(), budget, folder, compute, _clocked(watch, budget, out), hands=count)
+        study = Study(Ladder(), budget, folder, compute, clocked(watch, folder, Ladder.minutes[budget]), hands=count)
         climb = Climb(study)
         with (
             threadpool_limits(compute.threads),
@@ -78,17 +72,6 @@ def help_climbing(budget: Budget, folder: Path, compute: Compute, count: int) ->
     """What another hand does: the same steps, without the rows."""
     with threadpool_limits(compute.threads):
         Climb(Study(Ladder(), budget, folder, compute, hands=count)).perform()
-
-
-def _clocked(watch: Watch, budget: Budget, out: Path) -> Watch:
-    """Ticks with the share and the time left of the whole ladder, whoever does it."""
-    before, whole, start = 60 * minutes_done(out, budget), 60 * Ladder.minutes[budget], time.monotonic()
-
-    def tell(tick: Tick) -> None:
-        left = max(0.0, whole - before - (time.monotonic() - start))
-        watch(tick if tick.done == 1 else tick._replace(done=min(0.99, 1 - left / whole), seconds_left=left))
-
-    return tell
 
 
 def _publish(study: Study, climb: Climb, out: Path, sources: str | None) -> None:

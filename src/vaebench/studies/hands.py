@@ -6,6 +6,7 @@ import fcntl
 import logging
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing.synchronize import Event
@@ -13,12 +14,37 @@ from pathlib import Path
 from typing import Any
 
 from vaebench.errors import VaebenchError
+from vaebench.files import read_json
 from vaebench.memory import keep_freed_memory
 from vaebench.processes import CONTEXT, die_with_parent
+from vaebench.runs import Tick, Watch
+from vaebench.training.compute import Compute
 
 SAID = logging.getLogger(__name__)
 GRACE = 5.0
 """Seconds in which a process that Ctrl-C has reached already may end in order."""
+
+
+def hands(compute: Compute, most: int) -> int:
+    """How many processes of one thread share a study: on two cores, two get more done than one of two threads."""
+    return min(compute.threads or 1, most) if compute.device == "cpu" else 1
+
+
+def seconds_done(folder: Path) -> float:
+    """Seconds of the steps of a study's folder that are done, as if done one by one by the hands that did them."""
+    kept = (read_json(path) for path in folder.rglob("*.json"))
+    return sum((float(one["seconds"]) / int(one["machine"]["hands"]) for one in kept), 0.0)
+
+
+def clocked(watch: Watch, folder: Path, minutes: float | int) -> Watch:
+    """Ticks with the share and the time left of the whole study in this folder, whoever does it."""
+    before, whole, start = seconds_done(folder), 60 * minutes, time.monotonic()
+
+    def tell(tick: Tick) -> None:
+        left = max(0.0, whole - before - (time.monotonic() - start))
+        watch(tick if tick.done == 1 else tick._replace(done=min(0.99, 1 - left / whole), seconds_left=left))
+
+    return tell
 
 
 @contextmanager

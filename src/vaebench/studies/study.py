@@ -321,7 +321,8 @@ def of_classes(trials: Sequence[dict[str, Any]], what: str = "accuracy") -> list
 
 
 def _placed(source: Source, compute: Compute) -> Source:
-    return source.to(compute.device or "cpu") if isinstance(source, Images) else source
+    """Images on the device, those that are binarised to be drawn anew at each visit."""
+    return source.to(compute.device or "cpu").to_train_on if isinstance(source, Images) else source
 
 
 def _plain(value: Any) -> Any:

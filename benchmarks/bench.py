@@ -1,0 +1,100 @@
+"""Bench: a measurement of many steps, each done once and kept, shared by one process of one thread a core."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from threadpoolctl import threadpool_limits
+
+from vaebench.files import atomic, write_json, write_text
+from vaebench.memory import keep_freed_memory
+from vaebench.runs import Watch, commit, locked
+from vaebench.studies.hands import clocked, hands, helped, seconds_done
+from vaebench.studies.study import Study
+from vaebench.studies.subject import Budget
+from vaebench.terminal import interrupted_after, progress
+from vaebench.training.compute import Compute, machine
+
+MOST_HANDS = 4
+Tasks = Mapping[str, Callable[[], object]]
+Row = dict[str, Any]
+About = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Writes NAME.json (``made`` and ``rows``), NAME.md and NAME/*.png. A subject, as a study asks for one."""
+
+    title_in_short: str
+    """NAME."""
+    cpu_minutes: int
+    """On two cores."""
+    tasks: Callable[[Study], Tasks]
+    """Everything that takes long, by name; each task keeps its steps in the study."""
+    rows: Callable[[Study], list[Row]]
+    """All rows, from what the tasks have kept; draws the figures."""
+    render: Callable[[About], str]
+    """NAME.json as a page."""
+    captions: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def minutes(self) -> Mapping[Budget, float | int]:
+        """There is one budget."""
+        return {"cpu": self.cpu_minutes}
+
+    def run(self, words: str | None) -> None:
+        """The command; ``words`` describe it."""
+        parser = argparse.ArgumentParser(description=words, formatter_class=argparse.RawDescriptionHelpFormatter)
+        parser.add_argument("--minutes", type=float, help="stop, as by Ctrl-C, after so many")
+        parser.add_argument("--out", type=Path, default=Path("runs") / self.title_in_short)
+        given = parser.parse_args()
+        keep_freed_memory()
+        folder, whole = given.out / "kept", self.cpu_minutes
+        done = min(seconds_done(folder) / 60, whole)
+        print(f"about {whole} minutes on two cores, of which {done:.0f} are done", flush=True)
+        seconds = None if given.minutes is None else 60 * given.minutes
+        with interrupted_after(seconds), locked(folder), progress() as watch:
+            study, rows = self._perform(folder, clocked(watch, folder, whole))
+        self._publish(given.out, study, rows)
+        print(f"open {given.out / self.title_in_short}.md")
+
+    def _perform(self, folder: Path, watch: Watch) -> tuple[Study, list[Row]]:
+        compute = Compute().resolve()
+        count = hands(compute, MOST_HANDS)
+        compute = compute.model_copy(update={"threads": 1}) if count > 1 else compute
+        study = Study(self, "cpu", folder, compute, watch, hands=count)
+        with threadpool_limits(compute.threads), helped(count - 1, help_out, (self, folder, compute, count)):
+            study.share(self.tasks(study))
+            rows = self.rows(study)
+        study.finish()
+        return study, rows
+
+    def _publish(self, out: Path, study: Study, rows: list[Row]) -> None:
+        for name, image in study.drawn.items():
+            with atomic(out / self.title_in_short / f"{name}.png") as temporary:
+                temporary.write_bytes(image)
+        made = {"seconds": seconds_done(study.folder), "date": time.strftime("%Y-%m-%d"), "commit": commit()}
+        about = {"made": made | {"machine": machine(), "hands": study.hands}, "rows": rows}
+        write_json(out / f"{self.title_in_short}.json", about)
+        write_text(out / f"{self.title_in_short}.md", self.render(about))
+
+
+def help_out(bench: Bench, folder: Path, compute: Compute, count: int) -> None:
+    """What another process does: the same tasks."""
+    with threadpool_limits(compute.threads):
+        study = Study(bench, "cpu", folder, compute, hands=count)
+        study.share(bench.tasks(study))
+
+
+def made_by(about: About, command: str) -> str:
+    """The sentence that every page begins with."""
+    made = about["made"]
+    return (
+        f"Made by `make {command}` in {made['seconds'] / 60:.0f} minutes, {made['machine']['processor']}, "
+        f"{made['machine']['cores']} cores, {made['date']}, commit {(made['commit'] or 'unknown')[:12]}."
+    )

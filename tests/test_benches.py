@@ -1,0 +1,133 @@
+"""The benchmarks' own machinery: kept steps, verdicts, and who is called the best."""
+
+import importlib
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from vaebench.data.images import Images
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def benchmark(monkeypatch):
+    """Imports a benchmark by name."""
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    names = ("bench", "likelihood", "disentangling", "unlike", "trust", "counting")
+    yield importlib.import_module
+    for name in names:
+        sys.modules.pop(name, None)
+
+
+COUNTING = """
+from bench import Bench
+def count(study, name):
+    def make():
+        with (study.folder / "made").open("a") as file:
+            file.write(name + "\\n")
+        return {"value": len(name)}
+    return study.step(name, {}, make)
+def tasks(study):
+    return {name: (lambda name=name: count(study, name)) for name in ("a", "bb", "ccc")}
+def rows(study):
+    return [count(study, name) for name in ("a", "bb", "ccc")]
+def render(about):
+    return f"{[row['value'] for row in about['rows']]}"
+BENCH = Bench("counting", 1, tasks, rows, render)
+"""
+
+
+def test_a_bench_keeps_every_step_and_renders_what_it_wrote(benchmark, tmp_path, monkeypatch, capsys):
+    (tmp_path / "counting.py").write_text(COUNTING)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(sys, "argv", ["counting.py", "--out", str(tmp_path / "out")])
+    bench = benchmark("counting").BENCH
+    for _ in range(2):
+        bench.run("counts")
+        assert (tmp_path / "out" / "counting.md").read_text() == "[1, 2, 3]"
+    made = (tmp_path / "out" / "kept" / "made").read_text().split()
+    assert sorted(made) == ["a", "bb", "ccc"]
+    about = json.loads((tmp_path / "out" / "counting.json").read_text())
+    assert about["rows"] == [{"value": 1}, {"value": 2}, {"value": 3}]
+    assert {"seconds", "commit", "machine", "date", "hands"} <= set(about["made"])
+    assert "open " in capsys.readouterr().out
+
+
+MADE = {
+    "seconds": 60.0,
+    "date": "2026-01-01",
+    "commit": "0" * 40,
+    "hands": 1,
+    "machine": {"processor": "P", "cores": 2, "gpu": None, "versions": {"torch": "2"}},
+}
+
+
+def contestant(name, nats, validation):
+    return {
+        "name": name,
+        "words": name,
+        "nats": nats,
+        "validation_nats": validation,
+        "standard_error": 0.01,
+        "over_images": 0.2,
+        "effective_samples": 10.0,
+        "least_effective_samples": 1.0,
+        "samples": 500,
+        "elbo": -nats - 3,
+        "kl": 25.0,
+        "active": 10,
+        "images_seen": 10**6,
+        "seconds": 60.0,
+        "epochs": 1,
+        "epoch": 1,
+        "seed": 0,
+    }
+
+
+def test_the_validation_part_names_the_best_model_and_other_binarisations_stand_apart(benchmark):
+    likelihood = benchmark("likelihood")
+    rows = [contestant("lucky", 85.0, 88.0), contestant("chosen", 86.0, 87.0)]
+    page = likelihood.render({"made": MADE, "rows": rows})
+    assert "**chosen**" in page
+    assert "**lucky**" not in page
+    ours, other = page.split("## Pixels in training: drawn once")
+    assert "84.58" in ours
+    assert "84.58" not in other
+    assert "85.79" in other
+    assert "85.79" not in ours
+
+
+def test_a_verdict_needs_an_interval_on_the_side_that_is_claimed(benchmark):
+    verdict = benchmark("disentangling").verdict
+    assert verdict([1.0, 1.1, 0.9], 1) == "yes"
+    assert verdict([1.0, 1.1, 0.9], -1) == "no, the opposite"
+    assert verdict([-1.0, -1.1, -0.9], -1) == "yes"
+    assert verdict([1.0, -1.1, 0.2], 1) == "not decided by these seeds"
+
+
+def test_every_objective_of_the_table_is_claimed_of_only_where_it_is_measured(benchmark):
+    module = benchmark("disentangling")
+    for name, other, score, sign, words in module.CLAIMS:
+        assert {name, other} <= set(module.WORDS)
+        assert score in module.SHORT
+        assert sign in (1, -1)
+        assert words
+
+
+def test_scores_of_strangers_are_higher_where_they_should_be(benchmark):
+    unlike = benchmark("unlike")
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randint(0, 256, (4, 1, 28, 28), generator=generator, dtype=torch.uint8)
+    flat = torch.full((4, 1, 28, 28), 7, dtype=torch.uint8)
+    images = Images(torch.cat([flat, noise]), torch.zeros(8, dtype=torch.long), ("a",))
+    sizes = unlike.packed(images)
+    assert sizes[:4].max() < 1000 < 28 * 28 * 8 * np.log(2) < sizes[4:].min()
+    ones = np.ones(3)
+    seen = unlike.Seen(np.array([1.0, 5.0, 9.0]), ones, ones, ones, ones, np.array([0.0, 0.0, 8.0]), 5.0)
+    assert unlike.SCORES["typicality"].of(seen).tolist() == [4.0, 0.0, 4.0]
+    assert unlike.SCORES["complexity"].of(seen).tolist() == [1.0, 5.0, 1.0]
