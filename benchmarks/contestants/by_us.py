@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from vaebench.data.blocks import Blocks
 from vaebench.data.images import HIDDEN, Batch, Images, Source, balanced_draw, epoch_batches
+from vaebench.evaluation.bounds import bounds
 from vaebench.evaluation.evidence import evidence
 from vaebench.evaluation.features import Codes, encode
 from vaebench.evaluation.lines import fit_lines
@@ -79,6 +80,17 @@ def training(task, source: Source | None = None):
     epochs = Epochs(time.perf_counter(), [])
     train(model_of(task), Elbo(), source, rule, compute=compute_of(task), watch=epochs)
     return {"rate": len(source) / min(epochs.seconds), "seconds": epochs.seconds}
+
+
+def quality(task):
+    """Seconds of so many epochs of one cycle, all included, and the validation loss that they end with."""
+    source, start = images_of(task), time.perf_counter()
+    rule = Training(epochs=task["epochs"], batch=task["batch"], optimiser=Adam(rate=task["rate"], beta2=0.99))
+    model = train(model_of(task), Elbo(), source, rule, compute=compute_of(task), seed=task["seed"]).model
+    seconds = time.perf_counter() - start
+    pixels = torch.from_numpy(np.load(task["validation"]))
+    found = bounds(model, Images(pixels, torch.full((len(pixels),), HIDDEN)))
+    return {"seconds": seconds, "loss": -found.elbo}
 
 
 def plain_loop(task):
@@ -206,6 +218,7 @@ def from_blocks(task):
 TASKS = {
     "train": training,
     "plain": plain_loop,
+    "quality": quality,
     "evidence": log_evidence,
     "heads": heads,
     "heads, their way": heads_their_way,
