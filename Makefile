@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip install -q -c constraints.txt $(PIP_ARGS)
 SOURCES = pyproject.toml constraints.txt
 
-.PHONY: run test check lint types site papers few-labels trust likelihood disentangling unlike speed faults fuzz explorer notebook vendor soak clean
+.PHONY: run test check lint types site papers few-labels trust likelihood disentangling unlike speed growth faults fuzz explorer notebook vendor soak clean
 
 run: .stamp-run  ## train on embedded real digits, and write a report
 	$(BIN)/vaebench run digits --resume
@@ -61,6 +61,12 @@ unlike: .stamp-run  ## can a VAE tell strangers, reckoned at 45 minutes; renews 
 speed: .stamp-run  ## beside pythae, a plain loop and the papers' ways; renews docs/results
 	$(BIN)/python benchmarks/speed.py
 	cp runs/speed/speed.json runs/speed/speed.md docs/results/
+
+growth: .stamp-run  ## time and memory by images, latents, sides, workers; renews docs/results
+	$(BIN)/python benchmarks/growth.py
+	mkdir -p docs/results/growth
+	cp runs/growth/growth.json runs/growth/growth.md docs/results/
+	cp runs/growth/growth/*.png docs/results/growth/
 
 faults: .stamp-run  ## kill, starve and damage runs, and see what is lost; renews docs/reliability.md
 	$(BIN)/python benchmarks/faults.py

@@ -20,7 +20,6 @@ from vaebench.studies.subject import Budget
 from vaebench.terminal import interrupted_after, progress
 from vaebench.training.compute import Compute, machine
 
-MOST_HANDS = 4
 Tasks = Mapping[str, Callable[[], object]]
 Row = dict[str, Any]
 About = dict[str, Any]
@@ -41,6 +40,8 @@ class Bench:
     render: Callable[[About], str]
     """NAME.json as a page."""
     captions: Mapping[str, str] = field(default_factory=dict)
+    most_hands: int = 4
+    """Processes that share the tasks; one where times are measured."""
 
     @property
     def minutes(self) -> Mapping[Budget, float | int]:
@@ -65,7 +66,7 @@ class Bench:
 
     def _perform(self, folder: Path, watch: Watch) -> tuple[Study, list[Row]]:
         compute = Compute().resolve()
-        count = hands(compute, MOST_HANDS)
+        count = hands(compute, self.most_hands)
         compute = compute.model_copy(update={"threads": 1}) if count > 1 else compute
         study = Study(self, "cpu", folder, compute, watch, hands=count)
         with threadpool_limits(compute.threads), helped(count - 1, help_out, (self, folder, compute, count)):

@@ -212,12 +212,23 @@ def beyond_memory(contest: Contest) -> list[dict[str, Any]]:
     return [row(what, found["blocks"], found["memory"], 1, megabytes_above_imports=above)]
 
 
+def sweeps(contest: Contest) -> list[dict[str, Any]]:
+    """What a sweep adds to each trial."""
+    task = {"trials": 22, "workers": 1, "threads": 1}
+    ways = ("in a sweep", "in a row")
+    found = contest.play({way: ("by_us", {**task, "what": way}) for way in ways})
+    each = [statistics.median(one["seconds"] for one in found[way]) for way in ways]
+    what = "a small trial of a sweep, its worker warm, beside the same in one process"
+    return [row(what, found[ways[0]], found[ways[1]], 1, "s", "seconds", overhead=each[0] - each[1])]
+
+
 MEASURES: dict[str, Callable[[Contest], list[dict[str, Any]]]] = {
     "training": training,
     "quality": quality,
     "evidence": evidence,
     "heads": heads,
     "beyond-memory": beyond_memory,
+    "sweeps": sweeps,
 }
 
 
@@ -261,6 +272,8 @@ def render(about: dict[str, Any]) -> str:
     for one in about["rows"]:
         if "apart" in one:
             lines += ["", f"Sums of weights of the 35 heads, trained both ways, differ by at most {one['apart']:.1e}."]
+        if "overhead" in one:
+            lines += ["", f"A sweep adds {one['overhead']:.3f} s to each trial."]
         if "losses" in one:
             mine, theirs = (", ".join(f"{loss:.2f}" for loss in losses) for losses in one["losses"])
             lines += [

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 def benchmark(monkeypatch):
     """Imports a benchmark by name."""
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    names = ("bench", "likelihood", "disentangling", "unlike", "trust", "counting")
+    names = ("bench", "likelihood", "disentangling", "unlike", "growth", "counting")
     yield importlib.import_module
     for name in names:
         sys.modules.pop(name, None)
@@ -131,3 +131,16 @@ def test_scores_of_strangers_are_higher_where_they_should_be(benchmark):
     seen = unlike.Seen(np.array([1.0, 5.0, 9.0]), ones, ones, ones, ones, np.array([0.0, 0.0, 8.0]), 5.0)
     assert unlike.SCORES["typicality"].of(seen).tolist() == [4.0, 0.0, 4.0]
     assert unlike.SCORES["complexity"].of(seen).tolist() == [1.0, 5.0, 1.0]
+
+
+def test_growth_shows_seconds_of_an_epoch_and_every_point(benchmark):
+    growth = benchmark("growth")
+    rows = [
+        {"axis": axis, "value": value, "rate": 50.0, "megabytes": None if axis == "workers" else 10.0}
+        for axis, points in growth.POINTS.items()
+        for value in points
+    ]
+    seconds = growth.panels(rows)[0].lines["in memory"]
+    assert list(seconds.y) == [value / 50.0 for value in growth.POINTS["images, in memory"]]
+    page = growth.render({"made": MADE, "rows": rows})
+    assert page.count("50 images/s") + page.count("50 trials a minute") == len(rows)

@@ -4,8 +4,10 @@ import importlib
 import json
 import resource
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -18,16 +20,20 @@ from vaebench.evaluation.evidence import evidence
 from vaebench.evaluation.features import Codes, encode
 from vaebench.evaluation.lines import fit_lines
 from vaebench.evaluation.probes import Head
+from vaebench.evaluation.protocol import Evaluation
 from vaebench.memory import keep_freed_memory
 from vaebench.models.networks import MLP, Conv
 from vaebench.models.objectives import CrossEntropy, Elbo
 from vaebench.models.vae import VAE, Model
+from vaebench.recipes import Recipe
+from vaebench.sweeps.grid import trials
+from vaebench.sweeps.trial import perform_trial
+from vaebench.sweeps.workers import Local
 from vaebench.training.compute import Compute
 from vaebench.training.loop import Training, train
 from vaebench.training.schedules import Adam, Constant
 
 BATCH = 128
-GREY = (1, 28, 28)
 
 
 def images_of(task) -> Images:
@@ -47,7 +53,8 @@ def model_of(task) -> VAE:
     """The VAE of this task."""
     network = Conv() if task["network"] == "conv" else MLP(hidden=tuple(task["hidden"]))
     torch.manual_seed(task["seed"])
-    return Model(latent=task["latent"], network=network).build(GREY)
+    side = task.get("side", 28)
+    return Model(latent=task["latent"], network=network).build((1, side, side))
 
 
 def compute_of(task) -> Compute:
@@ -215,7 +222,48 @@ def from_blocks(task):
     return {**found, "above": peak() - before}
 
 
+def grown(task):
+    """Images a second of an epoch on images in memory or from a file, and memory above that of the interpreter."""
+    importlib.import_module("torch._dynamo")
+    before = peak()
+    source = Blocks(task["data"]) if task["from"] == "file" else images_of(task)
+    found = training(task, source)
+    return {**found, "above": peak() - before}
+
+
+TRIAL = Recipe(
+    name="trial",
+    model=Model(latent=2, network=MLP(hidden=(16,))),
+    training=Training(epochs=2),
+    compute=Compute(device="cpu", threads=1),
+    evaluation=Evaluation(labels_per_class=(), features=(), probes=(), supervised=None, samples=None),
+)
+
+
+def in_a_sweep(task):
+    """Seconds of a trial of a sweep, by workers that are warm: the median time between outcomes over the workers."""
+    with tempfile.TemporaryDirectory() as folder:
+        ends, every = [], trials(TRIAL, (), task["trials"])
+        for _ in Local(task["workers"], task["threads"])(every, Path(folder), lambda *_: None):
+            ends.append(time.perf_counter())
+    warm = ends[2 * task["workers"] - 1 :]
+    return {"seconds": (warm[-1] - warm[0]) / (len(warm) - 1)}
+
+
+def in_a_row(task):
+    """Seconds of a trial in one process, once it is warm."""
+    ends = []
+    with tempfile.TemporaryDirectory() as folder:
+        for trial in trials(TRIAL, (), task["trials"]):
+            perform_trial(trial.recipe, Path(folder) / trial.key, lambda tick: None)
+            ends.append(time.perf_counter())
+    return {"seconds": (ends[-1] - ends[1]) / (len(ends) - 2)}
+
+
 TASKS = {
+    "grown": grown,
+    "in a sweep": in_a_sweep,
+    "in a row": in_a_row,
     "train": training,
     "plain": plain_loop,
     "quality": quality,
