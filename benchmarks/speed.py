@@ -8,26 +8,18 @@ stopped; writes speed.json and speed.md.
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import statistics
-import subprocess
-import sys
-import venv
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from contest import PYTHAE, Contest, row
 
-from vaebench.data.datasets import Data
-from vaebench.files import read_json, write_json, write_text
+from vaebench.files import write_json, write_text
 from vaebench.runs import commit
 from vaebench.training.compute import machine
 
-HERE = Path(__file__).parent / "contestants"
-PYTHAE = "pythae==0.1.2"
 CONV = {"network": "conv", "latent": 20}
 WIDE = {"network": "mlp", "hidden": [500, 500], "latent": 10}
 SMALL = {"network": "mlp", "hidden": [128], "latent": 20}
@@ -40,90 +32,12 @@ WAYS: dict[str, dict[str, Any]] = {
 }
 TRIED, SEEDS = (2, 3, 4, 5, 6), 3
 """Epochs of one cycle, until the other's validation loss is reached with every seed."""
+FILES: dict[str, dict[str, Any]] = {
+    "PNG files of 28 x 28": {"files": 10_000, "side": 28, "suffix": "png"},
+    "JPEG files of 640 x 640": {"files": 2_000, "side": 640, "suffix": "jpg"},
+}
 BIG = 2_600_000
 """Images of 784 bytes: 2 GB."""
-
-
-@dataclass
-class Contest:
-    """Tasks in interleaved rounds, each answer kept."""
-
-    out: Path
-    rounds: int
-    images: np.ndarray = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.out.mkdir(parents=True, exist_ok=True)
-        self.kept_file = self.out / "answers.json"
-        self.kept: dict[str, Any] = read_json(self.kept_file) if self.kept_file.exists() else {}
-        data = Data(source="mnist").load()
-        np.save(self.out / "images.npy", data.train.pixels.numpy())
-        np.save(self.out / "labels.npy", data.train.labels.numpy())
-        np.save(self.out / "validation.npy", data.validation.pixels.numpy())
-
-    def python(self) -> str:
-        """The interpreter of the environment that pythae has to itself; made once."""
-        folder = self.out / "pythae-env"
-        python = folder / "bin" / "python"
-        if not (folder / "made").exists():
-            print(f"making an environment for {PYTHAE}", flush=True)
-            venv.create(folder, with_pip=True)
-            here = machine()["versions"]["torch"].split("+")[0]
-            subprocess.run([python, "-m", "pip", "install", "-q", PYTHAE, f"torch=={here}"], check=True)
-            (folder / "made").touch()
-        return str(python)
-
-    def play(self, tasks: dict[str, tuple[str, dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
-        """Answers of every contestant, a list over rounds; ``tasks`` gives each its script and its task."""
-        found: dict[str, list[dict[str, Any]]] = {name: [] for name in tasks}
-        for turn in range(self.rounds):
-            for name, (script, task) in tasks.items():
-                found[name].append(self.answer(script, task, turn))
-        return found
-
-    def answer(self, script: str, task: dict[str, Any], turn: int) -> dict[str, Any]:
-        """One process's answer, read if it was given before."""
-        files = {"data": str(self.out / "images.npy"), "labels": str(self.out / "labels.npy"), "seed": 0}
-        task = {**files, **task}
-        key = json.dumps([script, task, turn, commit()], sort_keys=True)  # other sources, other answers
-        if key not in self.kept:
-            print(f"round {turn + 1} of {self.rounds}: {script} {task['what']} {task.get('precision', '')}", flush=True)
-            python = self.python() if script == "by_pythae" else sys.executable
-            env = os.environ | {"OMP_NUM_THREADS": str(task["threads"])}
-            run = subprocess.run(
-                [python, HERE / f"{script}.py", json.dumps(task)], capture_output=True, text=True, env=env
-            )
-            if run.returncode:
-                sys.exit(f"{script} failed on {task}:\n{run.stderr[-2000:]}")
-            self.kept[key] = json.loads(run.stdout.splitlines()[-1])
-            write_json(self.kept_file, self.kept)
-        answer: dict[str, Any] = self.kept[key]
-        return answer
-
-
-def row(
-    what: str,
-    ours: Sequence[dict[str, Any]],
-    other: Sequence[dict[str, Any]],
-    threads: int,
-    unit: str = "images/s",
-    key: str = "rate",
-    **more: Any,
-) -> dict[str, Any]:
-    """Medians of two contestants and their ratio, above 1 where ours is better, round by round."""
-    mine, theirs = [one[key] for one in ours], [one[key] for one in other]
-    ratios = [(a / b if key == "rate" else b / a) for a, b in zip(mine, theirs, strict=True)]
-    return {
-        "what": what,
-        "ours": statistics.median(mine),
-        "other": statistics.median(theirs),
-        "unit": unit,
-        "ratio": statistics.median(ratios),
-        "spread": [min(ratios), max(ratios)],
-        "threads": threads,
-        "megabytes": [max(one["megabytes"] for one in each) for each in (ours, other)],
-        **more,
-    }
 
 
 def training(contest: Contest) -> list[dict[str, Any]]:
@@ -222,6 +136,18 @@ def sweeps(contest: Contest) -> list[dict[str, Any]]:
     return [row(what, found[ways[0]], found[ways[1]], 1, "s", "seconds", overhead=each[0] - each[1])]
 
 
+def predictions(contest: Contest) -> list[dict[str, Any]]:
+    """A classifier applied to files, beside the README's lines for onnxruntime, image by image."""
+    rows = []
+    for words, sizes in FILES.items():
+        base = {**sizes, "folder": str(contest.out / "predictions"), "threads": 2}
+        contest.answer("by_us", {**base, "what": "prepare"}, 0)
+        found = contest.play({way: ("by_us", {**base, "what": way}) for way in ("predict", "ten lines")})
+        what = f"predict, {sizes['files']:,} {words}, beside the README's lines for onnxruntime"
+        rows.append(row(what, found["predict"], found["ten lines"], 2))
+    return rows
+
+
 MEASURES: dict[str, Callable[[Contest], list[dict[str, Any]]]] = {
     "training": training,
     "quality": quality,
@@ -229,6 +155,7 @@ MEASURES: dict[str, Callable[[Contest], list[dict[str, Any]]]] = {
     "heads": heads,
     "beyond-memory": beyond_memory,
     "sweeps": sweeps,
+    "predictions": predictions,
 }
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import predicting
 import torch
 from torch import Tensor, nn
 
@@ -273,6 +274,9 @@ TASKS = {
     "together": together,
     "one by one": one_by_one,
     "blocks": from_blocks,
+    "prepare": predicting.prepare,
+    "predict": predicting.by_predict,
+    "ten lines": predicting.by_ten_lines,
 }
 
 if __name__ == "__main__":
