@@ -21,8 +21,10 @@ from vaebench.training.compute import Compute
 from vaebench.training.loop import Training, train
 from vaebench.training.schedules import Adam
 
-PAIRS = 150_000
-"""Images that the VAE sees, each beside its augmented self; more where there are more than a tenth of them."""
+PAIRS, MOST_PAIRS = 150_000, 1_500_000
+"""Images that the VAE sees, each beside its augmented self, of a few images; and of many, unless that is no epoch."""
+EPOCHS = 10
+"""Of neither."""
 PASSES = 10
 """Of the supervised network through its labelled images, where these are many."""
 LARGE = 40
@@ -67,7 +69,7 @@ def settings_for(shape: Shape, images: int, labels: int, augmentation: Augmentat
         model=model,
         objective=Contrastive(weight=30.0, augmentation=augmentation),
         training=Training(
-            epochs=min(400, max(10, math.ceil(PAIRS / images))),
+            epochs=epochs_for(images),
             batch=batch,
             optimiser=Adam(rate=7e-3 if batch == 256 else 3e-3, beta2=0.99),
         ),
@@ -76,6 +78,11 @@ def settings_for(shape: Shape, images: int, labels: int, augmentation: Augmentat
         ),
         supervised=Supervised(strong=augmentation, steps=min(3000, max(400, PASSES * labels // 128))),
     )
+
+
+def epochs_for(images: int) -> int:
+    """Epochs of the VAE: 400 of the fewest images, one of the most."""
+    return min(400, max(math.ceil(PAIRS / images), min(EPOCHS, math.ceil(MOST_PAIRS / images))))
 
 
 def minutes(settings: Settings, images: Images, classes: int, compute: Compute, validated: bool) -> float:
