@@ -50,7 +50,7 @@ OBJECTIVES: dict[str, tuple[str, Objective]] = {
     "dip-ii": ("DIP-VAE-II, 10 and 10", CovarianceOfCodes()),
 }
 WORDS = {UNTRAINED: "no training"} | {name: words for name, (words, _) in OBJECTIVES.items()}
-PARTS = {"reconstruction": "-log p(x\N{VERTICAL LINE}z)", "kl": "KL", "active": "active latents"}
+PARTS = {"reconstruction": "-log p(x\\|z)", "kl": "KL", "active": "active latents"}
 
 
 CLAIMS = (

@@ -24,7 +24,6 @@ from vaebench.classification.rarity import Rarity
 from vaebench.data.images import Images
 from vaebench.evaluation.evidence import evidence
 from vaebench.evaluation.features import encode
-from vaebench.evaluation.few_labels import mean_interval
 from vaebench.models.latents import diagonal_gaussian, kl
 from vaebench.models.likelihoods import ContinuousBernoulliPixels
 from vaebench.models.objectives import Elbo
@@ -67,7 +66,7 @@ class Score(NamedTuple):
 
 SCORES: dict[str, Score] = {
     "loss": Score("-log p(x)", "the likelihood alone", lambda seen: seen.loss),
-    "reconstruction": Score("-log p(x\N{VERTICAL LINE}z)", "reconstruction alone", lambda seen: seen.reconstruction),
+    "reconstruction": Score("-log p(x\\|z)", "reconstruction alone", lambda seen: seen.reconstruction),
     "divergence": Score("KL to the prior", "the code alone, as the prior sees it", lambda seen: seen.divergence),
     "typicality": Score(
         "distance of log p(x) from the usual one",
@@ -158,8 +157,8 @@ def render(about: About) -> str:
         f"{made_by(about, 'unlike')} {SEEDS} seeds.",
         "",
         "AUROC: the chance that a score is higher for a test image of the other data set than for one of its own; 1 is "
-        "perfect, 0.5 is a guess, and below that the score prefers the stranger. Plus or minus is half of the 95 % "
-        "interval of the mean over seeds (Student's t). The VAEs are those of the recipes `mnist` and `fashion-mnist` "
+        "perfect, 0.5 is a guess, and below that the score prefers the stranger. Means over seeds, with the lowest and "
+        "the highest. The VAEs are those of the recipes `mnist` and `fashion-mnist` "
         "with beta 1 and continuous Bernoulli pixels. No score has seen the other data set.",
         "",
         f"| score | from | {' | '.join(own.values())} |",
@@ -169,8 +168,7 @@ def render(about: About) -> str:
         cells = []
         for side in own:
             got = [float(row["auroc"]) for row in found if (row["own"], row["score"]) == (side, name)]
-            low, high = mean_interval(got)
-            cells.append(f"{np.mean(got):.3f} \N{PLUS-MINUS SIGN} {(high - low) / 2:.3f}")
+            cells.append(f"{np.mean(got):.3f} ({min(got):.3f} to {max(got):.3f})")
         out.append(f"| {score.words} | {score.source} | {' | '.join(cells)} |")
     return "\n".join([*out, "", *verdict(found)]) + "\n"
 
