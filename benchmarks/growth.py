@@ -98,9 +98,10 @@ def panels(found: list[Row]) -> list[Panel]:
         for key, y in words
     ]
     others = (("latents", "32-64-64 convolutions"), ("side of the images, pixels", "32-64-64 convolutions"))
+    rates = [(axis, title, series(axis, "rate")) for axis, title in others]
     return by_images + [
-        Panel(title, {"images a second": series(axis, "rate")}, axis, "images a second", True, True)
-        for axis, title in others
+        Panel(title, {"images a second": rate}, axis, "images a second", True, limits=(0, 1.1 * max(rate.y)))
+        for axis, title, rate in rates
     ]
 
 
