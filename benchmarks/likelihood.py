@@ -70,12 +70,20 @@ CONTESTANTS: dict[str, Contestant] = {
     ),
     "conv": Contestant("VAE, convolutions, 32 latents", Model(latent=32, network=_CONV), Elbo(), 40),
     "iwae": Contestant(
-        "the same, importance-weighted, 5 samples", Model(latent=32, network=_CONV), ImportanceWeighted(samples=5), 20
+        "importance-weighted VAE (5 samples), convolutions, 32 latents",
+        Model(latent=32, network=_CONV),
+        ImportanceWeighted(samples=5),
+        20,
     ),
     "vamp": Contestant(
-        "the same as the VAE, VampPrior of 200", Model(latent=32, network=_CONV, prior=Vamp(components=200)), Elbo(), 40
+        "VAE, convolutions, 32 latents, VampPrior of 200",
+        Model(latent=32, network=_CONV, prior=Vamp(components=200)),
+        Elbo(),
+        40,
     ),
-    "flow": Contestant("the same as the VAE, flow as prior", Model(latent=32, network=_CONV, prior=Flow()), Elbo(), 40),
+    "flow": Contestant(
+        "VAE, convolutions, 32 latents, flow as prior", Model(latent=32, network=_CONV, prior=Flow()), Elbo(), 40
+    ),
 }
 
 
