@@ -25,6 +25,15 @@ def pytest_configure():
         os.sched_setaffinity(0, {cores[int(number) % len(cores)]})
 
 
+LONGEST = ("test_ladder", "test_notebook", "test_papers", "test_kill", "test_sweep")
+"""Files whose tests take longest."""
+
+
+def pytest_collection_modifyitems(items):
+    """The longest first, so that no worker is left with one of them when the other has finished."""
+    items.sort(key=lambda item: item.path.stem not in LONGEST)
+
+
 @pytest.fixture(autouse=True)
 def _seeded():
     torch.manual_seed(0)
