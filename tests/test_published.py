@@ -11,7 +11,8 @@ BENCHMARKS = ("explorer", "fuzz")
 
 
 @pytest.mark.parametrize("name", BENCHMARKS)
-def test_the_published_page_is_the_rendered_one(name):
+def test_the_published_page_is_the_rendered_one(name, monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     spec = importlib.util.spec_from_file_location(f"benchmark_{name}", ROOT / "benchmarks" / f"{name}.py")
     benchmark = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(benchmark)
