@@ -10,14 +10,41 @@ from __future__ import annotations
 
 import argparse
 import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from injected import FAULTS, NEED_A_DISK, Bench, can_mount
+from injected import (
+    NEED_A_DISK,
+    Bench,
+    Found,
+    can_mount,
+    damaged,
+    disk_full,
+    in_a_write,
+    killed,
+    read_only,
+    stopped,
+    two_at_once,
+)
+from injected_elsewhere import classify_killed, download_killed, sweep_killed
 
 from vaebench.files import read_json, write_json, write_text
 from vaebench.runs import commit
 from vaebench.training.compute import machine
+
+FAULTS: dict[str, Callable[[Bench], Found]] = {
+    "killed": killed,
+    "stopped": stopped,
+    "in-a-write": in_a_write,
+    "damaged": damaged,
+    "two-at-once": two_at_once,
+    "disk-full": disk_full,
+    "read-only": read_only,
+    "sweep-killed": sweep_killed,
+    "download-killed": download_killed,
+    "classify-killed": classify_killed,
+}
 
 
 def main() -> None:
@@ -35,14 +62,14 @@ def main() -> None:
     for name in asked.only:
         if name in left_out:
             continue
-        key = f"{name}, {asked.tries} tries, seed {asked.seed}, commit {commit()}"
+        key = f"{name}, {asked.tries} tries, seed {asked.seed}"
         if key not in kept:
             print(f"{name}, {asked.tries} tries", flush=True)
             bench = Bench(out / "work", asked.tries, random.Random(f"{asked.seed} {name}"))
-            kept[key] = vars(FAULTS[name](bench))
+            kept[key] = vars(FAULTS[name](bench)) | {"commit": commit()}
             write_json(kept_file, kept)
         found.append(kept[key])
-    about = {"machine": machine(), "commit": commit(), "seed": asked.seed, "left_out": left_out, "faults": found}
+    about = {"machine": machine(), "seed": asked.seed, "left_out": left_out, "faults": found}
     write_json(out / "faults.json", about)
     write_text(out / "reliability.md", render(about))
     print(f"open {out / 'reliability.md'}")
@@ -51,6 +78,7 @@ def main() -> None:
 def render(about: dict[str, Any]) -> str:
     """faults.json as a page."""
     here = about["machine"]
+    commits = " and ".join(dict.fromkeys((one["commit"] or "unknown")[:12] for one in about["faults"]))
     lines = [
         "# What is lost when things go wrong",
         "",
@@ -59,7 +87,7 @@ def render(about: dict[str, Any]) -> str:
         "same command was given again, and weights, latents, panels, draws of labels, tables and result rows were "
         "compared, byte by byte, with those of a run that nothing happened to.",
         "",
-        f"Made by `make faults` at commit {(about['commit'] or 'unknown')[:12]}, seed {about['seed']}, on "
+        f"Made by `make faults` at commit {commits}, seed {about['seed']}, on "
         f"{here['processor']}, {here['cores']} cores, torch {here['versions']['torch']}.",
         "",
         "| fault | how it was injected | tried | lost | the same bits | said in one sentence |",

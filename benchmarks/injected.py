@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import random
 import shutil
@@ -10,12 +9,10 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from vaebench.files import read_json
@@ -245,103 +242,6 @@ def read_only(bench: Bench) -> Found:
     return found
 
 
-def sweep_killed(bench: Bench) -> Found:
-    """A sweep, or one of its workers, killed."""
-    found = Found("kill -9 of a sweep or of a worker", "SIGKILL of all its processes, or of a worker alone, in turn")
-    words = ["sweep", "digits", *PARTS, "--grid", "model.latent=20,3", "--workers", "1"]
-    for number, folder in enumerate(bench.folders("sweep-killed")):
-        command = [sys.executable, "-m", "vaebench.cli", *words, "--out", str(folder)]
-        process = bench.begun(command)
-        until(lambda folder=folder: any(folder.glob("*/checkpoint.safetensors")), process)  # type: ignore[misc]
-        time.sleep(bench.moments.uniform(0, 1.5))
-        if number % 2:
-            os.kill(_worker(process.pid), signal.SIGKILL)
-        else:
-            slain(process)
-            process = bench.begun(command)
-        code, errors = ended(process)
-        found.tried += 1
-        if found.check(code == 0, errors[-300:]):
-            trials = {
-                read_json(path)["recipe"]["model"]["latent"]: path.parent for path in folder.glob("*/results.json")
-            }
-            same = all((trials[20] / name).read_bytes() == (bench.whole() / name).read_bytes() for name in FINAL[:4])
-            found.same += found.check(same and sorted(trials) == [3, 20], "a trial differs, or is not there")
-    return found
-
-
-def _worker(parent: int) -> int:
-    children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
-    return next(int(one) for one in children if b"spawn_main" in Path(f"/proc/{one}/cmdline").read_bytes())
-
-
-FETCH = """
-import sys
-from pathlib import Path
-from vaebench.data import download
-folder, address, md5 = sys.argv[1:]
-download.cache = lambda: Path(folder)
-download.MIRRORS["mnist"] = (address,)
-print(download.whole(download.Official("mnist", "large.gz", md5, md5), lambda what, share: None))
-"""
-
-
-def download_killed(bench: Bench) -> Found:
-    """A download killed at a random moment."""
-    found = Found("kill -9 of a download", "SIGKILL while a server on 127.0.0.1 sends slowly; then the same again")
-    body = random.Random(1).randbytes(1 << 20)
-    with served(body) as address:
-        for folder in bench.folders("download-killed"):
-            command = [sys.executable, "-c", FETCH, str(folder), address, hashlib.md5(body).hexdigest()]
-            process = bench.begun(command)
-            until(lambda folder=folder: any(folder.rglob("*")), process)  # type: ignore[misc]
-            time.sleep(bench.moments.uniform(0, 0.4))
-            slain(process)
-            found.tried += 1
-            half = (folder / "mnist" / "large.gz").exists()
-            found.check(not half or (folder / "mnist" / "large.gz").read_bytes() == body, "half a file under its name")
-            code, errors = ended(bench.begun(command))
-            if found.check(code == 0, errors[-300:]):
-                found.same += (folder / "mnist" / "large.gz").read_bytes() == body
-    return found
-
-
-@contextmanager
-def served(body: bytes) -> Iterator[str]:
-    """A server that sends this body slowly."""
-
-    class Slow(SimpleHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            try:
-                for start in range(0, len(body), 1 << 15):
-                    self.wfile.write(body[start : start + (1 << 15)])
-                    time.sleep(0.015)
-            except OSError:
-                pass
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Slow)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_address[1]}/"
-    server.shutdown()
-
-
-FAULTS: dict[str, Callable[[Bench], Found]] = {
-    "killed": killed,
-    "stopped": stopped,
-    "in-a-write": in_a_write,
-    "damaged": damaged,
-    "two-at-once": two_at_once,
-    "disk-full": disk_full,
-    "read-only": read_only,
-    "sweep-killed": sweep_killed,
-    "download-killed": download_killed,
-}
 NEED_A_DISK = ("disk-full", "read-only")
 
 
