@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -59,8 +60,12 @@ class Bench:
         done = min(seconds_done(folder) / 60, whole)
         print(f"about {whole} minutes on two cores, of which {done:.0f} are done", flush=True)
         seconds = None if given.minutes is None else 60 * given.minutes
-        with interrupted_after(seconds), locked(folder), progress() as watch:
-            study, rows = self._perform(folder, clocked(watch, folder, whole))
+        try:
+            with interrupted_after(seconds), locked(folder), progress() as watch:
+                study, rows = self._perform(folder, clocked(watch, folder, whole))
+        except KeyboardInterrupt:
+            print("stopped; the same command goes on from here", file=sys.stderr)
+            sys.exit(130)
         self._publish(given.out, study, rows)
         print(f"open {given.out / self.title_in_short}.md")
 

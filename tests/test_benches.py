@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import signal
 import sys
 from pathlib import Path
 
@@ -38,7 +39,7 @@ def rows(study):
     return [count(study, name) for name in ("a", "bb", "ccc")]
 def render(about):
     return f"{[row['value'] for row in about['rows']]}"
-BENCH = Bench("counting", 1, tasks, rows, render)
+BENCH = Bench("counting", 1, tasks, rows, render, most_hands=1)
 """
 
 
@@ -56,6 +57,22 @@ def test_a_bench_keeps_every_step_and_renders_what_it_wrote(benchmark, tmp_path,
     assert about["rows"] == [{"value": 1}, {"value": 2}, {"value": 3}]
     assert {"seconds", "commit", "machine", "date", "hands"} <= set(about["made"])
     assert "open " in capsys.readouterr().out
+
+
+def test_a_bench_that_is_stopped_says_so_and_goes_on(benchmark, tmp_path, monkeypatch, capsys):
+    (tmp_path / "counting.py").write_text(COUNTING.replace("def rows(study):", "def rows(study):\n    stop()", 1))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(sys, "argv", ["counting.py", "--out", str(tmp_path / "out")])
+    module = benchmark("counting")
+    module.stop = lambda: signal.raise_signal(signal.SIGINT)
+    with pytest.raises(SystemExit) as stopped:
+        module.BENCH.run("counts")
+    assert stopped.value.code == 130
+    assert "the same command goes on" in capsys.readouterr().err
+    module.stop = lambda: None
+    module.BENCH.run("counts")
+    made = (tmp_path / "out" / "kept" / "made").read_text().split()
+    assert sorted(made) == ["a", "bb", "ccc"]
 
 
 MADE = {
