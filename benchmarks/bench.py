@@ -12,6 +12,7 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
+from vaebench.errors import VaebenchError
 from vaebench.files import atomic, write_json, write_text
 from vaebench.memory import keep_freed_memory
 from vaebench.runs import Watch, commit, locked
@@ -66,6 +67,9 @@ class Bench:
         except KeyboardInterrupt:
             print("stopped; the same command goes on from here", file=sys.stderr)
             sys.exit(130)
+        except VaebenchError as error:
+            print(error, file=sys.stderr)
+            sys.exit(2)
         self._publish(given.out, study, rows)
         print(f"open {given.out / self.title_in_short}.md")
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import venv
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,6 @@ class Contest:
 
     out: Path
     rounds: int
-    images: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
         self.out.mkdir(parents=True, exist_ok=True)

@@ -75,6 +75,17 @@ def test_a_bench_that_is_stopped_says_so_and_goes_on(benchmark, tmp_path, monkey
     assert sorted(made) == ["a", "bb", "ccc"]
 
 
+def test_a_bench_without_its_data_says_so_in_a_sentence(benchmark, tmp_path, monkeypatch, capsys):
+    refused = "def tasks(study):\n    from vaebench.errors import VaebenchError\n    raise VaebenchError('no data')"
+    (tmp_path / "counting.py").write_text(COUNTING.replace("def tasks(study):", refused))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(sys, "argv", ["counting.py", "--out", str(tmp_path / "out")])
+    with pytest.raises(SystemExit) as stopped:
+        benchmark("counting").BENCH.run("counts")
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err.endswith("no data\n")
+
+
 MADE = {
     "seconds": 60.0,
     "date": "2026-01-01",

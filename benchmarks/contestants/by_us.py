@@ -214,21 +214,12 @@ def peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def from_blocks(task):
-    """Images a second from a file, and memory above that of the interpreter with everything imported."""
+def grown(task):
+    """Images a second from memory or from a file, and memory above that of the interpreter with everything imported."""
     importlib.import_module("torch._dynamo")  # torch's optimisers import it when the first is made
     before = peak()
-    source = Blocks(task["data"])
-    found = training(task, First(source, task["images"]) if task.get("part") else source)
-    return {**found, "above": peak() - before}
-
-
-def grown(task):
-    """Images a second of an epoch on images in memory or from a file, and memory above that of the interpreter."""
-    importlib.import_module("torch._dynamo")
-    before = peak()
     source = Blocks(task["data"]) if task["from"] == "file" else images_of(task)
-    found = training(task, source)
+    found = training(task, First(source, task["images"]) if task.get("part") else source)
     return {**found, "above": peak() - before}
 
 
@@ -242,7 +233,7 @@ TRIAL = Recipe(
 
 
 def in_a_sweep(task):
-    """Seconds of a trial of a sweep, by workers that are warm: the median time between outcomes over the workers."""
+    """Seconds of a trial of a sweep, by workers that are warm: the mean time between outcomes."""
     with tempfile.TemporaryDirectory() as folder:
         ends, every = [], trials(TRIAL, (), task["trials"])
         for _ in Local(task["workers"], task["threads"])(every, Path(folder), lambda *_: None):
@@ -273,7 +264,6 @@ TASKS = {
     "heads, their way": heads_their_way,
     "together": together,
     "one by one": one_by_one,
-    "blocks": from_blocks,
     "prepare": predicting.prepare,
     "predict": predicting.by_predict,
     "ten lines": predicting.by_ten_lines,

@@ -22,9 +22,9 @@ from vaebench.training.loop import Training, train
 from vaebench.training.schedules import Adam
 
 PAIRS, MOST_PAIRS = 150_000, 1_500_000
-"""Images that the VAE sees, each beside its augmented self, of a few images; and of many, unless that is no epoch."""
+"""Images that the VAE sees, each beside its augmented self: at least so many, and not many more than so many."""
 EPOCHS = 10
-"""Of neither."""
+"""Of the VAE where neither bound is met."""
 PASSES = 10
 """Of the supervised network through its labelled images, where these are many."""
 LARGE = 40
