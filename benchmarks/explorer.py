@@ -35,15 +35,15 @@ GREY, COLOUR = (1, 28, 28), (3, 32, 32)
 _D = {"likelihood": GaussianPixels()}
 NETWORKS: dict[str, tuple[Model, Shape]] = {
     "A: 32-64-64 convolutions, 20 latents": (Model(), GREY),
-    "B: 128 hidden units, 20 latents": (generation_and_classification.NORMAL, GREY),
-    "B: CB VAE, 20 latents": (generation_and_classification.CB, GREY),
+    "B: 128 hidden units, 20 latents": (generation_and_classification.printed.NORMAL, GREY),
+    "B: CB VAE, 20 latents": (generation_and_classification.printed.CB, GREY),
     "C: CNN with 1,024 hidden units, 10 latents": (
-        Model(latent=10, network=disentangling.ENCODER, decoder=disentangling.DECODER),
+        Model(latent=10, network=disentangling.printed.ENCODER, decoder=disentangling.printed.DECODER),
         GREY,
     ),
     "D: simple, CIFAR-10, 16 latents": (Model(latent=16, network=cifar10_latent_space.SIMPLE, **_D), COLOUR),
     "D: deep, CIFAR-10, 2 latents": (Model(latent=2, network=cifar10_latent_space.DEEP, **_D), COLOUR),
-    "E: 32-64-64-64 convolutions, 30 latents": (benchmarking_mnist.model(30), GREY),
+    "E: 32-64-64-64 convolutions, 30 latents": (benchmarking_mnist.printed.model(30), GREY),
 }
 POINTS, MOVES, ROUNDS = 1797, 200, 5
 MOVE = """async (moves) => {

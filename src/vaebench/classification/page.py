@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -22,6 +21,7 @@ from vaebench.classification.results import Classified, summary
 from vaebench.files import atomic, write_text
 from vaebench.palette import clean
 from vaebench.reports.style import png, signed
+from vaebench.reports.templates import template
 
 SHOWN_CLASSES = 20
 SHOWN_EACH = 6
@@ -99,13 +99,15 @@ def write_page(found: Classified) -> Path:
 
 def render(found: Classified) -> str:
     """The page as HTML; every name in it is escaped."""
-    loaders = [PackageLoader("vaebench.classification", ""), PackageLoader("vaebench.reports", "")]
-    environment = Environment(loader=ChoiceLoader(loaders), autoescape=True, undefined=StrictUndefined)
-    environment.filters["thousands"] = lambda value: f"{value:,}"
-    environment.filters["percent"] = lambda value: f"{100 * value:.1f} %"
-    environment.filters["points"] = lambda value: signed(100 * value, ".1f")
+    page = template(
+        "page.html.j2",
+        "vaebench.classification",
+        thousands=lambda value: f"{value:,}",
+        percent=lambda value: f"{100 * value:.1f} %",
+        points=lambda value: signed(100 * value, ".1f"),
+    )
     collection, choice = found.collection, found.choice
-    return environment.get_template("page.html.j2").render(
+    return page.render(
         title=clean(collection.title),
         found=found,
         collection=collection,

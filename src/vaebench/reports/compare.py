@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
 from vaebench.evaluation.few_labels import summary
@@ -19,6 +18,7 @@ from vaebench.reports.comparison import SUBJECTS, Comparison, Group, Score, by_s
 from vaebench.reports.plots import Panel, Series, lines
 from vaebench.reports.style import STYLE, png, signed
 from vaebench.reports.tables import ON_IMAGES, Table, accuracy_rows, data_title, probe_names
+from vaebench.reports.templates import template
 
 BETTER = {"ELBO": 1, "accuracy": 1, "reconstruction, -log p(x|z)": -1}
 """Sign of a better score, by its name or unit; others are neither."""
@@ -64,10 +64,9 @@ def write_comparison(paths: Sequence[str | Path], out: Path) -> Comparison:
 
 def render(found: Comparison) -> str:
     """The page as HTML; every name and number in it is escaped."""
-    environment = Environment(loader=PackageLoader("vaebench.reports", ""), autoescape=True, undefined=StrictUndefined)
     names = [group.name for group in found.groups]
     paired, seeds = any(score.paired for score in found.scores), by_seeds(found.groups)
-    return environment.get_template("compare.html.j2").render(
+    return template("compare.html.j2").render(
         title=shortened(" and ".join(names), 80),
         names=names,
         notes=found.notes,

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from vaebench.errors import VaebenchError
 from vaebench.files import atomic, write_text
@@ -30,6 +29,7 @@ from vaebench.reports.tables import (
     samples_table,
     stage_table,
 )
+from vaebench.reports.templates import template
 from vaebench.reports.verdict import Verdict, verdict
 from vaebench.runs import Run
 
@@ -91,14 +91,13 @@ def _name(run: Run) -> str:
 
 def render(run: Run, shown: list[Shown], unexplorable: str | None) -> str:
     """The page as HTML; every name and number in it is escaped. ``unexplorable`` says why there is no explorer."""
-    environment = Environment(loader=PackageLoader("vaebench.reports", ""), autoescape=True, undefined=StrictUndefined)
     accuracies = [(probe, accuracy_table(run, probe)) for probe in probe_names(run) if probe not in ON_IMAGES]
     if not accuracies and accuracy_rows(run):
         accuracies = [("networks on images", accuracy_table(run, ""))]
     alarms = run.results["alarms"]
     found = verdict(run) if accuracies else None
     present = {figure.section for figure in shown} | {"explore", "nats", "how"} | ({"alarms"} if alarms else set())
-    return environment.get_template("report.html.j2").render(
+    return template("report.html.j2").render(
         name=_name(run),
         lead=lead(run),
         explorer=EXPLORER,

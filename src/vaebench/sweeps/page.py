@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
-from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
 from vaebench.evaluation.few_labels import summary
@@ -17,6 +16,7 @@ from vaebench.palette import clean, shortened
 from vaebench.reports.plots import Panel, Series, lines
 from vaebench.reports.style import STYLE, png
 from vaebench.reports.tables import Table
+from vaebench.reports.templates import template
 from vaebench.sweeps.grid import Axis
 from vaebench.sweeps.sweep import Sweep, score_names
 from vaebench.sweeps.trial import BEST
@@ -40,9 +40,7 @@ def write_page(found: Sweep) -> Path:
 
 def render(found: Sweep) -> str:
     """The page as HTML; every name in it is escaped."""
-    loaders = [PackageLoader("vaebench.sweeps", ""), PackageLoader("vaebench.reports", "")]
-    environment = Environment(loader=ChoiceLoader(loaders), autoescape=True, undefined=StrictUndefined)
-    return environment.get_template("sweep.html.j2").render(
+    return template("sweep.html.j2", "vaebench.sweeps").render(
         title=f"Sweep of {found.name}",
         lead=_lead(found),
         best=verdict(found),
