@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
+from vaebench.errors import VaebenchError
 from vaebench.training import compute
 from vaebench.training.compute import Compute, machine
 
@@ -23,6 +24,36 @@ def test_auto_is_resolved_before_use_and_resolving_again_changes_nothing():
 def test_choices_are_kept():
     chosen = Compute(device="cpu", precision="fp32", threads=1)
     assert chosen.resolve() == chosen
+
+
+def test_tf32_is_for_gpus(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(VaebenchError, match="'tf32', which only a GPU has"):
+        Compute(precision="tf32").resolve()
+
+
+def rounded():
+    return torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+
+
+@pytest.fixture
+def torchs_own_rounding():
+    before = rounded()
+    torch.backends.cudnn.allow_tf32 = True
+    yield
+    torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
+
+
+@pytest.mark.usefixtures("torchs_own_rounding")
+def test_a_gpu_rounds_products_only_in_a_training_that_asked_for_it(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
+    for precision, expected in (("tf32", (True, True)), ("fp32", (False, False)), ("bf16", (False, False))):
+        compute = Compute(device="cuda", precision=precision).resolve()
+        assert rounded() == (False, False)
+        with compute.products():
+            assert rounded() == expected
+        assert rounded() == (False, False)
 
 
 def test_bf16_autocast_runs_layers_in_bf16_and_fp32_leaves_them():

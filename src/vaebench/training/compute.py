@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import metadata
 from typing import Any, Literal
 
@@ -21,9 +22,9 @@ class Compute(Frozen):
     """Device, precision, compilation and threads; "auto" is resolved by :meth:`resolve` before use."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """bf16 is for training only; scores and kept latents are always fp32. Auto takes it where it is
-    faster."""
+    precision: Literal["auto", "fp32", "tf32", "bf16"] = "auto"
+    """bf16 and tf32 (GPUs only: products of 10 bits) are for training only; scores and kept latents are always fp32.
+    Auto takes bf16 where it is faster."""
     compile: bool = False
     """torch.compile the networks: pays for long trainings only, and needs a C++ compiler."""
     threads: int | None = Field(None, ge=1)
@@ -32,13 +33,19 @@ class Compute(Frozen):
     def resolve(self) -> Compute:
         """The same with every "auto" replaced by what this machine offers.
 
+        On a GPU, torch's own default of rounding convolutions to TF32 ends here.
+
         Raises:
-            VaebenchError: CUDA was asked for and there is none.
+            VaebenchError: CUDA was asked for and there is none, or tf32 on a processor.
         """
         cuda = torch.cuda.is_available()
         if self.device == "cuda" and not cuda:
             raise VaebenchError("compute.device is 'cuda', but torch finds no GPU; use 'cpu' or 'auto'")
         device = ("cuda" if cuda else "cpu") if self.device == "auto" else self.device
+        if self.precision == "tf32" and device != "cuda":
+            raise VaebenchError("compute.precision is 'tf32', which only a GPU has; use 'fp32', 'bf16' or 'auto'")
+        if device == "cuda":
+            _round_to_tf32(False)
         fast = torch.cuda.is_bf16_supported() if device == "cuda" else _cpu_is_faster_in_bf16()
         precision = ("bf16" if fast else "fp32") if self.precision == "auto" else self.precision
         beside = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # processes of one training that torchrun started here
@@ -59,9 +66,22 @@ class Compute(Frozen):
             for part in model.children():
                 part.forward = torch.compile(_own_frame(part.forward))
 
+    @contextmanager
+    def products(self) -> Iterator[None]:
+        """The context of a training: where tf32 was chosen, a GPU rounds products to it, and never after."""
+        _round_to_tf32(self.precision == "tf32")
+        try:
+            yield
+        finally:
+            _round_to_tf32(False)
+
     def autocast(self) -> torch.autocast:
         """The context in which networks run at the training precision."""
         return torch.autocast(self.device, torch.bfloat16, enabled=self.precision == "bf16")
+
+
+def _round_to_tf32(rounded: bool) -> None:
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = rounded
 
 
 def _own_frame(forward: Callable[..., Tensor]) -> Callable[..., Tensor]:

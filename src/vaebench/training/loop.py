@@ -104,7 +104,7 @@ def train(
         VaebenchError: the checkpoint belongs to another training.
     """
     compute = compute.resolve()
-    with torch.random.fork_rng(), _stoppable() as stopped:
+    with torch.random.fork_rng(), _stoppable() as stopped, compute.products():
         if isinstance(objective, Attaching):
             torch.manual_seed(seed)
             objective.attach(model)
