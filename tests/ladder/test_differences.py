@@ -5,6 +5,7 @@ import pytest
 from scipy import stats
 
 from vaebench.ladder.differences import by_key, difference, generative_verdict, parts_table, plain_table
+from vaebench.ladder.page import _short
 
 
 def row(method, values, count=10, data="mnist", group="whole", **more):
@@ -44,6 +45,12 @@ def test_where_the_plain_method_wins_the_table_says_so():
     table = plain_table(rows).splitlines()
     assert table[2].startswith("| mnist | 10 | **-10.0 (")
     assert table[2].count("|") == table[0].count("|")
+
+
+def test_the_summary_sets_means_side_by_side_and_marks_the_highest():
+    rows = [row("whole", WHOLE, mean=0.976), row("supervised-augmented", WHOLE, mean=0.91)]
+    lines = _short([*rows, row("whole", WHOLE, count=3, mean=0.9)]).splitlines()
+    assert lines[4:] == ["| mnist, 10 |  |  | **97.6** | 91.0 |"]
 
 
 def test_the_worth_of_a_part_is_the_whole_minus_the_rest():
