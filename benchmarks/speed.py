@@ -59,26 +59,34 @@ def training(contest: Contest) -> list[dict[str, Any]]:
 def quality(contest: Contest) -> list[dict[str, Any]]:
     """Time to the validation loss of 20 epochs at a constant rate, by the fewest epochs of one cycle that reach it with
     every seed."""
-    base = {
-        "what": "quality",
-        **CONV,
-        "images": 55_000,
-        "threads": 2,
-        "validation": str(contest.out / "validation.npy"),
-    }
-
-    def all_seeds(script: str, **more: Any) -> list[dict[str, Any]]:
-        return [contest.answer(script, {**base, **more, "seed": seed}, 0) for seed in range(SEEDS)]
-
-    theirs = all_seeds("by_pythae", epochs=20, batch=128)
+    theirs = _all_seeds(contest, "by_pythae", epochs=20)
     for epochs in TRIED:
-        ours = all_seeds("by_us", epochs=epochs, batch=128, rate=7e-3, precision="auto")
+        ours = _all_seeds(contest, "by_us", epochs=epochs, rate=7e-3, precision="auto")
         if reached := all(one["loss"] <= other["loss"] for one, other in zip(ours, theirs, strict=True)):
             break
-    losses = [[round(one["loss"], 2) for one in each] for each in (ours, theirs)]
     what = f"{epochs} epochs of one cycle, beside 20 at a constant rate, whose validation loss they "
     what += "reach with every seed" if reached else "do NOT reach with every seed"
-    return [row(what, ours, theirs, 2, "s", "seconds", losses=losses)]
+    return [row(what, ours, theirs, 2, "s", "seconds", losses=_losses(ours, theirs))]
+
+
+def rounding(contest: Contest) -> list[dict[str, Any]]:
+    """What bf16 does to the loss that a training ends with."""
+    ours, theirs = (
+        _all_seeds(contest, "by_us", epochs=5, rate=7e-3, precision=precision) for precision in ("bf16", "fp32")
+    )
+    what = "5 epochs of one cycle in bf16, beside the same in fp32"
+    return [row(what, ours, theirs, 2, "s", "seconds", losses=_losses(ours, theirs))]
+
+
+def _all_seeds(contest: Contest, script: str, **more: Any) -> list[dict[str, Any]]:
+    """Time and validation loss of a training of the convolutional network, with every seed."""
+    validation = str(contest.out / "validation.npy")
+    base = {"what": "quality", **CONV, "images": 55_000, "batch": 128, "threads": 2, "validation": validation}
+    return [contest.answer(script, {**base, **more, "seed": seed}, 0) for seed in range(SEEDS)]
+
+
+def _losses(*contestants: list[dict[str, Any]]) -> list[list[float]]:
+    return [[round(one["loss"], 2) for one in each] for each in contestants]
 
 
 def evidence(contest: Contest) -> list[dict[str, Any]]:
@@ -152,6 +160,7 @@ def predictions(contest: Contest) -> list[dict[str, Any]]:
 MEASURES: dict[str, Callable[[Contest], list[dict[str, Any]]]] = {
     "training": training,
     "quality": quality,
+    "rounding": rounding,
     "evidence": evidence,
     "heads": heads,
     "beyond-memory": beyond_memory,
@@ -204,9 +213,12 @@ def render(about: dict[str, Any]) -> str:
             lines += ["", f"A sweep adds {one['overhead']:.3f} s to each trial."]
         if "losses" in one:
             mine, theirs = (", ".join(f"{loss:.2f}" for loss in losses) for losses in one["losses"])
+            apart = statistics.mean(one["losses"][0]) - statistics.mean(one["losses"][1])
+            seeds = max(statistics.stdev(losses) for losses in one["losses"])
             lines += [
                 "",
-                f"Validation losses of {one['what']}, by seed: {mine}; of the other: {theirs} nats per image.",
+                f"Validation losses of {one['what']}, by seed: {mine}; of the other: {theirs} nats per image. "
+                f"Their means differ by {apart:+.2f}; seeds have a standard deviation of {seeds:.2f}.",
             ]
         if "megabytes_above_imports" in one:
             above = one["megabytes_above_imports"]

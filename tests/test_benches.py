@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 def benchmark(monkeypatch):
     """Imports a benchmark by name."""
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    names = ("bench", "likelihood", "disentangling", "unlike", "growth", "counting")
+    names = ("bench", "likelihood", "disentangling", "unlike", "growth", "speed", "contest", "counting")
     yield importlib.import_module
     for name in names:
         sys.modules.pop(name, None)
@@ -57,6 +57,17 @@ def test_a_bench_keeps_every_step_and_renders_what_it_wrote(benchmark, tmp_path,
     assert about["rows"] == [{"value": 1}, {"value": 2}, {"value": 3}]
     assert {"seconds", "commit", "machine", "date", "hands"} <= set(about["made"])
     assert "open " in capsys.readouterr().out
+
+
+def test_speeds_say_how_far_losses_are_apart_and_how_far_seeds_are(benchmark):
+    speed, found = benchmark("speed"), {"seconds": 1.0, "megabytes": 1.0}
+    one = [{**found, "loss": loss} for loss in (100.0, 101.0, 102.004)]
+    other = [{**found, "loss": loss} for loss in (100.0, 100.5, 101.0)]
+    assert speed._losses(one, other) == [[100.0, 101.0, 102.0], [100.0, 100.5, 101.0]]
+    rows = [speed.row("a", one, other, 2, "s", "seconds", losses=speed._losses(one, other))]
+    made = {"processor": "p", "cores": 2, "versions": {"torch": "2"}}
+    page = speed.render({"machine": made, "commit": None, "rounds": 1, "peer": "q", "rows": rows})
+    assert "differ by +0.50; seeds have a standard deviation of 1.00" in page
 
 
 def test_a_bench_that_is_stopped_says_so_and_goes_on(benchmark, tmp_path, monkeypatch, capsys):
