@@ -32,6 +32,11 @@ WAYS: dict[str, dict[str, Any]] = {
 }
 TRIED, SEEDS = (2, 3, 4, 5, 6), 3
 """Epochs of one cycle, until the other's validation loss is reached with every seed."""
+FIVE = {"epochs": 5, "rate": 7e-3}
+WINDOWS: dict[str, dict[str, int]] = {
+    "in windows of 64 blocks of 256 KB": {},
+    "in windows that are as small beside it as those are beside 2 GB": {"block_bytes": 1 << 12, "window": 88},
+}
 FILES: dict[str, dict[str, Any]] = {
     "PNG files of 28 x 28": {"files": 10_000, "side": 28, "suffix": "png"},
     "JPEG files of 640 x 640": {"files": 2_000, "side": 640, "suffix": "jpg"},
@@ -71,11 +76,21 @@ def quality(contest: Contest) -> list[dict[str, Any]]:
 
 def rounding(contest: Contest) -> list[dict[str, Any]]:
     """What bf16 does to the loss that a training ends with."""
-    ours, theirs = (
-        _all_seeds(contest, "by_us", epochs=5, rate=7e-3, precision=precision) for precision in ("bf16", "fp32")
-    )
+    ours, theirs = (_all_seeds(contest, "by_us", **FIVE, precision=precision) for precision in ("bf16", "fp32"))
     what = "5 epochs of one cycle in bf16, beside the same in fp32"
     return [row(what, ours, theirs, 2, "s", "seconds", losses=_losses(ours, theirs))]
+
+
+def shuffling(contest: Contest) -> list[dict[str, Any]]:
+    """What reading in shuffled blocks does to the loss, of a file sorted by class."""
+    file, order = contest.out / "sorted.npy", np.argsort(np.load(contest.out / "labels.npy"), kind="stable")
+    np.save(file, np.load(contest.out / "images.npy")[order])
+    in_memory, rows = _all_seeds(contest, "by_us", **FIVE, precision="fp32"), []
+    for words, window in WINDOWS.items():
+        ours = _all_seeds(contest, "by_us", **FIVE, precision="fp32", blocks={"path": str(file), **window})
+        what = f"5 epochs of one cycle from a file sorted by class, {words}, beside shuffled in memory"
+        rows.append(row(what, ours, in_memory, 2, "s", "seconds", losses=_losses(ours, in_memory)))
+    return rows
 
 
 def _all_seeds(contest: Contest, script: str, **more: Any) -> list[dict[str, Any]]:
@@ -161,6 +176,7 @@ MEASURES: dict[str, Callable[[Contest], list[dict[str, Any]]]] = {
     "training": training,
     "quality": quality,
     "rounding": rounding,
+    "shuffling": shuffling,
     "evidence": evidence,
     "heads": heads,
     "beyond-memory": beyond_memory,

@@ -92,7 +92,8 @@ def training(task, source: Source | None = None):
 
 def quality(task):
     """Seconds of so many epochs of one cycle, all included, and the validation loss that they end with."""
-    source, start = images_of(task), time.perf_counter()
+    source = Blocks(**task["blocks"]) if "blocks" in task else images_of(task)
+    start = time.perf_counter()
     rule = Training(epochs=task["epochs"], batch=task["batch"], optimiser=Adam(rate=task["rate"], beta2=0.99))
     model = train(model_of(task), Elbo(), source, rule, compute=compute_of(task), seed=task["seed"]).model
     seconds = time.perf_counter() - start
