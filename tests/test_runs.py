@@ -17,7 +17,9 @@ from vaebench.data.datasets import Data
 from vaebench.errors import VaebenchError
 from vaebench.evaluation.disentanglement import Coded, disentanglement
 from vaebench.evaluation.features import encode
+from vaebench.evaluation.panels import prior_samples
 from vaebench.evaluation.protocol import Evaluation, Supervised
+from vaebench.explorer.explorer import DRAWN
 from vaebench.models.networks import MLP, Conv
 from vaebench.models.priors import Vamp
 from vaebench.models.vae import Model
@@ -285,7 +287,10 @@ def test_a_run_with_a_learned_prior_says_so_and_draws_from_it(tmp_path):
     page = write_report(found).read_text()
     assert ", vamp prior)" in page
     assert "The prior is learned and does not factorise" in page
-    assert "this run has learned a prior of its own" in page
+    assert found.unexplorable is None
+    explorer = found.explore()
+    assert explorer.drawn.shape == (DRAWN, SMALL.model.latent)
+    assert_close(torch.from_numpy(explorer.drawn), prior_samples(found.vae, 0, DRAWN))
 
 
 def test_images_too_small_for_the_judges_convolutions_are_judged_by_an_mlp(tmp_path):

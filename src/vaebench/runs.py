@@ -28,7 +28,6 @@ from vaebench.export import can_export
 from vaebench.files import read_arrays, read_json, write_text
 from vaebench.frozen import differences
 from vaebench.models.likelihoods import BernoulliPixels, check_pixels
-from vaebench.models.priors import StandardNormal
 from vaebench.models.self_training import ClassifyingVAE
 from vaebench.models.vae import VAE
 from vaebench.recipes import Recipe, parse_recipe
@@ -170,8 +169,6 @@ class Run:
             return "it needs onnx, onnxscript and onnxruntime: pip install 'vaebench[onnx]'"
         if self.recipe.model.latent < 2:
             return "a map needs at least 2 latents, and this run has 1"
-        if not isinstance(self.recipe.model.prior, StandardNormal):
-            return "its codes are drawn from N(0, I), and this run has learned a prior of its own"
         if not (self.path / "weights.safetensors").exists():
             return f"{self.path} holds no weights.safetensors"
         if "map_images" not in self.panels:

@@ -17,7 +17,7 @@ from vaebench.evaluation.features import Codes
 from vaebench.evaluation.probes import Line, Logistic
 from vaebench.explorer.explorer import _embedded
 from vaebench.explorer.networks import decoder_onnx, encoder_onnx, stored_error
-from vaebench.explorer.points import Points, packed
+from vaebench.explorer.points import Points, packed, reach
 from vaebench.models.likelihoods import LIKELIHOODS
 from vaebench.models.vae import Model
 from vaebench.training.compute import Compute
@@ -109,7 +109,7 @@ def test_the_ground_is_read_from_the_edges(ground):
 
 def test_sliders_reach_as_far_as_the_codes():
     mean = np.array([[0.5, -4.2], [-0.1, 3.9]], np.float32)
-    assert Points(np.zeros((2, 1, 4, 4), np.uint8), mean, mean, np.zeros(2, int), mean).reach().tolist() == [3.0, 4.5]
+    assert reach(mean).tolist() == [3.0, 4.5]
 
 
 def test_embedded_json_cannot_leave_its_element():

@@ -3,6 +3,7 @@
 import base64
 import io
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -193,6 +194,30 @@ def test_the_keyboard_does_it_all(opened, explorer):
     page.page.keyboard.press("Enter")
     page.still()
     assert_allclose(page.z(), explorer.points.mean[index], atol=1e-3)
+
+
+def test_a_learned_prior_is_sampled_by_the_codes_that_were_drawn_from_it(opened, explorer):
+    drawn = np.random.default_rng(1).normal(2, 5, (30, len(explorer.kl_per_latent))).astype(np.float32)
+    page = opened(replace(explorer, drawn=drawn))
+    assert not page.page.locator("#temperature").is_visible()
+    assert float(page.page.get_attribute("#z0", "max")) > np.abs(drawn[:, 0]).max()
+    assert "N(0, I)" in page.page.inner_text("#latent-title")
+    seen = set()
+    for _ in range(6):
+        page.clicked("#sample")
+        apart = np.abs(drawn - page.z()).max(1)
+        assert apart.min() < 1e-3
+        seen.add(int(apart.argmin()))
+    assert len(seen) > 1
+    page.until("() => document.querySelector('#told').textContent.startsWith('A sample from the learned prior.')")
+
+
+def test_a_standard_prior_is_sampled_at_a_temperature(opened, explorer):
+    page = opened(explorer)
+    assert page.page.locator("#temperature").is_visible()
+    page.page.fill("#temperature", "0")
+    page.clicked("#sample")
+    assert set(page.z()) == {0.0}
 
 
 def test_a_link_restores_what_was_shown(opened, explorer):

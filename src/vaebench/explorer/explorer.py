@@ -17,11 +17,13 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from torch.distributions import Independent
 
 from vaebench.evaluation.bounds import DEAD_BELOW
+from vaebench.evaluation.panels import prior_samples
 from vaebench.evaluation.probes import Line
 from vaebench.explorer.networks import decoder_onnx, encoder_onnx, stored_error
-from vaebench.explorer.points import Points, packed
+from vaebench.explorer.points import Points, packed, reach
 from vaebench.files import write_text
 from vaebench.palette import class_look, clean, shortened
 
@@ -32,6 +34,8 @@ SCRIPTS = ("pictures", "networks", "state", "shown", "latents", "map", "walk", "
 """The page's own scripts, in the order in which they are read."""
 RUNTIME = ("ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm.gz")
 NAME_LENGTH = 40
+DRAWN = 1000
+"""Codes from a learned prior that a page holds: it cannot draw more by itself."""
 HEIGHT = 900
 """Pixels that the page takes in a notebook."""
 
@@ -48,6 +52,7 @@ class Explorer:
         kl_per_latent: mean KL of each latent in nats (D,).
         points: test images of the map.
         head: what names classes by a code, and ``head_words``: what it was taught by.
+        drawn: codes from a learned prior (S, D); none where the prior is N(0, I).
     """
 
     name: str
@@ -59,6 +64,7 @@ class Explorer:
     points: Points
     head: Line | None
     head_words: str = ""
+    drawn: Float[np.ndarray, "S D"] | None = None
 
     @classmethod
     def of_run(cls, name: str, vae: VAE, panels: Mapping[str, np.ndarray], results: Mapping[str, Any]) -> Explorer:
@@ -80,6 +86,7 @@ class Explorer:
             points=points,
             head=head,
             head_words=f"Logistic regression on the latents, taught by all {counts['train']:,} training labels",
+            drawn=None if isinstance(vae.prior(), Independent) else prior_samples(vae, 0, DRAWN).numpy(),
         )
 
     def __repr__(self) -> str:
@@ -130,6 +137,7 @@ class Explorer:
         """All that the scripts read, as JSON values."""
         points, kl = self.points, self.kl_per_latent
         axes, centre, shares = points.pca()
+        drawn = np.empty((0, len(kl)), np.float32) if self.drawn is None else self.drawn
         return {
             "name": clean(self.name),
             "shape": list(self.shape),
@@ -137,7 +145,8 @@ class Explorer:
             "order": np.argsort(-kl, kind="stable").tolist(),
             "deadBelow": DEAD_BELOW,
             "dead": np.flatnonzero(kl < DEAD_BELOW).tolist(),
-            "reach": points.reach().tolist(),
+            "reach": reach(np.concatenate([points.mean, drawn])).tolist(),
+            "drawn": _numbers(drawn) if len(drawn) else None,
             "classes": [_class(index, name) for index, name in enumerate(self.classes)],
             "head": clean(self.head_words) if self.head is not None else None,
             "ground": points.ground,

@@ -65,16 +65,17 @@ class Points:
             found = PCA(2, svd_solver="full").fit(self.mean)
         return found.components_, found.mean_, np.nan_to_num(found.explained_variance_ratio_)
 
-    def reach(self) -> Float[np.ndarray, " D"]:
-        """How far each latent's slider goes to both sides: 3, or as far as the means do."""
-        reach: np.ndarray = np.maximum(3.0, np.ceil(2 * np.abs(self.mean).max(0)) / 2)
-        return reach
-
     @property
     def ground(self) -> int:
         """0 where images stand on black, 255 where on white: by the pixels at their edges."""
         edges = [self.images[..., 0, :], self.images[..., -1, :], self.images[..., 0], self.images[..., -1]]
         return 255 if np.mean([edge.mean() for edge in edges]) > 127 else 0
+
+
+def reach(codes: Float[np.ndarray, "M D"]) -> Float[np.ndarray, " D"]:
+    """How far each latent's slider goes to both sides: 3, or as far as the codes do."""
+    found: np.ndarray = np.maximum(3.0, np.ceil(2 * np.abs(codes).max(0)) / 2)
+    return found
 
 
 def packed(values: Float[np.ndarray, ...]) -> tuple[float, bytes]:

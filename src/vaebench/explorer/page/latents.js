@@ -6,12 +6,13 @@ const rows = new Map();
 let stripTurn = 0;
 
 function makeLatents() {
+  if (drawn) byId("latent-title").textContent = "Latents, the highest KL to N(0, I) first";
   const dead = new Set(about.dead);
   for (const d of about.order) (dead.has(d) ? byId("dead-latents") : byId("latents")).append(latentRow(d));
   if (dead.size) {
     byId("dead").hidden = false;
     byId("dead").querySelector("summary").textContent =
-      `${dead.size} dead latent${dead.size === 1 ? "" : "s"}: below ${about.deadBelow} nats, moving them changes next to nothing`;
+      `${dead.size} dead latent${dead.size === 1 ? "" : "s"}: below ${about.deadBelow} nats, moving ${dead.size === 1 ? "it" : "them"} changes next to nothing`;
     byId("dead").ontoggle = () => networks.decoder && paintStrips();
     byId("dead").open = dead.size === LATENTS;
   }

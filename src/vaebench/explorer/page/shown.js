@@ -55,8 +55,8 @@ function settle() {
 
 function told() {
   const words = {
-    zero: () => "The middle of the prior.",
-    prior: () => `A sample from the prior at temperature ${state.temperature.toFixed(2)}.`,
+    zero: () => (drawn ? "All latents at 0." : "The middle of the prior."),
+    prior: () => (drawn ? "A sample from the learned prior." : `A sample from the prior at temperature ${state.temperature.toFixed(2)}.`),
     moved: () => "Moved by hand.",
     walk: () => `${Math.round(100 * state.walk.share)} % of the way from A to B, ${state.walk.path}.`,
     sum: () => "A − B + C.",
@@ -133,10 +133,19 @@ function loadPoint(index) {
   show(points.code(index), { kind: "point", index });
 }
 
+/** A code from N(0, I) at the temperature, or one of those that were drawn from the learned prior. */
+function sampled() {
+  if (!drawn) return state.z.map(() => state.temperature * gaussian());
+  const at = LATENTS * Math.floor((Math.random() * drawn.length) / LATENTS);
+  return drawn.slice(at, at + LATENTS);
+}
+
 function makeSampling() {
+  byId("heat").hidden = drawn !== null;
+  if (drawn) byId("zero").title = "All latents at 0 (0)";
   byId("sample").onclick = () => {
     state.source = null;
-    show(state.z.map(() => state.temperature * gaussian()), { kind: "prior" });
+    show(sampled(), { kind: "prior" });
   };
   byId("temperature").oninput = (event) => {
     state.temperature = Number(event.target.value);

@@ -26,6 +26,9 @@ const points = {
   spread(index) { return this.logVariance.slice(index * LATENTS, (index + 1) * LATENTS); },
 };
 
+/** Codes from a learned prior, end to end; null where the prior is N(0, I). */
+const drawn = about.drawn && numbers(about.drawn);
+
 const className = (label) => about.classes[label]?.name ?? "no label";
 const rounded = (code) => Array.from(code, (value) => Number(value.toFixed(4)));
 
