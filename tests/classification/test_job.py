@@ -11,8 +11,10 @@ from miniature import COMPUTE, EACH, tiny
 from PIL import Image
 
 from vaebench.classification import job
+from vaebench.classification.classifier import ImageClassifier
 from vaebench.classification.job import classify
 from vaebench.classification.page import write_page
+from vaebench.classification.rarity import Rarity
 from vaebench.cli import main
 from vaebench.data import photos
 from vaebench.data.blocks import Blocks
@@ -82,11 +84,16 @@ def test_more_labels_keep_the_vae_and_the_same_call_trains_nothing(written, tmp_
     monkeypatch.setattr(
         "vaebench.studies.study.train", lambda *given, **named: pytest.fail("the VAE was trained again")
     )
-    again = written.classify(tmp_path / "out")
+    with monkeypatch.context() as nothing:
+        nothing.setattr(Rarity, "measures", lambda *given: pytest.fail("what is usual was measured again"))
+        nothing.setattr(ImageClassifier, "probabilities", lambda *given: pytest.fail("all were classified again"))
+        again = written.classify(tmp_path / "out")
     assert torch.equal(again.probabilities, first.probabilities)
+    np.testing.assert_array_equal(again.rarities, first.rarities)
     assert fitted == []
     second = written.classify(tmp_path / "out", [written.labels, more])
     assert len(second.collection.rows) == len(first.collection.rows) + 5
+    assert not torch.equal(second.probabilities, first.probabilities)
     assert len(fitted) >= 5
 
 
@@ -203,6 +210,14 @@ def test_beyond_the_pool_all_images_are_still_classified(written, tmp_path, monk
     found = written.classify(tmp_path / "out")
     assert len(found.probabilities) == 240
     assert found.choice is not None
+
+
+def test_the_last_steps_tell_how_far_they_are(shared, tmp_path):
+    told = []
+    shared.classify(tmp_path / "out", watch=told.append)
+    for words in ("classifying all images", "encoding all images", "looking for images unlike the rest"):
+        notes = [tick.note for tick in told if tick.note.startswith(words)]
+        assert notes[-1] == f"{words}, 100% of it done"
 
 
 def test_the_command_goes_from_a_folder_to_a_report(written, tmp_path, monkeypatch, capsys):

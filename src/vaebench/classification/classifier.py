@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -114,11 +114,16 @@ class ImageClassifier(nn.Module):
         return found
 
     @torch.no_grad()
-    def probabilities(self, images: Images) -> Float[Tensor, "N Y"]:
-        """Of images that are of the rule's size already, block by block."""
+    def probabilities(
+        self, images: Images, watch: Callable[[float], None] = lambda share: None
+    ) -> Float[Tensor, "N Y"]:
+        """Of images that are of the rule's size already, block by block; ``watch`` hears the share that is done."""
         self.eval()
-        parts = torch.arange(len(images)).split(BATCH)
-        return torch.cat([self(images.pixels[rows].permute(0, 2, 3, 1)) for rows in parts])
+        found = []
+        for rows in torch.arange(len(images)).split(BATCH):
+            found.append(self(images.pixels[rows].permute(0, 2, 3, 1)))
+            watch(sum(map(len, found)) / max(1, len(images)))
+        return torch.cat(found)
 
     def predict(self, images: Sequence[str | Path | Image.Image | np.ndarray]) -> Float[Tensor, "N Y"]:
         """Class probabilities of image files, Pillow images or uint8 arrays (H, W) or (H, W, C), of any size.

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from vaebench.classification.ask import to_label_next
@@ -119,7 +119,7 @@ class _Job:
         rows = torch.from_numpy(np.searchsorted(pool.numpy(), self.collection.rows.numpy()))
         choice = cross_validate(bench, rows, self.collection.labels, self.kept(study, key), self.settings.seed)
         classifier = self.classifier(study, key, bench, rows, choice)
-        return self.finish(study, vae, classifier, choice)
+        return self.finish(study, key, vae, classifier, choice)
 
     def study(self) -> Study:
         """The steps of an earlier call are read from it."""
@@ -222,14 +222,42 @@ class _Job:
         network.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
         return ImageClassifier(description, network)
 
-    def finish(self, study: Study, vae: VAE, classifier: ImageClassifier, choice: Choice | None) -> Classified:
+    def answers(self, study: Study, key: str, classifier: ImageClassifier) -> Float[Tensor, "N Y"]:
+        """Probabilities of all images."""
+        about = classifier.description
+        identity = {**self.identity(key), "method": about.method, "temperature": about.temperature}
+        watch, images = study.telling("classifying all images"), self.collection.images
+        found = study.arrays(
+            "all/answers", identity, lambda: {"found": classifier.probabilities(images, watch).numpy()}
+        )
+        return torch.from_numpy(found["found"])
+
+    def codes(self, study: Study, key: str, vae: VAE) -> Float[np.ndarray, "N D"]:
+        """Of all images, whatever their labels."""
+        watch, images = study.telling("encoding all images"), self.collection.images
+        found = study.arrays("all/codes", {"vae": key}, lambda: {"found": encode(vae, images, watch).mean.numpy()})
+        return found["found"]
+
+    def rarity(
+        self, study: Study, key: str, vae: VAE, codes: Float[np.ndarray, "N D"]
+    ) -> tuple[Rarity, Float[np.ndarray, " N"]]:
+        """What is usual, and how far each image is from it."""
+        watch, images = study.telling("looking for images unlike the rest"), self.collection.images
+
+        def measured(bare: Rarity) -> np.ndarray:
+            found = study.arrays("all/rarity", {"vae": key}, lambda: {"found": bare.measures(images, watch)})
+            return found["found"]
+
+        return Rarity.of(vae, images, codes, measured=measured)
+
+    def finish(
+        self, study: Study, key: str, vae: VAE, classifier: ImageClassifier, choice: Choice | None
+    ) -> Classified:
         """Classify all images, and write everything."""
-        collection, images = self.collection, self.collection.images
-        study.tell("classifying all images")
-        probabilities = classifier.probabilities(images)
-        study.tell("looking for images unlike the rest")
-        codes = encode(vae, images).mean.numpy()
-        rarity, rarities = Rarity.of(vae, images, codes)
+        collection = self.collection
+        probabilities = self.answers(study, key, classifier)
+        codes = self.codes(study, key, vae)
+        rarity, rarities = self.rarity(study, key, vae, codes)
         unlike = rarities > LIMIT
         study.tell("choosing what to label next")
         asked = to_label_next(codes, probabilities.numpy(), collection.rows.numpy(), ASKED, unlike)

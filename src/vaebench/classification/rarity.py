@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -39,11 +40,18 @@ class Rarity:
 
     @classmethod
     def of(
-        cls, vae: VAE, images: Images, means: Float[np.ndarray, "N D"], seed: int = 0
+        cls,
+        vae: VAE,
+        images: Images,
+        means: Float[np.ndarray, "N D"],
+        seed: int = 0,
+        measured: Callable[[Rarity], np.ndarray] | None = None,
     ) -> tuple[Rarity, Float[np.ndarray, " N"]]:
-        """Of these images, whose codes are known, and the scores of them all."""
+        """Of these images, whose codes are known, and the scores of them all; ``measured`` may have kept what
+        :meth:`measures` says of them."""
         rows = np.sort(np.random.default_rng(seed).permutation(len(means))[:KEPT])
-        found = cls(vae, means[rows], np.zeros(2), np.ones(2)).measures(images)
+        bare = cls(vae, means[rows], np.zeros(2), np.ones(2))
+        found = bare.measures(images) if measured is None else measured(bare)
         medians = np.median(found, axis=0)
         spreads = np.maximum(1.4826 * np.median(np.abs(found - medians), axis=0), 1e-6)
         rarity = cls(vae, means[rows], medians, spreads)
@@ -55,8 +63,9 @@ class Rarity:
         return NearestNeighbors(n_neighbors=min(NEIGHBOURS + 1, len(self.codes))).fit(self.codes)
 
     @torch.no_grad()
-    def measures(self, images: Images) -> Float[np.ndarray, "N T"]:
-        """Both logarithms; an image that is among the codes is not its own neighbour."""
+    def measures(self, images: Images, watch: Callable[[float], None] = lambda share: None) -> Float[np.ndarray, "N T"]:
+        """Both logarithms; an image that is among the codes is not its own neighbour. ``watch`` hears the share that
+        is done."""
         found = []
         for rows in torch.arange(len(images)).split(BATCH):
             x = images.batch(rows).x
@@ -66,6 +75,7 @@ class Rarity:
             near = np.where(itself, distances[:, 1:], distances[:, :-1])
             loss = -self.vae.decode(means).log_prob(x)
             found.append(np.stack([np.log(near.mean(1) + 1e-9), _log(loss).numpy()], 1))
+            watch(sum(map(len, found)) / max(1, len(images)))
         return np.concatenate(found).astype(np.float64)
 
     def scores(self, images: Images) -> Float[np.ndarray, " N"]:

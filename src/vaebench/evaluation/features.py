@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -112,14 +113,15 @@ class Features:
 
 
 @torch.no_grad()
-def encode(vae: VAE, images: Images) -> Codes:
-    """Mean and log-variance of q(z|x) for every image, in fp32, on the CPU."""
+def encode(vae: VAE, images: Images, watch: Callable[[float], None] = lambda share: None) -> Codes:
+    """Mean and log-variance of q(z|x) for every image, in fp32, on the CPU; ``watch`` hears the share that is done."""
     device = vae.zero.device
     means, log_variances = [], []
     for rows in torch.arange(len(images)).split(ENCODE_BATCH):
         q = vae.posterior(images.batch(rows).x.to(device))
         means.append(q.base_dist.loc.cpu())
         log_variances.append(2 * q.base_dist.scale.log().cpu())
+        watch(sum(map(len, means)) / max(1, len(images)))
     return Codes(torch.cat(means), images.labels, torch.cat(log_variances))
 
 

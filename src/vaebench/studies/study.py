@@ -269,6 +269,10 @@ class Study:
         note = what if at is None else f"{what}, step {at.step:,} of {at.steps:,}, {at.seconds_left:.0f} s left"
         self.watch(Tick(self.subject.title_in_short, min(share, 0.99), left, note=note))
 
+    def telling(self, what: str) -> Callable[[float], None]:
+        """Reports the share of a step that is done, to whoever calls it."""
+        return lambda share: self.tell(f"{what}, {share:.0%} of it done")
+
     def finish(self) -> None:
         """Say that all is done."""
         self.watch(Tick(self.subject.title_in_short, 1.0, 0.0, note="done"))
