@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 
-from vaebench.evaluation.graphs import SPREADERS, ByLabels, Graph, LabelSpreading, PoissonLearning, uniform_shares
+from vaebench.evaluation.graphs import (
+    SPREADERS,
+    ByLabels,
+    Graph,
+    LabelSpreading,
+    PoissonLearning,
+    PoissonThenSpreading,
+    uniform_shares,
+)
 
 
 def cloud(seed=0, size=60, dimensions=3):
@@ -62,6 +70,22 @@ def test_by_labels_is_poisson_learning_below_ten_a_class_and_spreading_from_ther
     for count, other in ((9, PoissonLearning()), (10, LabelSpreading())):
         rows, labels = np.arange(2 * count), np.arange(2 * count) % 2
         np.testing.assert_array_equal(ByLabels().spread(graph, rows, labels, 2), other.spread(graph, rows, labels, 2))
+
+
+def test_spreading_from_the_surest_answers_is_spreading_from_them_and_the_given_labels():
+    graph, rows, labels = Graph.of(cloud(size=120)), np.array([3, 40, 77]), np.array([0, 1, 2])
+    answers = PoissonLearning().spread(graph, rows, labels, 3)
+    first = answers.argmax(1)
+    ordered = np.sort(answers, 1)
+    lead = ordered[:, -1] - ordered[:, -2]
+    sure = np.zeros(120, bool)
+    for label in range(3):
+        own = first == label
+        sure |= own & (lead >= np.sort(lead[own])[::-1][int(np.ceil(0.25 * own.sum())) - 1])
+    first[rows], sure[rows] = labels, True
+    expected = LabelSpreading().spread(graph, np.flatnonzero(sure), first[sure], 3)
+    found = PoissonThenSpreading(share=0.25).spread(graph, rows, labels, 3)
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
 @pytest.mark.parametrize("spreader", [kind() for kind in SPREADERS.values()], ids=lambda s: s.name)

@@ -10,9 +10,9 @@ from vaebench.data.augment import Augmentation
 from vaebench.data.datasets import Data
 from vaebench.data.images import HIDDEN, balanced_draw
 from vaebench.evaluation.features import encode
-from vaebench.evaluation.graphs import Graph
+from vaebench.evaluation.graphs import Graph, sure_labels
 from vaebench.evaluation.probes import predict_with
-from vaebench.evaluation.semi_supervised import SemiSupervised, settle, sure_labels
+from vaebench.evaluation.semi_supervised import SemiSupervised, settle
 from vaebench.models.networks import Conv
 from vaebench.models.objectives import Elbo
 from vaebench.models.self_training import ClassifyingVAE, SelfTraining

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
@@ -11,6 +12,7 @@ from pydantic import Field
 from scipy import sparse
 from sklearn.neighbors import NearestNeighbors
 
+from vaebench.data.images import HIDDEN
 from vaebench.frozen import Frozen, one_of
 
 NEIGHBOURS = 10
@@ -137,6 +139,41 @@ class LabelSpreading(Frozen):
         return np.asarray(np.maximum(_solve(sparse.csr_array(system), right, np.ones(size), self.iterations), 0))
 
 
+def sure_labels(scores: Float[np.ndarray, "N Y"], keep: float) -> Int[np.ndarray, " N"]:
+    """The class of the highest score of each code, hidden for the share 1 - ``keep`` of each class whose lead over the
+    second is least."""
+    first = scores.argmax(1)
+    ordered = np.sort(scores, axis=1)
+    lead = ordered[:, -1] - ordered[:, -2]
+    found = np.full(len(scores), HIDDEN)
+    for label in np.unique(first):
+        members = np.flatnonzero(first == label)
+        best = members[np.argsort(-lead[members], kind="stable")[: math.ceil(keep * len(members))]]
+        found[best] = label
+    return found
+
+
+class PoissonThenSpreading(Frozen):
+    """Poisson learning, then label spreading from the given labels and the surest answers of each class: a label that
+    lies at the edge of its class is helped by those in its middle."""
+
+    kind: Literal["poisson-then-spreading"] = "poisson-then-spreading"
+    name: str = "poisson, then spreading"
+    share: float = Field(0.5, gt=0, le=1)
+    """Of each class's answers."""
+    first: PoissonLearning = PoissonLearning()
+    then: LabelSpreading = LabelSpreading()
+
+    def spread(
+        self, graph: Graph, rows: Int[np.ndarray, " M"], labels: Int[np.ndarray, " M"], classes: int
+    ) -> Float[np.ndarray, "N Y"]:
+        """Scores at or above 0."""
+        taken = sure_labels(self.first.spread(graph, rows, labels, classes), self.share)
+        taken[rows] = labels
+        sure = np.flatnonzero(taken != HIDDEN)
+        return self.then.spread(graph, sure, taken[sure], classes)
+
+
 class ByLabels(Frozen):
     """Poisson learning where labels are few, label spreading where there are more."""
 
@@ -144,7 +181,7 @@ class ByLabels(Frozen):
     name: str = "by labels"
     many: float = Field(10, gt=0)
     """Labels a class from which on it is label spreading."""
-    few_labels: PoissonLearning = PoissonLearning()
+    few_labels: PoissonLearning | PoissonThenSpreading = PoissonLearning()
     many_labels: LabelSpreading = LabelSpreading()
 
     def spread(
@@ -155,7 +192,12 @@ class ByLabels(Frozen):
         return chosen.spread(graph, rows, labels, classes)
 
 
-SPREADERS = {"poisson": PoissonLearning, "spreading": LabelSpreading, "by-labels": ByLabels}
+SPREADERS = {
+    "poisson": PoissonLearning,
+    "spreading": LabelSpreading,
+    "poisson-then-spreading": PoissonThenSpreading,
+    "by-labels": ByLabels,
+}
 
 if TYPE_CHECKING:
     AnySpreader = Spreader

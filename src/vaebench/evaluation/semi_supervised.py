@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 
-import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from pydantic import Field
 from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
 from vaebench.data.augment import Augmentation
 from vaebench.data.images import HIDDEN, Images, Mixed, epoch_batches
-from vaebench.evaluation.graphs import AnySpreader, ByLabels, Graph
+from vaebench.evaluation.graphs import AnySpreader, ByLabels, Graph, sure_labels
 from vaebench.evaluation.probes import Labelled, Predict, predict_with
 from vaebench.frozen import Frozen
 from vaebench.models.self_training import ClassifyingVAE, SelfTraining
@@ -27,20 +25,6 @@ from vaebench.training.loop import Moment, Training, train
 from vaebench.training.schedules import Adam, AnyOptimiser, OneCycle
 
 SETTLE_BATCH = 200
-
-
-def sure_labels(scores: Float[np.ndarray, "N Y"], keep: float) -> Int[Tensor, " N"]:
-    """The class of the highest score of each code, hidden for the share 1 - ``keep`` of each class whose lead over the
-    second is least."""
-    first = scores.argmax(1)
-    ordered = np.sort(scores, axis=1)
-    lead = ordered[:, -1] - ordered[:, -2]
-    found = np.full(len(scores), HIDDEN)
-    for label in np.unique(first):
-        members = np.flatnonzero(first == label)
-        best = members[np.argsort(-lead[members], kind="stable")[: math.ceil(keep * len(members))]]
-        found[best] = label
-    return torch.from_numpy(found)
 
 
 class SemiSupervised(Frozen):
@@ -96,11 +80,11 @@ class SemiSupervised(Frozen):
         few = known = hidden.take(rows).with_labels(labels)
         if graph is not None:
             scores = self.spreader.spread(graph, rows.numpy(), labels.numpy(), classes)
-            known = _taught(hidden, few, rows, sure_labels(scores, self.keep))
+            known = _taught(hidden, few, rows, torch.from_numpy(sure_labels(scores, self.keep)))
         for index, steps in enumerate(self.rounds):
             if index:
                 scores = predict_with(model, seed, compute)(hidden).numpy()
-                known = _taught(hidden, few, rows, sure_labels(scores, self.keep_own))
+                known = _taught(hidden, few, rows, torch.from_numpy(sure_labels(scores, self.keep_own)))
             source = Mixed(Mixed(few, known, min(self.given, len(few))), hidden, self.taught)
             training = self._training(len(images), steps)
 
