@@ -70,6 +70,15 @@ def test_speeds_say_how_far_losses_are_apart_and_how_far_seeds_are(benchmark):
     assert "differ by +0.50; seeds have a standard deviation of 1.00" in page
 
 
+@pytest.fixture
+def heard():
+    """Ctrl-C, where what started the tests ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heard")
 def test_a_bench_that_is_stopped_says_so_and_goes_on(benchmark, tmp_path, monkeypatch, capsys):
     (tmp_path / "counting.py").write_text(COUNTING.replace("def rows(study):", "def rows(study):\n    stop()", 1))
     monkeypatch.syspath_prepend(str(tmp_path))
