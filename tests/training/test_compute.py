@@ -56,6 +56,14 @@ def test_a_gpu_rounds_products_only_in_a_training_that_asked_for_it(monkeypatch)
         assert rounded() == (False, False)
 
 
+@pytest.mark.usefixtures("torchs_own_rounding")
+def test_a_training_on_a_processor_leaves_the_gpus_flags_alone():
+    before = rounded()
+    with Compute(device="cpu", precision="fp32", threads=1).resolve().products():
+        assert rounded() == before
+    assert rounded() == before
+
+
 def test_bf16_autocast_runs_layers_in_bf16_and_fp32_leaves_them():
     layer = nn.Linear(3, 3)
     for precision, dtype in (("bf16", torch.bfloat16), ("fp32", torch.float32)):

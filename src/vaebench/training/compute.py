@@ -69,6 +69,9 @@ class Compute(Frozen):
     @contextmanager
     def products(self) -> Iterator[None]:
         """The context of a training: where tf32 was chosen, a GPU rounds products to it, and never after."""
+        if self.device != "cuda":  # flags of the whole process, and none of a processor's business
+            yield
+            return
         _round_to_tf32(self.precision == "tf32")
         try:
             yield
