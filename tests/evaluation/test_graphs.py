@@ -73,7 +73,7 @@ def test_by_labels_is_poisson_learning_below_ten_a_class_and_spreading_from_ther
 
 
 def test_spreading_from_the_surest_answers_is_spreading_from_them_and_the_given_labels():
-    graph, rows, labels = Graph.of(cloud(size=120)), np.array([3, 40, 77]), np.array([0, 1, 2])
+    graph, rows, labels = Graph.of(cloud(size=120)), np.arange(0, 120, 3), np.arange(40) % 3
     answers = PoissonLearning().spread(graph, rows, labels, 3)
     first = answers.argmax(1)
     ordered = np.sort(answers, 1)
@@ -82,6 +82,7 @@ def test_spreading_from_the_surest_answers_is_spreading_from_them_and_the_given_
     for label in range(3):
         own = first == label
         sure |= own & (lead >= np.sort(lead[own])[::-1][int(np.ceil(0.25 * own.sum())) - 1])
+    assert not sure[rows].all()  # so that it shows whether given labels count by themselves
     first[rows], sure[rows] = labels, True
     expected = LabelSpreading().spread(graph, np.flatnonzero(sure), first[sure], 3)
     found = PoissonThenSpreading(share=0.25).spread(graph, rows, labels, 3)
