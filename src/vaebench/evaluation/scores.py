@@ -14,7 +14,8 @@ from vaebench.evaluation.panels import confusion
 from vaebench.evaluation.probes import Head, Labelled, Probe, predict_with
 from vaebench.models.objectives import CrossEntropy
 from vaebench.training.compute import Compute
-from vaebench.training.loop import Moment, train, validate
+from vaebench.training.loop import Moment, train
+from vaebench.training.validation import validate
 
 CURVE_IMAGES = 5000
 """The curve of the test part by epoch is drawn on so many of its images, evenly spaced; the final test on all."""

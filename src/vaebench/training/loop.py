@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import math
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -18,7 +15,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from vaebench.data.images import Source, epoch_batches
 from vaebench.frozen import Frozen
-from vaebench.models.terms import Attaching, Objective, Terms
+from vaebench.models.terms import Attaching, Objective
 from vaebench.training.account import Account
 from vaebench.training.checkpoint import (
     Checkpoint,
@@ -30,12 +27,12 @@ from vaebench.training.checkpoint import (
     under,
 )
 from vaebench.training.compute import Compute
+from vaebench.training.finite import Finite
 from vaebench.training.schedules import Adam, AnyOptimiser, AnySchedule, OneCycle
+from vaebench.training.stopping import stoppable
 from vaebench.training.team import Team, team
+from vaebench.training.validation import validate
 
-LOOK_EVERY = 50
-"""Steps between looks at the loss: a look waits for the device, so not every step has one."""
-VALIDATION_SEED = 20_131_220
 Watch = Callable[["Moment"], None]
 
 
@@ -104,7 +101,7 @@ def train(
         VaebenchError: the checkpoint belongs to another training.
     """
     compute = compute.resolve()
-    with torch.random.fork_rng(), _stoppable() as stopped, compute.products():
+    with torch.random.fork_rng(), stoppable() as stopped, compute.products():
         if isinstance(objective, Attaching):
             torch.manual_seed(seed)
             objective.attach(model)
@@ -145,7 +142,6 @@ class _Run:
     best_epoch: int = -1
     account: Account = field(default_factory=Account)
     seconds_before: float = 0.0
-    recent: list[tuple[int, Terms]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.parameters = [p for p in self.model.parameters() if p.requires_grad]
@@ -158,6 +154,7 @@ class _Run:
         self.loss = self.team.loss(self.model, self.objective)
         self.steps_an_epoch = sum(1 for _ in self._batches(0))
         self.steps = self.steps_an_epoch * self.training.epochs
+        self.finite = Finite(self.steps)
         self.first_step, self.started, self.saved = 0, time.monotonic(), time.monotonic()
         self.watched = 0.0
 
@@ -193,34 +190,8 @@ class _Run:
             self.averaged.update_parameters(self.model)
         self.step += 1
         self.account.add(self.step, terms, len(mine))
-        self.recent.append((self.step, Terms(terms.loss.detach(), terms.parts)))
-        if len(self.recent) >= LOOK_EVERY:
-            self.look()
+        self.finite.saw(self.step, terms)
         self.tell(None)
-
-    def look(self) -> None:
-        """Stop at the first loss since the last look that is not finite."""
-        if not self.recent:
-            return
-        losses = torch.stack([terms.loss for _, terms in self.recent]).isfinite()
-        if not bool(losses.all()):
-            step, terms = self.recent[int((~losses).nonzero()[0])]
-            parts = {name: float(value.double().mean()) for name, value in terms.parts.items()}
-            raise self.diverged(f"the loss is {terms.loss.item()} at step {step}", parts)
-        self.recent.clear()
-
-    def diverged(self, what: str, parts: dict[str, float]) -> FloatingPointError:
-        """The error that ends a training whose numbers are no longer finite."""
-        means = ", ".join(f"{name} {value:.4g}" for name, value in parts.items())
-        return FloatingPointError(
-            f"{what} of {self.steps} (means: {means}); the last good weights are kept: "
-            "lower the learning rate, clip gradients (clip_norm) or raise the scale's floor"
-        )
-
-    def require_finite_weights(self) -> None:
-        """A finite loss can still have had an infinite gradient: look at what it left."""
-        if not all(bool(weight.isfinite().all()) for weight in self.parameters):
-            raise self.diverged(f"some weights are not finite after step {self.step}", self.account.means())
 
     def tell(self, epoch: dict[str, Any] | None) -> None:
         """Call the watcher at the end of an epoch, and now and then within one."""
@@ -234,12 +205,12 @@ class _Run:
 
     def end_epoch(self) -> None:
         """Validate, keep the weights if they are the best, write the checkpoint."""
-        self.look()
+        self.finite.look()
         candidate = self.model if self.averaged is None else self.averaged.module
         self.team.total(self.account)
         record = self.team.told(lambda: self.record(candidate))
         if not math.isfinite(loss := record.get("validation_loss", 0.0)):
-            raise self.diverged(f"the validation loss is {loss} at step {self.step}", _validated(record))
+            raise self.finite.diverged(f"the validation loss is {loss} at step {self.step}", _validated(record))
         self.epoch += 1
         self.account = Account()
         if self._is_best(record):
@@ -280,8 +251,8 @@ class _Run:
         """Write everything that the next step depends on; never a state that is not finite."""
         if self.checkpoint is None:
             return
-        self.look()
-        self.require_finite_weights()
+        self.finite.look()
+        self.finite.require(self.parameters, self.step, self.account)
         self.team.total(self.account)
         generators = self.team.generators(generator_tensors())
         self.saved = time.monotonic()
@@ -328,7 +299,7 @@ class _Run:
 
     def finish(self) -> Trained:
         """The model with its best weights, in evaluation mode."""
-        self.require_finite_weights()
+        self.finite.require(self.parameters, self.step, self.account)
         last = self.model if self.averaged is None else self.averaged.module
         self.model.load_state_dict(self.best or last.state_dict())
         self.team.level(self.model)
@@ -346,39 +317,3 @@ def _validated(record: dict[str, Any]) -> dict[str, float]:
 def _of(rank: int) -> str:
     """Where a checkpoint keeps the generators of a process."""
     return "generator" if rank == 0 else f"generator-{rank}"
-
-
-@torch.no_grad()
-def validate(model: nn.Module, objective: Objective, source: Source, batch: int = 500) -> dict[str, float]:
-    """Means over ``source`` of the loss at the end of training and its parts, in fp32, with noise of a fixed seed."""
-    model.eval()
-    sums: dict[str, Tensor] = {}
-    device = next(model.parameters()).device
-    with torch.random.fork_rng():
-        torch.manual_seed(VALIDATION_SEED)
-        for rows in torch.arange(len(source)).split(batch):
-            terms = objective(model, source.batch(rows).to(device), 1.0)
-            for name, value in {"loss": terms.loss * len(rows), **terms.parts}.items():
-                total = value.sum().double()
-                sums[name] = sums[name] + total if name in sums else total
-    return {name: float(total / len(source)) for name, total in sums.items()}
-
-
-@contextmanager
-def _stoppable() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C asks the loop to stop after this step; a second one stops at once."""
-    asked = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield asked.is_set
-        return
-
-    def ask(number: int, frame: Any) -> None:
-        if asked.is_set():
-            raise KeyboardInterrupt
-        asked.set()
-
-    before = signal.signal(signal.SIGINT, ask)
-    try:
-        yield asked.is_set
-    finally:
-        signal.signal(signal.SIGINT, before)
