@@ -98,7 +98,7 @@ def _publish(study: Study, climb: Climb, out: Path, sources: str | None) -> None
     if study.made or made.get("budget") != study.budget:
         made = {
             "budget": study.budget,
-            "seconds": round(study.seconds, 1),
+            "seconds": round(study.seconds / study.hands, 1),
             "date": time.strftime("%Y-%m-%d"),
             "commit": sources,
             "machine": machine(),
