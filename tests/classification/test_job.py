@@ -108,7 +108,10 @@ def test_too_few_labels_are_said_to_be_too_few(written, tmp_path):
     page = write_page(found).read_text()
     assert "Accuracy cannot be estimated from so few labels: digit 3 has 4, and 5 of each class" in page
     assert found.method == "semi-supervised VAE"
-    assert json.loads((found.folder / "summary.json").read_text())["expected_accuracy"] is None
+    summary = json.loads((found.folder / "summary.json").read_text())
+    assert summary["expected_accuracy"] is None
+    assert summary["temperature"] == SemiSupervised().temperature > 1
+    assert f"logits divided by {summary['temperature']:.2f}, chosen on other data sets" in page
 
 
 def test_one_label_a_class_and_two_classes_are_enough(written, tmp_path):

@@ -65,9 +65,9 @@ def test_label_spreading_solves_its_equation():
     np.testing.assert_allclose(found, expected, atol=1e-8)
 
 
-def test_by_labels_is_poisson_learning_below_ten_a_class_and_spreading_from_there_on():
+def test_by_labels_spreads_alone_from_ten_labels_a_class_on():
     graph = Graph.of(np.random.default_rng(0).normal(size=(60, 3)))
-    for count, other in ((9, PoissonLearning()), (10, LabelSpreading())):
+    for count, other in ((9, PoissonThenSpreading()), (10, LabelSpreading())):
         rows, labels = np.arange(2 * count), np.arange(2 * count) % 2
         np.testing.assert_array_equal(ByLabels().spread(graph, rows, labels, 2), other.spread(graph, rows, labels, 2))
 

@@ -144,7 +144,7 @@ def pairs_of(batch):
 
 def test_the_temperature_divides_the_finished_networks_logits(digits, vae, graph):
     method = SHORT.model_copy(update={"rounds": (10,)})
-    plain, cooled = (fit(m, digits, vae, graph) for m in (method, method.model_copy(update={"temperature": 2.5})))
+    plain, cooled = (fit(method.model_copy(update={"temperature": t}), digits, vae, graph) for t in (1.0, 2.5))
     x = digits.test.batch(torch.arange(50)).x
     with torch.no_grad():
         torch.testing.assert_close(cooled(x), plain(x) / 2.5)

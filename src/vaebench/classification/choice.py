@@ -15,10 +15,13 @@ from torch import Tensor
 from vaebench.classification.methods import DEFAULT, METHODS, Bench
 from vaebench.evaluation.calibration import after_choosing, best_temperature, brier, log_loss, tempered, wilson
 from vaebench.evaluation.probes import predict_with
+from vaebench.evaluation.semi_supervised import SemiSupervised
 
 FOLDS = 5
 LEAST = 5
 """Labels of the smallest class for which there is a cross-validation."""
+TEMPERATURE = SemiSupervised().temperature
+"""Of the default method where labels are too few to choose one."""
 
 
 class Expected(NamedTuple):
@@ -144,4 +147,4 @@ def cross_validate(
 
 def chosen(choice: Choice | None) -> tuple[str, float]:
     """The method to use and its temperature."""
-    return (DEFAULT, 1.0) if choice is None else (choice.method, choice.temperatures[choice.method])
+    return (DEFAULT, TEMPERATURE) if choice is None else (choice.method, choice.temperatures[choice.method])

@@ -137,8 +137,8 @@ def verdict(found: Classified) -> list[str]:
         return [
             f"Accuracy cannot be estimated from so few labels: {clean(fewest[1])} has {fewest[0]}, and {LEAST} of each "
             "class are needed for a cross-validation.",
-            f"The {METHODS[DEFAULT].words} was used, as it is where nothing can be measured; its probabilities are not "
-            "calibrated.",
+            f"The {METHODS[DEFAULT].words} was used, as it is where nothing can be measured; its probabilities are "
+            "softened by what other data chose, and were not checked on these images.",
         ]
     expected = choice.expected
     sentences = [

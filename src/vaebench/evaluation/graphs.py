@@ -175,13 +175,14 @@ class PoissonThenSpreading(Frozen):
 
 
 class ByLabels(Frozen):
-    """Poisson learning where labels are few, label spreading where there are more."""
+    """Poisson learning and spreading of its surest answers where labels are few, label spreading alone where there are
+    more."""
 
     kind: Literal["by-labels"] = "by-labels"
     name: str = "by labels"
     many: float = Field(10, gt=0)
     """Labels a class from which on it is label spreading."""
-    few_labels: PoissonLearning | PoissonThenSpreading = PoissonLearning()
+    few_labels: PoissonLearning | PoissonThenSpreading = PoissonThenSpreading()
     many_labels: LabelSpreading = LabelSpreading()
 
     def spread(

@@ -33,7 +33,7 @@ class SemiSupervised(Frozen):
     """
 
     spreader: AnySpreader = ByLabels()
-    keep: float = Field(0.8, gt=0, le=1)
+    keep: float = Field(0.95, gt=0, le=1)
     """Share of each class that is taken of the graph's answers, the surest."""
     keep_own: float = Field(0.95, gt=0, le=1)
     """The same of the network's own answers."""
@@ -46,7 +46,7 @@ class SemiSupervised(Frozen):
     """Of these, the images whose labels are given, but no more than there are."""
     batch: int = Field(160, ge=2)
     optimiser: AnyOptimiser = Adam(rate=3e-3, beta2=0.99, weight_decay=0.01)
-    temperature: float = Field(1.0, gt=0)
+    temperature: float = Field(3.0, gt=0)
     """Divides the logits of the finished network, so that its probabilities are calibrated (Guo et al. 2017). It cannot
     be chosen on so few labels; choose it on other data."""
     ema: float = Field(0.98, ge=0, lt=1)

@@ -27,7 +27,7 @@ COUNTS = (1, 10)
 GRAPHS: dict[str, Spreader] = {
     "poisson": PoissonLearning(),
     "spreading": LabelSpreading(),
-    "by-labels": ByLabels(),
+    "by-labels": ByLabels(few_labels=PoissonLearning()),
     "by-labels-twice": ByLabels(few_labels=PoissonThenSpreading()),
 }
 CANDIDATES = {"keep-0.8": 0.8, "keep-0.95": 0.95}
@@ -56,7 +56,13 @@ class Choice(NamedTuple):
 def method_of(arena: Arena, graph: str, candidate: str) -> SemiSupervised:
     """The whole method by its names, with a data set's own augmentation."""
     taught = SelfTraining(strong=arena.augmentation, generative=GENERATIVE)
-    return SemiSupervised(spreader=GRAPHS[graph], keep=CANDIDATES[candidate], objective=taught, rounds=arena.rounds)
+    return SemiSupervised(
+        spreader=GRAPHS[graph],
+        keep=CANDIDATES[candidate],
+        objective=taught,
+        rounds=arena.rounds,
+        temperature=1.0,  # what is chosen divides the answers later
+    )
 
 
 def choose(arenas: Mapping[str, Arena], name: str) -> Choice:
