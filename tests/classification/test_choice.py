@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from vaebench.classification.choice import Choice, chosen, cross_validate
+from vaebench.classification.choice import TEMPERATURE, Choice, chosen, cross_validate
 from vaebench.classification.methods import DEFAULT, METHODS, Method
 from vaebench.data.images import balanced_draw
 
@@ -52,7 +52,7 @@ def test_with_fewer_than_five_labels_of_a_class_there_is_none(bench, truth):
     rows = torch.cat([balanced_draw(truth, 5, (0, 0))[1:]]).sort().values
     never = pytest.fail
     assert cross_validate(bench, rows, truth[rows], lambda *given: never("was fitted")) is None
-    assert chosen(None) == (DEFAULT, 3.0)
+    assert chosen(None) == (DEFAULT, TEMPERATURE)
 
 
 def test_the_best_is_chosen_and_how_far_it_is_ahead():

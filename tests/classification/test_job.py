@@ -11,6 +11,7 @@ from miniature import COMPUTE, EACH, tiny
 from PIL import Image
 
 from vaebench.classification import job
+from vaebench.classification.choice import TEMPERATURE
 from vaebench.classification.classifier import ImageClassifier
 from vaebench.classification.job import classify
 from vaebench.classification.page import write_page
@@ -110,7 +111,7 @@ def test_too_few_labels_are_said_to_be_too_few(written, tmp_path):
     assert found.method == "semi-supervised VAE"
     summary = json.loads((found.folder / "summary.json").read_text())
     assert summary["expected_accuracy"] is None
-    assert summary["temperature"] == SemiSupervised().temperature > 1
+    assert summary["temperature"] == TEMPERATURE > 1
     assert f"logits divided by {summary['temperature']:.2f}, chosen on other data sets" in page
 
 

@@ -74,9 +74,7 @@ def settings_for(shape: Shape, images: int, labels: int, augmentation: Augmentat
             optimiser=Adam(rate=7e-3 if batch == 256 else 3e-3, beta2=0.99),
         ),
         semi_supervised=SemiSupervised(
-            rounds=(200, 200),
-            objective=SelfTraining(strong=augmentation, generative=0.001),
-            temperature=1.0,  # a classifier has its own
+            rounds=(200, 200), objective=SelfTraining(strong=augmentation, generative=0.001)
         ),
         supervised=Supervised(strong=augmentation, steps=min(3000, max(400, PASSES * labels // 128))),
     )

@@ -46,7 +46,7 @@ class SemiSupervised(Frozen):
     """Of these, the images whose labels are given, but no more than there are."""
     batch: int = Field(160, ge=2)
     optimiser: AnyOptimiser = Adam(rate=3e-3, beta2=0.99, weight_decay=0.01)
-    temperature: float = Field(3.0, gt=0)
+    temperature: float = Field(1.0, gt=0)
     """Divides the logits of the finished network, so that its probabilities are calibrated (Guo et al. 2017). It cannot
     be chosen on so few labels; choose it on other data."""
     ema: float = Field(0.98, ge=0, lt=1)

@@ -56,13 +56,7 @@ class Choice(NamedTuple):
 def method_of(arena: Arena, graph: str, candidate: str) -> SemiSupervised:
     """The whole method by its names, with a data set's own augmentation."""
     taught = SelfTraining(strong=arena.augmentation, generative=GENERATIVE)
-    return SemiSupervised(
-        spreader=GRAPHS[graph],
-        keep=CANDIDATES[candidate],
-        objective=taught,
-        rounds=arena.rounds,
-        temperature=1.0,  # what is chosen divides the answers later
-    )
+    return SemiSupervised(spreader=GRAPHS[graph], keep=CANDIDATES[candidate], objective=taught, rounds=arena.rounds)
 
 
 def choose(arenas: Mapping[str, Arena], name: str) -> Choice:
