@@ -4,6 +4,7 @@ import importlib
 import json
 import signal
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 def benchmark(monkeypatch):
     """Imports a benchmark by name."""
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    names = ("bench", "likelihood", "disentangling", "unlike", "growth", "speed", "contest", "counting")
+    names = ("bench", "likelihood", "disentangling", "unlike", "growth", "speed", "contest", "trust", "counting")
     yield importlib.import_module
     for name in names:
         sys.modules.pop(name, None)
@@ -192,3 +193,33 @@ def test_growth_shows_seconds_of_an_epoch_and_every_point(benchmark):
     assert list(seconds.y) == [value / 50.0 for value in growth.POINTS["images, in memory"]]
     page = growth.render({"made": MADE, "rows": rows})
     assert page.count("50 images/s") + page.count("50 trials a minute") == len(rows)
+
+
+def test_labels_asked_for_and_random_ones_begin_with_the_same_and_never_repeat_one(benchmark, monkeypatch):
+    trust, called = benchmark("trust"), []
+    truth = torch.arange(400) % 4
+    made = trust.Field("made-up", None, truth, None, None, "key")
+    monkeypatch.setattr(trust, "field", lambda study, name: made)
+
+    def labelled(study, one, step, rows, draw):
+        called.append((step, rows.tolist()))
+        free = np.setdiff1d(np.arange(400), rows.numpy())
+        return {"accuracy": len(rows) / 400, "ask": free[: trust.MORE].tolist()}
+
+    monkeypatch.setattr(trust, "labelled", labelled)
+    sizes = [trust.FIRST + trust.MORE * step for step in range(trust.ROUNDS + 1)]
+    for how in trust.HOW:
+        assert trust.asked(None, "made-up", 0, how) == [size / 400 for size in sizes]
+    asked, random = called[: len(sizes)], called[len(sizes) :]
+    assert asked[0] == random[0]  # one step, trained once
+    assert len({step for step, _ in called}) == len(called) - 1
+    for curve in (asked, random):
+        for (_, before), (_, after) in pairwise(curve):
+            assert set(before) < set(after)
+            assert len(set(after)) == len(set(before)) + trust.MORE
+    (_, first), (_, second) = asked[:2]
+    assert sorted(set(second) - set(first)) == np.setdiff1d(np.arange(400), first)[: trust.MORE].tolist()
+    trust.asked(None, "made-up", 0, "random")
+    assert called[-len(sizes) :] == random
+    trust.asked(None, "made-up", 1, "random")
+    assert called[-len(sizes)] != random[0]
