@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from vaebench.ladder.differences import by_key, difference, generative_verdict, parts_table, plain_table
-from vaebench.ladder.page import _short
+from vaebench.ladder.page import _curves, _short, _worth
 
 
 def row(method, values, count=10, data="mnist", group="whole", **more):
@@ -74,3 +74,20 @@ def test_the_generative_terms_verdict_follows_the_numbers(loss, said):
     words = generative_verdict(rows + bounds)
     assert "-100.0 nats per image before self-training, -110.0 after it, -300.0 after it without" in words
     assert generative_verdict(rows[:1]) == ""
+
+
+def test_the_figure_of_parts_shows_what_the_table_says():
+    apart = np.array([0.02, 0.01, 0.03, 0.02, 0.02])
+    without = row("graph", (np.array(WHOLE) - apart).tolist(), group="without")
+    rows = [row("whole", WHOLE), without, row("whole", WHOLE, count=1)]
+    found = _worth(rows)
+    paired = stats.ttest_1samp(100 * apart, 0).confidence_interval()
+    assert found == {"mnist": {"10 labels a class": {"graph": pytest.approx((2.0, paired.low, paired.high))}}}
+    assert "| graph | **+2.0 (" in parts_table(rows)
+
+
+def test_no_band_of_accuracies_leaves_the_scale():
+    rows = [row("whole", WHOLE, mean=0.5, interval=[-0.2, 1.2])]
+    (panel,) = _curves(rows, {"whole": "whole"}).axes
+    low, high = panel.dataLim.intervaly
+    assert (low, high) == (0.0, 100.0)

@@ -6,7 +6,7 @@ import pytest
 from matplotlib.text import Text
 
 from vaebench.reports.pictures import grids
-from vaebench.reports.plots import Panel, Series, bars, confusion, lines
+from vaebench.reports.plots import Estimate, Panel, Series, bars, confusion, estimates, lines
 from vaebench.reports.style import DPI, STYLE, png
 
 
@@ -47,6 +47,23 @@ def test_the_legend_stays_inside_the_figure(length, count):
         box = figure.legends[0].get_window_extent()
         assert box.x0 >= 0
         assert box.x1 <= figure.bbox.width
+
+
+def test_estimates_stand_at_their_values_each_name_on_its_line():
+    panels = {
+        "one": {"1 label": {"graph": Estimate(2.0, 1.0, 3.5), "images": Estimate(-1.0, -2.0, 0.0)}},
+        "other": {"1 label": {"images": Estimate(0.5, 0.0, 1.0)}, "10 labels": {"images": Estimate(4.0, 3.0, 5.0)}},
+    }
+    figure = estimates(panels, "points")
+    png(figure)
+    first, second = figure.axes
+    assert ticks(first.yaxis) == ["graph", "images"]
+    seen = [container.lines[0].get_xydata().tolist() for container in (*first.containers, *second.containers)]
+    assert [[x for x, _ in points] for points in seen] == [[2.0, -1.0], [0.5], [4.0]]
+    assert [[round(y) for _, y in points] for points in seen] == [[0, 1], [1], [1]]
+    (bars_,) = first.containers[0].lines[2]
+    assert [segment[:, 0].tolist() for segment in bars_.get_segments()] == [[1.0, 3.5], [-2.0, 0.0]]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["1 label", "10 labels"]
 
 
 def test_a_share_below_one_percent_says_so():

@@ -29,6 +29,9 @@ class Difference(NamedTuple):
         return f"**{words}**" if self.clear else words
 
 
+WITHOUT = "the whole, without "
+"""How the words of a method without a part begin."""
+
 Key = tuple[str, str, int]
 """Data set, method, labels a class."""
 
@@ -78,19 +81,36 @@ def plain_table(rows: Sequence[Row]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def parts_table(rows: Sequence[Row]) -> str:
-    """The whole method minus itself without one part: what the part is worth."""
+Parts = dict[str, dict[tuple[str, int], Difference | None]]
+"""What each part of the whole method is worth, by its words, then by data set and labels a class."""
+
+
+def parts(rows: Sequence[Row]) -> Parts:
+    """The whole method minus itself without one part, wherever it was measured."""
     found = by_key(rows)
-    parts = {row["method"]: row["words"] for row in rows if row["group"] == "without"}
-    measured = sorted({(key[0], key[2]) for key in found if key[1] in parts})
-    if not measured:
+    words = {row["method"]: row["words"].removeprefix(WITHOUT) for row in rows if row["group"] == "without"}
+    measured = list(dict.fromkeys((key[0], key[2]) for key in found if key[1] in words))
+    return {
+        said: {
+            (data, count): difference(found, (data, "whole", count), (data, part, count)) for data, count in measured
+        }
+        for part, said in words.items()
+    }
+
+
+def parts_table(rows: Sequence[Row]) -> str:
+    """What the parts are worth, as a table in Markdown."""
+    found = parts(rows)
+    if not found:
         return ""
-    heads = " | ".join(f"{data}, {count}" for data, count in measured)
-    lines = [f"| part | {heads} |", "|---" * (len(measured) + 1) + "|"]
-    for part, words in parts.items():
-        cells = [difference(found, (data, "whole", count), (data, part, count)) for data, count in measured]
-        name = words.removeprefix("the whole, without ")
-        lines.append(f"| {name} | {' | '.join(str(cell or '') for cell in cells)} |")
+    measured = next(iter(found.values()))
+    lines = [
+        f"| part | {' | '.join(f'{data}, {count}' for data, count in measured)} |",
+        "|---" * (len(measured) + 1) + "|",
+    ]
+    lines += [
+        f"| {words} | {' | '.join(str(cell or '') for cell in cells.values())} |" for words, cells in found.items()
+    ]
     return "\n".join(lines) + "\n"
 
 

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from vaebench.ladder.differences import by_key, generative_verdict, parts_table, plain_table
+from vaebench.ladder.differences import by_key, generative_verdict, parts, parts_table, plain_table
 from vaebench.ladder.kept import KEPT
 from vaebench.ladder.published import WHY
 from vaebench.reports.pictures import grids
-from vaebench.reports.plots import Panel, Series, lines
+from vaebench.reports.plots import Estimate, Panel, Series, estimates, lines
 from vaebench.studies.study import Study
 
 Row = dict[str, Any]
@@ -63,7 +63,7 @@ other data alone.
 
 def page(rows: Sequence[Row], made: Row, captions: Mapping[str, str]) -> str:
     """The whole page as Markdown."""
-    parts = [
+    found = [
         HEADER,
         _short(rows),
         _made(made),
@@ -74,11 +74,11 @@ def page(rows: Sequence[Row], made: Row, captions: Mapping[str, str]) -> str:
     ]
     for data in dict.fromkeys(row["data"] for row in rows):
         own = [row for row in rows if row["data"] == data]
-        parts.append(f"## {data}\n")
-        parts += [_table(title, [row for row in own if row["group"] == group]) for group, title in TITLES.items()]
-        parts.append(_all_labels([row for row in own if row["group"] == "all labels"]))
-    parts += [f"![{name}](few-labels/{name}.png)\n\n*{caption}*\n" for name, caption in captions.items()]
-    return "\n".join(part for part in parts if part)
+        found.append(f"## {data}\n")
+        found += [_table(title, [row for row in own if row["group"] == group]) for group, title in TITLES.items()]
+        found.append(_all_labels([row for row in own if row["group"] == "all labels"]))
+    found += [f"![{name}](few-labels/{name}.png)\n\n*{caption}*\n" for name, caption in captions.items()]
+    return "\n".join(part for part in found if part)
 
 
 def _made(made: Row) -> str:
@@ -197,11 +197,21 @@ def figures(study: Study, rows: Sequence[Row], kept: Mapping[str, Mapping[str, n
     """Learning curves of every data set, the parts of the whole method, and what is left of the generative model."""
     tested = [row for row in rows if row["split"] == "test" and row["metric"] == "accuracy"]
     study.figure("learning-curves", lambda: _curves(tested, SHOWN))
-    parts = {row["method"]: row["words"] for row in tested if row["group"] in ("whole", "without")}
-    with_parts = {row["data"] for row in tested if row["group"] == "without"}
-    shown = [row for row in tested if row["data"] in with_parts and row["labels_per_class"] in (1, 3, 10)]
-    study.figure("parts", lambda: _curves(shown, parts))
+    study.figure("parts", lambda: estimates(_worth(tested), "worth in points of test accuracy"))
     study.figure("generation", lambda: grids(_strips(kept)))
+
+
+def _worth(rows: Sequence[Row]) -> dict[str, dict[str, dict[str, Estimate]]]:
+    """What each part is worth, by data set, labels a class and part."""
+    found: dict[str, dict[str, dict[str, Estimate]]] = {}
+    for words, cells in parts(rows).items():
+        for (data, count), cell in cells.items():
+            if cell is not None:
+                low, high = cell.interval or (cell.mean, cell.mean)
+                said = f"{count} {'label' if count == 1 else 'labels'} a class"
+                by_part = found.setdefault(data, {}).setdefault(said, {})
+                by_part[words] = Estimate(100 * cell.mean, 100 * low, 100 * high)
+    return found
 
 
 def _strips(kept: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
@@ -226,8 +236,8 @@ def _curves(rows: Sequence[Row], names: Mapping[str, str]) -> Figure:
                 found[words] = Series(
                     [row["labels_per_class"] for row in own],
                     [100 * row["mean"] for row in own],
-                    [100 * low for low, _ in ends],
-                    [100 * high for _, high in ends],
+                    [max(0.0, 100 * low) for low, _ in ends],
+                    [min(100.0, 100 * high) for _, high in ends],
                 )
         panels.append(Panel(data, found, "labels a class", "test accuracy (%)", log_x=True))
     return lines(panels, columns=2, size=(4.2, 3.3))

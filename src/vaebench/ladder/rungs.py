@@ -10,6 +10,7 @@ from vaebench.data.augment import Augmentation
 from vaebench.evaluation.graphs import LabelSpreading, PoissonLearning
 from vaebench.evaluation.probes import KNN, Head, Logistic
 from vaebench.evaluation.semi_supervised import SemiSupervised
+from vaebench.ladder.differences import WITHOUT
 from vaebench.ladder.methods import Method, clusters, generative, reader, spread, supervised, whole
 from vaebench.models.networks import MLP
 from vaebench.training.schedules import Adam, OneCycle
@@ -143,7 +144,7 @@ def _without(representation: str, method: SemiSupervised) -> dict[str, Rung]:
 
 def _part(words: str, representation: str, method: SemiSupervised, fresh: bool = False, graphed: bool = True) -> Rung:
     return Rung(
-        f"the whole, without {words}",
+        f"{WITHOUT}{words}",
         "without",
         whole(representation, method, fresh, graphed),
         f"{representation} {fresh} {graphed} {method!r}",

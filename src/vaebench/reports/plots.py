@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import matplotlib
@@ -69,14 +69,9 @@ def lines(panels: Sequence[Panel], columns: int = 3, size: tuple[float, float] =
         _line_panel(ax, panel, names)
     for ax in axes[len(panels) :]:
         ax.remove()
-    handles: dict[str, Any] = {}
-    for ax in figure.axes:
-        handles |= {label: handle for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
     if len(names) > 1:
-        ordered = [name for name in names if name in handles]
-        figure.legend(
-            [handles[n] for n in ordered], ordered, loc="outside lower center", ncols=_across(figure, ordered)
-        )
+        entries = _in_order(figure.axes, names)
+        figure.legend(**entries, loc="outside lower center", ncols=_across(figure, entries["labels"]))
     return figure
 
 
@@ -147,6 +142,47 @@ def bars(names: Sequence[str], groups: Mapping[str, Sequence[float]], y: str, ti
         across = _across(figure, list(groups))
         figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=across)
     return figure
+
+
+class Estimate(NamedTuple):
+    """A value and its interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+def estimates(panels: Mapping[str, Mapping[str, Mapping[str, Estimate]]], x: str) -> Figure:
+    """Estimates about 0 with their intervals: panels by title, in each a colour a series and a line a name."""
+    names = list(dict.fromkeys(name for panel in panels.values() for series in panel.values() for name in series))
+    groups = list(dict.fromkeys(group for panel in panels.values() for group in panel))
+    size = 3.4 * len(panels) + 1.6, 0.22 * len(names) * len(groups) + 1.3
+    figure = Figure(figsize=size, layout="constrained")
+    across = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
+    for ax, (title, panel) in zip(across, panels.items(), strict=True):
+        for group, series in panel.items():
+            shift = 0.22 * (groups.index(group) - (len(groups) - 1) / 2)
+            places = [names.index(name) + shift for name in series]
+            values, low, high = np.array(list(series.values())).T
+            look: dict[str, Any] = {"fmt": "o", "markersize": 4, "capsize": 2, "color": COLOURS[groups.index(group)]}
+            ax.errorbar(values, places, xerr=[values - low, high - values], label=group, **look)
+        ax.axvline(0, color=INK, linewidth=0.8)
+        ax.set_title(title)
+        ax.set_xlabel(x)
+        ax.set_yticks(range(len(names)), names)
+        ax.set_ylim(len(names) - 0.5, -0.5)
+        ax.grid(axis="x")
+    figure.legend(**_in_order(across, groups), loc="outside lower center", ncols=len(groups))
+    return figure
+
+
+def _in_order(axes: Iterable[Axes], names: Sequence[str]) -> dict[str, Any]:
+    """Handles and labels of a legend for all axes."""
+    handles: dict[str, Any] = {}
+    for ax in axes:
+        handles |= {label: handle for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
+    ordered = [name for name in names if name in handles]
+    return {"handles": [handles[name] for name in ordered], "labels": ordered}
 
 
 def scatter(ax: Axes, points: Float[np.ndarray, "N K"], labels: Int[np.ndarray, " N"], classes: Sequence[str]) -> None:
