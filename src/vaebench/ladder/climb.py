@@ -27,7 +27,7 @@ from vaebench.ladder.choice import (
     spreads,
     wholes,
 )
-from vaebench.ladder.ends import bottleneck_rows, full_rows
+from vaebench.ladder.ends import bottleneck_rows, bottlenecks, full_rows
 from vaebench.ladder.kept import Kept, kept
 from vaebench.ladder.published import PUBLISHED
 from vaebench.ladder.rungs import CHOOSERS, SMALL, Rung, rungs
@@ -101,8 +101,7 @@ class Climb:
         found |= {
             f"{name}/all": partial(full_rows, self.study, one, self.choices[name]) for name, one in self.arenas.items()
         }
-        found["bottleneck"] = partial(bottleneck_rows, self.study, self.arenas["mnist"])
-        return found
+        return found | bottlenecks(self.study, self.arenas["mnist"])
 
     def collect(self) -> None:
         """All rows."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -86,17 +88,31 @@ class AugmentedBottleneck(Frozen):
         return self.loss(model, Batch(self.augmentation(batch.x), batch.labels), progress)
 
 
+def bottlenecks(study: Study, arena: Arena) -> dict[str, Callable[[], dict[str, Any]]]:
+    """Each training of an information bottleneck, by method and seed."""
+    return {
+        f"{key}/{seed}": partial(_bottleneck, study, arena, key, augmentation, epochs, seed)
+        for key, (augmentation, epochs) in _variants(study, arena).items()
+        for seed in study.seeds(SEEDS)
+    }
+
+
+def _variants(study: Study, arena: Arena) -> dict[str, tuple[Augmentation, int]]:
+    """Augmentation and epochs by method."""
+    return {
+        "bottleneck": (Augmentation(), study.pick(1, 10, 60)),
+        "bottleneck-augmented": (arena.augmentation, study.pick(1, 24, 200)),
+    }
+
+
 def bottleneck_rows(study: Study, arena: Arena) -> list[dict[str, Any]]:
     """Test error of the information bottleneck, without and with augmentation, over seeds; 12 samples of z an image.
 
     The interval is over seeds; ``wilson`` is the 95 % interval of the mean error for so many test images.
     """
-    rows = []
-    for key, augmentation, epochs in (
-        ("bottleneck", Augmentation(), study.pick(1, 10, 60)),
-        ("bottleneck-augmented", arena.augmentation, study.pick(1, 24, 200)),
-    ):
-        found = [_bottleneck(study, arena, key, augmentation, epochs, seed) for seed in study.seeds(SEEDS)]
+    rows, made = [], {name: make() for name, make in bottlenecks(study, arena).items()}
+    for key, (augmentation, epochs) in _variants(study, arena).items():
+        found = [made[f"{key}/{seed}"] for seed in study.seeds(SEEDS)]
         base: dict[str, Any] = {
             "data": arena.name,
             "method": key,
