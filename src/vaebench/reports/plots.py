@@ -172,7 +172,7 @@ def estimates(panels: Mapping[str, Mapping[str, Mapping[str, Estimate]]], x: str
         ax.set_yticks(range(len(names)), names)
         ax.set_ylim(len(names) - 0.5, -0.5)
         ax.grid(axis="x")
-    figure.legend(**_in_order(across, groups), loc="outside lower center", ncols=len(groups))
+    figure.legend(**_in_order(across, groups), loc="outside lower center", ncols=_across(figure, groups))
     return figure
 
 
