@@ -101,7 +101,7 @@ def _variants(study: Study, arena: Arena) -> dict[str, tuple[Augmentation, int]]
     """Augmentation and epochs by method."""
     return {
         "bottleneck": (Augmentation(), study.pick(1, 10, 60)),
-        "bottleneck-augmented": (arena.augmentation, study.pick(1, 24, 200)),
+        "bottleneck-augmented": (arena.augmentation, study.pick(1, 60, 200)),
     }
 
 
