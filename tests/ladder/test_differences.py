@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from vaebench.ladder.differences import by_key, difference, generative_verdict, parts_table, plain_table
-from vaebench.ladder.page import _curves, _short, _worth
+from vaebench.ladder.page import _all_labels, _curves, _short, _worth
 
 
 def row(method, values, count=10, data="mnist", group="whole", **more):
@@ -58,6 +58,15 @@ def test_the_worth_of_a_part_is_the_whole_minus_the_rest():
     line = parts_table(rows).splitlines()[-1]
     assert line.startswith("| without-graph | **+5.0 (+5.0 to +5.0)**")
     assert parts_table(rows[:1]) == ""
+
+
+def test_the_bottlenecks_error_stands_beside_its_seeds_its_interval_and_the_printed_one():
+    own = row("bottleneck", (0.005, 0.006), metric="error", count="all", group="all labels", wilson=[0.0044, 0.0074])
+    own |= {"mean": 0.0055, "augmentation": None, "published": 0.0113, "source": "Alemi et al. 2017"}
+    last = _all_labels([{**own, "split": split} for split in ("test", "held")]).splitlines()[-1]
+    assert (
+        "| 0.55 % (seeds 0.50, 0.60; 95 % interval 0.44 to 0.74; published 1.13, Alemi et al. 2017) | 0.55 % |" in last
+    )
 
 
 @pytest.mark.parametrize(
