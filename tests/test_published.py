@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from vaebench.ladder.page import page
+from vaebench.ladder.run import Ladder
+
 ROOT = Path(__file__).parents[1]
 BENCHMARKS = ("explorer", "fuzz")
 
@@ -19,6 +22,13 @@ def test_the_published_page_is_the_rendered_one(name, monkeypatch):
     results = ROOT / "docs" / "results"
     about = json.loads((results / f"{name}.json").read_text())
     assert (results / f"{name}.md").read_text() == benchmark.render(about)
+
+
+def test_the_published_ladder_is_the_rendered_one_and_its_figures_are_there():
+    results = ROOT / "docs" / "results"
+    rows, made = (json.loads((results / f"few-labels{end}.json").read_text()) for end in ("", "-made"))
+    assert (results / "few-labels.md").read_text() == page(rows, made, Ladder.captions)
+    assert {path.stem for path in (results / "few-labels").glob("*.png")} == set(Ladder.captions)
 
 
 def test_every_network_of_the_explorers_page_redraws_at_30_frames_a_second_and_is_ready_in_two():
