@@ -123,9 +123,9 @@ def _choices(choices: Mapping[str, Row]) -> str:
         for data, choice in choices.items()
     ]
     head = (
-        "Chosen for each data set by the held parts of others (the VAE with the weight of its pairs' term; the graph, where "
-        "*by labels twice* is Poisson learning then label spreading below 10 labels a class, label spreading from there on; "
-        "the share of each class that self-training takes):"
+        "Chosen for each data set by the held parts of others (the VAE with the weight of its pairs' term; the graph, "
+        "where *by labels twice* is Poisson learning then label spreading below 10 labels a class, label "
+        "spreading from there on; the share of each class that self-training takes):"
     )
     return "\n".join([f"{head}\n", *said, ""])
 
