@@ -68,7 +68,7 @@ growth: .stamp-run  ## time and memory by images, latents, sides, workers; renew
 	cp runs/growth/growth.json runs/growth/growth.md docs/results/
 	cp runs/growth/growth/*.png docs/results/growth/
 
-faults: .stamp-run  ## kill, starve and damage runs, and see what is lost; renews docs/reliability.md
+faults: .stamp-run  ## kill, starve and damage runs, and see what is lost, reckoned at an hour; renews docs/reliability.md
 	$(BIN)/python benchmarks/faults.py
 	cp runs/faults/faults.json docs/results/
 	cp runs/faults/reliability.md docs/

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import random
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -78,7 +79,7 @@ def main() -> None:
 def render(about: dict[str, Any]) -> str:
     """faults.json as a page."""
     here = about["machine"]
-    commits = " and ".join(dict.fromkeys((one["commit"] or "unknown")[:12] for one in about["faults"]))
+    tried_at = dict.fromkeys((one["commit"] or "unknown")[:12] for one in about["faults"])
     lines = [
         "# What is lost when things go wrong",
         "",
@@ -87,7 +88,7 @@ def render(about: dict[str, Any]) -> str:
         "same command was given again, and weights, latents, panels, draws of labels, tables and result rows were "
         "compared, byte by byte, with those of a run that nothing happened to.",
         "",
-        f"Made by `make faults` at commit {commits}, seed {about['seed']}, on "
+        f"Made by `make faults` at commit {', '.join(tried_at)}, seed {about['seed']}, on "
         f"{here['processor']}, {here['cores']} cores, torch {here['versions']['torch']}.",
         "",
         "| fault | how it was injected | tried | lost | the same bits | said in one sentence |",
@@ -99,7 +100,8 @@ def render(about: dict[str, Any]) -> str:
             f"| {one['fault']} | {one['injected']} | {one['tried']} | {one['tried'] - one['same']} | {one['same']} | "
             f"{said} |"
         )
-    notes = [f"- {one['fault']}: {note}" for one in about["faults"] for note in one["notes"]]
+    noted = Counter(f"{one['fault']}: {note}" for one in about["faults"] for note in one["notes"])
+    notes = [f"- {note} ({count} x)" for note, count in noted.items()]
     lines += ["", "Otherwise than expected:", "", *notes] if notes else ["", "Nothing went otherwise than expected."]
     if about["left_out"]:
         lines += ["", f"Not tried, for want of a disk that can be mounted: {', '.join(about['left_out'])}."]

@@ -20,7 +20,7 @@ import vaebench
 ROOT = Path(__file__).resolve().parent.parent
 SITE = ROOT / "site"
 PAGES = {
-    "Using it": ["theory", "pitfalls", "scaling", "results", "from-images-to-predictions"],
+    "Using it": ["theory", "pitfalls", "reliability", "scaling", "results", "from-images-to-predictions"],
     "Results": ["results/papers", "results/few-labels", "results/explorer", "results/fuzz"],
     "Working on it": ["architecture", "adding", "support", "changelog", "lab-book"],
 }

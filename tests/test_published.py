@@ -10,18 +10,17 @@ from vaebench.ladder.page import page
 from vaebench.ladder.run import Ladder
 
 ROOT = Path(__file__).parents[1]
-BENCHMARKS = ("explorer", "fuzz")
+BENCHMARKS = {"explorer": "results/explorer.md", "fuzz": "results/fuzz.md", "faults": "reliability.md"}
 
 
-@pytest.mark.parametrize("name", BENCHMARKS)
-def test_the_published_page_is_the_rendered_one(name, monkeypatch):
+@pytest.mark.parametrize(("name", "where"), BENCHMARKS.items())
+def test_the_published_page_is_the_rendered_one(name, where, monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     spec = importlib.util.spec_from_file_location(f"benchmark_{name}", ROOT / "benchmarks" / f"{name}.py")
     benchmark = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(benchmark)
-    results = ROOT / "docs" / "results"
-    about = json.loads((results / f"{name}.json").read_text())
-    assert (results / f"{name}.md").read_text() == benchmark.render(about)
+    about = json.loads((ROOT / "docs" / "results" / f"{name}.json").read_text())
+    assert (ROOT / "docs" / where).read_text() == benchmark.render(about)
 
 
 def test_the_published_ladder_is_the_rendered_one_and_its_figures_are_there():
@@ -38,3 +37,12 @@ def test_every_network_of_the_explorers_page_redraws_at_30_frames_a_second_and_i
         assert row["redraw_milliseconds"]["p99"] < 1000 / 30
         assert max(row["ready_seconds"]) < 2
         assert row["page_megabytes"] * 1e6 < 5.2e6 + 3 * row["parameters"] + 1e6
+
+
+def test_no_fault_loses_anything():
+    faults = json.loads((ROOT / "docs" / "results" / "faults.json").read_text())["faults"]
+    assert len(faults) >= 10
+    for fault in faults:
+        assert fault["tried"] >= 20
+        assert fault["same"] == fault["tried"]
+        assert not fault["notes"]
