@@ -54,7 +54,7 @@ disentangling: .stamp-run  ## objectives by disentanglement scores, reckoned at 
 	cp runs/disentangling/disentangling.json runs/disentangling/disentangling.md docs/results/
 	cp runs/disentangling/disentangling/*.png docs/results/disentangling/
 
-unlike: .stamp-run  ## can a VAE tell strangers, reckoned at 45 minutes; renews docs/results
+unlike: .stamp-run  ## can a VAE tell strangers, 55 minutes; renews docs/results
 	$(BIN)/python benchmarks/unlike.py
 	cp runs/unlike/unlike.json runs/unlike/unlike.md docs/results/
 

@@ -10,7 +10,7 @@ from vaebench.ladder.page import page
 from vaebench.ladder.run import Ladder
 
 ROOT = Path(__file__).parents[1]
-BENCHMARKS = {"explorer": "results/explorer.md", "fuzz": "results/fuzz.md", "faults": "reliability.md"}
+BENCHMARKS = {name: f"results/{name}.md" for name in ("explorer", "fuzz", "unlike")} | {"faults": "reliability.md"}
 
 
 @pytest.mark.parametrize(("name", "where"), BENCHMARKS.items())
