@@ -146,6 +146,7 @@ BREAKAGES = [
     ("performance/perform.py", "        self.check_labels()\n", "", "tests/test_few_labels_run.py"),
     ("reports/verdict.py", '"self-trained": "Self-trained VAEs", "vae": "Latents"', '"vae": "Latents", "self-trained": "Self-trained VAEs"', "tests/reports/test_verdict.py"),
     ("evaluation/calibration.py", "- truth).square().sum(1)", "- truth).abs().sum(1)", "tests/evaluation/test_calibration.py"),
+    ("evaluation/calibration.py", "1 / (len(labels) + 2)", "0.0", "tests/evaluation/test_calibration.py"),
     ("evaluation/calibration.py", "(centre + half) / shrunk", "centre + half", "tests/evaluation/test_calibration.py"),
     ("evaluation/calibration.py", "hits[left, hits[rows].mean(0).argmax()]", "hits[rows, hits[rows].mean(0).argmax()]", "tests/evaluation/test_calibration.py"),
     ("classification/choice.py", "best_temperature(self.answers[name][~own], self.labels[~own])", "best_temperature(self.answers[name][own], self.labels[own])", "tests/classification/test_choice.py"),

@@ -31,6 +31,18 @@ def test_the_temperature_that_made_probabilities_overconfident_is_found(temperat
     assert best_temperature(*drawn(20_000, temperature)) == pytest.approx(temperature, rel=0.05)
 
 
+@pytest.mark.parametrize(("count", "classes"), [(24, 2), (50, 10)])
+def test_right_answers_alone_ask_for_the_confidence_of_the_rule_of_succession(count, classes):
+    labels = torch.arange(count) % classes
+    sure = torch.full((count, classes), 1e-4).scatter_(1, labels[:, None], 1 - 1e-4 * (classes - 1))
+    calibrated = tempered(sure, best_temperature(sure, labels)).gather(1, labels[:, None])
+    assert calibrated.numpy() == pytest.approx((count + 1) / (count + 2), abs=1e-4)
+
+
+def test_certainty_that_is_right_has_no_loss_and_no_sign():
+    assert str(log_loss(torch.eye(3), torch.arange(3))) == "0.0"
+
+
 def test_brier_score_by_hand():
     shares = torch.tensor([[0.7, 0.2, 0.1], [0.0, 1.0, 0.0]])
     expected = ((0.3**2 + 0.2**2 + 0.1**2) + 2.0) / 2
