@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,23 @@ def test_the_published_ladder_is_the_rendered_one_and_its_figures_are_there():
     rows, made = (json.loads((results / f"few-labels{end}.json").read_text()) for end in ("", "-made"))
     assert (results / "few-labels.md").read_text() == page(rows, made, Ladder.captions)
     assert {path.stem for path in (results / "few-labels").glob("*.png")} == set(Ladder.captions)
+
+
+def test_the_readmes_table_of_few_labels_is_the_pages():
+    page = (ROOT / "docs" / "results" / "few-labels.md").read_text()
+    short = [line.strip("| ").split(" | ") for line in page.splitlines() if re.match(r"\| [a-z0-9-]+, \d+ \| ", line)]
+    readme = (ROOT / "README.md").read_text().replace("**", "")
+    for data, name in {
+        "mnist": "MNIST",
+        "fashion-mnist": "Fashion-MNIST",
+        "quickdraw": "Quick Draw",
+        "cifar10": "CIFAR-10",
+    }.items():
+        methods = zip(
+            *[[cell.strip("*") for cell in cells] for where, *cells in short if where.startswith(f"{data},")],
+            strict=True,
+        )
+        assert f"| {name} | {' | '.join(' / '.join(means) for means in methods)} |" in readme
 
 
 def test_every_network_of_the_explorers_page_redraws_at_30_frames_a_second_and_is_ready_in_two():

@@ -17,7 +17,6 @@ from vaebench.ladder.arena import PAIRED, VAES, Arena, Given
 from vaebench.ladder.cells import TEMPERATURES, cell, measured
 from vaebench.ladder.choice import CANDIDATES, GRAPHS, ON, choose, method_of, preferred
 from vaebench.ladder.climb import row
-from vaebench.ladder.ends import wilson
 from vaebench.ladder.kept import KEPT, kept
 from vaebench.ladder.methods import Guess, corrected, whole_network
 from vaebench.ladder.published import PUBLISHED, WHY
@@ -145,12 +144,6 @@ def test_fewer_images_are_taken_only_where_that_is_clearly_better(gains, found):
 @pytest.mark.parametrize("candidate", CANDIDATES)
 def test_every_whole_method_that_can_be_chosen_keeps_the_generative_term(candidate, arena):
     assert method_of(arena, "poisson", candidate).objective.generative > 0
-
-
-def test_wilson_by_a_known_case():
-    low, high = wilson(0.1, 100)
-    assert (low, high) == pytest.approx((0.0552, 0.1744), abs=1e-4)
-    assert wilson(0.0, 50)[0] == pytest.approx(0.0, abs=1e-12)
 
 
 def test_the_correction_evens_the_shares_of_classes():

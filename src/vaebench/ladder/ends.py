@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import torch
-from scipy import stats
 from torch import Tensor
 
 from vaebench.data.augment import Augmentation
 from vaebench.data.images import Batch
+from vaebench.evaluation.calibration import wilson
 from vaebench.evaluation.few_labels import summary
 from vaebench.evaluation.probes import KNN, Head, Logistic, Probe
 from vaebench.evaluation.scores import Split, score
@@ -129,13 +128,6 @@ def bottleneck_rows(study: Study, arena: Arena) -> list[dict[str, Any]]:
             mean = sum(values) / len(values)
             rows.append({**base, "split": part, **summary(values), "wilson": list(wilson(mean, count))})
     return rows
-
-
-def wilson(share: float, count: int, level: float = 0.95) -> tuple[float, float]:
-    """Wilson's interval of a share seen in so many trials."""
-    z = float(stats.norm.ppf(0.5 + level / 2))
-    middle, half = share + z**2 / (2 * count), z * math.sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
-    return (middle - half) / (1 + z**2 / count), (middle + half) / (1 + z**2 / count)
 
 
 def _bottleneck(
