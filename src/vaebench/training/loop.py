@@ -30,6 +30,7 @@ from vaebench.training.compute import Compute
 from vaebench.training.finite import Finite
 from vaebench.training.schedules import Adam, AnyOptimiser, AnySchedule, OneCycle
 from vaebench.training.stopping import stoppable
+from vaebench.training.subnormals import EVERY, clear_subnormals
 from vaebench.training.team import Team, team
 from vaebench.training.validation import validate
 
@@ -163,9 +164,11 @@ class _Run:
         return (rows for rows in every if self.team.size == 1 or len(rows) >= 2 * self.team.size)
 
     def batches_left(self) -> list[Tensor]:
-        """Rows of the batches of this epoch that are not done; a new epoch begins its own random stream."""
+        """Rows of the batches of this epoch that are not done, the model ready for them; a new epoch begins its own
+        random stream."""
         if self.step == self.epoch * self.steps_an_epoch:
             torch.manual_seed(self.team.seed(self.seed * 1_000_003 + self.epoch))
+        self.model.train()  # what comes finished, or was validated, was in evaluation mode
         return list(self._batches(self.epoch))[self.step - self.epoch * self.steps_an_epoch :]
 
     def take_step(self, rows: Tensor) -> None:
@@ -173,7 +176,6 @@ class _Run:
         progress = self.step / self.steps
         for group in self.optimiser.param_groups:
             group["lr"] = self.training.optimiser.rate * self.training.schedule(progress)
-        self.model.train()
         mine = self.team.share(rows)
         batch = self.source.batch(mine).to(self.compute.device)
         with self.compute.autocast():
@@ -189,6 +191,8 @@ class _Run:
         if self.averaged is not None:
             self.averaged.update_parameters(self.model)
         self.step += 1
+        if self.step % EVERY == 0:
+            clear_subnormals(self.optimiser)
         self.account.add(self.step, terms, len(mine))
         self.finite.saw(self.step, terms)
         self.tell(None)
