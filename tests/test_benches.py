@@ -12,6 +12,8 @@ import pytest
 import torch
 
 from vaebench.data.images import Images
+from vaebench.models.networks import MLP
+from vaebench.models.vae import Model
 
 ROOT = Path(__file__).parents[1]
 
@@ -69,6 +71,33 @@ def test_speeds_say_how_far_losses_are_apart_and_how_far_seeds_are(benchmark):
     made = {"processor": "p", "cores": 2, "versions": {"torch": "2"}}
     page = speed.render({"machine": made, "commit": None, "rounds": 1, "peer": "q", "rows": rows})
     assert "differ by +0.50; seeds have a standard deviation of 1.00" in page
+
+
+def test_a_training_stands_beside_what_the_processor_could_do(benchmark):
+    speed, asked = benchmark("speed"), []
+
+    class Told:
+        def answer(self, script, task, turn):
+            asked.append(task)
+            return {"operations": 2e6}
+
+        def play(self, tasks):
+            return {"peak": 2 * [{"operations": {"fp32": 1e11, "bf16": 5e10}, "megabytes": 1.0}]}
+
+    rates = {"fp32": 20_000.0, "bf16": 10_000.0, "pythae": 12_500.0}
+    found = {name: 2 * [{"rate": rate, "megabytes": 1.0}] for name, rate in rates.items()}
+    fp32, bf16 = speed.ceilings(Told(), "MLP", {"threads": 2}, found)
+    assert (fp32["other"], fp32["ratio"], fp32["most"]) == (50_000, 0.4, 4.0)
+    assert (bf16["other"], bf16["ratio"], bf16["most"]) == (25_000, 0.4, 2.0)
+    assert asked[0]["what"] == "work"
+
+
+def test_the_operations_of_a_step_are_those_of_its_products(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks" / "contestants"))
+    model = Model(latent=20, network=MLP(hidden=(128,))).build((1, 28, 28))
+    there = 784 * 128 + 128 * 40 + 20 * 128 + 128 * 784
+    to_the_pixels = 784 * 128  # nobody asks for the gradient of the images
+    assert importlib.import_module("peaks").work(model) == {"operations": 2 * (3 * there - to_the_pixels)}
 
 
 @pytest.fixture
