@@ -148,6 +148,7 @@ BREAKAGES = [
     ("performance/perform.py", "self.draws[count][0]", "self.draws[count][-1]", "tests/test_few_labels_run.py"),
     ("performance/perform.py", "        self.check_labels()\n", "", "tests/test_few_labels_run.py"),
     ("reports/verdict.py", '"self-trained": "Self-trained VAEs", "vae": "Latents"', '"vae": "Latents", "self-trained": "Self-trained VAEs"', "tests/reports/test_verdict.py"),
+    ("evaluation/graphs.py", "scores - np.outer(leading, leading @ scores)", "scores", "tests/evaluation/test_graphs.py"),
     ("evaluation/calibration.py", "- truth).square().sum(1)", "- truth).abs().sum(1)", "tests/evaluation/test_calibration.py"),
     ("evaluation/calibration.py", "1 / (len(labels) + 2)", "0.0", "tests/evaluation/test_calibration.py"),
     ("evaluation/calibration.py", "(centre + half) / shrunk", "centre + half", "tests/evaluation/test_calibration.py"),

@@ -6,6 +6,7 @@ import pytest
 from vaebench.evaluation.graphs import (
     SPREADERS,
     ByLabels,
+    CentredSpreading,
     Graph,
     LabelSpreading,
     PoissonLearning,
@@ -65,9 +66,35 @@ def test_label_spreading_solves_its_equation():
     np.testing.assert_allclose(found, expected, atol=1e-8)
 
 
-def test_by_labels_spreads_alone_from_ten_labels_a_class_on():
+def test_centred_spreading_is_spreading_by_all_eigenvectors_but_the_leading_one():
+    graph, rows, labels = Graph.of(cloud()), np.array([0, 7, 20, 33]), np.array([0, 1, 2, 0])
+    root = np.diag(graph.degrees**-0.5)
+    values, vectors = np.linalg.eigh(root @ graph.weights.toarray() @ root)
+    assert values[-1] == pytest.approx(1.0)
+    right = np.zeros((60, 3))
+    right[rows] = np.eye(3)[labels] / np.array([2, 1, 1])
+    expected = vectors[:, :-1] @ np.diag(1 / (1 - 0.9 * values[:-1])) @ vectors[:, :-1].T @ right
+    spreader = CentredSpreading(spreading=LabelSpreading(alpha=0.9, iterations=1000))
+    np.testing.assert_allclose(spreader.spread(graph, rows, labels, 3), expected, atol=1e-8)
+
+
+def test_a_class_whose_labels_have_many_neighbours_does_not_swallow_the_other():
+    truth = np.arange(1000) % 2
+    codes = np.random.default_rng(0).normal(size=(1000, 20)) + truth[:, None] * np.eye(20)[0] * 2
+    graph = Graph.of(codes)
+    popular = np.argsort(graph.degrees)
+    rows = np.concatenate([popular[truth[popular] == 0][-10:], popular[truth[popular] == 1][:10]])
+    shares = {
+        kind: np.bincount(kind().spread(graph, rows, truth[rows], 2).argmax(1), minlength=2) / 1000
+        for kind in (LabelSpreading, CentredSpreading)
+    }
+    assert shares[LabelSpreading][0] > 0.95
+    assert abs(shares[CentredSpreading][0] - 0.5) < 0.2
+
+
+def test_by_labels_spreads_alone_from_four_labels_a_class_on():
     graph = Graph.of(np.random.default_rng(0).normal(size=(60, 3)))
-    for count, other in ((9, PoissonThenSpreading()), (10, LabelSpreading())):
+    for count, other in ((3, PoissonThenSpreading()), (4, CentredSpreading())):
         rows, labels = np.arange(2 * count), np.arange(2 * count) % 2
         np.testing.assert_array_equal(ByLabels().spread(graph, rows, labels, 2), other.spread(graph, rows, labels, 2))
 

@@ -27,8 +27,8 @@ COUNTS = (1, 10)
 GRAPHS: dict[str, Spreader] = {
     "poisson": PoissonLearning(),
     "spreading": LabelSpreading(),
-    "by-labels": ByLabels(few_labels=PoissonLearning()),
-    "by-labels-twice": ByLabels(few_labels=PoissonThenSpreading()),
+    "by-labels": ByLabels(many=10, few_labels=PoissonLearning(), many_labels=LabelSpreading()),
+    "by-labels-twice": ByLabels(many=10, few_labels=PoissonThenSpreading(), many_labels=LabelSpreading()),
 }
 CANDIDATES = {"keep-0.8": 0.8, "keep-0.95": 0.95}
 """The share of each class that the whole method takes of the graph's answers, rising: a larger one is passed over only
