@@ -10,7 +10,7 @@ from vaebench.data.augment import Augmentation
 from vaebench.data.datasets import Data
 from vaebench.data.images import HIDDEN, balanced_draw
 from vaebench.evaluation.features import encode
-from vaebench.evaluation.graphs import Graph, sure_labels
+from vaebench.evaluation.graphs import Graph, PoissonThenSpreading, sure_labels
 from vaebench.evaluation.probes import predict_with
 from vaebench.evaluation.semi_supervised import SemiSupervised, settle
 from vaebench.models.networks import Conv
@@ -53,7 +53,13 @@ def accuracy(network, images):
 
 SHORT = SemiSupervised(rounds=(40, 40), batch=64, taught=32)
 VIEWS = Augmentation(rotation=10, scale=0.1, shift=0.5)
-LONG = SemiSupervised(rounds=(150, 150), batch=64, taught=32, objective=SelfTraining(strong=VIEWS, generative=0.01))
+LONG = SemiSupervised(
+    spreader=PoissonThenSpreading(),
+    rounds=(150, 150),
+    batch=64,
+    taught=32,
+    objective=SelfTraining(strong=VIEWS, generative=0.01),
+)
 
 
 def test_the_surest_of_each_class_are_taken_by_their_lead():
