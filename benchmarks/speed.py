@@ -28,6 +28,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "fp32": {"precision": "fp32"},
     "bf16": {"precision": "bf16"},
     "fp32, compiled": {"precision": "fp32", "compile": True},
+    "bf16, compiled": {"precision": "bf16", "compile": True},
 }
 TRIED, SEEDS = (2, 3, 4, 5, 6), 3
 """Epochs of one cycle, until the other's validation loss is reached with every seed."""
