@@ -20,11 +20,11 @@ from vaebench.models.vae import Model
 from vaebench.training.checkpoint import Checkpoint, read_tensors, write_tensors
 from vaebench.training.compute import Compute
 from vaebench.training.loop import Training, train
-from vaebench.training.schedules import OPTIMISERS, SCHEDULES, SGD, Adam, Constant, OneCycle, WarmUpCosine
+from vaebench.training.schedules import OPTIMISERS, SCHEDULES, SGD, Adam, Constant, Muon, OneCycle, WarmUpCosine
 
 FP32 = Compute(device="cpu", precision="fp32", threads=1)
 BF16 = Compute(device="cpu", precision="bf16", threads=1)
-SMALL = Model(latent=3, network=Conv(filters=(4, 6), kernel=(3,), stride=(2,), hidden=(8,), dropout=0.1))
+SMALL = Model(latent=3, network=Conv(filters=(4, 6), kernel=(3,), stride=(2,), hidden=(16,), dropout=0.1))
 
 
 class Killed(Exception):
@@ -56,6 +56,7 @@ VARIANTS = {
     "adam": (Training(epochs=3, batch=16, checkpoint_seconds=0), FP32),
     "bf16": (Training(epochs=3, batch=16, checkpoint_seconds=0), BF16),
     "ema": (Training(epochs=3, batch=16, checkpoint_seconds=0, ema=0.9, clip_norm=1.0), FP32),
+    "muon": (Training(epochs=3, batch=16, checkpoint_seconds=0, optimiser=Muon()), FP32),
     "sgd": (
         Training(epochs=3, batch=16, checkpoint_seconds=0, optimiser=SGD(rate=1e-4), schedule=Constant(), clip_value=5),
         FP32,
@@ -369,7 +370,7 @@ def test_the_schedule_scales_the_rate():
 
 @pytest.mark.parametrize("name", OPTIMISERS)
 def test_every_optimiser_lowers_the_loss(name):
-    rate = {"adam": 1e-2, "sgd": 1e-3}[name]
+    rate = {"adam": 1e-2, "muon": 5e-2, "sgd": 1e-3}[name]
     training = Training(epochs=15, batch=16, optimiser=OPTIMISERS[name](rate=rate))
     history = run(training).history
     assert history[-1]["loss"] < history[0]["loss"] - 1

@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import nn
 
 from vaebench.frozen import Frozen, one_of
+from vaebench.training.muon import MuonAndAdam
 
 BETA1 = 0.9
 """Of Adam: the decay of the mean of gradients."""
@@ -80,6 +81,27 @@ class Adam(Frozen):
         )
 
 
+class Muon(Frozen):
+    """Muon (Jordan et al. 2024) for matrices and filters, Adam for biases, scales and thin layers.
+
+    A step costs more the larger a layer is beside the batch: little where it is convolutional, several times Adam's
+    where it is fully connected.
+    """
+
+    kind: Literal["muon"] = "muon"
+    rate: Rate = 0.05
+    """Learning rate of matrices at the schedule's factor 1."""
+    others: float = Field(0.2, gt=0)
+    """Adam's learning rate as a share of it."""
+    momentum: Share = 0.95
+    beta2: Share = 0.99
+    """Of Adam."""
+
+    def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        """The torch optimiser over these parameters."""
+        return MuonAndAdam(parameters, self.rate, self.others, self.momentum, (BETA1, self.beta2))
+
+
 class SGD(Frozen):
     """Stochastic gradient descent with momentum."""
 
@@ -95,7 +117,7 @@ class SGD(Frozen):
 
 
 SCHEDULES: dict[str, type[Frozen]] = {"constant": Constant, "warm-up-cosine": WarmUpCosine, "one-cycle": OneCycle}
-OPTIMISERS: dict[str, type[Frozen]] = {"adam": Adam, "sgd": SGD}
+OPTIMISERS: dict[str, type[Frozen]] = {"adam": Adam, "muon": Muon, "sgd": SGD}
 
 
 @runtime_checkable

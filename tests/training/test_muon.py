@@ -1,0 +1,92 @@
+"""Muon beside torch's own, which knows matrices alone, and beside a singular value decomposition."""
+
+import pytest
+import torch
+from torch import nn
+from torch.testing import assert_close
+
+from vaebench.training.muon import LEAST, MuonAndAdam, is_matrix, orthogonal
+from vaebench.training.schedules import Adam, Muon
+
+
+@pytest.mark.parametrize("shape", [(20, 30), (30, 20), (24, 24)])
+def test_orthogonal_keeps_directions_and_evens_out_their_sizes(shape):
+    torch.manual_seed(0)
+    left, _, right = torch.linalg.svd(torch.randn(*shape, dtype=torch.float64), full_matrices=False)
+    sizes = torch.logspace(0, -1.5, min(shape), dtype=torch.float64)
+    found = left.T @ orthogonal(7.0 * left @ sizes.diag() @ right) @ right.T
+    evened = found.diagonal()
+    assert_close(found, evened.diag(), rtol=0, atol=1e-10)
+    assert 0.65 < evened.min() < evened.max() < 1.25
+
+
+def test_orthogonal_of_nothing_is_nothing():
+    assert not orthogonal(torch.zeros(16, 20)).any()
+
+
+def descended(optimiser, weights, steps=4):
+    """What these steps make of the weights; the same gradients for every optimiser."""
+    generator = torch.Generator().manual_seed(3)
+    for _ in range(steps):
+        for weight in weights:
+            weight.grad = torch.randn(weight.shape, generator=generator)
+        optimiser.step()
+    return [weight.detach().clone() for weight in weights]
+
+
+@pytest.mark.parametrize("shape", [(40, 20), (20, 40)])
+def test_a_matrix_moves_as_by_torch_and_a_bias_as_by_adam(shape):
+    def weights():
+        torch.manual_seed(1)
+        return nn.Parameter(torch.randn(*shape)), nn.Parameter(torch.randn(9))
+
+    ours, theirs = weights(), weights()
+    matrix, bias = descended(MuonAndAdam(ours, 0.05, 0.2, 0.9, (0.9, 0.95)), ours)
+    both = [
+        torch.optim.Muon(theirs[:1], 0.05, weight_decay=0.0, momentum=0.9),
+        Adam(rate=0.01, beta2=0.95).build(theirs[1:]),
+    ]
+
+    class Both:
+        def step(self):
+            [one.step() for one in both]
+
+    their_matrix, their_bias = descended(Both(), theirs)
+    moved = their_matrix - weights()[0].detach()
+    assert (matrix - their_matrix).norm() < 0.02 * moved.norm()  # theirs is rounded to bf16 on its way
+    assert_close(bias, their_bias, rtol=0, atol=0)
+
+
+def test_filters_are_rows_in_any_memory_layout():
+    torch.manual_seed(2)
+    start = torch.randn(18, 4, 3, 3)
+    filters = nn.Parameter(start.clone(memory_format=torch.channels_last))
+    matrix = nn.Parameter(start.flatten(1).clone())
+    optimisers = [Muon().build([one]) for one in (filters, matrix)]
+    for _ in range(4):
+        matrix.grad = torch.randn(18, 36)
+        filters.grad = matrix.grad.view_as(filters).clone(memory_format=torch.channels_last)
+        for optimiser in optimisers:
+            optimiser.step()
+    assert_close(filters.flatten(1), matrix, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [
+        ((LEAST, LEAST), True),
+        ((LEAST - 1, 90), False),
+        ((90, LEAST - 1), False),
+        ((90,), False),
+        ((32, 1, 4, 4), True),
+        ((), False),
+    ],
+)
+def test_what_a_matrix_is(shape, expected):
+    assert is_matrix(torch.zeros(shape)) is expected
+
+
+def test_what_has_no_gradient_stays():
+    weight = nn.Parameter(torch.ones(20, 20))
+    Muon().build([weight]).step()
+    assert (weight == 1).all()
