@@ -8,11 +8,11 @@ import torch
 
 from vaebench.data.augment import Augmentation
 from vaebench.data.datasets import Data
-from vaebench.data.images import HIDDEN, balanced_draw
+from vaebench.data.images import HIDDEN, Images, balanced_draw
 from vaebench.evaluation.features import encode
 from vaebench.evaluation.graphs import Graph, PoissonThenSpreading, sure_labels
 from vaebench.evaluation.probes import predict_with
-from vaebench.evaluation.semi_supervised import SemiSupervised, settle
+from vaebench.evaluation.semi_supervised import SemiSupervised, _seen, settle
 from vaebench.models.networks import Conv
 from vaebench.models.objectives import Elbo
 from vaebench.models.self_training import ClassifyingVAE, SelfTraining
@@ -154,3 +154,32 @@ def test_the_temperature_divides_the_finished_networks_logits(digits, vae, graph
     x = digits.test.batch(torch.arange(50)).x
     with torch.no_grad():
         torch.testing.assert_close(cooled(x), plain(x) / 2.5)
+
+
+@pytest.mark.parametrize("with_graph", [True, False])
+def test_many_images_are_neither_all_seen_nor_all_asked(digits, vae, graph, with_graph, monkeypatch):
+    steps, at_once = [], []
+
+    class Watched(SelfTraining):
+        def __call__(self, model, batch, progress):
+            steps.append(len(batch.labels))
+            return super().__call__(model, batch, progress)
+
+    take = Images.take
+    monkeypatch.setattr(Images, "take", lambda self, rows: (at_once.append(len(rows)), take(self, rows))[1])
+    method = SHORT.model_copy(update={"objective": Watched(), "rounds": (3, 5)})
+    fit(method, digits, vae, graph if with_graph else None)
+    assert steps == 8 * [64]
+    assert max(at_once) == 5 * 64 < len(digits.train)
+    assert {3 * 64, 5 * 64} <= set(at_once)
+
+
+def test_those_given_are_always_among_those_seen():
+    rows = torch.tensor([3, 70, 71])
+    for most in (2, 3, 4, 50):
+        seen = _seen(100, rows, most, seed=5)
+        assert len(seen) == most
+        assert torch.equal(seen, seen.unique())
+        assert torch.isin(seen, rows).sum() == min(most, 3)
+    assert torch.equal(_seen(100, rows, 100, seed=5), torch.arange(100))
+    assert not torch.equal(_seen(100, rows, 50, seed=5), _seen(100, rows, 50, seed=6))

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 
+import numpy as np
 import torch
 from jaxtyping import Int
 from pydantic import Field
@@ -39,7 +40,8 @@ class SemiSupervised(Frozen):
     """The same of the network's own answers."""
     objective: SelfTraining = SelfTraining()
     rounds: tuple[int, ...] = (625, 625)
-    """Steps of each round: the first learns from the graph, the others from the network as it stands."""
+    """Steps of each round: the first learns from the graph, the others from the network as it stands. Whole passes,
+    where images are so few that they are seen more than once."""
     taught: int = Field(80, ge=1)
     """Images a step with a label, given or taken; the others of the batch have none."""
     given: int = Field(32, ge=1)
@@ -73,25 +75,32 @@ class SemiSupervised(Frozen):
             labels: theirs.
             watch: hears the share that is done.
         """
-        hidden = images.without_labels()
+        hidden, given = images.without_labels(), torch.full((len(images),), HIDDEN)
+        given[rows] = labels
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             model = ClassifyingVAE(copy.deepcopy(vae), classes)
-        few = known = hidden.take(rows).with_labels(labels)
+        guesses = given.clone()
         if graph is not None:
             scores = self.spreader.spread(graph, rows.numpy(), labels.numpy(), classes)
-            known = _taught(hidden, few, rows, torch.from_numpy(sure_labels(scores, self.keep)))
+            guesses = torch.from_numpy(sure_labels(scores, self.keep))
+        few = hidden.take(rows).with_labels(labels)
         for index, steps in enumerate(self.rounds):
+            own = seed + 1000 * index
+            seen = _seen(len(images), rows, steps * self.batch, own)
+            part = hidden.take(seen)
             if index:
-                scores = predict_with(model, seed, compute)(hidden).numpy()
-                known = _taught(hidden, few, rows, torch.from_numpy(sure_labels(scores, self.keep_own)))
-            source = Mixed(Mixed(few, known, min(self.given, len(few))), hidden, self.taught)
-            training = self._training(len(images), steps)
+                scores = predict_with(model, seed, compute)(part).numpy()
+                guesses[seen] = torch.from_numpy(sure_labels(scores, self.keep_own))
+            taught = _taught(part, given[seen], guesses[seen])
+            source = Mixed(Mixed(few, taught, min(self.given, len(few))), part, self.taught)
 
             def tell(at: Moment, index: int = index) -> None:
                 watch((index + at.step / at.steps) / len(self.rounds))
 
-            train(model, self.objective, source, training, compute=compute, seed=seed + 1000 * index, watch=tell)
+            train(
+                model, self.objective, source, self._training(len(part), steps), compute=compute, seed=own, watch=tell
+            )
             settle(model, hidden, seed)
         model.temperature.fill_(self.temperature)
         return model
@@ -103,11 +112,21 @@ class SemiSupervised(Frozen):
         return Training(epochs=epochs, batch=self.batch, optimiser=self.optimiser, schedule=schedule, ema=self.ema)
 
 
-def _taught(hidden: Images, few: Images, rows: Int[Tensor, " M"], guesses: Int[Tensor, " N"]) -> Images:
+def _seen(images: int, rows: Int[Tensor, " M"], most: int, seed: int) -> Int[Tensor, " S"]:
+    """All rows, rising, where these are not too many; else those that are given and others at random."""
+    if images <= most:
+        return torch.arange(images)
+    generator = np.random.default_rng(seed)
+    others = np.setdiff1d(np.arange(images), rows.numpy())
+    chosen = np.concatenate([generator.permutation(rows.numpy()), generator.permutation(others)])
+    return torch.from_numpy(np.sort(chosen[:most]))
+
+
+def _taught(images: Images, given: Int[Tensor, " N"], guesses: Int[Tensor, " N"]) -> Images:
     """The images with a guess, as their classes; the given ones keep theirs."""
-    guesses[rows] = few.labels
-    sure = torch.nonzero(guesses != HIDDEN)[:, 0]
-    return hidden.take(sure).with_labels(guesses[sure])
+    labels = torch.where(given == HIDDEN, guesses, given)
+    sure = torch.nonzero(labels != HIDDEN)[:, 0]
+    return images.take(sure).with_labels(labels[sure])
 
 
 @torch.no_grad()
