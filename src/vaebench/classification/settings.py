@@ -19,7 +19,7 @@ from vaebench.models.terms import Objective
 from vaebench.models.vae import Model
 from vaebench.training.compute import Compute
 from vaebench.training.loop import Training, train
-from vaebench.training.schedules import Adam
+from vaebench.training.schedules import Adam, AnyOptimiser, Muon
 
 PAIRS, MOST_PAIRS = 150_000, 1_500_000
 """Images that the VAE sees, each beside its augmented self: at least so many, and not many more than so many."""
@@ -74,7 +74,9 @@ def settings_for(shape: Shape, images: int, labels: int, augmentation: Augmentat
             optimiser=Adam(rate=7e-3 if batch == 256 else 3e-3, beta2=0.99),
         ),
         semi_supervised=SemiSupervised(
-            rounds=(200, 200), objective=SelfTraining(strong=augmentation, generative=0.001)
+            rounds=(200, 200),
+            objective=SelfTraining(strong=augmentation, generative=0.001),
+            optimiser=Muon(rate=0.03),
         ),
         supervised=Supervised(strong=augmentation, steps=min(3000, max(400, PASSES * labels // 128))),
     )
@@ -89,19 +91,23 @@ def minutes(settings: Settings, images: Images, classes: int, compute: Compute, 
     """Minutes to expect, by a few steps of each training; ``validated`` tells whether there is a cross-validation."""
     vae, self_training, supervised = settings.steps(len(images))
     model = settings.model.build(images.shape)
-    seconds = vae * _a_step(model, settings.objective, images, settings.training.batch, compute)
-    batch = min(settings.semi_supervised.batch, len(images))
+    rule = settings.training
+    seconds = vae * _a_step(model, settings.objective, images, rule.batch, rule.optimiser, compute)
+    method = settings.semi_supervised
+    batch = min(method.batch, len(images))
     network = ClassifyingVAE(model, classes)
-    taught = _a_step(network, settings.semi_supervised.objective, images, batch, compute)
+    taught = _a_step(network, method.objective, images, batch, method.optimiser, compute)
     fits = FOLDS + 1 if validated else 1
     seconds += fits * (self_training * taught + (supervised * taught / 2 if validated else 0.0))
     return (seconds + SECONDS_AN_IMAGE * len(images)) / 60
 
 
-def _a_step(model: torch.nn.Module, objective: Objective, images: Images, batch: int, compute: Compute) -> float:
+def _a_step(
+    model: torch.nn.Module, objective: Objective, images: Images, batch: int, optimiser: AnyOptimiser, compute: Compute
+) -> float:
     """Seconds of one training step."""
     some: Source = images.take(torch.arange(min(len(images), TRIED_STEPS * batch)))
-    rule = Training(epochs=1, batch=batch)
+    rule = Training(epochs=1, batch=batch, optimiser=optimiser)
     train(model, objective, some, rule, compute=compute)
     start = time.monotonic()
     train(model, objective, some, rule, compute=compute)
