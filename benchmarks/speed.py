@@ -30,9 +30,10 @@ WAYS: dict[str, dict[str, Any]] = {
     "fp32, compiled": {"precision": "fp32", "compile": True},
     "bf16, compiled": {"precision": "bf16", "compile": True},
 }
-TRIED, SEEDS = (2, 3, 4, 5, 6), 3
+TRIED, SEEDS = (3, 4, 5, 6), 3
 """Epochs of one cycle, until the other's validation loss is reached with every seed."""
-FIVE = {"epochs": 5, "rate": 7e-3}
+MUON = {"kind": "muon", "rate": 0.05}
+FIVE = {"epochs": 5, "optimiser": {"kind": "adam", "rate": 7e-3, "beta2": 0.99}}
 WINDOWS: dict[str, dict[str, int]] = {
     "in windows of 64 blocks of 256 KB": {},
     "in windows that are as small beside it as those are beside 2 GB": {"block_bytes": 1 << 12, "window": 88},
@@ -80,14 +81,14 @@ def ceilings(
 
 
 def quality(contest: Contest) -> list[dict[str, Any]]:
-    """Time to the validation loss of 20 epochs at a constant rate, by the fewest epochs of one cycle that reach it with
-    every seed."""
+    """Time to the validation loss of 20 epochs at a constant rate, by the fewest epochs of one cycle of Muon that reach
+    it with every seed."""
     theirs = _all_seeds(contest, "by_pythae", epochs=20)
     for epochs in TRIED:
-        ours = _all_seeds(contest, "by_us", epochs=epochs, rate=7e-3, precision="auto")
+        ours = _all_seeds(contest, "by_us", epochs=epochs, optimiser=MUON, precision="auto")
         if reached := all(one["loss"] <= other["loss"] for one, other in zip(ours, theirs, strict=True)):
             break
-    what = f"{epochs} epochs of one cycle, beside 20 at a constant rate, whose validation loss they "
+    what = f"{epochs} epochs of one cycle of Muon, beside 20 of Adam at a constant rate, whose validation loss they "
     what += "reach with every seed" if reached else "do NOT reach with every seed"
     return [row(what, ours, theirs, 2, "s", "seconds", losses=_losses(ours, theirs))]
 

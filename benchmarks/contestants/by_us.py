@@ -101,7 +101,7 @@ def quality(task):
     """Seconds of so many epochs of one cycle, all included, and the validation loss that they end with."""
     source = Blocks(**task["blocks"]) if "blocks" in task else images_of(task)
     start = time.perf_counter()
-    rule = Training(epochs=task["epochs"], batch=task["batch"], optimiser=Adam(rate=task["rate"], beta2=0.99))
+    rule = Training(epochs=task["epochs"], batch=task["batch"], optimiser=task["optimiser"])
     model = train(model_of(task), Elbo(), source, rule, compute=compute_of(task), seed=task["seed"]).model
     seconds = time.perf_counter() - start
     pixels = torch.from_numpy(np.load(task["validation"]))
