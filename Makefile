@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip install -q -c constraints.txt $(PIP_ARGS)
 SOURCES = pyproject.toml constraints.txt
 
-.PHONY: run test check lint types site papers few-labels trust likelihood disentangling unlike speed growth faults fuzz explorer notebook vendor soak clean
+.PHONY: run test check lint types site papers few-labels trust likelihood disentangling unlike schedules speed growth faults fuzz explorer notebook vendor soak clean
 
 run: .stamp-run  ## train on embedded real digits, and write a report
 	$(BIN)/vaebench run digits --resume
@@ -57,6 +57,12 @@ disentangling: .stamp-run  ## objectives by disentanglement scores, reckoned at 
 unlike: .stamp-run  ## can a VAE tell strangers, 55 minutes; renews docs/results
 	$(BIN)/python benchmarks/unlike.py
 	cp runs/unlike/unlike.json runs/unlike/unlike.md docs/results/
+
+schedules: .stamp-dev  ## how few epochs a VAE needs, reckoned at eighty minutes; renews docs/results
+	$(BIN)/python benchmarks/schedules.py
+	mkdir -p docs/results/schedules
+	cp runs/schedules/schedules.json runs/schedules/schedules.md docs/results/
+	cp runs/schedules/schedules/*.png docs/results/schedules/
 
 speed: .stamp-run  ## beside pythae, a plain loop and the papers' ways; renews docs/results
 	$(BIN)/python benchmarks/speed.py

@@ -22,7 +22,18 @@ ROOT = Path(__file__).parents[1]
 def benchmark(monkeypatch):
     """Imports a benchmark by name."""
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    names = ("bench", "likelihood", "disentangling", "unlike", "growth", "speed", "contest", "trust", "counting")
+    names = (
+        "bench",
+        "likelihood",
+        "disentangling",
+        "unlike",
+        "growth",
+        "speed",
+        "schedules",
+        "contest",
+        "trust",
+        "counting",
+    )
     yield importlib.import_module
     for name in names:
         sys.modules.pop(name, None)
@@ -71,6 +82,37 @@ def test_speeds_say_how_far_losses_are_apart_and_how_far_seeds_are(benchmark):
     made = {"processor": "p", "cores": 2, "versions": {"torch": "2"}}
     page = speed.render({"machine": made, "commit": None, "rounds": 1, "peer": "q", "rows": rows})
     assert "differ by +0.50; seeds have a standard deviation of 1.00" in page
+
+
+def test_the_best_schedule_is_the_one_least_behind_over_all_data(benchmark, tmp_path):
+    schedules = benchmark("schedules")
+    ends = {"constant": 100.0, "adam-5": 101.0, "adam-10": 100.5, "muon-35": 99.0, "muon-50": 98.0, "muon-70": 99.5}
+    assert ends.keys() == schedules.RULES.keys()
+    worse = {"fashion-mnist": {"muon-50": 5.0}}
+
+    drawn = {}
+
+    class Told:
+        def data(self, data):
+            return data.source
+
+        def vae(self, name, data, model, objective, training, seed):
+            rule = name.split("/")[1].removesuffix(f"-{seed}")
+            end = ends[rule] + seed / 10 + worse.get(data, {}).get(rule, 0.0)
+            history = [{"validation_loss": end + left} for left in reversed(range(training.epochs))]
+            return type("Trial", (), {"history": history, "seconds": 8.0})()
+
+        def figure(self, name, draw):
+            drawn[name] = draw()
+
+    rows = schedules.rows(Told())
+    assert schedules.best(rows) == "muon-35"  # -1.0 everywhere; muon-50 -2.0 twice and +3.0 once
+    assert [axes.get_title() for axes in drawn["losses"].axes] == list(schedules.DATA)
+    made = {"seconds": 60.0, "machine": {"processor": "p", "cores": 2}, "date": "d", "commit": None}
+    page = schedules.render({"made": made, "rows": rows})
+    assert "| fashion-mnist | Muon, one cycle up to 0.05 | 4 | 103.10 | +3.00 (+3.00 to +3.00) | 0 of 3 | 2 |" in page
+    assert "| mnist | Muon, one cycle up to 0.05 | 4 | 98.10 | -2.00 (-2.00 to -2.00) | 3 of 3 | 2 |" in page
+    assert "| mnist | Adam at a constant 0.001 | 20 | 100.10 |  |  | 0 |" in page
 
 
 def test_a_training_stands_beside_what_the_processor_could_do(benchmark):
