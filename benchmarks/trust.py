@@ -36,7 +36,7 @@ HOW = ("asked", "random")
 EACH, DRAWS = 10, 20
 FIRST, MORE, ROUNDS, ASKED_DRAWS = 20, 30, 3, 5
 """Labels that are given first, at random; labels a round; rounds; draws."""
-MINUTES = 230
+MINUTES = 160
 """Reckoned, not measured yet."""
 
 
