@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import statistics
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -211,6 +212,16 @@ MEASURES = {
 }
 
 
+def measured(contest: Contest, measures: dict[str, Measure]) -> list[dict[str, Any]]:
+    """All rows of these measures; says what is left before each."""
+    rows, left = [], sum(measure.minutes for measure in measures.values())
+    for name, measure in measures.items():
+        print(f"{name}: {measure.minutes} of about {left} minutes left; what was measured before is read", flush=True)
+        rows += measure.rows(contest)
+        left -= measure.minutes
+    return rows
+
+
 def main() -> None:
     """Measure and write."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -219,13 +230,12 @@ def main() -> None:
     parser.add_argument("--out", default="runs/speed", help="where speed.json and speed.md are written")
     asked = parser.parse_args()
     out = Path(asked.out)
-    contest, rows = Contest(out, asked.rounds), []
     measures = {name: measure for name, measure in MEASURES.items() if name in asked.only}
-    left = sum(measure.minutes for measure in measures.values())
-    for name, measure in measures.items():
-        print(f"{name}: {measure.minutes} of about {left} minutes left; what was measured before is read", flush=True)
-        rows += measure.rows(contest)
-        left -= measure.minutes
+    try:
+        rows = measured(Contest(out, asked.rounds), measures)
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from here", file=sys.stderr)
+        sys.exit(130)
     about = {"machine": machine(), "commit": commit(), "rounds": asked.rounds, "peer": PYTHAE, "rows": rows}
     write_json(out / "speed.json", about)
     write_text(out / "speed.md", render(about))
