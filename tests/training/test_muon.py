@@ -5,19 +5,60 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
+from vaebench.data.images import HIDDEN, Images
+from vaebench.models.terms import Terms
+from vaebench.training.compute import Compute
+from vaebench.training.loop import Training, train
 from vaebench.training.muon import LEAST, MuonAndAdam, is_matrix, orthogonal
 from vaebench.training.schedules import Adam, Muon
 
 
-@pytest.mark.parametrize("shape", [(20, 30), (30, 20), (24, 24)])
-def test_orthogonal_keeps_directions_and_evens_out_their_sizes(shape):
+def evened_out(shape, kind):
+    """What becomes of singular values from 1 to 0.03 in their own directions."""
     torch.manual_seed(0)
     left, _, right = torch.linalg.svd(torch.randn(*shape, dtype=torch.float64), full_matrices=False)
     sizes = torch.logspace(0, -1.5, min(shape), dtype=torch.float64)
-    found = left.T @ orthogonal(7.0 * left @ sizes.diag() @ right) @ right.T
+    return left.T @ orthogonal((7.0 * left @ sizes.diag() @ right).to(kind)).double() @ right.T
+
+
+@pytest.mark.parametrize("shape", [(20, 30), (30, 20), (24, 24)])
+def test_orthogonal_keeps_directions_and_evens_out_their_sizes(shape):
+    found = evened_out(shape, torch.float64)
     evened = found.diagonal()
     assert_close(found, evened.diag(), rtol=0, atol=1e-10)
     assert 0.65 < evened.min() < evened.max() < 1.25
+
+
+@pytest.mark.parametrize("shape", [(20, 30), (30, 20), (24, 24)])
+def test_orthogonal_in_bf16_is_as_even_and_hardly_turned(shape):
+    with torch.autocast("cpu", torch.bfloat16):
+        found = evened_out(shape, torch.float32)
+    sizes = torch.linalg.svdvals(found)
+    assert 0.65 < sizes.min() < sizes.max() < 1.25
+    assert (found - found.diagonal().diag()).norm() < 0.05 * found.norm()
+
+
+@pytest.mark.parametrize(("precision", "kind"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
+def test_products_of_a_training_are_rounded_as_it_says(monkeypatch, precision, kind):
+    kinds, weights = [], nn.Linear(20, 20)
+
+    def seen(matrix):
+        found = orthogonal(matrix)
+        kinds.append(found.dtype)
+        return found
+
+    monkeypatch.setattr("vaebench.training.muon.orthogonal", seen)
+    pixels = torch.randint(0, 256, (8, 1, 4, 5), dtype=torch.uint8)
+    images = Images(pixels, torch.full((8,), HIDDEN))
+    rule = Training(epochs=1, batch=4, optimiser=Muon())
+
+    def objective(model, batch, progress):
+        loss = model(batch.x.flatten(1)).float().square().sum(1)
+        return Terms(loss.mean(), {"loss": loss.detach()})
+
+    train(weights, objective, images, rule, compute=Compute(device="cpu", precision=precision, threads=1))
+    assert kinds == [kind, kind]
+    assert {one.dtype for one in weights.parameters()} == {torch.float32}
 
 
 def test_orthogonal_of_nothing_is_nothing():

@@ -187,7 +187,8 @@ class _Run:
             nn.utils.clip_grad_value_(self.parameters, self.training.clip_value)
         if self.training.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.parameters, self.training.clip_norm)
-        self.optimiser.step()
+        with self.compute.autocast():  # for the products of Muon; all else of a step stays as it is
+            self.optimiser.step()
         if self.averaged is not None:
             self.averaged.update_parameters(self.model)
         self.step += 1
