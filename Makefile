@@ -40,7 +40,9 @@ few-labels: .stamp-run  ## the ladder of few labels on two cores, 10 h 20 min; r
 
 trust: .stamp-run  ## how far classify can be trusted, reckoned, not measured, at under three hours; renews docs/results
 	$(BIN)/python benchmarks/trust.py
+	mkdir -p docs/results/trust
 	cp runs/trust/trust.json runs/trust/trust.md docs/results/
+	cp runs/trust/trust/*.png docs/results/trust/
 
 likelihood: .stamp-dev  ## log p(x) of binarised MNIST, reckoned at two hours; renews docs/results
 	$(BIN)/python benchmarks/likelihood.py

@@ -2,7 +2,8 @@
 
 Coverage: 20 draws of 10 labels a class from CIFAR-10 and Fashion-MNIST, one VAE for all; how often the interval
 that the report gives holds the true accuracy on the hidden labels. Asking: accuracy after labels chosen by
-`to-label-next`, and after as many random ones. Goes on where it was stopped; writes trust.json and trust.md.
+`to-label-next`, and after as many random ones. Goes on where it was stopped; writes trust.json, trust.md and
+trust/*.png.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from bench import About, Bench, Row, Tasks, made_by
+from bench import About, Bench, Row, Tasks
 from torch import Tensor
+from trust_page import CAPTIONS, asking, intervals, page, true_accuracy
 
 from vaebench.classification.ask import to_label_next
 from vaebench.classification.choice import chosen, cross_validate
@@ -50,6 +52,8 @@ class Field:
     settings: Settings
     bench: Material
     key: str
+    note: str = ""
+    """What a reader must know of the images."""
 
 
 MADE: dict[str, Field] = {}
@@ -89,7 +93,7 @@ def made_field(study: Study, name: str) -> Field:
         settings.supervised,
         study.compute,
     )
-    return Field(name, images, truth, settings, bench, trial.key)
+    return Field(name, images, truth, settings, bench, trial.key, data.note)
 
 
 def covered(study: Study, name: str, draw: int) -> dict[str, Any]:
@@ -171,14 +175,15 @@ def first_labels(truth: Tensor, generator: np.random.Generator) -> Tensor:
             return rows
 
 
-def coverage_row(name: str, draws: list[dict[str, Any]]) -> dict[str, Any]:
+def coverage_row(name: str, note: str, draws: list[dict[str, Any]]) -> dict[str, Any]:
     """What the draws say together."""
-    true = [draw["true"][draw["method"]] for draw in draws]
+    true = [true_accuracy(draw) for draw in draws]
     spans = [(draw["expected"]["low"], draw["expected"]["high"]) for draw in draws]
     singles = {method: float(np.median([draw["true"][method] for draw in draws])) for method in METHODS}
     best = max(singles, key=lambda method: singles[method])
     return {
         "data": name,
+        "note": note,
         "measure": "coverage",
         "labels_per_class": EACH,
         "draws": len(draws),
@@ -212,45 +217,6 @@ def asking_rows(name: str, found: dict[str, list[list[float]]]) -> Iterator[dict
         }
 
 
-def render(about: About) -> str:
-    """trust.json as a page."""
-    rows = about["rows"]
-    lines = [
-        "# How far `vaebench classify` can be trusted",
-        "",
-        made_by(about, "trust"),
-        "",
-        f"## Does the interval hold the truth? {EACH} labels a class, one VAE",
-        "",
-        "| data | intervals that hold the true accuracy | mean width | median accuracy | best single method | "
-        "its median | Brier score | of class frequencies |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    for row in rows:
-        if row["measure"] == "coverage":
-            lines.append(
-                f"| {row['data']} | {row['covered']} of {row['draws']} | {100 * row['mean_width']:.1f} points | "
-                f"{100 * row['median_accuracy']:.1f} % | {METHODS[row['best_single']].words} | "
-                f"{100 * row['median_accuracy_of_best_single']:.1f} % | {row['brier']:.3f} | "
-                f"{row['brier_by_frequencies']:.3f} |"
-            )
-    lines += [
-        "",
-        "## Is it worth labelling what is asked for? Semi-supervised VAE",
-        "",
-        "| data | labels | asked for | random | difference (95 % interval, points) |",
-        "|---|---|---|---|---|",
-    ]
-    for row in rows:
-        if row["measure"] == "asking":
-            low, high = row["interval"]
-            lines.append(
-                f"| {row['data']} | {row['labels']} | {100 * row['asked']:.1f} % | {100 * row['random']:.1f} % | "
-                f"{100 * row['difference']:+.1f} ({100 * low:+.1f} to {100 * high:+.1f}), {row['draws']} draws |"
-            )
-    return "\n".join(lines) + "\n"
-
-
 def tasks(study: Study) -> Tasks:
     """The VAEs, then every draw."""
     found: dict[str, Callable[[], object]] = {
@@ -265,13 +231,30 @@ def tasks(study: Study) -> Tasks:
 
 def rows(study: Study) -> list[Row]:
     """All rows."""
-    found = [coverage_row(name, [covered(study, name, draw) for draw in range(DRAWS)]) for name in COVERED]
+    found = []
+    for name in COVERED:
+        draws = [covered(study, name, draw) for draw in range(DRAWS)]
+        found.append(coverage_row(name, field(study, name).note, draws))
     for name in ASKED:
         found += asking_rows(name, {how: [asked(study, name, d, how) for d in range(ASKED_DRAWS)] for how in HOW})
+    study.figure("intervals", lambda: intervals([row for row in found if row["measure"] == "coverage"]))
+    study.figure("asking", lambda: asking([row for row in found if row["measure"] == "asking"]))
     return found
 
 
-BENCH = Bench("trust", MINUTES, tasks, rows, render)
+def render(about: About) -> str:
+    """trust.json as a page."""
+    return page(about, f"{EACH} random labels of each class", FIRST, MORE, ASKED_DRAWS)
+
+
+BENCH = Bench(
+    "trust",
+    MINUTES,
+    tasks,
+    rows,
+    render,
+    CAPTIONS,
+)
 
 if __name__ == "__main__":
     BENCH.run(__doc__)
