@@ -207,6 +207,9 @@ def contestant(name, nats, validation):
         "epochs": 1,
         "epoch": 1,
         "seed": 0,
+        "precision": "bf16",
+        "rounding": 0.0123,
+        "rounding_error": 0.004,
     }
 
 
@@ -216,6 +219,10 @@ def test_the_validation_part_names_the_best_model_and_other_binarisations_stand_
     page = likelihood.render({"made": MADE, "rows": rows})
     assert "**chosen**" in page
     assert "**lucky**" not in page
+    assert "Networks ran in bf16" in page
+    assert "lucky: +0.012 (0.004); chosen: +0.012 (0.004)." in page
+    exact = likelihood.render({"made": MADE, "rows": [row | {"precision": "fp32"} for row in rows]})
+    assert "Everything was computed in fp32." in exact
     ours, other = page.split("## Pixels in training: drawn once")
     assert "84.58" in ours
     assert "84.58" not in other

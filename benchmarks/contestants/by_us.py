@@ -131,7 +131,8 @@ def log_evidence(task):
     images, model = images_of(task), model_of(task).eval()
     images = Images((images.pixels > 127).to(torch.uint8) * 255, images.labels)
     start = time.perf_counter()
-    found = evidence(model, images, task["samples"])
+    with compute_of(task).autocast():
+        found = evidence(model, images, task["samples"])
     seconds = time.perf_counter() - start
     return {"rate": len(images) / seconds, "log_px": found.mean, "error": found.standard_error}
 

@@ -149,6 +149,20 @@ def test_a_stopped_estimate_goes_on_to_the_same_numbers(exact, monkeypatch, tmp_
     assert torch.equal(fewer.log_px, evidence(vae, images, 20).log_px)
 
 
+def test_within_autocast_networks_are_rounded_and_densities_are_not():
+    torch.manual_seed(0)
+    vae = Model(latent=3, network=MLP(hidden=(32,))).build((1, 6, 6))
+    images, kinds = Images(torch.randint(0, 256, (8, 1, 6, 6), dtype=torch.uint8), torch.full((8,), -1)), []
+    vae.decoder.register_forward_hook(lambda module, given, raw: kinds.append(raw.dtype))
+    exact = evidence(vae, images, 200)
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = evidence(vae, images, 200)
+    assert kinds == [torch.float32, torch.bfloat16]
+    gaps = (rounded.log_px - exact.log_px).abs()
+    assert 0 < gaps.max() < 0.1  # log_prob in bf16 would be off by a whole step of 0.125 at 24 nats
+    assert rounded.log_px.dtype == torch.float64
+
+
 def test_dequantised_images_have_the_density_of_their_noisy_selves(exact):
     vae, images, _ = exact
     found = evidence(vae, images, 3, seed=5, dequantise=True)
