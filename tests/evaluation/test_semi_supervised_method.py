@@ -9,6 +9,7 @@ import torch
 from vaebench.data.augment import Augmentation
 from vaebench.data.datasets import Data
 from vaebench.data.images import HIDDEN, Images, balanced_draw
+from vaebench.evaluation import semi_supervised as module
 from vaebench.evaluation.features import encode
 from vaebench.evaluation.graphs import Graph, PoissonThenSpreading, sure_labels
 from vaebench.evaluation.probes import predict_with
@@ -125,6 +126,28 @@ def test_settling_gives_the_statistics_of_unchanged_images(digits, vae):
     first = network.vae.encoder[0](digits.train.batch(torch.arange(400)).x)
     torch.testing.assert_close(network.vae.encoder[1].running_mean, first.mean((0, 2, 3)), atol=1e-4, rtol=1e-4)
     assert not network.training
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_between_rounds_it_computes_as_precisely_as_in_them(digits, vae, graph, monkeypatch, precision):
+    rounded = []
+
+    def watched(name):
+        real = getattr(module, name)
+
+        def call(*arguments):
+            rounded.append(torch.is_autocast_enabled("cpu"))
+            return real(*arguments)
+
+        monkeypatch.setattr(module, name, call)
+
+    watched("predict_with")
+    watched("settle")
+    compute = COMPUTE.model_copy(update={"precision": precision})
+    rows = balanced_draw(digits.train.labels, 2, (0, 0))
+    method = SHORT.model_copy(update={"rounds": (3, 3)})
+    method.fit(vae, digits.train, graph, rows, digits.train.labels[rows], 10, 0, compute)
+    assert rounded == 3 * [precision == "bf16"]
 
 
 def test_the_given_labels_are_in_every_step_of_every_round(digits, vae, graph):

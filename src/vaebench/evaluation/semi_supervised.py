@@ -90,7 +90,8 @@ class SemiSupervised(Frozen):
             seen = _seen(len(images), rows, steps * self.batch, own)
             part = hidden.take(seen)
             if index:
-                scores = predict_with(model, seed, compute)(part).numpy()
+                with compute.autocast():  # what it teaches itself is training, not a score
+                    scores = predict_with(model, seed, compute)(part).numpy()
                 guesses[seen] = torch.from_numpy(sure_labels(scores, self.keep_own))
             taught = _taught(part, given[seen], guesses[seen])
             source = Mixed(Mixed(few, taught, min(self.given, len(few))), part, self.taught)
@@ -101,7 +102,8 @@ class SemiSupervised(Frozen):
             train(
                 model, self.objective, source, self._training(len(part), steps), compute=compute, seed=own, watch=tell
             )
-            settle(model, hidden, seed)
+            with compute.autocast():
+                settle(model, hidden, seed)
         model.temperature.fill_(self.temperature)
         return model
 
