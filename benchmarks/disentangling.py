@@ -122,7 +122,7 @@ def figure(found: list[Row]) -> Figure:
             got = values(found, name, score)
             low, high = mean_interval(got)
             series[WORDS[name]] = Series([index + 1], [float(np.mean(got))], [low], [high])
-        panels.append(Panel(words, series, "", "score", limits=(0, 1)))
+        panels.append(Panel(words, series, "", "score", limits=(0, 1), names=[""] * len(WORDS)))
     return lines(panels, 4, (3.0, 2.6))
 
 

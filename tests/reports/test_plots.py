@@ -49,6 +49,14 @@ def test_the_legend_stays_inside_the_figure(length, count):
         assert box.x1 <= figure.bbox.width
 
 
+def test_an_interval_is_seen_about_one_point_too():
+    series = {"a": Series([1], [0.5], [0.4], [0.7]), "b": Series([1, 2], [0.5, 0.6], [0.4, 0.5], [0.6, 0.7])}
+    (axes,) = lines([Panel("score", series, "", "score")]).axes
+    one, band = axes.collections
+    assert [point[1] for point in one.get_segments()[0]] == [0.4, 0.7]
+    assert band.get_paths()[0].get_extents().height == pytest.approx(0.3)
+
+
 def test_estimates_stand_at_their_values_each_name_on_its_line():
     panels = {
         "one": {"1 label": {"graph": Estimate(2.0, 1.0, 3.5), "images": Estimate(-1.0, -2.0, 0.0)}},

@@ -83,7 +83,10 @@ def _line_panel(ax: Axes, panel: Panel, names: list[str]) -> None:
         marker = "o" if len(line.x) <= 12 else None
         ax.plot(line.x, line.y, label=name, marker=marker, markersize=3.5, linestyle=dash, **look)
         if line.low is not None and line.high is not None:
-            ax.fill_between(line.x, line.low, line.high, alpha=0.18, linewidth=0, **look)
+            if len(line.x) == 1:  # a band about one point has no width
+                ax.vlines(line.x, line.low, line.high, linewidth=1.5, **look)
+            else:
+                ax.fill_between(line.x, line.low, line.high, alpha=0.18, linewidth=0, **look)
     ax.set_title(panel.title)
     ax.set_xlabel(panel.x)
     ax.set_ylabel(panel.y)
