@@ -242,6 +242,7 @@ def main() -> None:
         print("stopped; the same command goes on from here", file=sys.stderr)
         sys.exit(130)
     about = {"machine": machine(), "commit": commit(), "rounds": asked.rounds, "peer": PYTHAE, "rows": rows}
+    about["left_out"] = [name for name in MEASURES if name not in measures]
     write_json(out / "speed.json", about)
     write_text(out / "speed.md", render(about))
     print(f"open {out / 'speed.md'}")
@@ -259,6 +260,7 @@ def render(about: dict[str, Any]) -> str:
         "fused Adam), or what is named. A ratio above 1 means that vaebench is faster; its spread is over rounds. "
         "Rates of training are those of the median epoch, the first left out. A processor's peak is what all products "
         "and convolutions of a step would take at the rate of the fastest one measured, with nothing else to do.",
+        *(["", f"Not measured this time: {', '.join(about['left_out'])}."] if about["left_out"] else []),
         "",
         "| what | threads | vaebench | other | ratio | spread | peak memory, MB |",
         "|---|---|---|---|---|---|---|",

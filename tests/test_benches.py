@@ -81,7 +81,10 @@ def test_speeds_say_how_far_losses_are_apart_and_how_far_seeds_are(benchmark):
     assert speed._losses(one, other) == [[100.0, 101.0, 102.0], [100.0, 100.5, 101.0]]
     rows = [speed.row("a", one, other, 2, "s", "seconds", losses=speed._losses(one, other))]
     made = {"processor": "p", "cores": 2, "versions": {"torch": "2"}}
-    page = speed.render({"machine": made, "commit": None, "rounds": 1, "peer": "q", "rows": rows})
+    page = speed.render(
+        {"machine": made, "commit": None, "rounds": 1, "peer": "q", "rows": rows, "left_out": ["a", "b"]}
+    )
+    assert "Not measured this time: a, b." in page
     assert "differ by +0.50; seeds have a standard deviation of 1.00" in page
 
 

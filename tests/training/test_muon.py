@@ -7,6 +7,7 @@ from torch.testing import assert_close
 
 from vaebench.data.images import HIDDEN, Images
 from vaebench.models.terms import Terms
+from vaebench.training import muon
 from vaebench.training.compute import Compute
 from vaebench.training.loop import Training, train
 from vaebench.training.muon import LEAST, MuonAndAdam, is_matrix, orthogonal
@@ -21,7 +22,7 @@ def evened_out(shape, kind):
     return left.T @ orthogonal((7.0 * left @ sizes.diag() @ right).to(kind)).double() @ right.T
 
 
-@pytest.mark.parametrize("shape", [(20, 30), (30, 20), (24, 24)])
+@pytest.mark.parametrize("shape", [(20, 30), (30, 20), (24, 24), (16, 40), (64, 16)])
 def test_orthogonal_keeps_directions_and_evens_out_their_sizes(shape):
     found = evened_out(shape, torch.float64)
     evened = found.diagonal()
@@ -29,7 +30,7 @@ def test_orthogonal_keeps_directions_and_evens_out_their_sizes(shape):
     assert 0.65 < evened.min() < evened.max() < 1.25
 
 
-@pytest.mark.parametrize("shape", [(20, 30), (30, 20), (24, 24)])
+@pytest.mark.parametrize("shape", [(20, 30), (30, 20), (24, 24), (16, 40), (64, 16)])
 def test_orthogonal_in_bf16_is_as_even_and_hardly_turned(shape):
     with torch.autocast("cpu", torch.bfloat16):
         found = evened_out(shape, torch.float32)
@@ -59,6 +60,17 @@ def test_products_of_a_training_are_rounded_as_it_says(monkeypatch, precision, k
     train(weights, objective, images, rule, compute=Compute(device="cpu", precision=precision, threads=1))
     assert kinds == [kind, kind]
     assert {one.dtype for one in weights.parameters()} == {torch.float32}
+
+
+@pytest.mark.parametrize(("kind", "near"), [(torch.float64, 1e-9), (torch.float32, 1e-3)])
+def test_wide_matrices_come_to_the_same_by_their_short_side(kind, near):
+    torch.manual_seed(4)
+    left, _, right = torch.linalg.svd(torch.randn(32, 200, dtype=torch.float64), full_matrices=False)
+    flat = (left @ torch.logspace(0, -8, 32, dtype=torch.float64).diag() @ right).to(kind)
+    exact = muon._by_turns(flat.double())
+    assert (muon._by_gram(flat) - exact).norm() < near * exact.norm()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert muon._by_gram(flat).dtype == kind
 
 
 def test_orthogonal_of_nothing_is_nothing():
