@@ -12,7 +12,7 @@ from torch.testing import assert_close
 from vaebench.data.images import Images
 from vaebench.evaluation import evidence as module
 from vaebench.evaluation.evidence import _added, bits_per_dimension, evidence
-from vaebench.models.folding import folded
+from vaebench.models.folding import THIN, SubPixel, folded
 from vaebench.models.latents import LogVariance
 from vaebench.models.likelihoods import GaussianPixels
 from vaebench.models.networks import MLP, Conv
@@ -101,6 +101,7 @@ def test_chunks_of_codes_and_images_change_nothing_but_the_noise(exact, monkeypa
 
 
 def test_weights_summed_piece_by_piece_are_those_summed_at_once(exact, monkeypatch):
+    monkeypatch.setattr(module, "CODES", 8 * 512)  # all codes of each image at once
     vae, images, _ = exact
     worsened(vae)
     torch.manual_seed(0)
@@ -108,7 +109,7 @@ def test_weights_summed_piece_by_piece_are_those_summed_at_once(exact, monkeypat
     q, p = vae.posterior(x), vae.prior()
     z = q.sample((512,))
     log_weights = vae.decode(z).log_prob(x) + p.log_prob(z) - q.log_prob(z)
-    found = evidence(vae, images, 512, seed=0)  # CODES // 8 = 512 codes of each image at once
+    found = evidence(vae, images, 512, seed=0)
     assert_close(found.log_px, log_weights.logsumexp(0) - math.log(512), atol=1e-10, rtol=0)
     shares = log_weights.softmax(0)
     assert_close(found.effective, 1 / shares.square().sum(0), atol=1e-6, rtol=0)
@@ -179,6 +180,27 @@ def test_bits_per_dimension_of_known_densities():
     assert bits_per_dimension(0.0, (1, 4, 4)) == 8.0  # uniform on [0, 1]: every grey level alike
     assert bits_per_dimension(16 * math.log(2), (1, 4, 4)) == 7.0
     assert bits_per_dimension(3 * math.log(256), (3, 1, 1)) == pytest.approx(0.0)  # all on the right level
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("channels", [1, 3, THIN + 1])
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding", "more"),
+    [(4, 2, 1, 0), (3, 2, 1, 1), (3, 2, 1, 0), (5, 3, 0, 2), (2, 2, 0, 1), (4, 4, 1, 1), (5, 2, 4, 0), (1, 2, 0, 1)],
+)
+def test_thin_transposed_convolutions_are_the_same_function(float64, kernel, stride, padding, more, channels, bias):
+    layer = nn.ConvTranspose2d(5, channels, kernel, stride, padding, more, bias=bias)
+    (quick,) = folded(nn.Sequential(layer))
+    assert isinstance(quick, SubPixel) == (channels <= THIN)
+    x = torch.randn(2, 5, 7, 9)
+    assert_close(quick(x), layer(x), atol=1e-12, rtol=0)
+
+
+@pytest.mark.parametrize("unlike", [{"stride": (2, 1)}, {"dilation": 2}, {"groups": 3}, {"stride": 1}])
+def test_other_transposed_convolutions_stay(unlike):
+    layer = nn.ConvTranspose2d(6, 3, 3, **({"stride": 2} | unlike))
+    (same,) = folded(nn.Sequential(layer))
+    assert type(same) is nn.ConvTranspose2d
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from vaebench.files import read_arrays, write_arrays
 from vaebench.models.folding import folded
 from vaebench.models.vae import VAE
 
-CODES = 4096
+CODES = 1024
 """Codes that are decoded at a time."""
 IMAGES = 64
 """Images whose codes are drawn together; each such chunk has a random stream of its own."""
