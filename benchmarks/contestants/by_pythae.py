@@ -3,7 +3,6 @@
 import itertools
 import json
 import logging
-import resource
 import statistics
 import sys
 import tempfile
@@ -17,6 +16,7 @@ from pythae.models.base.base_utils import ModelOutput
 from pythae.models.nn import BaseDecoder, BaseEncoder
 from pythae.trainers import BaseTrainer, BaseTrainerConfig
 from pythae.trainers.training_callbacks import TrainingCallback
+from resident import peak
 from torch import nn
 
 logging.disable(logging.CRITICAL)
@@ -134,5 +134,5 @@ if __name__ == "__main__":
     task = json.loads(sys.argv[1])
     torch.set_num_threads(task["threads"])
     found = {"train": train, "evidence": evidence, "quality": quality}[task["what"]](task)
-    found["megabytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    found["megabytes"] = peak()
     print(json.dumps(found))

@@ -2,7 +2,6 @@
 
 import importlib
 import json
-import resource
 import statistics
 import sys
 import tempfile
@@ -14,6 +13,7 @@ import numpy as np
 import peaks
 import predicting
 import torch
+from resident import peak
 from torch import Tensor, nn
 
 from vaebench.data.blocks import Blocks
@@ -221,11 +221,6 @@ class First:
 
     def batch(self, rows: Tensor) -> Batch:
         return self.source.batch(rows)
-
-
-def peak() -> float:
-    """Megabytes that this process has had at most."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def grown(task):

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -109,12 +110,15 @@ def test_stopped_within_an_epoch_and_resumed_gives_the_same_bits(source, tmp_pat
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
 
 
+STATUS = Path("/proc/self/status")
 PEAK = """
-import resource, sys
+import sys
 import torch
 from vaebench.data.blocks import Blocks
 from vaebench.data.images import epoch_batches
-peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def peak():  # ru_maxrss of a process begins with that of the one that started it
+    lines = open("/proc/self/status").read().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
 before = peak()
 source = Blocks(sys.argv[1])
 for rows in epoch_batches(source, 128, (0, 0)):
@@ -128,13 +132,14 @@ def _peak(path):
     return float(run.stdout)
 
 
+@pytest.mark.skipif(not STATUS.exists(), reason="a process's peak memory is read from /proc/self/status")
 def test_memory_does_not_grow_with_the_file(tmp_path):
     peaks = []
     for images in (100_000, 400_000):
         path = tmp_path / f"{images}.npy"
         np.lib.format.open_memmap(path, "w+", np.uint8, (images, 1, 28, 28))  # holes: no disk is filled
         peaks.append(_peak(path))
-    assert peaks[1] < 100  # MB, of a file of 314
+    assert 1 < peaks[1] < 100  # MB, of a file of 314; the buffer alone is more than 1
     assert peaks[1] - peaks[0] < 25  # the order of the rows: 16 bytes an image
 
 
