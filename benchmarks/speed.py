@@ -142,9 +142,11 @@ def evidence(contest: Contest) -> list[dict[str, Any]]:
 def heads(contest: Contest) -> list[dict[str, Any]]:
     """Heads on latents."""
     task = {**CONV, "images": 55_000, "epochs": 10, "threads": 1}
-    found = contest.play({way: ("by_us", {**task, "what": way}) for way in ("heads", "heads, their way")})
-    what = "a linear head, 10 epochs of 55,000 images, encoding included"
-    rows = [row(what, found["heads"], found["heads, their way"], 1, "s", "seconds")]
+    ways = {precision: {"what": "heads", "precision": precision} for precision in ("fp32", "bf16")}
+    ways["theirs"] = {"what": "heads, their way"}
+    found = contest.play({way: ("by_us", {**task, **more}) for way, more in ways.items()})
+    what = "a linear head, 10 epochs of 55,000 images, encoding included, in"
+    rows = [row(f"{what} {way}", found[way], found["theirs"], 1, "s", "seconds") for way in ("fp32", "bf16")]
     task = {**CONV, "images": 55_000, "epochs": 100, "threads": 1, "counts": [1, 3, 5, 10, 30, 100, 300]}
     found = contest.play({way: ("by_us", {**task, "what": way}) for way in ("together", "one by one")})
     apart = max(

@@ -146,7 +146,8 @@ def heads(task):
     """Seconds of a linear head on sampled codes for ten epochs: encoded once, encoding included."""
     images, vae = labelled(task), model_of(task).eval()
     start = time.perf_counter()
-    codes = encode(vae, images)
+    with compute_of(task).autocast():
+        codes = encode(vae, images)
     codes = Codes(codes.mean, codes.labels, codes.log_variance, sampled=True)
     Head(epochs=10, batch=BATCH).fit(codes, 10, 0, compute_of(task))
     return {"seconds": time.perf_counter() - start}
