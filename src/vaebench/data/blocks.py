@@ -17,6 +17,8 @@ BLOCK_BYTES = 1 << 18
 """About so much is read at once."""
 WINDOW = 64
 """Blocks whose images are shuffled together."""
+SMALL = 1 << 31
+"""Images up to which a row's number takes 4 bytes: the order of an epoch is all that grows with the file."""
 
 
 class Blocks:
@@ -64,7 +66,7 @@ class Blocks:
         """Every row once: windows of random blocks, each shuffled."""
         generator = np.random.default_rng(seed)
         blocks = generator.permutation(len(self.slot))
-        order, end = np.empty(len(self), np.int64), 0
+        order, end = np.empty(len(self), np.int32 if len(self) < SMALL else np.int64), 0
         for first in range(0, len(blocks), self.window):
             starts = blocks[first : first + self.window] * self.block
             rows = (starts[:, None] + np.arange(self.block)).ravel()
