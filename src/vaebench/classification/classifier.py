@@ -21,11 +21,12 @@ from vaebench.errors import VaebenchError, explain
 from vaebench.export import can_export, to_onnx
 from vaebench.files import atomic, read_json, write_text
 from vaebench.frozen import Frozen
+from vaebench.models.folding import folded
 from vaebench.models.self_training import ClassifyingVAE
 from vaebench.models.vae import VAE, Model
 from vaebench.training.checkpoint import read_tensors, write_tensors
 
-BATCH = 1000
+BATCH = 250
 
 
 class PixelLine(nn.Module):
@@ -118,10 +119,11 @@ class ImageClassifier(nn.Module):
         self, images: Images, watch: Callable[[float], None] = lambda share: None
     ) -> Float[Tensor, "N Y"]:
         """Of images that are of the rule's size already, block by block; ``watch`` hears the share that is done."""
-        self.eval()
+        many = len(images) > BATCH  # a copy is made for these alone
+        quick = ImageClassifier(self.description, folded(self.network)) if many else self.eval()
         found = []
         for rows in torch.arange(len(images)).split(BATCH):
-            found.append(self(images.pixels[rows].permute(0, 2, 3, 1)))
+            found.append(quick(images.pixels[rows].permute(0, 2, 3, 1)))
             watch(sum(map(len, found)) / max(1, len(images)))
         return torch.cat(found)
 

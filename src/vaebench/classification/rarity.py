@@ -15,6 +15,7 @@ from torch import Tensor
 
 from vaebench.data.images import Images
 from vaebench.errors import VaebenchError
+from vaebench.models.folding import folded
 from vaebench.models.vae import VAE
 from vaebench.training.checkpoint import read_tensors, under, write_tensors
 
@@ -25,7 +26,7 @@ KEPT = 100_000
 """Codes that new images are compared with."""
 SAME = 1e-3
 """Share of the farthest neighbour's distance at which a neighbour is the image itself."""
-BATCH = 1000
+BATCH = 250
 
 
 @dataclass(frozen=True)
@@ -66,14 +67,14 @@ class Rarity:
     def measures(self, images: Images, watch: Callable[[float], None] = lambda share: None) -> Float[np.ndarray, "N T"]:
         """Both logarithms; an image that is among the codes is not its own neighbour. ``watch`` hears the share that
         is done."""
-        found = []
+        quick, found = folded(self.vae), []
         for rows in torch.arange(len(images)).split(BATCH):
             x = images.batch(rows).x
-            means = self.vae.posterior(x).base_dist.loc
+            means = quick.posterior(x).base_dist.loc
             distances = self.search.kneighbors(means.numpy())[0]
             itself = distances[:, :1] <= SAME * distances[:, -1:]
             near = np.where(itself, distances[:, 1:], distances[:, :-1])
-            loss = -self.vae.decode(means).log_prob(x)
+            loss = -quick.decode(means).log_prob(x)
             found.append(np.stack([np.log(near.mean(1) + 1e-9), _log(loss).numpy()], 1))
             watch(sum(map(len, found)) / max(1, len(images)))
         return np.concatenate(found).astype(np.float64)
