@@ -21,7 +21,14 @@ ROOT = Path(__file__).resolve().parent.parent
 SITE = ROOT / "site"
 PAGES = {
     "Using it": ["theory", "pitfalls", "reliability", "scaling", "results", "from-images-to-predictions"],
-    "Results": ["results/papers", "results/few-labels", "results/unlike", "results/explorer", "results/fuzz"],
+    "Results": [
+        "results/papers",
+        "results/few-labels",
+        "results/unlike",
+        "results/speed",
+        "results/explorer",
+        "results/fuzz",
+    ],
     "Working on it": ["architecture", "adding", "support", "changelog", "lab-book"],
 }
 """The menu; :func:`main` refuses a page of docs/ that is in none of it."""
