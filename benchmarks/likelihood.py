@@ -292,8 +292,8 @@ def _rounded(rows: list[Row]) -> list[str]:
     told = {row["words"]: f"{row['rounding']:+.3f} ({row['rounding_error']:.3f})" for row in rows}
     gaps = "; ".join(f"{words}: {gap}" for words, gap in told.items())
     return [
-        f"Networks ran in {precision}, all else in fp32. On the first {CHECKED} test images, K = {SAMPLES}, that moves "
-        f"-log p(x) by so many nats per image, with the standard error over images: {gaps}."
+        f"For log p(x) networks ran in {precision}, all else in fp32. On the first {CHECKED} test images, "
+        f"K = {SAMPLES}, that moves -log p(x) by so many nats per image, with the standard error over images: {gaps}."
     ]
 
 

@@ -256,9 +256,9 @@ def render(about: dict[str, Any]) -> str:
     lines = [
         "# Speed, side by side",
         "",
-        f"Made by `make speed` at commit {(about['commit'] or 'unknown')[:12]} on {here['processor']}, {here['cores']} "
-        f"cores, torch {here['versions']['torch']}. Contestants take turns, {about['rounds']} rounds, each in a "
-        f"process of its own; the other is {about['peer']} at its fastest (in-memory tensors, no worker processes, "
+        f"Made by `{command(about)}` at commit {(about['commit'] or 'unknown')[:12]} on {here['processor']}, "
+        f"{here['cores']} cores, torch {here['versions']['torch']}. Contestants take turns, {about['rounds']} rounds, "
+        f"each in a process of its own; the other is {about['peer']} at its fastest (in-memory tensors, no worker processes, "
         "fused Adam), or what is named. A ratio above 1 means that vaebench is faster; its spread is over rounds. "
         "Rates of training are those of the median epoch, the first left out. A processor's peak is what all products "
         "and convolutions of a step would take at the rate of the fastest one measured, with nothing else to do.",
@@ -287,7 +287,8 @@ def render(about: dict[str, Any]) -> str:
             lines += [
                 "",
                 f"{one['what']}: this moves the mean by {one['moved']:+.3f} nats per image; its standard error by the "
-                f"drawing of codes is {one['error']:.3f}.",
+                f"drawing of codes is {one['error']:.3f}. The network had been trained a little before, which "
+                "vaebench's peak memory includes.",
             ]
         if "overhead" in one:
             lines += ["", f"A sweep adds {one['overhead']:.3f} s to each trial."]
@@ -304,6 +305,14 @@ def render(about: dict[str, Any]) -> str:
             above = one["megabytes_above_imports"]
             lines += ["", f"Reading the 2 GB took at most {above:.0f} MB above the interpreter with all imported."]
     return "\n".join(lines) + "\n"
+
+
+def command(about: dict[str, Any]) -> str:
+    """What made these rows."""
+    if not about["left_out"]:
+        return "make speed"
+    names = " ".join(name for name in MEASURES if name not in about["left_out"])
+    return f"python benchmarks/speed.py --rounds {about['rounds']} --only {names}"
 
 
 def _figure(value: float) -> str:

@@ -82,9 +82,11 @@ def test_speeds_say_how_far_losses_are_apart_and_how_far_seeds_are(benchmark):
     rows = [speed.row("a", one, other, 2, "s", "seconds", losses=speed._losses(one, other))]
     made = {"processor": "p", "cores": 2, "versions": {"torch": "2"}}
     page = speed.render(
-        {"machine": made, "commit": None, "rounds": 1, "peer": "q", "rows": rows, "left_out": ["a", "b"]}
+        {"machine": made, "commit": None, "rounds": 1, "peer": "q", "rows": rows, "left_out": ["quality", "heads"]}
     )
-    assert "Not measured this time: a, b." in page
+    assert "Not measured this time: quality, heads." in page
+    assert "--rounds 1 --only training rounding shuffling" in page
+    assert speed.command({"left_out": []}) == "make speed"
     assert "differ by +0.50; seeds have a standard deviation of 1.00" in page
 
 
@@ -222,7 +224,7 @@ def test_the_validation_part_names_the_best_model_and_other_binarisations_stand_
     page = likelihood.render({"made": MADE, "rows": rows})
     assert "**chosen**" in page
     assert "**lucky**" not in page
-    assert "Networks ran in bf16" in page
+    assert "For log p(x) networks ran in bf16" in page
     assert "lucky: +0.012 (0.004); chosen: +0.012 (0.004)." in page
     exact = likelihood.render({"made": MADE, "rows": [row | {"precision": "fp32"} for row in rows]})
     assert "Everything was computed in fp32." in exact

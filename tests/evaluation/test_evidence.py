@@ -164,6 +164,17 @@ def test_within_autocast_networks_are_rounded_and_densities_are_not():
     assert rounded.log_px.dtype == torch.float64
 
 
+def test_what_is_kept_is_not_gone_on_with_at_another_precision(tmp_path):
+    torch.manual_seed(0)
+    vae = Model(latent=3, network=MLP(hidden=(32,))).build((1, 6, 6))
+    images = Images(torch.randint(0, 256, (8, 1, 6, 6), dtype=torch.uint8), torch.full((8,), -1))
+    exact = evidence(vae, images, 20, kept=tmp_path / "kept.npz")
+    with torch.autocast("cpu", torch.bfloat16):
+        fresh, again = evidence(vae, images, 20), evidence(vae, images, 20, kept=tmp_path / "kept.npz")
+    assert torch.equal(again.log_px, fresh.log_px)
+    assert not torch.equal(again.log_px, exact.log_px)
+
+
 def test_dequantised_images_have_the_density_of_their_noisy_selves(exact):
     vae, images, _ = exact
     found = evidence(vae, images, 3, seed=5, dequantise=True)

@@ -59,8 +59,8 @@ def evidence(
     """log (1/K) sum_k p(x, z_k) / q(z_k|x), z_k ~ q(z|x), for every image. Burda et al. 2016, eq. 8.
 
     The standard error is that of the logarithm of a mean, by the delta method: sd(w) / (mean(w) sqrt(K)). Effective
-    samples are (sum w)^2 / sum w^2 (Kong 1992). Called within torch.autocast, the networks run in bf16, two to three
-    times as fast on processors that have tiles for it; densities and weights never do.
+    samples are (sum w)^2 / sum w^2 (Kong 1992). Called within torch.autocast, the networks run in bf16, which
+    is faster where the processor has tiles for it; densities and weights never do.
 
     Args:
         samples: K.
@@ -70,7 +70,8 @@ def evidence(
             weights and images.
     """
     quick = folded(vae)
-    about = np.array([samples, seed, len(images), dequantise, IMAGES])
+    rounded = torch.is_autocast_enabled(vae.zero.device.type)
+    about = np.array([samples, seed, len(images), dequantise, IMAGES, CODES, rounded])
     done = _kept(kept, about)
     chunks = torch.arange(len(images)).split(IMAGES)
     for index in range(len(done) // IMAGES, len(chunks)):
