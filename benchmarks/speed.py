@@ -259,9 +259,10 @@ def render(about: dict[str, Any]) -> str:
         f"Made by `{command(about)}` at commit {(about['commit'] or 'unknown')[:12]} on {here['processor']}, "
         f"{here['cores']} cores, torch {here['versions']['torch']}. Contestants take turns, {about['rounds']} rounds, "
         f"each in a process of its own; the other is {about['peer']} at its fastest (in-memory tensors, no worker "
-        "processes, fused Adam), or what is named. A ratio above 1 means that vaebench is faster; its spread is over rounds. "
-        "Rates of training are those of the median epoch, the first left out. A processor's peak is what all products "
-        "and convolutions of a step would take at the rate of the fastest one measured, with nothing else to do.",
+        "processes, fused Adam), or what is named. A ratio above 1 means that vaebench is faster; its spread is over "
+        "rounds. Rates of training are those of the median epoch, the first left out. A processor's peak is what all "
+        "products and convolutions of a step would take at the rate of the fastest one measured, with nothing else "
+        "to do.",
         *(["", f"Not measured this time: {', '.join(about['left_out'])}."] if about["left_out"] else []),
         "",
         "| what | threads | vaebench | other | ratio | spread | peak memory, MB |",
