@@ -21,7 +21,7 @@ from vaebench.data.images import HIDDEN, Batch, Images, Source, balanced_draw, e
 from vaebench.evaluation.bounds import bounds
 from vaebench.evaluation.evidence import evidence
 from vaebench.evaluation.features import Codes, encode
-from vaebench.evaluation.lines import fit_lines
+from vaebench.evaluation.lines import fit_each, fit_lines
 from vaebench.evaluation.probes import Head
 from vaebench.evaluation.protocol import Evaluation
 from vaebench.memory import keep_freed_memory
@@ -149,7 +149,7 @@ def heads(task):
     with compute_of(task).autocast():
         codes = encode(vae, images)
     codes = Codes(codes.mean, codes.labels, codes.log_variance, sampled=True)
-    Head(epochs=10, batch=BATCH).fit(codes, 10, 0, compute_of(task))
+    fit_each(Head(epochs=10, batch=BATCH), [codes], 10, [0], compute_of(task))
     return {"seconds": time.perf_counter() - start}
 
 
@@ -218,7 +218,7 @@ class First:
         return self.images
 
     def order(self, seed):
-        return next(iter(epoch_batches(self.source, self.images, seed))).numpy()
+        yield next(iter(epoch_batches(self.source, self.images, seed))).numpy()
 
     def batch(self, rows: Tensor) -> Batch:
         return self.source.batch(rows)

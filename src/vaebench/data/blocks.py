@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +17,6 @@ BLOCK_BYTES = 1 << 18
 """About so much is read at once."""
 WINDOW = 64
 """Blocks whose images are shuffled together."""
-SMALL = 1 << 31
-"""Images up to which a row's number takes 4 bytes: the order of an epoch is all that grows with the file."""
 
 
 class Blocks:
@@ -62,18 +60,14 @@ class Blocks:
         c, h, w = self.pixels[1:]
         return c, h, w
 
-    def order(self, seed: Sequence[int]) -> Int[np.ndarray, " N"]:
+    def order(self, seed: Sequence[int]) -> Iterator[Int[np.ndarray, " M"]]:
         """Every row once: windows of random blocks, each shuffled."""
         generator = np.random.default_rng(seed)
         blocks = generator.permutation(len(self.slot))
-        order, end = np.empty(len(self), np.int32 if len(self) < SMALL else np.int64), 0
         for first in range(0, len(blocks), self.window):
             starts = blocks[first : first + self.window] * self.block
             rows = (starts[:, None] + np.arange(self.block)).ravel()
-            rows = generator.permutation(rows[rows < len(self)])
-            order[end : end + len(rows)] = rows
-            end += len(rows)
-        return order
+            yield generator.permutation(rows[rows < len(self)])
 
     def batch(self, rows: Int[Tensor, " B"]) -> Batch:
         """Rows with pixels in [0, 1], labels hidden.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
@@ -50,8 +50,8 @@ class Source(Protocol):
 class Ordered(Protocol):
     """A source that says in which order it is read best."""
 
-    def order(self, seed: Sequence[int]) -> Int[np.ndarray, " N"]:
-        """Every row once, in random order; the same seed gives the same."""
+    def order(self, seed: Sequence[int]) -> Iterable[Int[np.ndarray, " M"]]:
+        """Every row once, in random order, some at a time; the same seed gives the same."""
         ...
 
 
@@ -273,9 +273,21 @@ def epoch_batches(images: Source | int, size: int, seed: Sequence[int]) -> Itera
     """Rows of one epoch's batches, shuffled by ``seed`` = (seed, epoch); the last may be smaller, never one
     row (batch normalisation cannot take it), unless there is only one image."""
     count = images if isinstance(images, int) else len(images)
-    found = images.order(seed) if isinstance(images, Ordered) else np.random.default_rng(seed).permutation(count)
-    order = torch.from_numpy(found)
-    for start in range(0, count, size):
-        rows = order[start : start + size]
+    parts: Iterable[Int[np.ndarray, " M"]]
+    parts = images.order(seed) if isinstance(images, Ordered) else [np.random.default_rng(seed).permutation(count)]
+    for rows in _cut(parts, size):
         if len(rows) > 1 or count == 1:
             yield rows
+
+
+def _cut(parts: Iterable[Int[np.ndarray, " M"]], size: int) -> Iterator[Int[Tensor, " B"]]:
+    """The rows of all parts, ``size`` at a time; the last may be fewer."""
+    left = torch.empty(0, dtype=torch.long)
+    for part in parts:
+        order = torch.cat([left, torch.from_numpy(part)])
+        whole = len(order) - len(order) % size
+        for start in range(0, whole, size):
+            yield order[start : start + size]
+        left = order[whole:]
+    if len(left):
+        yield left

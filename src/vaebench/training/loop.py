@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, NamedTuple
 
 import torch
@@ -122,6 +123,11 @@ def train(
         return run.finish()
 
 
+def seed_of_epoch(seed: int, epoch: int) -> int:
+    """What the random stream of an epoch begins with: noise, dropout, augmentation."""
+    return seed * 1_000_003 + epoch
+
+
 @dataclass
 class _Run:
     """The state of one training, from the first step to the last."""
@@ -163,13 +169,13 @@ class _Run:
         every = epoch_batches(self.source, self.training.batch, (self.seed, epoch))
         return (rows for rows in every if self.team.size == 1 or len(rows) >= 2 * self.team.size)
 
-    def batches_left(self) -> list[Tensor]:
+    def batches_left(self) -> Iterator[Tensor]:
         """Rows of the batches of this epoch that are not done, the model ready for them; a new epoch begins its own
         random stream."""
         if self.step == self.epoch * self.steps_an_epoch:
-            torch.manual_seed(self.team.seed(self.seed * 1_000_003 + self.epoch))
+            torch.manual_seed(self.team.seed(seed_of_epoch(self.seed, self.epoch)))
         self.model.train()  # what comes finished, or was validated, was in evaluation mode
-        return list(self._batches(self.epoch))[self.step - self.epoch * self.steps_an_epoch :]
+        return islice(self._batches(self.epoch), self.step - self.epoch * self.steps_an_epoch, None)
 
     def take_step(self, rows: Tensor) -> None:
         """One step of the optimiser."""
