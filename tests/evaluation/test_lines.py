@@ -5,10 +5,10 @@ import torch
 from torch.testing import assert_close
 
 from vaebench.evaluation import few_labels
-from vaebench.evaluation.features import Codes
+from vaebench.evaluation.features import Codes, Grid
 from vaebench.evaluation.few_labels import Ledger, Parts, label_draws, learning_curve
-from vaebench.evaluation.lines import are_lines, fit_lines
-from vaebench.evaluation.probes import Head, Logistic
+from vaebench.evaluation.lines import are_lines, fit_each, fit_lines
+from vaebench.evaluation.probes import Head, Line, Logistic
 from vaebench.models.networks import MLP
 from vaebench.models.objectives import CrossEntropy
 from vaebench.training.compute import Compute
@@ -26,10 +26,12 @@ HEADS = {
 SIZES = (40, 3, 33, 97, 17, 3)  # 33 and 17 leave one row over; several end at different steps
 
 
-def codes(count, seed, dtype, features=5):
+def codes(count, seed, dtype, features=5, sampled=False):
     generator = torch.Generator().manual_seed(seed)
     mean = torch.randn(count, features, generator=generator, dtype=dtype)
-    return Codes(mean, torch.randint(0, 4, (count,), generator=generator))
+    labels = torch.randint(0, 4, (count,), generator=generator)
+    spread = torch.randn(count, features, generator=generator, dtype=dtype) if sampled else None
+    return Codes(mean, labels, spread, sampled)
 
 
 def one_by_one(head, source, seed):
@@ -37,8 +39,8 @@ def one_by_one(head, source, seed):
     return train(model, CrossEntropy(), source, head.training(len(source), seed), compute=CPU, seed=seed).model[-1]
 
 
-def check(head, dtype, tolerance):
-    sources = [codes(count, index, dtype) for index, count in enumerate(SIZES)]
+def check(head, dtype, tolerance, sampled):
+    sources = [codes(count, index, dtype, sampled=sampled) for index, count in enumerate(SIZES)]
     seeds = [3, 0, 1, 2, 2, 9]
     for line, source, seed in zip(fit_lines(head, sources, 4, seeds), sources, seeds, strict=True):
         alone = one_by_one(head, source, seed)
@@ -46,24 +48,43 @@ def check(head, dtype, tolerance):
         assert_close(line.bias, alone.bias.detach(), atol=tolerance, rtol=0)
 
 
+@pytest.mark.parametrize("sampled", [False, True])
 @pytest.mark.parametrize("name", HEADS)
-def test_weights_are_those_of_training_one_by_one(name):
-    check(HEADS[name], torch.float32, 1e-4)
+def test_weights_are_those_of_training_one_by_one(name, sampled):
+    check(HEADS[name], torch.float32, 1e-4, sampled)
 
 
+@pytest.mark.parametrize("sampled", [False, True])
 @pytest.mark.parametrize("name", HEADS)
 @pytest.mark.usefixtures("float64")
-def test_weights_are_equal_but_for_rounding(name):
-    check(HEADS[name], torch.float64, 1e-11)
+def test_weights_are_equal_but_for_rounding(name, sampled):
+    check(HEADS[name], torch.float64, 1e-11, sampled)
 
 
-def test_only_lines_without_noise_are_trained_together():
-    plain, noisy = codes(9, 0, torch.float32), Codes(torch.zeros(9, 5), torch.zeros(9).long(), sampled=True)
-    assert are_lines(Head(), plain)
-    assert not are_lines(Head(), noisy)
-    assert not are_lines(Head(network=MLP(hidden=(4,))), plain)
-    assert not are_lines(Head(optimiser=SGD()), plain)
-    assert not are_lines(Logistic(), plain)
+def test_lines_by_adam_on_codes_are_trained_together():
+    plain, noisy = codes(9, 0, torch.float32), codes(9, 0, torch.float32, sampled=True)
+    assert are_lines(Head(), [plain, plain])
+    assert are_lines(Head(), [noisy, noisy])
+    assert not are_lines(Head(), [plain, noisy])
+    assert not are_lines(Head(), [Grid(plain, 1)])
+    assert not are_lines(Head(network=MLP(hidden=(4,))), [plain])
+    assert not are_lines(Head(optimiser=SGD()), [plain])
+    assert not are_lines(Logistic(), [plain])
+
+
+@pytest.mark.parametrize("sampled", [False, True])
+def test_predictions_are_those_of_the_loop(sampled):
+    train_part, test = codes(90, 0, torch.float32, sampled=sampled), codes(2300, 1, torch.float32, sampled=sampled)
+    head = HEADS["constant rate"]
+    line, alone = fit_each(head, [train_part], 4, [7], CPU)[0], head.fit(train_part, 4, 7, CPU)
+    assert isinstance(line, Line)
+    assert_close(line(test), alone(test), atol=1e-5, rtol=0)
+
+
+def test_what_is_no_line_is_fitted_one_by_one():
+    sources = [codes(30, seed, torch.float32) for seed in range(2)]
+    for found, source in zip(fit_each(Logistic(), sources, 4, [0, 1], CPU), sources, strict=True):
+        assert torch.equal(found(sources[0]), Logistic().fit(source, 4, 0, CPU)(sources[0]))
 
 
 def curve(ledger, head):
@@ -84,7 +105,7 @@ def test_the_learning_curve_is_the_same_together_one_by_one_and_resumed(tmp_path
     resumed = Ledger(cut)
     curve(resumed, HEADS["constant rate"])
     assert resumed.done == whole.done
-    monkeypatch.setattr(few_labels, "are_lines", lambda probe, source: False)
+    monkeypatch.setattr(few_labels, "are_lines", lambda probe, sources: False)
     alone = Ledger(tmp_path / "alone.jsonl")
     curve(alone, HEADS["constant rate"])
     for cell, accuracy in alone.done.items():

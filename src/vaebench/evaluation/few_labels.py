@@ -17,8 +17,8 @@ from torch import Tensor
 from vaebench.data.images import HIDDEN, Images, balanced_draw
 from vaebench.errors import VaebenchError
 from vaebench.evaluation.features import Codes
-from vaebench.evaluation.lines import are_lines, fit_lines
-from vaebench.evaluation.probes import Head, Predict, Probe
+from vaebench.evaluation.lines import are_lines, fit_each
+from vaebench.evaluation.probes import Predict, Probe
 from vaebench.files import write_json
 from vaebench.training.compute import Compute
 
@@ -124,9 +124,9 @@ def learning_curve(
     for index, (cell, probe) in enumerate(cells):
         if cell not in ledger.done:
             part = parts[cell.features]
-            if are_lines(probe, part.train):
+            if are_lines(probe, [part.train]):
                 alike = [one for one, _ in cells if one[:2] == cell[:2]]
-                _add_lines(part, probe, alike, draws, classes, ledger)
+                _add_lines(part, probe, alike, draws, classes, ledger, compute)
             else:
                 rows = draws[cell.labels_per_class][cell.draw]
                 predict = probe.fit(part.train.take(rows), classes, cell.draw, compute)
@@ -136,16 +136,16 @@ def learning_curve(
 
 def _add_lines(
     part: Parts,
-    head: Head,
+    head: Probe,
     cells: Sequence[Cell],
     draws: dict[LabelCount, list[Tensor]],
     classes: int,
     ledger: Ledger,
+    compute: Compute,
 ) -> None:
     """Linear heads of all counts and draws at once; of all, even where some are done, so that a resume rounds alike."""
-    assert isinstance(part.train, Codes)
-    rows = [draws[cell.labels_per_class][cell.draw] for cell in cells]
-    lines = fit_lines(head, [part.train.take(some) for some in rows], classes, [cell.draw for cell in cells])
+    labelled = [part.train.take(draws[cell.labels_per_class][cell.draw]) for cell in cells]
+    lines = fit_each(head, labelled, classes, [cell.draw for cell in cells], compute)
     for cell, line in zip(cells, lines, strict=True):
         if cell not in ledger.done:
             ledger.add(cell, accuracy(line, part.test))

@@ -78,15 +78,17 @@ class Line:
 
     weight: Float[Tensor, "Y D"]
     bias: Float[Tensor, " Y"]
+    seed: int = 0
+    """Sampled codes are drawn with it."""
 
     def __call__(self, codes: Labelled) -> Float[Tensor, "N Y"]:
         """Probabilities of the rows of ``codes``."""
-        return (torch.from_numpy(_rows(codes)) @ self.weight.T + self.bias).softmax(-1)
+        return (torch.from_numpy(_rows(codes, self.seed)) @ self.weight.T + self.bias).softmax(-1)
 
     def before(self, centre: Float[Tensor, " D"], scale: Float[Tensor, ""]) -> Line:
         """The same line for codes that are not yet shifted by ``centre`` and divided by ``scale``."""
         weight = self.weight / scale
-        return Line(weight, self.bias - weight @ centre)
+        return Line(weight, self.bias - weight @ centre, self.seed)
 
 
 class Logistic(Frozen):
@@ -209,10 +211,12 @@ def _fitted(model: Any, source: Labelled, classes: int) -> Predict:
     return predict
 
 
-def _rows(source: Labelled) -> np.ndarray:
+def _rows(source: Labelled, seed: int = 0) -> np.ndarray:
+    """All rows, flat (N, D); sampled codes are drawn with ``seed``, as :func:`predict_with` does."""
     with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return source.batch(torch.arange(len(source))).x.flatten(1).numpy()
+        torch.manual_seed(seed)
+        parts = torch.arange(len(source)).split(1000)
+        return torch.cat([source.batch(rows).x.flatten(1) for rows in parts]).numpy()
 
 
 PROBES = {"logistic": Logistic, "knn": KNN, "head": Head}

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from vaebench.evaluation.lines import fit_each
 from vaebench.evaluation.panels import confusion
 from vaebench.evaluation.probes import Head, Labelled, Probe, predict_with
 from vaebench.models.objectives import CrossEntropy
@@ -48,7 +49,7 @@ def score(probe: Probe, split: Split, classes: int, seed: int, compute: Compute)
     """Fit on the training part, test on the test part: :func:`outcome`, the seconds of the fit, and the accuracy on the
     validation part, for a choice between readers."""
     start = time.monotonic()
-    predict = probe.fit(split.train, classes, seed, compute)
+    predict = fit_each(probe, [split.train], classes, [seed], compute)[0]
     seconds = time.monotonic() - start
     validation = outcome(predict(split.validation), split.validation.labels)["accuracy"]
     return {**outcome(predict(split.test), split.test.labels), "validation_accuracy": validation, "seconds": seconds}

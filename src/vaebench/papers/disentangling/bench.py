@@ -13,6 +13,7 @@ from torch import Tensor
 from vaebench.data.images import Dataset
 from vaebench.evaluation.bounds import bounds
 from vaebench.evaluation.few_labels import label_draws
+from vaebench.evaluation.lines import fit_each
 from vaebench.evaluation.probes import Head, Labelled, Logistic
 from vaebench.evaluation.scores import outcome
 from vaebench.evaluation.shapes import ink, sharpness, slant
@@ -94,10 +95,10 @@ class Bench:
 
         def fit() -> dict[str, Any]:
             accuracies, loss = [], 0.0
-            for draw, rows in enumerate(drawn):
-                train: Labelled = reading.split.train.take(rows)
-                predict = head.fit(train, len(self.data.classes), draw, self.study.compute)
-                test = reading.split.test
+            few: list[Labelled] = [reading.split.train.take(rows) for rows in drawn]
+            fitted = fit_each(head, few, len(self.data.classes), range(len(few)), self.study.compute)
+            test = reading.split.test
+            for predict, train in zip(fitted, few, strict=True):
                 accuracies.append(outcome(predict(test), test.labels)["accuracy"])
                 loss = outcome(predict(train), train.labels)["cross_entropy"]
             return {"accuracy": accuracies, "loss": loss}

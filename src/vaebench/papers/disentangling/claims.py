@@ -12,6 +12,7 @@ from torch import Tensor
 from vaebench.data.images import Dataset, Hidden, Mixed
 from vaebench.evaluation.errors import agreement, confusion_distance, expected_shared, shared_errors, unique_errors
 from vaebench.evaluation.features import Grid
+from vaebench.evaluation.lines import fit_each
 from vaebench.evaluation.panels import Arrays, confusion
 from vaebench.evaluation.probes import Head, Labelled, predict_with
 from vaebench.evaluation.scores import Split, outcome
@@ -60,12 +61,10 @@ def optimisers(study: PaperStudy, bench: Bench) -> None:
         head = base.model_copy(update=change)
 
         def fit(head: Head = head) -> dict[str, Any]:
-            split, found = reading.split, []
-            for draw, rows in enumerate(drawn):
-                train: Labelled = split.train.take(rows)
-                predict = head.fit(train, 10, draw, study.compute)
-                found.append(outcome(predict(split.test), split.test.labels)["accuracy"])
-            return {"accuracy": found}
+            split = reading.split
+            few: list[Labelled] = [split.train.take(rows) for rows in drawn]
+            fitted = fit_each(head, few, 10, range(len(few)), study.compute)
+            return {"accuracy": [outcome(predict(split.test), split.test.labels)["accuracy"] for predict in fitted]}
 
         after = study.step(f"rules/{key}", {"head": repr(head), "reading": reading.key}, fit)["accuracy"]
         change_in_points = [100 * (a - b) for a, b in zip(after, before, strict=True)]
