@@ -38,7 +38,7 @@ few-labels: .stamp-run  ## the ladder of few labels on two cores, 10 h 20 min; r
 	cp runs/few-labels/few-labels.json runs/few-labels/few-labels-made.json runs/few-labels/few-labels.md docs/results/
 	cp runs/few-labels/few-labels/*.png docs/results/few-labels/
 
-trust: .stamp-run  ## how far classify can be trusted, reckoned, not measured, at under three hours; renews docs/results
+trust: .stamp-run  ## how far classify can be trusted, 2 h 40 min; renews docs/results
 	$(BIN)/python benchmarks/trust.py
 	mkdir -p docs/results/trust
 	cp runs/trust/trust.json runs/trust/trust.md docs/results/

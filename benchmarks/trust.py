@@ -39,7 +39,6 @@ EACH, DRAWS = 10, 20
 FIRST, MORE, ROUNDS, ASKED_DRAWS = 20, 30, 2, 5
 """Labels that are given first, at random; labels a round; rounds; draws."""
 MINUTES = 160
-"""Reckoned, not measured yet."""
 
 
 @dataclass

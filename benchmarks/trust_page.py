@@ -57,7 +57,10 @@ def asking(found: list[Row]) -> Figure:
             low, high = ([end[side] for end in ends] for side in (0, 1))
             series[words] = Series([row["labels"] for row in own], means, low, high)
         panels.append(Panel(name, series, "labels in all", "accuracy (%)"))
-    return lines(panels, 2, (4.0, 3.2))
+    figure = lines(panels, 2, (4.0, 3.2))
+    for ax in figure.axes:
+        ax.set_xticks(sorted({row["labels"] for row in found}))
+    return figure
 
 
 def true_accuracy(draw: dict[str, Any]) -> float:
@@ -115,7 +118,20 @@ def page(about: About, labels: str, first: int, more: int, draws: int) -> str:
                 f"| {row['data']} | {row['labels']} | {100 * row['asked']:.1f} % | {100 * row['random']:.1f} % | "
                 f"{mark}{gap:+.1f} ({low:+.1f} to {high:+.1f}){mark} |"
             )
-    return "\n".join([*out, "", "Bold: the interval does not hold 0.", *shown("asking")]).rstrip() + "\n"
+    out += ["", "Bold: the interval does not hold 0.", "", helped(rows)]
+    return "\n".join([*out, *shown("asking")]).rstrip() + "\n"
+
+
+def helped(rows: list[Row]) -> str:
+    """Whether it was worth it, in words."""
+    found = [row for row in rows if row["measure"] == "asking"]
+    better, worse = sum(row["interval"][0] > 0 for row in found), sum(row["interval"][1] < 0 for row in found)
+    if better == len(found):
+        return "Labels that are asked for help more than random ones in every row."
+    return (
+        f"Labels that are asked for are clearly better in {better} of {len(found)} rows and clearly worse in {worse}: "
+        "that they help more than as many random ones is not shown."
+    )
 
 
 def shown(name: str) -> list[str]:
