@@ -24,6 +24,7 @@ PAGES = {
     "Results": [
         "results/papers",
         "results/few-labels",
+        "results/trust",
         "results/unlike",
         "results/speed",
         "results/explorer",
