@@ -61,7 +61,7 @@ class Rows:
         """The rows of these, one after another."""
         codes = torch.cat([F.pad(source.mean, (0, 1), value=1.0) for source in sources])
         spreads = [source.log_variance for source in sources if source.sampled and source.log_variance is not None]
-        deviations = torch.cat(spreads).mul_(0.5).exp_() if spreads else None
+        deviations = torch.cat(spreads).mul(0.5).exp() if spreads else None
         return cls(codes, deviations, torch.cat([source.labels for source in sources]))
 
     def drawn(self, rows: Int[Tensor, "A W"], streams: Sequence[torch.Generator]) -> Float[Tensor, "A W D_plus_1"]:
