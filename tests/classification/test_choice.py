@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from vaebench.classification import choice as choices
 from vaebench.classification.choice import TEMPERATURE, Choice, chosen, cross_validate
 from vaebench.classification.methods import DEFAULT, METHODS, Method
 from vaebench.data.images import balanced_draw
@@ -34,9 +35,8 @@ def test_every_answer_comes_from_a_fit_without_its_label(bench, truth, monkeypat
         asked.append((name, fold))
         return make()
 
-    for name in set(METHODS) - {"pixel-line"}:
-        monkeypatch.delitem(METHODS, name)
-    monkeypatch.setitem(METHODS, "spied", Method("spied", "pixel-line", spy))
+    two = {"pixel-line": METHODS["pixel-line"], "spied": Method("spied", "pixel-line", spy)}
+    monkeypatch.setattr(choices, "METHODS", two)
     rows = balanced_draw(truth, 6, (0, 0))
     choice = cross_validate(bench, rows, truth[rows], keep)
     assert len(given) == 5
