@@ -48,3 +48,14 @@ def test_a_log_has_one_line_a_step_and_a_line_an_epoch(capsys):
     assert "A: 10%, head" in lines
     assert "training: epoch 3: validation loss 7.00 nats, 12 s left" in lines
     assert sum(line.startswith("A: 10%") for line in lines) == 2
+
+
+@pytest.mark.parametrize("forced", [True, False], ids=["terminal", "log"])
+def test_a_name_that_looks_like_markup_is_shown_as_it_is(capsys, monkeypatch, forced):
+    monkeypatch.setenv("FORCE_COLOR" if forced else "NO_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "200")
+    with progress() as watch:
+        watch(Tick("reading [red]a[/b]", 0.5, note="[bold]c[/d]"))
+    shown = capsys.readouterr().err
+    assert "reading [red]a[/b]" in shown
+    assert "[bold]c[/d]" in shown

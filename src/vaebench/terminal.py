@@ -20,13 +20,13 @@ def progress() -> Iterator[Callable[[Tick], None]]:
     from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),  # names of a user's files may look like it
         BarColumn(),
         TextColumn("{task.percentage:>3.0f} %"),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),
     )
     console = Console(stderr=True)
     with Progress(*columns, console=console, refresh_per_second=2) as bars:
@@ -41,7 +41,7 @@ def progress() -> Iterator[Callable[[Tick], None]]:
             if note := _epoch_note(tick.epoch) if tick.epoch else tick.note:
                 bars.update(tasks[tick.stage], note=note)
             if not console.is_terminal and _worth_a_line(tick, before, said):
-                console.print(_line(tick), highlight=False)
+                console.print(_line(tick), highlight=False, markup=False)
 
         yield watch
 

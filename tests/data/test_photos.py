@@ -2,13 +2,14 @@
 
 import io
 import os
+import zipfile
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from vaebench.data import photos
-from vaebench.data.listing import list_folder
+from vaebench.data.listing import list_folder, reader
 from vaebench.data.photos import Rule, survey, thumbnail
 from vaebench.data.pixel_store import _header, read_pixels, write_pixels
 
@@ -196,9 +197,19 @@ def test_blocks_keep_their_order(tmp_path, draw, monkeypatch):
 def test_thumbnails_are_for_the_eye(tmp_path, draw):
     draw(tmp_path / "in" / "small.png", (8, 8))
     save(tmp_path / "in", "large.png", Image.new("RGB", (400, 200), (9, 9, 9)))
-    files = list_folder(tmp_path / "in", 5)
-    assert thumbnail(files, ("small.png",), 96, 255).size == (96, 96)
-    assert thumbnail(files, ("large.png",), 96, 255).size == (96, 48)
+    read = reader(tmp_path / "in")
+    assert thumbnail(read, ("small.png",), 96, 255).size == (96, 96)
+    assert thumbnail(read, ("large.png",), 96, 255).size == (96, 48)
+
+
+def test_single_files_are_read_as_from_the_whole(tmp_path, draw, monkeypatch):
+    draw(tmp_path / "in" / "deep" / "a.png")
+    with zipfile.ZipFile(tmp_path / "in.zip", "w") as archive:
+        archive.write(tmp_path / "in" / "deep" / "a.png", "deep\\a.png")
+    expected = (tmp_path / "in" / "deep" / "a.png").read_bytes()
+    monkeypatch.setattr(os, "walk", lambda *given, **more: pytest.fail("listed a folder for one file"))
+    for path in (tmp_path / "in", tmp_path / "in.zip"):
+        assert reader(path)(("deep", "a.png")) == expected
 
 
 def test_the_rule_says_what_is_done():

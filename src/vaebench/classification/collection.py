@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -19,7 +20,7 @@ from torch import Tensor
 
 from vaebench.data.images import HIDDEN, Images, Progress
 from vaebench.data.label_files import Given, folder_labels, read_labels
-from vaebench.data.listing import Files, Unfit, list_folder, open_zip
+from vaebench.data.listing import Files, Parts, Unfit, list_folder, open_zip, reader, title_of
 from vaebench.data.npz import read_partly_labelled_npz
 from vaebench.data.photos import Rule, size_for, survey, thumbnail
 from vaebench.data.pixel_store import read_pixels, write_pixels
@@ -29,6 +30,8 @@ from vaebench.files import read_json, write_text
 DEPTH = 20
 """Folders deeper than this are not looked into."""
 LEAST_IMAGES = 10
+LISTED = 10_000
+"""Files between two signs of life, before the first is opened."""
 
 
 @dataclass(frozen=True)
@@ -79,14 +82,16 @@ class Collection:
         if self.source.suffix.lower() == ".npz":
             return [self._enlarged(row, side) for row in rows]
         found = []
-        with opened(self.source) as files:
-            for row in rows:
-                parts = PurePosixPath(self.names[row]).parts
-                image = None
-                with suppress(Unfit, KeyError):
-                    image = thumbnail(files, parts, side, self.rule.white)
-                found.append(image or self._enlarged(row, side))
+        for row in rows:
+            image = None
+            with suppress(Unfit, KeyError):
+                image = thumbnail(self._read, PurePosixPath(self.names[row]).parts, side, self.rule.white)
+            found.append(image or self._enlarged(row, side))
         return found
+
+    @cached_property
+    def _read(self) -> Callable[[Parts], bytes]:
+        return reader(self.source)
 
     def _enlarged(self, row: int, side: int) -> Image.Image:
         array = np.moveaxis(self.images.pixels[row].numpy(), 0, 2)
@@ -127,6 +132,7 @@ def collect(path: Path, labels: Sequence[Path], side: int | None, folder: Path, 
     """
     if path.suffix.lower() == ".npz" and path.is_file():
         return _of_arrays(path, labels, side, folder)
+    progress(f"listing {title_of(path)}", 0.0)
     with opened(path) as files:
         kept = _read(files, side, folder, progress)
         names = tuple(kept["names"])
@@ -161,7 +167,7 @@ def _collected(path: Path, files: Files, kept: dict[str, Any], names: tuple[str,
 
 def _read(files: Files, side: int | None, folder: Path, progress: Progress) -> dict[str, Any]:
     """Names, rule and pixels of what can be read; read again only where files have changed."""
-    identity = {"files": _fingerprint(files), "side": side}
+    identity = {"files": _fingerprint(files, progress), "side": side}
     record, pixels = folder / "images.json", folder / "pixels.npy"
     if record.exists() and pixels.exists():
         kept: dict[str, Any] = read_json(record)
@@ -195,9 +201,11 @@ def _surveyed(
     return found
 
 
-def _fingerprint(files: Files) -> str:
+def _fingerprint(files: Files, progress: Progress) -> str:
     digest = hashlib.blake2b(str(files.root.resolve()).encode(errors="surrogateescape"), digest_size=16)
-    for parts in files.images:
+    for count, parts in enumerate(files.images):
+        if count % LISTED == 0:
+            progress(f"listing {files.title}", count / len(files.images))
         try:
             stamp = files.stamp(parts)
         except OSError:

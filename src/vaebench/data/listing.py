@@ -51,7 +51,12 @@ class Files:
     @property
     def title(self) -> str:
         """What to call the whole."""
-        return printable(self.root.stem if self.root.is_file() else self.root.resolve().name)
+        return title_of(self.root)
+
+
+def title_of(path: Path) -> str:
+    """What to call the images of this folder or file."""
+    return printable(path.stem if path.is_file() else path.resolve().name)
 
 
 def printable(name: str) -> str:
@@ -94,26 +99,50 @@ def open_zip(path: Path) -> Iterator[Files]:
     Raises:
         VaebenchError: no image, or a file that is no zip.
     """
-    try:
-        archive = zipfile.ZipFile(path)
-    except Exception as error:  # zipfile raises many kinds on damaged directories
-        raise VaebenchError(f"{path} is no whole zip file; save or download it again") from error
-    with archive:
-        entries = {_parts(entry.filename): entry for entry in archive.infolist() if entry.filename}
+    with _archive(path) as archive:
+        entries = _entries(archive)
         files = [parts for parts, entry in entries.items() if not entry.is_dir()]
         folders = {parts for parts, entry in entries.items() if entry.is_dir()}
         folders |= {parts[:end] for parts in files for end in range(len(parts))}
 
-        def read(parts: Parts) -> bytes:
-            _check_bytes(entries[parts].file_size)
-            if entries[parts].flag_bits & 1:
-                raise Unfit("is encrypted; expected a zip without a password")
-            return archive.read(entries[parts])
-
         def stamp(parts: Parts) -> tuple[int, int]:
             return entries[parts].file_size, entries[parts].CRC
 
-        yield _files(path, files, {parts for parts in folders if _visible(parts)}, read, stamp)
+        yield _files(path, files, {parts for parts in folders if _visible(parts)}, _reads(archive, entries), stamp)
+
+
+def reader(path: Path) -> Callable[[Parts], bytes]:
+    """Reads single files of a folder or zip whose names are known, without listing them again; a zip stays open as
+    long as this is kept.
+
+    Raises:
+        VaebenchError: neither a folder nor a zip.
+    """
+    if path.is_dir():
+        return lambda parts: _bytes(path.joinpath(*parts))
+    archive = _archive(path)
+    return _reads(archive, _entries(archive))
+
+
+def _archive(path: Path) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(path)
+    except Exception as error:  # zipfile raises many kinds on damaged directories
+        raise VaebenchError(f"{path} is no whole zip file; save or download it again") from error
+
+
+def _entries(archive: zipfile.ZipFile) -> dict[Parts, zipfile.ZipInfo]:
+    return {_parts(entry.filename): entry for entry in archive.infolist() if entry.filename}
+
+
+def _reads(archive: zipfile.ZipFile, entries: dict[Parts, zipfile.ZipInfo]) -> Callable[[Parts], bytes]:
+    def read(parts: Parts) -> bytes:
+        _check_bytes(entries[parts].file_size)
+        if entries[parts].flag_bits & 1:
+            raise Unfit("is encrypted; expected a zip without a password")
+        return archive.read(entries[parts])
+
+    return read
 
 
 def _files(

@@ -118,13 +118,13 @@ def survey(files: Files, progress: Progress) -> Survey:
     return Survey(tuple(images), tuple(seen), skipped)
 
 
-def thumbnail(files: Files, parts: Parts, side: int, white: int) -> Image.Image:
+def thumbnail(read: Callable[[Parts], bytes], parts: Parts, side: int, white: int) -> Image.Image:
     """An image for a person to look at, at most so many pixels wide and high.
 
     Raises:
         Unfit: it cannot be read any more.
     """
-    found = _open(files, parts, lambda image: _thumbnail(image, side, white))
+    found = _open(read, parts, lambda image: _thumbnail(image, side, white))
     if isinstance(found, str):
         raise Unfit(found)
     return found
@@ -160,7 +160,7 @@ def each_image(
             for start in range(0, len(blocks), ahead):
                 batch = blocks[start : start + ahead]
                 for block, found in zip(
-                    batch, pool.map(lambda block: [_open(files, parts, do) for parts in block], batch), strict=True
+                    batch, pool.map(lambda block: [_open(files.read, parts, do) for parts in block], batch), strict=True
                 ):
                     yield from zip(block, found, strict=True)
                     done += len(block)
@@ -169,9 +169,9 @@ def each_image(
             pool.shutdown(cancel_futures=True)
 
 
-def _open(files: Files, parts: Parts, do: Callable[[Image.Image], T]) -> T | str:
+def _open(read: Callable[[Parts], bytes], parts: Parts, do: Callable[[Image.Image], T]) -> T | str:
     try:
-        data = files.read(parts)
+        data = read(parts)
         if not data:
             return "is empty"
         with Image.open(io.BytesIO(data), formats=sorted(set(FORMATS.values()))) as image:
