@@ -200,22 +200,22 @@ def predictions(contest: Contest) -> list[dict[str, Any]]:
 
 
 class Measure(NamedTuple):
-    """Some rows, and the minutes that they take on two cores in five rounds: reckoned, not measured yet."""
+    """Some rows, and the minutes that they take on two cores in three rounds: reckoned, not measured yet."""
 
     minutes: int
     rows: Callable[[Contest], list[dict[str, Any]]]
 
 
 MEASURES = {
-    "training": Measure(60, training),
+    "training": Measure(40, training),
     "quality": Measure(45, quality),
     "rounding": Measure(12, rounding),
     "shuffling": Measure(15, shuffling),
-    "evidence": Measure(5, evidence),
-    "heads": Measure(6, heads),
-    "beyond-memory": Measure(3, beyond_memory),
-    "sweeps": Measure(4, sweeps),
-    "predictions": Measure(8, predictions),
+    "evidence": Measure(4, evidence),
+    "heads": Measure(4, heads),
+    "beyond-memory": Measure(2, beyond_memory),
+    "sweeps": Measure(3, sweeps),
+    "predictions": Measure(5, predictions),
 }
 
 
@@ -233,7 +233,7 @@ def main() -> None:
     """Measure and write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", nargs="+", choices=tuple(MEASURES), default=tuple(MEASURES))
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--out", default="runs/speed", help="where speed.json and speed.md are written")
     asked = parser.parse_args()
     out = Path(asked.out)

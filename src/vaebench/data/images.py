@@ -93,7 +93,8 @@ class Images:
 
     def batch(self, rows: Int[Tensor, " B"]) -> Batch:
         """Rows as a :class:`Batch`, pixels divided by 255."""
-        return Batch(self.pixels[rows].to(torch.get_default_dtype()).div_(255), self.labels[rows])
+        pixels = self.pixels.index_select(0, rows.to(self.pixels.device))  # many times quicker than pixels[rows]
+        return Batch(pixels.to(torch.get_default_dtype()).div_(255), self.labels[rows])
 
     def take(self, rows: Int[Tensor, " M"] | slice) -> Images:
         """The images of these rows."""
