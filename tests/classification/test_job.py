@@ -222,6 +222,14 @@ def test_the_last_steps_tell_how_far_they_are(shared, tmp_path):
     for words in ("classifying all images", "encoding all images", "looking for images unlike the rest"):
         notes = [tick.note for tick in told if tick.note.startswith(words)]
         assert notes[-1] == f"{words}, 100% of it done"
+    assert told[0].stage == f"listing {shared.folder.name}"
+
+
+def test_pictures_do_not_list_the_folder_again(found, monkeypatch):
+    found.collection.__dict__.pop("_bytes", None)
+    monkeypatch.setattr("os.walk", lambda *given, **more: pytest.fail("listed the folder again"))
+    monkeypatch.setattr(type(found.collection), "_enlarged", lambda *given: pytest.fail("did not read the file"))
+    assert [image.size for image in found.collection.thumbnails([0, 5, 9])] == [(96, 96)] * 3
 
 
 def test_the_command_goes_from_a_folder_to_a_report(written, tmp_path, monkeypatch, capsys):

@@ -85,12 +85,12 @@ class Collection:
         for row in rows:
             image = None
             with suppress(Unfit, KeyError):
-                image = thumbnail(self._read, PurePosixPath(self.names[row]).parts, side, self.rule.white)
+                image = thumbnail(self._bytes, PurePosixPath(self.names[row]).parts, side, self.rule.white)
             found.append(image or self._enlarged(row, side))
         return found
 
     @cached_property
-    def _read(self) -> Callable[[Parts], bytes]:
+    def _bytes(self) -> Callable[[Parts], bytes]:
         return reader(self.source)
 
     def _enlarged(self, row: int, side: int) -> Image.Image:
