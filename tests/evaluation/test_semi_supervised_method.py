@@ -9,17 +9,19 @@ import torch
 from vaebench.data.augment import Augmentation
 from vaebench.data.datasets import Data
 from vaebench.data.images import HIDDEN, Images, balanced_draw
-from vaebench.evaluation import semi_supervised as module
+from vaebench.evaluation import semi_supervised, teachers
 from vaebench.evaluation.features import encode
 from vaebench.evaluation.graphs import Graph, PoissonThenSpreading, sure_labels
 from vaebench.evaluation.probes import predict_with
 from vaebench.evaluation.semi_supervised import SemiSupervised, _seen, settle
+from vaebench.evaluation.teachers import TEACHERS, OwnAnswers
 from vaebench.models.networks import Conv
 from vaebench.models.objectives import Elbo
 from vaebench.models.self_training import ClassifyingVAE, SelfTraining
 from vaebench.models.vae import Model
 from vaebench.training.compute import Compute
 from vaebench.training.loop import Training, train
+from vaebench.training.schedules import Adam
 
 COMPUTE = Compute(device="cpu", precision="fp32", threads=1)
 MODEL = Model(latent=8, network=Conv(filters=(16, 32), kernel=(3,), stride=(1, 2)))
@@ -52,15 +54,19 @@ def accuracy(network, images):
     return float((predict_with(network, 0, COMPUTE)(images).argmax(1) == images.labels).double().mean())
 
 
-SHORT = SemiSupervised(rounds=(40, 40), batch=64, taught=32)
+ADAM = Adam(rate=3e-3, beta2=0.99, weight_decay=0.01)
+SHORT = SemiSupervised(rounds=(40, 40), batch=64, taught=32, teacher=OwnAnswers(), optimiser=ADAM)
 VIEWS = Augmentation(rotation=10, scale=0.1, shift=0.5)
 LONG = SemiSupervised(
     spreader=PoissonThenSpreading(),
     rounds=(150, 150),
     batch=64,
     taught=32,
+    teacher=OwnAnswers(),
+    optimiser=ADAM,
     objective=SelfTraining(strong=VIEWS, generative=0.01),
 )
+every_teacher = pytest.mark.parametrize("teacher", [kind() for kind in TEACHERS.values()], ids=TEACHERS)
 
 
 def test_the_surest_of_each_class_are_taken_by_their_lead():
@@ -85,16 +91,20 @@ def test_it_beats_the_graph_it_learned_from_and_still_generates(digits, vae, gra
     assert after > before - 0.2 * (before - blind)
 
 
-def test_permuted_labels_fall_to_chance(digits, vae, graph):
+@every_teacher
+def test_permuted_labels_fall_to_chance(digits, vae, graph, teacher):
     rows = balanced_draw(digits.train.labels, 2, (0, 0))
     right = digits.train.labels[rows]
     turned = (right + torch.arange(len(right)) % 9 + 1) % 10  # every one of them wrong
-    assert accuracy(fit(SHORT, digits, vae, graph, turned), digits.test) < 0.3
+    method = SHORT.model_copy(update={"teacher": teacher})
+    assert accuracy(fit(method, digits, vae, graph, turned), digits.test) < 0.3
 
 
-def test_labels_that_are_not_given_are_never_read(digits, vae, graph):
+@every_teacher
+def test_labels_that_are_not_given_are_never_read(digits, vae, graph, teacher):
+    method = SHORT.model_copy(update={"teacher": teacher})
     poisoned = digits.train.with_labels(torch.full_like(digits.train.labels, 10**6))
-    clean, other = (fit(SHORT, digits, vae, graph, images=images) for images in (digits.train, poisoned))
+    clean, other = (fit(method, digits, vae, graph, images=images) for images in (digits.train, poisoned))
     for name, weight in clean.state_dict().items():
         assert torch.equal(weight, other.state_dict()[name]), name
 
@@ -132,7 +142,7 @@ def test_settling_gives_the_statistics_of_unchanged_images(digits, vae):
 def test_between_rounds_it_computes_as_precisely_as_in_them(digits, vae, graph, monkeypatch, precision):
     rounded = []
 
-    def watched(name):
+    def watched(module, name):
         real = getattr(module, name)
 
         def call(*arguments):
@@ -141,8 +151,8 @@ def test_between_rounds_it_computes_as_precisely_as_in_them(digits, vae, graph, 
 
         monkeypatch.setattr(module, name, call)
 
-    watched("predict_with")
-    watched("settle")
+    watched(teachers, "predict_with")
+    watched(semi_supervised, "settle")
     compute = COMPUTE.model_copy(update={"precision": precision})
     rows = balanced_draw(digits.train.labels, 2, (0, 0))
     method = SHORT.model_copy(update={"rounds": (3, 3)})

@@ -11,6 +11,7 @@ from vaebench.classification.choice import FOLDS
 from vaebench.data.augment import GENTLE, Augmentation
 from vaebench.data.images import Images, Source
 from vaebench.evaluation.semi_supervised import SemiSupervised, Supervised
+from vaebench.evaluation.teachers import OwnAnswers
 from vaebench.frozen import Frozen
 from vaebench.models.networks import Conv, Shape
 from vaebench.models.objectives import Contrastive
@@ -76,6 +77,7 @@ def settings_for(shape: Shape, images: int, labels: int, augmentation: Augmentat
         ),
         semi_supervised=SemiSupervised(
             rounds=(200, 200),
+            teacher=OwnAnswers(),
             objective=SelfTraining(strong=augmentation, generative=0.001),
             optimiser=Muon(rate=0.03),
         ),

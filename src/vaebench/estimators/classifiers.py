@@ -97,7 +97,8 @@ class SemiSupervisedVAEClassifier(ClassifierMixin, BaseEstimator):
         augmentation: what an image may undergo and stay in its class; none means small turns and shifts where there is
             an ``image_shape``, nothing else.
         epochs: passes of the VAE through the rows; none means as many as make 2,000 steps, but at least 10.
-        steps: of each round of self-training: first by the graph's labels, then by its own.
+        steps: of each round of self-training: the first by the graph's labels, the others by what the network has
+            learned since.
         batch_size: rows a step of the VAE.
         learning_rate: of the VAE.
         random_state, device, n_jobs, verbose: as of :class:`VAETransformer`.
@@ -115,7 +116,7 @@ class SemiSupervisedVAEClassifier(ClassifierMixin, BaseEstimator):
         image_shape: Any = None,
         augmentation: Any = None,
         epochs: Any = None,
-        steps: Any = (300, 300),
+        steps: Any = (200, 200, 200),
         batch_size: Any = 64,
         learning_rate: Any = 5e-3,
         random_state: Any = None,

@@ -18,36 +18,40 @@ from vaebench.data.augment import Augmentation
 from vaebench.data.images import HIDDEN, Images, Mixed, epoch_batches
 from vaebench.evaluation.graphs import AnySpreader, ByLabels, Graph, sure_labels
 from vaebench.evaluation.probes import Labelled, Predict, predict_with
+from vaebench.evaluation.teachers import AnyTeacher, FeatureGraph, Lesson
 from vaebench.frozen import Frozen
 from vaebench.models.self_training import ClassifyingVAE, SelfTraining
 from vaebench.models.vae import VAE, Model
 from vaebench.training.compute import Compute
 from vaebench.training.loop import Moment, Training, train
-from vaebench.training.schedules import Adam, AnyOptimiser, OneCycle
+from vaebench.training.schedules import Adam, AnyOptimiser, Muon, OneCycle
 
 SETTLE_BATCH = 200
 
 
 class SemiSupervised(Frozen):
-    """Labels spread along the graph of a VAE's codes teach the VAE's own encoder a class head; then its own answers,
-    round after round. The surest are taken, of each class alike; the given labels are in every step.
+    """Labels spread along the graph of a VAE's codes teach the VAE's own encoder a class head; then a teacher who asks
+    the network itself does, round after round. The surest are taken, of each class alike; the given labels are in every
+    step.
     """
 
     spreader: AnySpreader = ByLabels()
     keep: float = Field(0.95, gt=0, le=1)
     """Share of each class that is taken of the graph's answers, the surest."""
     keep_own: float = Field(0.95, gt=0, le=1)
-    """The same of the network's own answers."""
+    """The same of the teacher's."""
+    teacher: AnyTeacher = FeatureGraph()
+    """Of the rounds after the first."""
     objective: SelfTraining = SelfTraining()
-    rounds: tuple[int, ...] = (625, 625)
-    """Steps of each round: the first learns from the graph, the others from the network as it stands. Whole passes,
-    where images are so few that they are seen more than once."""
+    rounds: tuple[int, ...] = (400, 400, 400)
+    """Steps of each round: the first learns from the graph, the others from the teacher. Whole passes, where images are
+    so few that they are seen more than once."""
     taught: int = Field(80, ge=1)
     """Images a step with a label, given or taken; the others of the batch have none."""
     given: int = Field(32, ge=1)
     """Of these, the images whose labels are given, but no more than there are."""
     batch: int = Field(160, ge=2)
-    optimiser: AnyOptimiser = Adam(rate=3e-3, beta2=0.99, weight_decay=0.01)
+    optimiser: AnyOptimiser = Muon(rate=0.02)
     temperature: float = Field(1.0, gt=0)
     """Divides the logits of the finished network, so that its probabilities are calibrated (Guo et al. 2017). It cannot
     be chosen on so few labels; choose it on other data."""
@@ -90,8 +94,8 @@ class SemiSupervised(Frozen):
             seen = _seen(len(images), rows, steps * self.batch, own)
             part = hidden.take(seen)
             if index:
-                with compute.autocast():  # what it teaches itself is training, not a score
-                    scores = predict_with(model, seed, compute)(part).numpy()
+                lesson = Lesson(hidden, seen, rows, labels, classes, seed)
+                scores = self.teacher.scores(model, lesson, compute)
                 guesses[seen] = torch.from_numpy(sure_labels(scores, self.keep_own))
             taught = _taught(part, given[seen], guesses[seen])
             source = Mixed(Mixed(few, taught, min(self.given, len(few))), part, self.taught)

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from vaebench.evaluation.few_labels import mean_interval
-from vaebench.evaluation.graphs import ByLabels, LabelSpreading, PoissonLearning, PoissonThenSpreading, Spreader
+from vaebench.evaluation.graphs import ByLabels, CentredSpreading, PoissonLearning, PoissonThenSpreading, Spreader
 from vaebench.evaluation.semi_supervised import SemiSupervised
+from vaebench.evaluation.teachers import FeatureGraph, OwnAnswers, Teacher
 from vaebench.ladder.arena import PAIRED, Arena
 from vaebench.ladder.cells import TEMPERATURES, cell
 from vaebench.ladder.methods import Method, spread, whole
@@ -26,13 +26,12 @@ ON = {
 COUNTS = (1, 10)
 GRAPHS: dict[str, Spreader] = {
     "poisson": PoissonLearning(),
-    "spreading": LabelSpreading(),
-    "by-labels": ByLabels(many=10, few_labels=PoissonLearning(), many_labels=LabelSpreading()),
-    "by-labels-twice": ByLabels(many=10, few_labels=PoissonThenSpreading(), many_labels=LabelSpreading()),
+    "spreading": CentredSpreading(),
+    "twice": PoissonThenSpreading(),
+    "by-labels": ByLabels(),
 }
-CANDIDATES = {"keep-0.8": 0.8, "keep-0.95": 0.95}
-"""The share of each class that the whole method takes of the graph's answers, rising: a larger one is passed over only
-where a smaller one is clearly better."""
+CANDIDATES: dict[str, tuple[int, Teacher]] = {"own-answers": (2, OwnAnswers()), "feature-graph": (3, FeatureGraph())}
+"""Who teaches the whole method after its first round, and in how many rounds of its steps."""
 GENERATIVE = 0.001
 """Weight of its generative term."""
 
@@ -55,31 +54,22 @@ class Choice(NamedTuple):
 
 def method_of(arena: Arena, graph: str, candidate: str) -> SemiSupervised:
     """The whole method by its names, with a data set's own augmentation."""
+    rounds, teacher = CANDIDATES[candidate]
     taught = SelfTraining(strong=arena.augmentation, generative=GENERATIVE)
-    return SemiSupervised(spreader=GRAPHS[graph], keep=CANDIDATES[candidate], objective=taught, rounds=arena.rounds)
+    steps = (arena.steps // rounds,) * rounds
+    return SemiSupervised(spreader=GRAPHS[graph], teacher=teacher, objective=taught, rounds=steps)
 
 
 def choose(arenas: Mapping[str, Arena], name: str) -> Choice:
     """First the representation with its graph, by the best mean held accuracy over ``COUNTS``, draws and the other data
-    sets; then the method on it, as :func:`preferred`."""
+    sets; then the method on it, likewise."""
     scores = graph_scores(arenas, name)
     representation, graph = best(scores)
     tried = {candidate: _all(wholes(arenas, name, representation, graph, candidate)) for candidate in CANDIDATES}
-    scores |= {candidate: _held(cells) for candidate, cells in tried.items()}
-    candidate = preferred({name: [float(cell["held"]) for cell in cells] for name, cells in tried.items()})
+    means = {candidate: _held(cells) for candidate, cells in tried.items()}
+    candidate = max(means, key=lambda one: means[one])
     losses = np.mean([found["tempered"]["log_loss_held"] for found in tried[candidate]], axis=0)
-    return Choice(representation, graph, candidate, TEMPERATURES[int(losses.argmin())], scores)
-
-
-def preferred(values: Mapping[str, Sequence[float]]) -> str:
-    """The last, unless one before it is clearly better: the 95 % interval of their difference, pair by pair, leaves out
-    0. To leave images out is one thing more to do, and must pay."""
-    *others, found = values
-    for other in reversed(others):
-        gains = np.subtract(values[other], values[found]).tolist()
-        if mean_interval(gains)[0] > 0:
-            found = other
-    return found
+    return Choice(representation, graph, candidate, TEMPERATURES[int(losses.argmin())], scores | means)
 
 
 def graph_scores(arenas: Mapping[str, Arena], name: str) -> dict[str, float]:

@@ -37,7 +37,7 @@ from vaebench.studies.study import Study, cifar10
 
 HELD_SHARE = {"mnist": 1 / 6, "fashion-mnist": 1 / 6, "quickdraw": 1 / 5, "cifar10": 1 / 5}
 """Of the training part: 10,000 images where there are 50,000 or 60,000."""
-PASSES = {"mnist": 20, "fashion-mnist": 20, "quickdraw": 28, "cifar10": 12}
+PASSES = {"mnist": 10, "fashion-mnist": 10, "quickdraw": 14, "cifar10": 10}
 
 Task = Callable[[], object]
 
@@ -167,8 +167,8 @@ def arena(study: Study, name: str) -> Arena:
     colour = name == "cifar10"
     network = Conv(filters=(32, 64, 128), stride=(2,)) if colour else Conv()
     model = Model(latent=128 if colour else 32, network=network)
-    passes, rounds = study.pick(2, PASSES[name], 4 * PASSES[name]), study.pick((2, 2), (625, 625), (6000, 6000))
-    return Arena(study, name, data, model, AUGMENTATIONS[name], passes, rounds)
+    passes, steps = study.pick(2, PASSES[name], 4 * PASSES[name]), study.pick(6, 1200, 12_000)
+    return Arena(study, name, data, model, AUGMENTATIONS[name], passes, steps)
 
 
 def _at(cells: list[dict[str, Any]], score: str, temperature: float) -> float:

@@ -10,6 +10,7 @@ from vaebench.data.augment import Augmentation
 from vaebench.evaluation.graphs import LabelSpreading, PoissonLearning
 from vaebench.evaluation.probes import KNN, Head, Logistic
 from vaebench.evaluation.semi_supervised import SemiSupervised
+from vaebench.evaluation.teachers import OwnAnswers
 from vaebench.ladder.differences import WITHOUT
 from vaebench.ladder.methods import Method, clusters, generative, reader, spread, supervised, whole
 from vaebench.models.networks import MLP
@@ -133,9 +134,10 @@ def _without(representation: str, method: SemiSupervised) -> dict[str, Rung]:
     """The whole method, minus one part each, and minus all that comes of the VAE."""
     still = method.objective.model_copy(update={"strong": Augmentation(), "weak": Augmentation()})
     unmoved = method.model_copy(update={"objective": still})
+    ungraphed = method.model_copy(update={"teacher": OwnAnswers()})
     return {
         "without-vae": _part("VAE's weights", representation, method, fresh=True),
-        "without-graph": _part("graph", representation, method, graphed=False),
+        "without-graph": _part("graph", representation, ungraphed, graphed=False),
         "without-generative": _part("generative term", representation, _taught(method, generative=0.0)),
         "without-augmentation": _part("augmentation, the VAE's included", "elbo", unmoved),
         "without-consistency": _part("consistency", representation, _taught(method, consistency=0.0)),

@@ -1,0 +1,124 @@
+"""Teachers on images whose classes are known: what each may ask, what it follows, what it leaves out."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from vaebench.data.images import HIDDEN, Images
+from vaebench.evaluation.graphs import CentredSpreading, Graph, sure_labels
+from vaebench.evaluation.teachers import TEACHERS, FeatureGraph, Lesson, OwnAnswers
+from vaebench.models.self_training import ClassifyingVAE
+from vaebench.training.compute import Compute
+
+COMPUTE = Compute(device="cpu", precision="fp32", threads=1)
+COUNT = 120
+
+
+class Half(ClassifyingVAE):
+    """Sees which half of an image is bright; answers what the first pixel says, as surely as the second says."""
+
+    def __init__(self):
+        nn.Module.__init__(self)
+        self.temperature, self.asked = torch.ones(()), 0
+
+    def features(self, x):
+        self.asked += len(x)
+        return x.flatten(1)
+
+    def logits(self, features):
+        answer, sure = (features[:, 0] > 0).long(), features[:, 1]
+        return F.one_hot(answer, 2) * (100 * sure[:, None])
+
+
+def scene(answers, sureness, noise=25):
+    """Images of two classes, the first half of them bright on the left; and their true classes."""
+    rng, truth = np.random.default_rng(0), np.arange(COUNT) // (COUNT // 2)
+    pixels = rng.integers(0, noise, (COUNT, 1, 4, 6))
+    for half in (0, 1):
+        pixels[truth == half, :, 1:, 3 * half : 3 * half + 3] += 200
+    pixels[:, 0, 0, 0], pixels[:, 0, 0, 1] = answers(truth), sureness(truth)
+    images = Images(torch.from_numpy(pixels).to(torch.uint8), torch.full((COUNT,), HIDDEN), ("left", "right"))
+    return images, truth
+
+
+def lesson_of(images, rows, labels, seen=None):
+    seen = torch.arange(COUNT) if seen is None else seen
+    return Lesson(images, seen, torch.tensor(rows), torch.tensor(labels), 2, 0)
+
+
+def a_fifth_wrong(truth):
+    return np.where(np.arange(COUNT) % 5 == 0, 1 - truth, truth)
+
+
+def unsure_where_wrong(truth):
+    return np.where(np.arange(COUNT) % 5 == 0, 1, 9)
+
+
+def test_own_answers_are_the_networks():
+    images, truth = scene(a_fifth_wrong, unsure_where_wrong)
+    found = OwnAnswers().scores(Half(), lesson_of(images, [1], [0]), COMPUTE)
+    assert found.argmax(1).tolist() == a_fifth_wrong(truth).tolist()
+    unsure = np.argsort(found.max(1), kind="stable")[: COUNT // 5]
+    assert sorted(unsure) == list(range(0, COUNT, 5))
+
+
+def test_a_graph_of_features_mends_answers_that_neighbours_contradict():
+    images, truth = scene(a_fifth_wrong, unsure_where_wrong)
+    found = FeatureGraph().scores(Half(), lesson_of(images, [1, COUNT - 1], [0, 1]), COMPUTE)
+    assert found.argmax(1).tolist() == truth.tolist()
+
+
+def test_only_the_surest_answers_are_spread():
+    images, truth = scene(unsure_and_wrong_for_most, lambda truth: np.where(np.arange(COUNT) % 5 < 2, 9, 1))
+    lesson = lesson_of(images, [1, COUNT - 1], [0, 1])
+    assert FeatureGraph(share=0.4).scores(Half(), lesson, COMPUTE).argmax(1).tolist() == truth.tolist()
+    assert (FeatureGraph(share=1.0).scores(Half(), lesson, COMPUTE).argmax(1) == truth).mean() < 0.5
+
+
+def unsure_and_wrong_for_most(truth):
+    return np.where(np.arange(COUNT) % 5 < 2, truth, 1 - truth)
+
+
+def test_a_given_label_outweighs_a_network_that_names_one_class_alone():
+    images, truth = scene(lambda truth: np.zeros_like(truth), lambda truth: np.where(truth == 0, 9, 1))
+    found = FeatureGraph().scores(Half(), lesson_of(images, [COUNT - 1], [1]), COMPUTE)
+    assert found.argmax(1).tolist() == truth.tolist()
+
+
+def test_given_labels_and_sure_answers_are_spread_apart_and_added_with_equal_spread():
+    images, _ = scene(a_fifth_wrong, unsure_where_wrong)
+    features = images.batch(torch.arange(COUNT)).x.flatten(1).double().numpy()
+    unit = features - features.mean(0)
+    unit /= np.linalg.norm(unit, axis=1, keepdims=True)
+    unit -= unit.mean(0)
+    graph = Graph.of(unit @ np.linalg.svd(unit)[2][:5].T)
+    lesson = lesson_of(images, [1, 2, COUNT - 2], [0, 0, 1])
+    answers = sure_labels(Half()(images.batch(torch.arange(COUNT)).x).softmax(-1).numpy(), 0.3)
+    answers[lesson.rows] = lesson.labels
+    sure = np.flatnonzero(answers != HIDDEN)
+    pairs = ((lesson.rows.numpy(), lesson.labels.numpy()), (sure, answers[sure]))
+    given, own = (CentredSpreading().spread(graph, rows, labels, 2) for rows, labels in pairs)
+    found = FeatureGraph(share=0.3, dimensions=5).scores(Half(), lesson, COMPUTE)
+    np.testing.assert_allclose(found, given / given.std() + own / own.std(), atol=0.02)  # fp32 codes
+    assert np.abs(found).max() > 1
+
+
+@pytest.mark.parametrize("teacher", [kind() for kind in TEACHERS.values()], ids=TEACHERS)
+def test_a_teacher_scores_the_images_seen_as_it_scores_them_among_all(teacher):
+    images, _ = scene(a_fifth_wrong, unsure_where_wrong)
+    seen = torch.arange(1, COUNT, 3)
+    few, all_of_them = (
+        teacher.scores(Half(), lesson_of(images, [1, COUNT - 2], [0, 1], rows), COMPUTE) for rows in (seen, None)
+    )
+    np.testing.assert_allclose(few, all_of_them[seen], rtol=1e-6)
+
+
+def test_own_answers_ask_for_the_images_seen_and_a_graph_for_all():
+    images, _ = scene(a_fifth_wrong, unsure_where_wrong)
+    seen = torch.arange(1, COUNT, 3)
+    for teacher, asked in ((OwnAnswers(), len(seen)), (FeatureGraph(), COUNT)):
+        network = Half()
+        teacher.scores(network, lesson_of(images, [1], [0], seen), COMPUTE)
+        assert network.asked == asked
