@@ -4,7 +4,7 @@ import torch
 from scipy import ndimage
 
 from vaebench.data import augment
-from vaebench.data.augment import Augmentation, rotate
+from vaebench.data.augment import KNOTS, Augmentation, _between, rotate
 
 
 def pixels(n=5, c=1, h=9, w=9):
@@ -83,6 +83,13 @@ def test_amounts_stay_within_their_bounds_and_differ_by_image():
     across = (out.sum(1) * torch.arange(21)).sum(1) / out.sum((1, 2)) - 10
     assert across.abs().max() <= 3 + 1e-9
     assert across.std() == pytest.approx(3 / 3**0.5, rel=0.1)
+
+
+@pytest.mark.parametrize("sides", [(28, 28), (32, 20), (3, 5)])
+def test_between_knots_is_bicubic_interpolation(sides):
+    knots, like = torch.randn(5, 2, KNOTS, KNOTS, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
+    expected = torch.nn.functional.interpolate(knots, sides, mode="bicubic", align_corners=True)
+    torch.testing.assert_close(_between(sides[0], like) @ knots @ _between(sides[1], like).T, expected)
 
 
 def test_an_elastic_warp_is_smooth_and_seeded():
