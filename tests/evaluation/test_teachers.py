@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from vaebench.data.images import HIDDEN, Images
 from vaebench.evaluation.graphs import CentredSpreading, Graph, sure_labels
-from vaebench.evaluation.teachers import TEACHERS, FeatureGraph, Lesson, OwnAnswers
+from vaebench.evaluation.teachers import NARROW, TEACHERS, WIDE, FeatureGraph, Lesson, OwnAnswers, _narrow
 from vaebench.models.self_training import ClassifyingVAE
 from vaebench.training.compute import Compute
 
@@ -25,6 +25,7 @@ class Half(ClassifyingVAE):
 
     def features(self, x):
         self.asked += len(x)
+        self.rounded = torch.is_autocast_enabled("cpu")
         return x.flatten(1)
 
     def logits(self, features):
@@ -122,3 +123,21 @@ def test_own_answers_ask_for_the_images_seen_and_a_graph_for_all():
         network = Half()
         teacher.scores(network, lesson_of(images, [1], [0], seen), COMPUTE)
         assert network.asked == asked
+
+
+@pytest.mark.parametrize("teacher", [kind() for kind in TEACHERS.values()], ids=TEACHERS)
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_teacher_computes_as_precisely_as_training_does(teacher, precision):
+    images, _ = scene(a_fifth_wrong, unsure_where_wrong)
+    network = Half()
+    teacher.scores(network, lesson_of(images, [1], [0]), COMPUTE.model_copy(update={"precision": precision}))
+    assert network.rounded == (precision == "bf16")
+
+
+def test_features_of_large_images_are_kept_as_a_thousand_sums_that_keep_distances():
+    features = torch.randn(40, WIDE + 1, generator=torch.Generator().manual_seed(0)) * torch.arange(1, 41)[:, None]
+    found = torch.cat([_narrow(part) for part in features.split(15)])
+    assert found.shape == (40, NARROW)
+    apart = torch.pdist(found) / torch.pdist(features)
+    assert 0.8 < apart.min() < apart.max() < 1.2
+    assert torch.equal(_narrow(features[:, :WIDE]), features[:, :WIDE])

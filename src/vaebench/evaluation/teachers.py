@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from pydantic import Field
 from sklearn.decomposition import PCA
+from sklearn.random_projection import SparseRandomProjection
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -23,6 +24,8 @@ from vaebench.models.self_training import ClassifyingVAE
 from vaebench.training.compute import Compute
 
 BATCH = 500
+WIDE, NARROW = 4096, 1024
+"""Features of large images are more than this many, too many for memory: so many random sums of them are kept."""
 
 
 class Lesson(NamedTuple):
@@ -105,15 +108,23 @@ def _even(scores: np.ndarray) -> np.ndarray:
 def _seen_by(
     model: ClassifyingVAE, images: Images, compute: Compute
 ) -> tuple[Float[Tensor, "N F"], Float[Tensor, "N Y"]]:
-    """The features of all images, and logits of their classes."""
+    """The features of all images, few enough for memory, and logits of their classes."""
     model.eval()
     features, logits = [], []
     with compute.autocast():
         for rows in torch.arange(len(images)).split(BATCH):
             found = model.features(images.batch(rows).x.to(compute.device))
-            features.append(found.float().cpu())
+            features.append(_narrow(found.float().cpu()))
             logits.append(model.logits(found).cpu())
     return torch.cat(features), torch.cat(logits)
+
+
+def _narrow(features: Float[Tensor, "B F"]) -> Float[Tensor, "B G"]:
+    """The same, or random sums of them that keep distances nearly as they are; the same sums at every call."""
+    if features.shape[1] <= WIDE:
+        return features
+    sums = SparseRandomProjection(NARROW, random_state=0).fit(features[:1].numpy())
+    return torch.from_numpy(sums.transform(features.numpy())).float()
 
 
 TEACHERS = {"own-answers": OwnAnswers, "feature-graph": FeatureGraph}
