@@ -124,8 +124,9 @@ def _choices(choices: Mapping[str, Row]) -> str:
     ]
     head = (
         "Chosen for each data set by the held parts of others (the VAE with the weight of its pairs' term; the graph, "
-        "where *by labels twice* is Poisson learning then label spreading below 10 labels a class, label "
-        "spreading from there on; the share of each class that self-training takes):"
+        "where *by labels* is Poisson learning, then label spreading from its surest answers, where labels are few, "
+        "and label spreading alone where they are more; the share of each class that self-training takes, or who "
+        "teaches it after its first round):"
     )
     return "\n".join([f"{head}\n", *said, ""])
 
