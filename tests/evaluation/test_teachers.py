@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from vaebench.data.images import HIDDEN, Images
-from vaebench.evaluation.graphs import CentredSpreading, Graph, sure_labels
+from vaebench.evaluation.graphs import Graph, sure_labels
 from vaebench.evaluation.teachers import NARROW, TEACHERS, WIDE, FeatureGraph, Lesson, OwnAnswers, _narrow
 from vaebench.models.self_training import ClassifyingVAE
 from vaebench.training.compute import Compute
@@ -89,7 +89,9 @@ def test_a_given_label_outweighs_a_network_that_names_one_class_alone():
 
 
 def test_given_labels_and_sure_answers_are_spread_apart_and_added_with_equal_spread():
-    images, _ = scene(a_fifth_wrong, unsure_where_wrong)
+    fading = np.geomspace(120, 2, 24).reshape(4, 6)  # so that five components are told from the rest
+    images, _ = scene(a_fifth_wrong, unsure_where_wrong, noise=fading)
+    teacher = FeatureGraph(share=0.3, dimensions=5)
     features = images.batch(torch.arange(COUNT)).x.flatten(1).double().numpy()
     unit = features - features.mean(0)
     unit /= np.linalg.norm(unit, axis=1, keepdims=True)
@@ -100,8 +102,8 @@ def test_given_labels_and_sure_answers_are_spread_apart_and_added_with_equal_spr
     answers[lesson.rows] = lesson.labels
     sure = np.flatnonzero(answers != HIDDEN)
     pairs = ((lesson.rows.numpy(), lesson.labels.numpy()), (sure, answers[sure]))
-    given, own = (CentredSpreading().spread(graph, rows, labels, 2) for rows, labels in pairs)
-    found = FeatureGraph(share=0.3, dimensions=5).scores(Half(), lesson, COMPUTE)
+    given, own = (teacher.spreading.spread(graph, rows, labels, 2) for rows, labels in pairs)
+    found = teacher.scores(Half(), lesson, COMPUTE)
     np.testing.assert_allclose(found, given / given.std() + own / own.std(), atol=0.02)  # fp32 codes
     assert np.abs(found).max() > 1
 

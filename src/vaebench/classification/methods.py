@@ -48,7 +48,7 @@ class Bench:
     @cached_property
     def graph(self) -> Graph:
         """Of the means."""
-        return Graph.of(self.means, threads=self.compute.threads)
+        return Graph.of(self.means)
 
     @cached_property
     def some(self) -> Float[np.ndarray, "M P"]:

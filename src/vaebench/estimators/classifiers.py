@@ -174,7 +174,7 @@ class SemiSupervisedVAEClassifier(ClassifierMixin, BaseEstimator):
         method = SemiSupervised(objective=taught, rounds=tuple(self.steps))
         graph = None
         if len(rows) < len(images):
-            graph = Graph.of(encode(vae, images).mean.numpy(), threads=compute.threads)
+            graph = Graph.of(encode(vae, images).mean.numpy())
         return method.fit(vae, images, graph, rows, labels, len(self.classes_), seed, compute).cpu()
 
     def predict_proba(self, X: Any) -> np.ndarray:

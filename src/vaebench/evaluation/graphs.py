@@ -10,9 +10,9 @@ import numpy as np
 from jaxtyping import Float, Int
 from pydantic import Field
 from scipy import sparse
-from sklearn.neighbors import NearestNeighbors
 
 from vaebench.data.images import HIDDEN
+from vaebench.evaluation.neighbours import nearest
 from vaebench.frozen import Frozen, one_of
 
 NEIGHBOURS = 10
@@ -30,21 +30,20 @@ class Graph:
 
     weights: sparse.csr_array
     """Symmetric, (N, N), no code joined to itself."""
-    search: NearestNeighbors
+    codes: Float[np.ndarray, "N D"]
     neighbours: int
 
     @classmethod
-    def of(cls, codes: Float[np.ndarray, "N D"], neighbours: int = NEIGHBOURS, threads: int | None = None) -> Graph:
+    def of(cls, codes: Float[np.ndarray, "N D"], neighbours: int = NEIGHBOURS) -> Graph:
         """The graph of these codes, by Euclidean distance; a code with fewer others joins them all."""
         count = min(neighbours, len(codes) - 1)
-        search = NearestNeighbors(n_neighbors=count + 1, n_jobs=threads).fit(codes)
-        distances, found = _others(*search.kneighbors(codes))
+        distances, found = _others(*nearest(codes, codes, count + 1))
         weights = _matrix(distances, found, len(codes))
-        return cls(sparse.csr_array((weights + weights.T) / 2), search, count)
+        return cls(sparse.csr_array((weights + weights.T) / 2), codes, count)
 
     def join(self, codes: Float[np.ndarray, "M D"]) -> sparse.csr_array:
         """Weights (M, N) of the nearest neighbours of new codes; each row sums to 1."""
-        distances, found = self.search.kneighbors(codes, self.neighbours)
+        distances, found = nearest(self.codes, codes, self.neighbours)
         weights = _matrix(distances, found, self.weights.shape[0])
         return sparse.csr_array(weights / weights.sum(axis=1)[:, None])
 

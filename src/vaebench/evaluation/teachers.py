@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vaebench.data.images import HIDDEN, Images
-from vaebench.evaluation.graphs import CentredSpreading, Graph, sure_labels
+from vaebench.evaluation.graphs import CentredSpreading, Graph, LabelSpreading, sure_labels
 from vaebench.evaluation.probes import predict_with
 from vaebench.frozen import Frozen, one_of
 from vaebench.models.self_training import ClassifyingVAE
@@ -78,7 +78,7 @@ class FeatureGraph(Frozen):
     """Of each class, the share of the network's answers that is spread, the surest."""
     dimensions: int = Field(48, ge=1)
     """Principal components of the features in which neighbours are sought."""
-    spreading: CentredSpreading = CentredSpreading()
+    spreading: CentredSpreading = CentredSpreading(spreading=LabelSpreading(iterations=40))
 
     def scores(self, model: ClassifyingVAE, lesson: Lesson, compute: Compute) -> Float[np.ndarray, "S Y"]:
         """Asks for all images: a graph of some would lose the neighbours of others."""
@@ -87,7 +87,7 @@ class FeatureGraph(Frozen):
         known = sure_labels(logits.softmax(-1).numpy(), self.share)
         known[rows] = labels
         sure = np.flatnonzero(known != HIDDEN)
-        graph = Graph.of(self._codes(features), threads=compute.threads)
+        graph = Graph.of(self._codes(features))
         given = self.spreading.spread(graph, rows, labels, lesson.classes)
         own = self.spreading.spread(graph, sure, known[sure], lesson.classes)
         added: np.ndarray = (_even(given) + _even(own))[lesson.seen.numpy()]
@@ -96,7 +96,8 @@ class FeatureGraph(Frozen):
     def _codes(self, features: Float[Tensor, "N F"]) -> Float[np.ndarray, "N D"]:
         """Features about their mean and of unit length, so that distances are those of cosines."""
         unit = F.normalize(features - features.mean(0), dim=1).numpy()
-        found: np.ndarray = PCA(min(self.dimensions, *unit.shape), svd_solver="covariance_eigh").fit_transform(unit)
+        components = PCA(min(self.dimensions, *unit.shape), svd_solver="randomized", iterated_power=4, random_state=0)
+        found: np.ndarray = components.fit_transform(unit)
         return found
 
 

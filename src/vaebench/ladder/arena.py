@@ -136,7 +136,7 @@ class Arena:
         if name not in self.graphs_made:
             self.study.tell(f"{self.name}: graph of {name}")
             codes = self.features(name).train.mean.numpy()
-            self.graphs_made[name] = Graph.of(codes, threads=self.study.compute.threads)
+            self.graphs_made[name] = Graph.of(codes)
         return self.graphs_made[name]
 
     def joined(self, name: str) -> dict[str, sparse.csr_array]:

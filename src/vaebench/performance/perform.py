@@ -275,7 +275,7 @@ class _Performance:
         if method is None:
             return None
         with self.clock.stage("self-training"):
-            graph = Graph.of(encode(vae, self.data.train).mean.numpy(), threads=self.recipe.compute.threads)
+            graph = Graph.of(encode(vae, self.data.train).mean.numpy())
             self.self_training = SelfTrained(method, vae, graph)
             weights = self.folder / "self-trained" / "weights.safetensors"
             if not weights.exists():
