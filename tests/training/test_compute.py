@@ -1,14 +1,19 @@
 """Auto is resolved to what is then recorded."""
 
+import json
 import shutil
-import warnings
+import subprocess
+import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.testing import assert_close
 
 from vaebench.errors import VaebenchError
+from vaebench.models.objectives import OBJECTIVES
+from vaebench.models.terms import Attaching
 from vaebench.training import compute
 from vaebench.training.compute import Compute, machine
 
@@ -71,20 +76,30 @@ def test_bf16_autocast_runs_layers_in_bf16_and_fp32_leaves_them():
             assert layer(torch.rand(2, 3)).dtype == dtype
 
 
-@pytest.mark.skipif(shutil.which("g++") is None, reason="no g++: torch.compile has no compiler here")
-def test_compiling_really_compiles_and_keeps_the_names_of_weights():
-    model = nn.ModuleDict({"part": nn.Sequential(nn.Linear(3, 4), nn.ReLU())})
-    names, x = list(model.state_dict()), torch.rand(2, 3)
-    expected = model["part"](x)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch's own compiler uses what torch deprecates
-        from torch._dynamo.utils import counters
+def compiled(backend, *names):
+    command = [sys.executable, "-W", "ignore", Path(__file__).with_name("compiling.py"), backend, *names]
+    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
-        counters.clear()
-        Compute(device="cpu", precision="fp32", compile=True, threads=1).speed_up(model)
-        assert_close(model["part"](x), expected)
-        assert counters["stats"]["unique_graphs"] == 1
-    assert list(model.state_dict()) == names
+
+def test_every_objective_is_compiled_once_for_all_of_training_and_computes_the_same():
+    names = [name for name, kind in OBJECTIVES.items() if not issubclass(kind, Attaching)]
+    found = compiled("aot_eager", *names)
+    assert list(found) == names
+    for name, one in found.items():
+        np.testing.assert_allclose(one["losses"], one["eager"], rtol=1e-5, atol=1e-6, err_msg=name)
+        assert 1 <= one["graphs"] == one["graphs_later"], name
+        assert one["names"], name
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="no g++: torch.compile has no compiler here")
+def test_what_the_compiler_makes_computes_the_same():
+    found = compiled("inductor", "elbo")["elbo"]
+    np.testing.assert_allclose(found["losses"], found["eager"], rtol=1e-4)
+
+
+def test_an_objective_is_left_alone_where_compiling_is_not_asked_for():
+    objective = OBJECTIVES["elbo"]()
+    assert Compute(device="cpu").compiled(objective) is objective
 
 
 def test_the_record_names_processor_and_versions():

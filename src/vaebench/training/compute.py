@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import metadata
 from typing import Any, Literal
@@ -12,10 +12,12 @@ from typing import Any, Literal
 import torch
 import torch.distributed as dist
 from pydantic import Field
-from torch import Tensor, nn
+from torch import nn
 
+from vaebench.data.images import Batch
 from vaebench.errors import VaebenchError
 from vaebench.frozen import Frozen
+from vaebench.models.terms import Objective, Terms
 
 
 class Compute(Frozen):
@@ -26,7 +28,7 @@ class Compute(Frozen):
     """bf16 and tf32 (GPUs only: products of 10 bits) are for training only; scores and kept latents are always fp32.
     Auto takes bf16 where it is faster."""
     compile: bool = False
-    """torch.compile the networks: pays for long trainings only, and needs a C++ compiler."""
+    """torch.compile the objective with its networks: pays for long trainings only, and needs a C++ compiler."""
     threads: int | None = Field(None, ge=1)
     """CPU threads; none means every core that this process may use."""
 
@@ -57,14 +59,16 @@ class Compute(Frozen):
         torch.set_num_threads(self.threads or 1)
         return model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
-    def speed_up(self, model: nn.Module) -> None:
-        """Compile the model's parts if asked; names of weights stay as they are.
+    def compiled(self, objective: Objective) -> Objective:
+        """The same objective, compiled with the networks it calls where that is asked for; they stay as they are."""
+        if not self.compile:
+            return objective
 
-        Copies of the model must be made before: they would run the compiled code of the original's weights.
-        """
-        if self.compile:
-            for part in model.children():
-                part.forward = torch.compile(_own_frame(part.forward))
+        def call(model: nn.Module, batch: Batch, progress: float) -> Terms:
+            return objective(model, batch, progress)
+
+        compiled: Objective = torch.compile(call)
+        return compiled
 
     @contextmanager
     def products(self) -> Iterator[None]:
@@ -85,15 +89,6 @@ class Compute(Frozen):
 
 def _round_to_tf32(rounded: bool) -> None:
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = rounded
-
-
-def _own_frame(forward: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """The same call from a frame of ours: torch.compile passes over frames that lie in torch.nn alone."""
-
-    def call(*inputs: Tensor) -> Tensor:
-        return forward(*inputs)
-
-    return call
 
 
 def _cpu_is_faster_in_bf16() -> bool:

@@ -157,8 +157,7 @@ class _Run:
         self.averaged = (
             AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True) if decay else None
         )
-        self.compute.speed_up(self.model)
-        self.loss = self.team.loss(self.model, self.objective)
+        self.loss = self.team.loss(self.model, self.compute.compiled(self.objective))
         self.steps_an_epoch = sum(1 for _ in self._batches(0))
         self.steps = self.steps_an_epoch * self.training.epochs
         self.finite = Finite(self.steps)

@@ -1,0 +1,58 @@
+"""Every objective beside itself compiled: `python compiling.py BACKEND NAME ...` prints a JSON object.
+
+A program of its own, as torch's compiler cannot read what checks the shapes of arguments in tests.
+"""
+
+import json
+import sys
+from functools import partial
+
+import torch
+from torch._dynamo.testing import CompileCounterWithBackend
+
+from vaebench.data.images import Batch
+from vaebench.models.networks import MLP
+from vaebench.models.objectives import OBJECTIVES
+from vaebench.models.vae import Model
+from vaebench.training.compute import Compute
+
+COMPILING = Compute(device="cpu", precision="fp32", compile=True, threads=1)
+
+
+def vae():
+    torch.manual_seed(0)
+    return Model(latent=3, network=MLP(hidden=(8,))).build((1, 4, 4))
+
+
+def losses(model, objective, steps):
+    """Of some steps of training on the same images, each with its own noise and progress; then each part's mean."""
+    pixels = torch.rand(6, 1, 4, 4, generator=torch.Generator().manual_seed(1))
+    batch = Batch(pixels, torch.zeros(6, dtype=torch.long))
+    optimiser, found = torch.optim.SGD(model.parameters(), 1e-2), []
+    torch.manual_seed(2)
+    for step in range(steps):
+        optimiser.zero_grad()
+        loss, parts = objective(model, batch, step / 10)
+        loss.backward()
+        optimiser.step()
+        found.append([float(loss), *(float(part.float().mean()) for part in parts.values())])
+    return found
+
+
+def main(backend, *names):
+    found = {}
+    for name in names:
+        torch._dynamo.reset()
+        counter, model, eager = CompileCounterWithBackend(backend), vae(), vae()
+        torch.compile, kept = partial(torch.compile, backend=counter), torch.compile
+        objective = COMPILING.compiled(OBJECTIVES[name]())
+        torch.compile = kept
+        record = {"losses": losses(model, objective, 3), "eager": losses(eager, OBJECTIVES[name](), 3)}
+        record |= {"graphs": counter.frame_count, "names": list(model.state_dict()) == list(eager.state_dict())}
+        losses(model, objective, 9)
+        found[name] = record | {"graphs_later": counter.frame_count}
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
