@@ -11,6 +11,8 @@ from torch.nn import functional as F
 BLOCK = 64
 AT_ONCE = 2**21
 """Distances held at a time: few enough for a processor's cache."""
+LEAST = 32
+"""Queries at a time, at the least: a product of fewer rows reads all codes for too little."""
 
 
 def nearest(
@@ -27,7 +29,7 @@ def nearest(
     empty = -len(known) % BLOCK
     squares = F.pad(known.square().sum(1), (0, empty), value=torch.inf)
     turned = F.pad(known, (0, 0, 0, empty)).T.contiguous()
-    parts = (torch.from_numpy(queries).to(known) - middle).split(max(1, AT_ONCE // len(squares)))
+    parts = (torch.from_numpy(queries).to(known) - middle).split(max(LEAST, AT_ONCE // len(squares)))
     found = [_nearest(known, turned, squares, part, count) for part in parts]
     distances, rows = (torch.cat(part).numpy() for part in zip(*found, strict=True))
     return distances, rows
