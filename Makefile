@@ -44,7 +44,7 @@ trust: .stamp-run  ## how far classify can be trusted, 2 h 40 min; renews docs/r
 	cp runs/trust/trust.json runs/trust/trust.md docs/results/
 	cp runs/trust/trust/*.png docs/results/trust/
 
-likelihood: .stamp-dev  ## log p(x) of binarised MNIST, reckoned at ninety minutes; renews docs/results
+likelihood: .stamp-dev  ## log p(x) of binarised MNIST, an hour; renews docs/results
 	$(BIN)/python benchmarks/likelihood.py
 	mkdir -p docs/results/likelihood
 	cp runs/likelihood/likelihood.json runs/likelihood/likelihood.md docs/results/

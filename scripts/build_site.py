@@ -25,6 +25,7 @@ PAGES = {
         "results/papers",
         "results/few-labels",
         "results/trust",
+        "results/likelihood",
         "results/unlike",
         "results/speed",
         "results/explorer",

@@ -12,7 +12,7 @@ from vaebench.ladder.page import page
 from vaebench.ladder.run import Ladder
 
 ROOT = Path(__file__).parents[1]
-BENCHMARKS = {name: f"results/{name}.md" for name in ("explorer", "fuzz", "speed", "trust", "unlike")} | {
+BENCHMARKS = {name: f"results/{name}.md" for name in ("explorer", "fuzz", "likelihood", "speed", "trust", "unlike")} | {
     "faults": "reliability.md"
 }
 
