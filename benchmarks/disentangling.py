@@ -160,6 +160,11 @@ def render(about: About) -> str:
     for name, other, score, sign, words in CLAIMS:
         gaps = [a - b for a, b in zip(values(found, name, score), values(found, other, score), strict=True)]
         out.append(f"| {words} | {SHORT.get(score, score)} | {difference(gaps)} | {verdict(gaps, sign)} |")
+    out += [
+        "",
+        "What is not seen here may need longer trainings: these take 4,400 steps of 128 images, Kim & Mnih's 300,000 "
+        "of 64. The lab book (2026-11-28) has what was looked at.",
+    ]
     for name, words in BENCH.captions.items():
         out += ["", f"![{words}](disentangling/{name}.png)", "", f"*{words}*"]
     return "\n".join(out) + "\n"

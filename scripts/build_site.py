@@ -26,6 +26,7 @@ PAGES = {
         "results/few-labels",
         "results/trust",
         "results/likelihood",
+        "results/disentangling",
         "results/unlike",
         "results/speed",
         "results/explorer",

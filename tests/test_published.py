@@ -12,9 +12,10 @@ from vaebench.ladder.page import page
 from vaebench.ladder.run import Ladder
 
 ROOT = Path(__file__).parents[1]
-BENCHMARKS = {name: f"results/{name}.md" for name in ("explorer", "fuzz", "likelihood", "speed", "trust", "unlike")} | {
-    "faults": "reliability.md"
-}
+BENCHMARKS = {
+    name: f"results/{name}.md"
+    for name in ("disentangling", "explorer", "fuzz", "likelihood", "speed", "trust", "unlike")
+} | {"faults": "reliability.md"}
 
 
 @pytest.mark.parametrize(("name", "where"), BENCHMARKS.items())
