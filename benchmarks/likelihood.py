@@ -268,9 +268,9 @@ def render(about: About) -> str:
             f"{-one['elbo']:.2f} | {one['kl']:.1f} | {one['validation_nats']:.2f} | "
             f"{one['images_seen'] / 1e6:.1f} million | {one['seconds'] / 60:.0f} |"
         )
-    best = min(float(row["nats"]) for row in rows if row["name"] == chosen)
+    reached = min(float(row["nats"]) for row in rows if row["name"] == chosen)
     out += ["", *_rounded(rows), "", "Printed elsewhere for this way, and by how much our best is higher:", ""]
-    out += _printed(OURS, best)
+    out += _printed(OURS, reached)
     for way in PRINTED:
         if way != OURS:
             out += [

@@ -125,7 +125,7 @@ BREAKAGES = [
     ("models/local.py", "seen[-1, horizon:] = 0.0", "seen[-1, horizon + 1 :] = 0.0", "tests/models/test_local.py"),
     ("models/local.py", "(h, h, h, 0)", "(h, h, 0, h)", "tests/models/test_local.py"),
     ("models/self_training.py", "sure > self.threshold", "sure > 1 - self.threshold", "tests/models/test_self_training.py"),
-    ("training/compute.py", "compiled: Objective = torch.compile(call)", "compiled: Objective = call", "tests/training/test_compute.py"),
+    ("training/compute.py", "torch.compile(call, options={\"fallback_random\": True})", "call", "tests/training/test_compute.py"),
     ("evaluation/neighbours.py", "known = known - middle", "middle = 0", "tests/evaluation/test_neighbours.py"),
     ("evaluation/neighbours.py", "least.topk(min(count, least.shape[1])", "least.topk(min(count - 1, least.shape[1])", "tests/evaluation/test_neighbours.py"),
     ("evaluation/neighbours.py", "value=torch.inf", "value=0.0", "tests/evaluation/test_neighbours.py"),
