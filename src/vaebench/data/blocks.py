@@ -78,11 +78,13 @@ class Blocks:
         asked = rows.cpu().numpy()
         blocks = asked // self.block
         if len(needed := np.unique(blocks)) > len(self.holds):  # rows in another order than ours
-            pixels = torch.cat([self._read(row, row + 1) for row in asked.tolist()])
+            pixels = torch.empty((len(asked), *self.shape), dtype=torch.uint8)
+            for place, row in enumerate(asked.tolist()):
+                self._read(row, pixels[place : place + 1])
         else:
             self._load(needed)
             at = self.slot[blocks] * self.block + asked % self.block
-            pixels = self.kept.flatten(0, 1)[torch.from_numpy(at)]
+            pixels = self.kept.flatten(0, 1).index_select(0, torch.from_numpy(at))  # as in Images
         return Batch(pixels.to(torch.get_default_dtype()).div_(255), torch.full((len(rows),), HIDDEN))
 
     def _load(self, needed: Int[np.ndarray, " M"]) -> None:
@@ -91,24 +93,27 @@ class Blocks:
         here = needed[self.slot[needed] >= 0]
         self.used[self.slot[here]] = self.clock
         missing = needed[self.slot[needed] < 0]
+        if not len(missing):
+            return
         for block, slot in zip(missing.tolist(), np.argsort(self.used, kind="stable").tolist(), strict=False):
             if self.holds[slot] >= 0:
                 self.slot[self.holds[slot]] = -1
             first = block * self.block
-            found = self._read(first, min(first + self.block, len(self)))
-            self.kept[slot, : len(found)] = found
+            self._read(first, self.kept[slot, : len(self) - first])
             self.slot[block], self.holds[slot], self.used[slot] = slot, block, self.clock
 
-    def _read(self, first: int, last: int) -> UInt8[Tensor, "M C H W"]:
-        image = int(np.prod(self.shape))
-        count, start = (last - first) * image, self.start + first * image
+    def _read(self, first: int, into: UInt8[Tensor, "M C H W"]) -> None:
+        """Read as many images as there is room for, without a copy in between."""
+        place = into.numpy().reshape(-1).data
         try:
-            found = np.fromfile(self.path, np.uint8, count, offset=start)
+            with self.path.open("rb") as file:
+                file.seek(self.start + first * int(np.prod(self.shape)))
+                count = file.readinto(place)
         except OSError as error:
             raise VaebenchError(f"{self.path} can no longer be read ({error.strerror}); put it back") from error
-        if len(found) < count:
+        if count < len(place):
+            last = first + len(into)
             raise VaebenchError(f"{self.path} ends before image {last:,} of {len(self):,}; it was cut: write it again")
-        return torch.from_numpy(found).view(-1, *self.shape)
 
 
 def _header(path: Path) -> tuple[tuple[int, int, int, int], int]:
