@@ -5,11 +5,12 @@ import math
 import pytest
 import torch
 from torch import nn
+from torch.distributions import Independent, Normal
 from torch.testing import assert_close
 
 from vaebench.data.datasets import Data
 from vaebench.data.images import Batch
-from vaebench.models.adversary import FactorVAE, critic_loss, odds
+from vaebench.models.adversary import RATE, Critic, FactorVAE, critic_loss
 from vaebench.models.networks import MLP
 from vaebench.models.objectives import Elbo
 from vaebench.models.vae import Model
@@ -58,16 +59,50 @@ def test_the_critics_log_odds_are_the_total_correlation_of_a_known_gaussian():
         critic_loss(critic, torch.randn(2000, 2) @ root.T, torch.randn(2000, 2) @ root.T).backward()
         optimiser.step()
     with torch.no_grad():
-        found = odds(critic, torch.randn(50_000, 2) @ root.T).mean().item()
+        found = critic(torch.randn(50_000, 2) @ root.T).mean().item()
     assert found == pytest.approx(-math.log(1 - 0.81) / 2, abs=0.05)
+
+
+def posteriors(count=256):
+    """Two latents that go together, of correlation 0.9."""
+    root = torch.linalg.cholesky(torch.tensor([[1.0, 0.9], [0.9, 1.0]]))
+    return Independent(Normal(torch.randn(count, 2) @ root.T, 0.05), 1)
+
+
+def test_the_critic_learns_by_itself_what_there_is_to_tell():
+    torch.manual_seed(0)
+    critic = Critic((2, 64, 64))
+    for _ in range(150):
+        critic.learn(posteriors(), 5)
+    q = posteriors(20_000)
+    assert critic(q.sample()).mean().item() == pytest.approx(-math.log(1 - 0.81) / 2, abs=0.2)
+
+
+def test_the_critics_steps_are_those_of_adam():
+    q = posteriors(32)
+    torch.manual_seed(1)
+    critic = Critic((2, 8))
+    torch.manual_seed(1)
+    twin = nn.Sequential(nn.Linear(2, 8), nn.LeakyReLU(0.2), nn.Linear(8, 1), nn.Flatten(0))
+    optimiser = torch.optim.Adam(twin.parameters(), RATE, betas=(0.5, 0.9))
+    torch.manual_seed(2)
+    critic.learn(q, 7)
+    torch.manual_seed(2)
+    for _ in range(7):
+        loss = critic_loss(twin, q.sample(), q.sample())
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    assert critic.steps == 7
+    for found, expected in zip(critic.layers.buffers(), twin.parameters(), strict=True):
+        assert_close(found, expected.detach(), rtol=1e-5, atol=1e-6)
 
 
 def test_a_critic_that_cannot_tell_has_a_loss_of_log_two(vae):
     FactorVAE().attach(vae)
-    with torch.no_grad():
-        vae.critic[-2].weight.zero_()
-        vae.critic[-2].bias.zero_()
-    terms = FactorVAE()(vae, batch_of(), 0.0)
+    vae.critic.layers[-2].weight.zero_()
+    vae.critic.layers[-2].bias.zero_()
+    terms = FactorVAE()(vae.eval(), batch_of(), 0.0)
     assert_close(terms.parts["critic"], torch.full((12,), math.log(2)))
     assert_close(terms.parts["total_correlation"], torch.zeros(12))
 
@@ -81,26 +116,35 @@ def test_the_loss_is_the_vaes_and_gamma_weighs_the_critics_odds(vae):
     assert_close(terms.loss.detach(), expected)
 
 
+def test_a_model_in_training_alone_teaches_the_critic(vae):
+    FactorVAE().attach(vae)
+    before = [part.clone() for part in vae.critic.buffers()]
+    FactorVAE()(vae.eval(), batch_of(), 0.0)
+    assert all(torch.equal(one, other) for one, other in zip(before, vae.critic.buffers(), strict=True))
+    FactorVAE(critic_steps=3)(vae.train(), batch_of(), 0.0)
+    assert vae.critic.steps == 3
+    assert all(part.grad is None for part in vae.parameters())
+    assert not any(torch.equal(one, other) for one, other in zip(before, vae.critic.buffers(), strict=True))
+
+
 def test_neither_loss_moves_the_others_weights(vae):
     batch = batch_of()
-    FactorVAE().attach(vae)
+    plain = list(vae.parameters())
+    FactorVAE().attach(vae.eval())
+    assert [*map(id, vae.parameters())] == [*map(id, plain)]  # no optimiser of the VAE's sees the critic
     found = {}
-    for gamma in (0.0, 10.0):
+    for objective in (FactorVAE(gamma=0.0), FactorVAE(gamma=10.0), Elbo()):
         torch.manual_seed(1)
         vae.zero_grad()
-        FactorVAE(gamma=gamma)(vae, batch, 0.0).loss.backward()
-        found[gamma] = grads(vae)
-    torch.manual_seed(1)
-    vae.zero_grad()
-    Elbo()(vae, batch, 0.0).loss.backward()
-    plain = grads(vae)
-    for name, grad in found[0.0].items():
-        if name.startswith("critic"):
-            assert grad.abs().sum() > 0
-            assert_close(grad, found[10.0][name])  # however the VAE weighs it
-        else:
-            assert_close(grad, plain[name])  # the critic's own learning moves no weight of the VAE
-    assert not torch.allclose(found[10.0]["encoder.1.weight"], plain["encoder.1.weight"])
+        objective(vae, batch, 0.0).loss.backward()
+        found[str(objective)] = grads(vae)
+    none, some, elbo = found.values()
+    for name, grad in none.items():
+        assert_close(grad, elbo[name])
+    assert not torch.allclose(some["encoder.1.weight"], elbo["encoder.1.weight"])
+    decoder = [name for name in elbo if name.startswith("decoder")]
+    assert decoder
+    assert all(torch.equal(some[name], elbo[name]) for name in decoder)  # codes alone are asked to be independent
 
 
 def test_shuffling_keeps_each_latent_and_parts_them(vae):
