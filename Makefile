@@ -50,7 +50,7 @@ likelihood: .stamp-dev  ## log p(x) of binarised MNIST, an hour; renews docs/res
 	cp runs/likelihood/likelihood.json runs/likelihood/likelihood.md docs/results/
 	cp runs/likelihood/likelihood/*.png docs/results/likelihood/
 
-disentangling: .stamp-run  ## objectives by disentanglement scores, 70 minutes; renews docs/results
+disentangling: .stamp-run  ## objectives by disentanglement scores, 115 minutes; renews docs/results
 	$(BIN)/python benchmarks/disentangling.py
 	mkdir -p docs/results/disentangling
 	cp runs/disentangling/disentangling.json runs/disentangling/disentangling.md docs/results/
