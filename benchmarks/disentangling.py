@@ -127,8 +127,8 @@ def measured(vae: VAE, data: Dataset) -> dict[str, Any]:
 
 
 def dependence(vae: VAE) -> dict[str, float]:
-    """What the codes of all images say of them, how latents depend on one another (nats), and how far the covariances of
-    z and of means are from the prior's (Frobenius)."""
+    """What the codes of all images say of them, how latents depend on one another (nats), and how far the covariances
+    of z and of means are from the prior's (Frobenius)."""
     known = DATA.with_factors()
     assert known is not None
     codes = encode(vae, known[0])
@@ -194,7 +194,8 @@ def render(about: About) -> str:
         "",
         "What it costs, and how codes lie. Nats per image; reconstruction, KL and active latents are of the test part, "
         "the rest is of the codes of all images: what they say of images, how much latents depend on one another "
-        "(total correlation), and how far the covariances of z and of its means are from the prior's, I (Frobenius norm).",
+        "(total correlation), and how far the covariances of z and of its means are from the prior's, I (Frobenius "
+        "norm).",
         "",
         *table(found, PARTS, 1),
         "",
