@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from vaebench.errors import VaebenchError
 from vaebench.evaluation.aggregate import divided_kl
 from vaebench.evaluation.features import Codes
 
@@ -56,3 +57,8 @@ def test_the_same_seed_draws_the_same():
     codes = codes_of(torch.randn(50, 2, generator=torch.Generator().manual_seed(2)), 0.5)
     assert divided_kl(codes, 100) == divided_kl(codes, 100)
     assert divided_kl(codes, 100, seed=1) != divided_kl(codes, 100)
+
+
+def test_codes_without_variances_are_refused():
+    with pytest.raises(VaebenchError, match="no log_variance"):
+        divided_kl(Codes(torch.zeros(3, 2), torch.zeros(3, dtype=torch.long)))

@@ -106,8 +106,9 @@ def _environment(pid):
 
 
 @pytest.mark.soak
-def test_a_lost_process_ends_all_and_the_run_goes_on_to_the_same_bits(tmp_path):
-    words = ["--training.epochs", "12", "--training.batch", "16"]
+@pytest.mark.parametrize("objective", ["elbo", "factor"])  # the second with a critic that learns in the model's buffers
+def test_a_lost_process_ends_all_and_the_run_goes_on_to_the_same_bits(tmp_path, objective):
+    words = ["--training.epochs", "12", "--training.batch", "16", "--objective.kind", objective]
     whole = tmp_path / "whole"
     ended(vaebench(whole, *words))
     folder = tmp_path / "stopped"

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from vaebench.errors import VaebenchError
 from vaebench.evaluation.features import Codes
 
 CHUNK = 50
@@ -40,8 +41,12 @@ def divided_kl(codes: Codes, samples: int = 1000, seed: int = 0) -> DividedKL:
         codes: means and log-variances.
         samples: how many codes are drawn, one each of images drawn with return.
         seed: of what is drawn.
+
+    Raises:
+        VaebenchError: codes without variances.
     """
-    assert codes.log_variance is not None
+    if codes.log_variance is None:
+        raise VaebenchError("codes have no log_variance; expected those of a VAE, which are distributions")
     mean, scale = codes.mean.double(), codes.log_variance.double().mul(0.5).exp()
     generator = torch.Generator().manual_seed(seed)
     rows = torch.randint(len(mean), (samples,), generator=generator)
