@@ -184,9 +184,9 @@ def render(about: About) -> str:
         f"{made_by(about, 'disentangling')} {SEEDS} seeds an objective, the same network, steps and optimiser for all; "
         "weights are those that each paper uses or names first, and no score chose them. beta-VAE has the weight of "
         "beta-TCVAE beside, FactorVAE a weaker, DIP-VAE-II two stronger ones; these, and the pace of FactorVAE's "
-        "critic, were set after a training of the first seed had been seen at each, so their lines are not blind. All is of "
-        "`sprites`, vaebench's own 19,200 images of shapes with five known factors: nothing here compares to published "
-        "numbers. Plus or minus is half of the 95 % interval of the mean over seeds (Student's t).",
+        "critic, were set after a training of the first seed had been seen at each, so their lines are not blind. "
+        "All is of `sprites`, vaebench's own 19,200 images of shapes with five known factors: nothing here compares to "
+        "published numbers. Plus or minus is half of the 95 % interval of the mean over seeds (Student's t).",
         "",
         "Scores, 0 to 1, higher is better, read the posterior means of all images:",
         "",
