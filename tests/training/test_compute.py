@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +67,59 @@ def test_a_training_on_a_processor_leaves_the_gpus_flags_alone():
     with Compute(device="cpu", precision="fp32", threads=1).resolve().products():
         assert rounded() == before
     assert rounded() == before
+
+
+MATMUL = torch.backends.mkldnn.matmul
+
+
+def error_of_products():
+    x, w = torch.randn(300, 1000), torch.randn(1000, 200)
+    exact = x.double() @ w.double()
+    return ((x @ w - exact).abs().max() / exact.abs().max()).item()
+
+
+def test_products_in_a_training_are_those_of_fp32_on_whatever_processor():
+    with Compute(device="cpu", precision="fp32", threads=1).products():
+        assert error_of_products() < 1e-5
+    with torch.autocast("cpu", torch.bfloat16):
+        assert error_of_products() > 1e-4  # so coarse is what must not be
+
+
+@pytest.mark.parametrize(
+    ("processor", "vector", "error", "expected"),
+    [
+        ("AMD EPYC 9654", True, 1e-6, True),
+        ("AMD EPYC 9654", True, 1e-3, False),
+        ("AMD EPYC 7763", False, 1e-6, False),
+        ("Intel(R) Xeon(R) Processor", True, 1e-6, False),
+    ],
+)
+def test_onednn_computes_products_where_it_is_quicker_and_exact(monkeypatch, processor, vector, error, expected):
+    monkeypatch.setattr(torch.cpu, "_is_avx512_supported", lambda: vector)
+    monkeypatch.setattr(compute, "_onednn_error", lambda: error)
+    monkeypatch.setattr(compute, "_processor", lambda: processor)
+    before = MATMUL.fp32_precision
+    with suppress(KeyboardInterrupt), Compute(device="cpu", precision="fp32", threads=1).products():
+        within = MATMUL.fp32_precision
+        raise KeyboardInterrupt
+    assert within == ("bf16" if expected else before)
+    assert MATMUL.fp32_precision == before != "bf16"
+    assert machine().get("fp32_products") == ("oneDNN" if expected else None)
+
+
+def test_the_probe_sees_rounded_factors(monkeypatch):
+    def rounded(one, other):
+        return (one.bfloat16() @ other.bfloat16()).to(one.dtype)
+
+    class Rounding(torch.overrides.TorchFunctionMode):
+        def __torch_function__(self, function, types, args=(), kwargs=None):
+            if function in (torch.Tensor.matmul, torch.Tensor.__matmul__) and args[0].dtype == torch.float32:
+                return rounded(*args)
+            return function(*args, **(kwargs or {}))
+
+    assert compute._onednn_error.__wrapped__() < 1e-2
+    with Rounding():
+        assert compute._onednn_error.__wrapped__() > 1e-4
 
 
 def test_bf16_autocast_runs_layers_in_bf16_and_fp32_leaves_them():

@@ -6,6 +6,7 @@ import os
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from importlib import metadata
 from typing import Any, Literal
 
@@ -72,15 +73,21 @@ class Compute(Frozen):
 
     @contextmanager
     def products(self) -> Iterator[None]:
-        """The context of a training: where tf32 was chosen, a GPU rounds products to it, and never after."""
-        if self.device != "cuda":  # flags of the whole process, and none of a processor's business
-            yield
-            return
-        _round_to_tf32(self.precision == "tf32")
+        """The context of a training: where tf32 was chosen, a GPU rounds products to it, and never after; a processor
+        computes those of fp32 by oneDNN where that is as exact as MKL, and quicker."""
+        matmul = torch.backends.mkldnn.matmul
+        cuda, before = self.device == "cuda", matmul.fp32_precision
+        if cuda:
+            _round_to_tf32(self.precision == "tf32")
+        elif products_by_onednn():
+            matmul.fp32_precision = "bf16"  # lets oneDNN round where it gains by it, which the probe has ruled out
         try:
             yield
         finally:
-            _round_to_tf32(False)
+            if cuda:  # flags of the whole process, and none of a processor's business
+                _round_to_tf32(False)
+            else:
+                matmul.fp32_precision = before
 
     def autocast(self) -> torch.autocast:
         """The context in which networks run at the training precision."""
@@ -98,12 +105,36 @@ def _cpu_is_faster_in_bf16() -> bool:
     return bool(vector or torch.cpu._is_amx_tile_supported())
 
 
+def products_by_onednn() -> bool:
+    """Whether trainings on this processor compute fp32 products by oneDNN: on AMD's with AVX-512 it takes half of MKL's
+    time (LOG.md, 2026-11-28), unless it rounds factors to bf16."""
+    return "AMD" in _processor() and torch.cpu._is_avx512_supported() and _onednn_error() < 1e-5
+
+
+@cache
+def _onednn_error() -> float:
+    """The largest error of a layer's products by oneDNN, relative to the largest of them: about 1e-6 in fp32, 1e-3
+    where factors are rounded to bf16."""
+    numbers = torch.Generator().manual_seed(0)
+    x, w = torch.randn(128, 784, generator=numbers), torch.randn(784, 500, generator=numbers)
+    matmul = torch.backends.mkldnn.matmul
+    before, matmul.fp32_precision = matmul.fp32_precision, "bf16"
+    try:
+        found = x @ w
+    finally:
+        matmul.fp32_precision = before
+    exact = x.double() @ w.double()
+    return float((found - exact).abs().max() / exact.abs().max())
+
+
 def machine() -> dict[str, Any]:
     """What the numbers were measured on: processor, cores, system, versions."""
     packages = ("vaebench", "numpy", "scikit-learn", "scipy")
     together = {"processes": dist.get_world_size()} if dist.is_available() and dist.is_initialized() else {}
+    products = {"fp32_products": "oneDNN"} if products_by_onednn() else {}
     return {
         **together,
+        **products,
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
