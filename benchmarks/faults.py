@@ -2,8 +2,8 @@
 
 Runs, sweeps and downloads are killed, stopped, starved of disk and damaged at random moments, then given the same
 command again; what they end with is compared, bit by bit, with a run that nothing happened to. Goes on where it was
-stopped; writes faults.json and reliability.md. Faults that need a small disk of their own mount one (Linux, as root),
-and are left out elsewhere.
+stopped; writes faults.json and reliability.md. Faults that need a small disk or a bound on memory of their own make one
+(Linux, as root), and are left out elsewhere.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from injected import (
-    NEED_A_DISK,
     Bench,
     Found,
     can_mount,
@@ -29,6 +28,7 @@ from injected import (
     two_at_once,
 )
 from injected_elsewhere import classify_killed, download_killed, sweep_killed
+from starved import can_starve, out_of_memory
 
 from vaebench.files import read_json, write_json, write_text
 from vaebench.runs import commit
@@ -42,10 +42,13 @@ FAULTS: dict[str, Callable[[Bench], Found]] = {
     "two-at-once": two_at_once,
     "disk-full": disk_full,
     "read-only": read_only,
+    "out-of-memory": out_of_memory,
     "sweep-killed": sweep_killed,
     "download-killed": download_killed,
     "classify-killed": classify_killed,
 }
+NEED = {"disk-full": can_mount, "read-only": can_mount, "out-of-memory": can_starve}
+"""What some faults need."""
 
 
 def main() -> None:
@@ -59,7 +62,7 @@ def main() -> None:
     out, found = Path(asked.out), []
     kept_file = out / "kept.json"
     kept: dict[str, Any] = read_json(kept_file) if kept_file.exists() else {}
-    left_out = [] if can_mount() else [name for name in NEED_A_DISK if name in asked.only]
+    left_out = [name for name, there in NEED.items() if name in asked.only and not there()]
     for name in asked.only:
         if name in left_out:
             continue
@@ -67,10 +70,10 @@ def main() -> None:
         if key not in kept:
             print(f"{name}, {asked.tries} tries", flush=True)
             bench = Bench(out / "work", asked.tries, random.Random(f"{asked.seed} {name}"))
-            kept[key] = vars(FAULTS[name](bench)) | {"commit": commit()}
+            kept[key] = vars(FAULTS[name](bench)) | {"commit": commit(), "machine": machine()}
             write_json(kept_file, kept)
         found.append(kept[key])
-    about = {"machine": machine(), "seed": asked.seed, "left_out": left_out, "faults": found}
+    about = {"seed": asked.seed, "left_out": left_out, "faults": found}
     write_json(out / "faults.json", about)
     write_text(out / "reliability.md", render(about))
     print(f"open {out / 'reliability.md'}")
@@ -78,8 +81,7 @@ def main() -> None:
 
 def render(about: dict[str, Any]) -> str:
     """faults.json as a page."""
-    here = about["machine"]
-    tried_at = dict.fromkeys((one["commit"] or "unknown")[:12] for one in about["faults"])
+    made = dict.fromkeys(made_on(one) for one in about["faults"])
     lines = [
         "# What is lost when things go wrong",
         "",
@@ -88,8 +90,7 @@ def render(about: dict[str, Any]) -> str:
         "same command was given again, and weights, latents, panels, draws of labels, tables and result rows were "
         "compared, byte by byte, with those of a run that nothing happened to.",
         "",
-        f"Made by `make faults` at commit {', '.join(tried_at)}, seed {about['seed']}, on "
-        f"{here['processor']}, {here['cores']} cores, torch {here['versions']['torch']}.",
+        f"Made by `make faults`, seed {about['seed']}: {'; '.join(made)}.",
         "",
         "| fault | how it was injected | tried | lost | the same bits | said in one sentence |",
         "|---|---|---|---|---|---|",
@@ -104,8 +105,18 @@ def render(about: dict[str, Any]) -> str:
     notes = [f"- {note} ({count} x)" for note, count in noted.items()]
     lines += ["", "Otherwise than expected:", "", *notes] if notes else ["", "Nothing went otherwise than expected."]
     if about["left_out"]:
-        lines += ["", f"Not tried, for want of a disk that can be mounted: {', '.join(about['left_out'])}."]
+        lines += [
+            "",
+            f"Not tried, as no disk can be mounted here, or no memory bounded: {', '.join(about['left_out'])}.",
+        ]
     return "\n".join(lines) + "\n"
+
+
+def made_on(fault: dict[str, Any]) -> str:
+    """Where a fault was tried."""
+    here = fault["machine"]
+    commit = (fault["commit"] or "unknown")[:12]
+    return f"commit {commit} on {here['processor']}, {here['cores']} cores, torch {here['versions']['torch']}"
 
 
 if __name__ == "__main__":

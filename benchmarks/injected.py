@@ -56,8 +56,7 @@ class Bench:
 
     def start(self, folder: Path, *words: str) -> subprocess.Popen[str]:
         """The run, in a process group of its own."""
-        command = [sys.executable, "-m", "vaebench.cli", "run", "digits", *PARTS, "--out", str(folder), *words]
-        return self.begun(command)
+        return self.begun([*run_command(folder), *words])
 
     def begun(self, command: list[str]) -> subprocess.Popen[str]:
         """Any command."""
@@ -92,6 +91,11 @@ class Bench:
             folder = self.place / name / str(number)
             shutil.rmtree(folder, ignore_errors=True)
             yield folder
+
+
+def run_command(folder: Path) -> list[str]:
+    """What is run, into a folder."""
+    return [sys.executable, "-m", "vaebench.cli", "run", "digits", *PARTS, "--out", str(folder)]
 
 
 def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
@@ -240,9 +244,6 @@ def read_only(bench: Bench) -> Found:
             remounted(disk, "rw")
             bench.resumed(found, disk / "run")
     return found
-
-
-NEED_A_DISK = ("disk-full", "read-only")
 
 
 def can_mount() -> bool:

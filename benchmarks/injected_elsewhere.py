@@ -7,6 +7,7 @@ import os
 import random
 import shutil
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -26,30 +27,41 @@ from vaebench.files import read_json
 def sweep_killed(bench: Bench) -> Found:
     """A sweep, or one of its workers, killed."""
     found = Found("kill -9 of a sweep or of a worker", "SIGKILL of all its processes, or of a worker alone, in turn")
-    usual = read_json(bench.whole() / "recipe.json")["model"]["latent"]
-    words = ["sweep", "digits", *PARTS, "--grid", f"model.latent={usual},3", "--workers", "1"]
     for number, folder in enumerate(bench.folders("sweep-killed")):
-        command = [sys.executable, "-m", "vaebench.cli", *words, "--out", str(folder)]
-        process = bench.begun(command)
+        process = bench.begun(sweep_command(bench, folder))
         until(lambda folder=folder: any(folder.glob("*/checkpoint.safetensors")), process)  # type: ignore[misc]
         time.sleep(bench.moments.uniform(0, 1.5))
         if number % 2:
-            os.kill(_worker(process.pid), signal.SIGKILL)
+            os.kill(worker_of(process.pid), signal.SIGKILL)
         else:
             slain(process)
-            process = bench.begun(command)
-        code, errors = ended(process)
+            process = bench.begun(sweep_command(bench, folder))
         found.tried += 1
-        if found.check(code == 0, errors[-300:]):
-            trials = {
-                read_json(path)["recipe"]["model"]["latent"]: path.parent for path in folder.glob("*/results.json")
-            }
-            same = all((trials[usual] / name).read_bytes() == (bench.whole() / name).read_bytes() for name in FINAL[:4])
-            found.same += found.check(same and sorted(trials) == [3, usual], "a trial differs, or is not there")
+        compare_sweep(bench, found, folder, process)
     return found
 
 
-def _worker(parent: int) -> int:
+def sweep_command(bench: Bench, folder: Path) -> list[str]:
+    """A sweep of two trials by one worker; one is the undisturbed run."""
+    words = ["sweep", "digits", *PARTS, "--grid", f"model.latent={_usual(bench)},3", "--workers", "1"]
+    return [sys.executable, "-m", "vaebench.cli", *words, "--out", str(folder)]
+
+
+def compare_sweep(bench: Bench, found: Found, folder: Path, process: subprocess.Popen[str]) -> None:
+    """Wait for a sweep's end: each trial is there once, and one has the bits of the undisturbed run."""
+    usual, (code, errors) = _usual(bench), ended(process)
+    if found.check(code == 0, errors[-300:]):
+        trials = {read_json(path)["recipe"]["model"]["latent"]: path.parent for path in folder.glob("*/results.json")}
+        same = all((trials[usual] / name).read_bytes() == (bench.whole() / name).read_bytes() for name in FINAL[:4])
+        found.same += found.check(same and sorted(trials) == [3, usual], "a trial differs, or is not there")
+
+
+def _usual(bench: Bench) -> int:
+    return int(read_json(bench.whole() / "recipe.json")["model"]["latent"])
+
+
+def worker_of(parent: int) -> int:
+    """The worker of a sweep."""
     children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
     return next(int(one) for one in children if b"spawn_main" in Path(f"/proc/{one}/cmdline").read_bytes())
 

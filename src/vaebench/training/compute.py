@@ -20,6 +20,9 @@ from vaebench.errors import VaebenchError
 from vaebench.frozen import Frozen
 from vaebench.models.terms import Objective, Terms
 
+MATMUL: Any = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
+"""oneDNN's products. That they may be rounded to bf16 is what makes torch take it for those of fp32."""
+
 
 class Compute(Frozen):
     """Device, precision, compilation and threads; "auto" is resolved by :meth:`resolve` before use."""
@@ -75,19 +78,18 @@ class Compute(Frozen):
     def products(self) -> Iterator[None]:
         """The context of a training: where tf32 was chosen, a GPU rounds products to it, and never after; a processor
         computes those of fp32 by oneDNN where that is as exact as MKL, and quicker."""
-        matmul = torch.backends.mkldnn.matmul
-        cuda, before = self.device == "cuda", matmul.fp32_precision
+        cuda, before = self.device == "cuda", MATMUL.fp32_precision
         if cuda:
             _round_to_tf32(self.precision == "tf32")
         elif products_by_onednn():
-            matmul.fp32_precision = "bf16"  # lets oneDNN round where it gains by it, which the probe has ruled out
+            MATMUL.fp32_precision = "bf16"  # lets oneDNN round where it gains by it, which the probe has ruled out
         try:
             yield
         finally:
             if cuda:  # flags of the whole process, and none of a processor's business
                 _round_to_tf32(False)
             else:
-                matmul.fp32_precision = before
+                MATMUL.fp32_precision = before
 
     def autocast(self) -> torch.autocast:
         """The context in which networks run at the training precision."""
@@ -117,12 +119,11 @@ def _onednn_error() -> float:
     where factors are rounded to bf16."""
     numbers = torch.Generator().manual_seed(0)
     x, w = torch.randn(128, 784, generator=numbers), torch.randn(784, 500, generator=numbers)
-    matmul = torch.backends.mkldnn.matmul
-    before, matmul.fp32_precision = matmul.fp32_precision, "bf16"
+    before, MATMUL.fp32_precision = MATMUL.fp32_precision, "bf16"
     try:
         found = x @ w
     finally:
-        matmul.fp32_precision = before
+        MATMUL.fp32_precision = before
     exact = x.double() @ w.double()
     return float((found - exact).abs().max() / exact.abs().max())
 
