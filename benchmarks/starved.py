@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,10 +23,11 @@ import sys
 from pathlib import Path
 group, eaten = Path(sys.argv[1]), []
 (group / "cgroup.procs").write_text("0")
+Path("/proc/self/oom_score_adj").write_text("900")
 while "oom_kill 0" in (group / "memory.oom_control").read_text():
     eaten.append(b"x" * (4 << 20))
 """
-"""Takes memory until the system has killed one of the group."""
+"""Takes memory until the system has killed one of the group; is the second choice itself, so that it ends with one."""
 
 
 @contextmanager
@@ -53,11 +55,16 @@ def begun_within(bench: Bench, group: Path, command: list[str]) -> subprocess.Po
 
 
 def starve(group: Path, victim: int) -> None:
-    """Another process takes all that is left, until the system kills its first choice; then there is enough again."""
+    """Another process takes all that is left, until the system kills its first choice; then there is enough again.
+
+    Nothing happens to a victim that is no more.
+    """
+    if _dead(victim):
+        return
     Path(f"/proc/{victim}/oom_score_adj").write_text("1000")
     limit = group / "memory.limit_in_bytes"
     limit.write_text(str(int((group / "memory.usage_in_bytes").read_text()) + LEFT))
-    subprocess.run([sys.executable, "-c", EATER, str(group)], check=True)
+    subprocess.run([sys.executable, "-c", EATER, str(group)], check=False)
     limit.write_text("-1")
 
 
@@ -74,18 +81,22 @@ def out_of_memory(bench: Bench) -> Found:
 
 
 def _run_starved(bench: Bench, found: Found, folder: Path, group: Path) -> None:
-    process = begun_within(bench, group, run_command(folder))
-    until(lambda: (folder / "checkpoint.safetensors").exists(), process)
-    time.sleep(bench.moments.uniform(0, 1.5))
-    starve(group, process.pid)
-    found.tried += found.check(ended(process)[0] == -signal.SIGKILL, "the run was not killed")
+    while True:
+        process = begun_within(bench, group, run_command(folder))
+        until(lambda: (folder / "checkpoint.safetensors").exists(), process)
+        time.sleep(bench.moments.uniform(0, 1.0))
+        starve(group, process.pid)
+        if ended(process)[0] == -signal.SIGKILL:
+            break
+        shutil.rmtree(folder)  # it was over before memory was
+    found.tried += 1
     bench.resumed(found, folder)
 
 
 def _worker_starved(bench: Bench, found: Found, folder: Path, group: Path) -> None:
     process = begun_within(bench, group, sweep_command(bench, folder))
     until(lambda: any(folder.glob("*/checkpoint.safetensors")), process)
-    time.sleep(bench.moments.uniform(0, 1.5))
+    time.sleep(bench.moments.uniform(0, 1.0))
     lost = worker_of(process.pid)
     starve(group, lost)
     wait_until(lambda: _dead(lost))
