@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -61,15 +62,8 @@ class Bench:
         done = min(seconds_done(folder) / 60, whole)
         print(f"about {whole} minutes on two cores, of which {done:.0f} are done", flush=True)
         seconds = None if given.minutes is None else 60 * given.minutes
-        try:
-            with interrupted_after(seconds), locked(folder), progress() as watch:
-                study, rows = self._perform(folder, clocked(watch, folder, whole))
-        except KeyboardInterrupt:
-            print("stopped; the same command goes on from here", file=sys.stderr)
-            sys.exit(130)
-        except VaebenchError as error:
-            print(error, file=sys.stderr)
-            sys.exit(2)
+        with without_traceback(), interrupted_after(seconds), locked(folder), progress() as watch:
+            study, rows = self._perform(folder, clocked(watch, folder, whole))
         self._publish(given.out, study, rows)
         print(f"open {given.out / self.title_in_short}.md")
 
@@ -92,6 +86,19 @@ class Bench:
         about = {"made": made | {"machine": machine(), "hands": study.hands}, "rows": rows}
         write_json(out / f"{self.title_in_short}.json", about)
         write_text(out / f"{self.title_in_short}.md", self.render(about))
+
+
+@contextmanager
+def without_traceback() -> Iterator[None]:
+    """A command that is stopped, or cannot be done, ends in a sentence."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from here", file=sys.stderr)
+        sys.exit(130)
+    except VaebenchError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
 
 
 def help_out(bench: Bench, folder: Path, compute: Compute, count: int) -> None:

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from bench import without_traceback
 from injected import (
     Bench,
     Found,
@@ -31,7 +32,8 @@ from injected_elsewhere import classify_killed, download_killed, sweep_killed
 from starved import can_starve, out_of_memory
 
 from vaebench.files import read_json, write_json, write_text
-from vaebench.runs import commit
+from vaebench.runs import Watch, commit, locked
+from vaebench.terminal import progress
 from vaebench.training.compute import machine
 
 FAULTS: dict[str, Callable[[Bench], Found]] = {
@@ -59,24 +61,27 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", default="runs/faults")
     asked = parser.parse_args()
-    out, found = Path(asked.out), []
-    kept_file = out / "kept.json"
-    kept: dict[str, Any] = read_json(kept_file) if kept_file.exists() else {}
+    out = Path(asked.out)
     left_out = [name for name, there in NEED.items() if name in asked.only and not there()]
-    for name in asked.only:
-        if name in left_out:
-            continue
-        key = f"{name}, {asked.tries} tries, seed {asked.seed}"
-        if key not in kept:
-            print(f"{name}, {asked.tries} tries", flush=True)
-            bench = Bench(out / "work", asked.tries, random.Random(f"{asked.seed} {name}"))
-            kept[key] = vars(FAULTS[name](bench)) | {"commit": commit(), "machine": machine()}
-            write_json(kept_file, kept)
-        found.append(kept[key])
+    names = [name for name in asked.only if name not in left_out]
+    with without_traceback(), locked(out), progress() as watch:
+        found = [tried(out, name, asked.tries, asked.seed, watch) for name in names]
     about = {"seed": asked.seed, "left_out": left_out, "faults": found}
     write_json(out / "faults.json", about)
     write_text(out / "reliability.md", render(about))
     print(f"open {out / 'reliability.md'}")
+
+
+def tried(out: Path, name: str, tries: int, seed: int, watch: Watch) -> dict[str, Any]:
+    """What came of one fault, read if it is kept."""
+    kept_file, key = out / "kept.json", f"{name}, {tries} tries, seed {seed}"
+    kept: dict[str, Any] = read_json(kept_file) if kept_file.exists() else {}
+    if key not in kept:
+        bench = Bench(out / "work", tries, random.Random(f"{seed} {name}"), watch)
+        kept[key] = vars(FAULTS[name](bench)) | {"commit": commit(), "machine": machine()}
+        write_json(kept_file, kept)
+    found: dict[str, Any] = kept[key]
+    return found
 
 
 def render(about: dict[str, Any]) -> str:

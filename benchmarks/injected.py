@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vaebench.files import read_json
+from vaebench.runs import Tick, Watch
 
 PARTS = ["--model.network.kind", "mlp", "--model.network.hidden", "32", "--compute.threads", "1"]
 PARTS += ["--training.epochs", "40", "--training.batch", "32", "--training.checkpoint-seconds", "0"]
@@ -53,6 +54,7 @@ class Bench:
     place: Path
     tries: int
     moments: random.Random
+    watch: Watch = lambda tick: None
 
     def start(self, folder: Path, *words: str) -> subprocess.Popen[str]:
         """The run, in a process group of its own."""
@@ -85,12 +87,21 @@ class Bench:
             found.same += found.check(not differ, f"differ: {', '.join(differ)}")
         return errors
 
+    def wait_into(self, process: subprocess.Popen[str], folder: Path) -> None:
+        """Wait until a run, or a trial of a sweep, is somewhere in its training."""
+        until(lambda: any(folder.rglob("checkpoint.safetensors")), process)
+        time.sleep(self.moments.uniform(0, 1.5))
+
     def folders(self, name: str) -> Iterator[Path]:
         """A fresh folder for each try."""
+        start = time.monotonic()
         for number in range(self.tries):
+            left = (time.monotonic() - start) / number * (self.tries - number) if number else None
+            self.watch(Tick(name, number / self.tries, left))
             folder = self.place / name / str(number)
             shutil.rmtree(folder, ignore_errors=True)
             yield folder
+        self.watch(Tick(name, 1.0, 0.0))
 
 
 def run_command(folder: Path) -> list[str]:
@@ -122,8 +133,7 @@ def until(condition: Callable[[], object], process: subprocess.Popen[str]) -> bo
 def in_training(folder: Path, bench: Bench) -> subprocess.Popen[str]:
     """A run somewhere in its training."""
     process = bench.start(folder)
-    until(lambda: (folder / "checkpoint.safetensors").exists(), process)
-    time.sleep(bench.moments.uniform(0, 1.5))
+    bench.wait_into(process, folder)
     return process
 
 

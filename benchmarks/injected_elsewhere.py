@@ -29,8 +29,7 @@ def sweep_killed(bench: Bench) -> Found:
     found = Found("kill -9 of a sweep or of a worker", "SIGKILL of all its processes, or of a worker alone, in turn")
     for number, folder in enumerate(bench.folders("sweep-killed")):
         process = bench.begun(sweep_command(bench, folder))
-        until(lambda folder=folder: any(folder.glob("*/checkpoint.safetensors")), process)  # type: ignore[misc]
-        time.sleep(bench.moments.uniform(0, 1.5))
+        bench.wait_into(process, folder)
         if number % 2:
             os.kill(worker_of(process.pid), signal.SIGKILL)
         else:

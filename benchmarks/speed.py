@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from bench import without_traceback
 from contest import PYTHAE, Contest, row
 
 from vaebench.files import write_json, write_text
@@ -238,11 +238,8 @@ def main() -> None:
     asked = parser.parse_args()
     out = Path(asked.out)
     measures = {name: measure for name, measure in MEASURES.items() if name in asked.only}
-    try:
+    with without_traceback():
         rows = measured(Contest(out, asked.rounds), measures)
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on from here", file=sys.stderr)
-        sys.exit(130)
     about = {"machine": machine(), "commit": commit(), "rounds": asked.rounds, "peer": PYTHAE, "rows": rows}
     about["left_out"] = [name for name in MEASURES if name not in measures]
     write_json(out / "speed.json", about)

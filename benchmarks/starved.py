@@ -9,10 +9,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from injected import Bench, Found, ended, run_command, until
+from injected import Bench, Found, ended, run_command
 from injected_elsewhere import compare_sweep, sweep_command, worker_of
 
 GROUPS = Path("/sys/fs/cgroup/memory")
@@ -38,7 +38,10 @@ def group_of_its_own() -> Iterator[Path]:
     try:
         yield group
     finally:
-        wait_until(lambda: not (group / "cgroup.procs").read_text())  # what a sweep had started ends a little later
+        for left in (group / "cgroup.procs").read_text().split():  # after an error, or what a sweep is ending still
+            with suppress(ProcessLookupError):
+                os.kill(int(left), signal.SIGKILL)
+        wait_until(lambda: not (group / "cgroup.procs").read_text())
         group.rmdir()
 
 
@@ -81,22 +84,20 @@ def out_of_memory(bench: Bench) -> Found:
 
 
 def _run_starved(bench: Bench, found: Found, folder: Path, group: Path) -> None:
-    while True:
+    for _ in range(10):
         process = begun_within(bench, group, run_command(folder))
-        until(lambda: (folder / "checkpoint.safetensors").exists(), process)
-        time.sleep(bench.moments.uniform(0, 1.0))
+        bench.wait_into(process, folder)
         starve(group, process.pid)
-        if ended(process)[0] == -signal.SIGKILL:
+        if killed := ended(process)[0] == -signal.SIGKILL:
             break
-        shutil.rmtree(folder)  # it was over before memory was
-    found.tried += 1
+        shutil.rmtree(folder, ignore_errors=True)  # it was over before memory was
+    found.tried += found.check(killed, "the run was not killed")
     bench.resumed(found, folder)
 
 
 def _worker_starved(bench: Bench, found: Found, folder: Path, group: Path) -> None:
     process = begun_within(bench, group, sweep_command(bench, folder))
-    until(lambda: any(folder.glob("*/checkpoint.safetensors")), process)
-    time.sleep(bench.moments.uniform(0, 1.0))
+    bench.wait_into(process, folder)
     lost = worker_of(process.pid)
     starve(group, lost)
     wait_until(lambda: _dead(lost))

@@ -107,7 +107,7 @@ def test_onednn_computes_products_where_it_is_quicker_and_exact(monkeypatch, pro
     assert machine().get("fp32_products") == ("oneDNN" if expected else None)
 
 
-def test_the_probe_sees_rounded_factors(monkeypatch):
+def test_the_probe_sees_rounded_factors():
     def rounded(one, other):
         return (one.bfloat16() @ other.bfloat16()).to(one.dtype)
 
@@ -120,6 +120,19 @@ def test_the_probe_sees_rounded_factors(monkeypatch):
     assert compute._onednn_error.__wrapped__() < 1e-2
     with Rounding():
         assert compute._onednn_error.__wrapped__() > 1e-4
+
+
+def test_the_probe_finds_the_same_within_whatever_its_caller_has_set():
+    alone = compute._onednn_error.__wrapped__()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert compute._onednn_error.__wrapped__() == alone
+    with torch.device("meta"):
+        assert compute._onednn_error.__wrapped__() == alone
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert compute._onednn_error.__wrapped__() == alone > 0
+    finally:
+        torch.set_default_dtype(torch.float32)
 
 
 def test_bf16_autocast_runs_layers_in_bf16_and_fp32_leaves_them():

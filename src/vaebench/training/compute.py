@@ -79,17 +79,16 @@ class Compute(Frozen):
         """The context of a training: where tf32 was chosen, a GPU rounds products to it, and never after; a processor
         computes those of fp32 by oneDNN where that is as exact as MKL, and quicker."""
         cuda, before = self.device == "cuda", MATMUL.fp32_precision
-        if cuda:
+        if cuda:  # flags of the whole process, and none of a processor's business
             _round_to_tf32(self.precision == "tf32")
         elif products_by_onednn():
             MATMUL.fp32_precision = "bf16"  # lets oneDNN round where it gains by it, which the probe has ruled out
         try:
             yield
         finally:
-            if cuda:  # flags of the whole process, and none of a processor's business
+            MATMUL.fp32_precision = before
+            if cuda:
                 _round_to_tf32(False)
-            else:
-                MATMUL.fp32_precision = before
 
     def autocast(self) -> torch.autocast:
         """The context in which networks run at the training precision."""
@@ -116,12 +115,15 @@ def products_by_onednn() -> bool:
 @cache
 def _onednn_error() -> float:
     """The largest error of a layer's products by oneDNN, relative to the largest of them: about 1e-6 in fp32, 1e-3
-    where factors are rounded to bf16."""
+    where factors are rounded to bf16. Whatever the caller's autocast, default type and default device."""
     numbers = torch.Generator().manual_seed(0)
-    x, w = torch.randn(128, 784, generator=numbers), torch.randn(784, 500, generator=numbers)
+    x, w = (
+        torch.randn(*sides, generator=numbers, dtype=torch.float32, device="cpu") for sides in ((128, 784), (784, 500))
+    )
     before, MATMUL.fp32_precision = MATMUL.fp32_precision, "bf16"
     try:
-        found = x @ w
+        with torch.autocast("cpu", enabled=False):
+            found = x @ w
     finally:
         MATMUL.fp32_precision = before
     exact = x.double() @ w.double()
