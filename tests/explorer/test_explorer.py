@@ -19,6 +19,7 @@ from vaebench.explorer.explorer import _embedded
 from vaebench.explorer.networks import decoder_onnx, encoder_onnx, stored_error
 from vaebench.explorer.points import Points, packed, reach
 from vaebench.models.likelihoods import LIKELIHOODS
+from vaebench.models.networks import Conv
 from vaebench.models.vae import Model
 from vaebench.training.compute import Compute
 
@@ -44,6 +45,13 @@ def test_stored_networks_say_what_the_vae_says(likelihood):
     q = vae.posterior(x).base_dist
     assert_allclose(mean, q.loc.detach(), atol=2e-3)
     assert_allclose(log_variance, 2 * q.scale.log().detach(), atol=2e-3)
+
+
+def test_the_page_runs_transposed_convolutions_as_such():
+    vae = Model(latent=3, network=Conv(filters=(4,), stride=(2,))).build((1, 6, 6)).eval()
+    steps = [node.op_type for node in decoder_onnx(vae, None).graph.node]
+    assert steps.count("ConvTranspose") == 1
+    assert "Col2Im" not in steps
 
 
 def test_an_error_of_storing_is_seen():

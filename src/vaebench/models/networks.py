@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
-from typing import TYPE_CHECKING, Annotated, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Annotated, Literal, Protocol, cast, runtime_checkable
 
 from pydantic import Field, model_validator
 from torch import nn
 
 from vaebench.errors import VaebenchError
 from vaebench.frozen import Frozen, one_of
+from vaebench.models.layers import Flatten, OneChannel, Unflatten
 
 Shape = tuple[int, int, int]
 """Channels, height, width of an image."""
@@ -138,31 +139,32 @@ class Conv(Frozen):
         for index, (before, after) in enumerate(sizes[:-1]):
             kernel, stride, padding, pool = self._layer(index)
             norm = nn.BatchNorm2d(after[0]) if self.batch_norm != "none" else None
-            layers += [nn.Conv2d(before[0], after[0], kernel, stride, padding), *_activated(self, norm)]
+            layers += _activated(self, nn.Conv2d(before[0], after[0], kernel, stride, padding), norm)
             layers += [nn.MaxPool2d(pool)] if pool > 1 else []
         widths = (math.prod(sizes[-1][0]), *self.hidden)
-        return nn.Sequential(*layers, nn.Flatten(), *_dense(self, widths), nn.Linear(widths[-1], outputs))
+        return nn.Sequential(*layers, Flatten(), *_dense(self, widths), nn.Linear(widths[-1], outputs))
 
     def decoder(self, latent: int, shape: Shape) -> nn.Module:
         """Codes (B, latent) to raw values (B, *shape)."""
         sizes = self._sizes(shape)
         final = sizes[-1][0]
         widths = (latent, *reversed(self.hidden), math.prod(final))
-        layers = [*_dense(self, widths), nn.Unflatten(1, final)]
+        layers = [*_dense(self, widths), Unflatten(1, final)]
         for index in reversed(range(len(self.filters))):
             before, after = sizes[index]
             if self._layer(index)[3] > 1:
                 layers.append(nn.Upsample(size=after[1:], mode="nearest"))
-            layers.append(self._transposed(index, before, after))
-            if index:
-                layers += _activated(self, nn.BatchNorm2d(before[0]) if self.batch_norm != "none" else None)
+            layer = self._transposed(index, before, after)
+            norm = nn.BatchNorm2d(before[0]) if self.batch_norm != "none" else None
+            layers += _activated(self, layer, norm) if index else [layer]
         return nn.Sequential(*layers)
 
-    def _transposed(self, index: int, before: Shape, after: Shape) -> nn.Module:
+    def _transposed(self, index: int, before: Shape, after: Shape) -> nn.ConvTranspose2d:
         """The transposed convolution that leads from the shape after convolution ``index`` to the one before it."""
         kernel, stride, padding, _ = self._layer(index)
         missing = [b - ((a - 1) * stride - 2 * padding + kernel) for a, b in zip(after[1:], before[1:], strict=True)]
-        return nn.ConvTranspose2d(after[0], before[0], kernel, stride, padding, (missing[0], missing[1]))
+        kind = OneChannel if before[0] == 1 < stride else nn.ConvTranspose2d
+        return kind(after[0], before[0], kernel, stride, padding, (missing[0], missing[1]))
 
 
 def _dense(network: MLP | Conv, widths: tuple[int, ...]) -> list[nn.Module]:
@@ -170,17 +172,25 @@ def _dense(network: MLP | Conv, widths: tuple[int, ...]) -> list[nn.Module]:
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise(widths):
         norm = nn.BatchNorm1d(outputs) if network.batch_norm != "none" else None
-        layers += [nn.Linear(inputs, outputs), *_activated(network, norm)]
+        layers += _activated(network, nn.Linear(inputs, outputs), norm)
         layers += [nn.Dropout(network.dropout)] if network.dropout else []
     return layers
 
 
-def _activated(network: MLP | Conv, norm: nn.Module | None) -> list[nn.Module]:
-    """The activation with its normalisation, in the order that the network asks for."""
+def _activated(
+    network: MLP | Conv, layer: nn.Linear | nn.Conv2d | nn.ConvTranspose2d, norm: nn.Module | None
+) -> list[nn.Module]:
+    """The layer and the activation with its normalisation, in the order that the network asks for.
+
+    A bias that normalisation takes away again is not trained: its gradient is 0, and takes a while to compute.
+    """
     activation = ACTIVATIONS[network.activation]()
     if norm is None:
-        return [activation]
-    return [norm, activation] if network.batch_norm == "before" else [activation, norm]
+        return [layer, activation]
+    if network.batch_norm == "after":
+        return [layer, activation, norm]
+    cast(nn.Parameter, layer.bias).requires_grad_(False)
+    return [layer, norm, activation]
 
 
 NETWORKS = {"mlp": MLP, "conv": Conv}
