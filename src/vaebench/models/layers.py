@@ -30,10 +30,10 @@ class _Laid(torch.autograd.Function):
 
 
 def _laid(x: Tensor, last: bool) -> Tensor:
-    plain = torch.contiguous_format  # channels_last has no rule for vmap
-    return (
-        x.permute(0, 2, 3, 1).clone(memory_format=plain).permute(0, 3, 1, 2) if last else x.clone(memory_format=plain)
-    )
+    if not last:
+        return x.clone(memory_format=torch.contiguous_format)
+    # what torch.channels_last does, which vmap does not know
+    return x.permute(0, 2, 3, 1).clone(memory_format=torch.contiguous_format).permute(0, 3, 1, 2)
 
 
 class Flatten(nn.Flatten):
