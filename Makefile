@@ -66,7 +66,7 @@ schedules: .stamp-dev  ## how few epochs a VAE needs, reckoned at eighty minutes
 	cp runs/schedules/schedules.json runs/schedules/schedules.md docs/results/
 	cp runs/schedules/schedules/*.png docs/results/schedules/
 
-speed: .stamp-run  ## beside pythae, a plain loop and the papers' ways; renews docs/results
+speed: .stamp-run  ## beside pythae, a plain loop and the papers' ways, 70 minutes; renews docs/results
 	$(BIN)/python benchmarks/speed.py
 	cp runs/speed/speed.json runs/speed/speed.md docs/results/
 

@@ -200,22 +200,22 @@ def predictions(contest: Contest) -> list[dict[str, Any]]:
 
 
 class Measure(NamedTuple):
-    """Some rows, and the minutes that they take on two cores in three rounds: reckoned, not measured yet."""
+    """Some rows, and the minutes that they take on two cores of an AMD EPYC in three rounds."""
 
     minutes: int
     rows: Callable[[Contest], list[dict[str, Any]]]
 
 
 MEASURES = {
-    "training": Measure(40, training),
-    "quality": Measure(45, quality),
-    "rounding": Measure(12, rounding),
-    "shuffling": Measure(15, shuffling),
-    "evidence": Measure(4, evidence),
+    "training": Measure(25, training),
+    "quality": Measure(22, quality),
+    "rounding": Measure(5, rounding),
+    "shuffling": Measure(5, shuffling),
+    "evidence": Measure(2, evidence),
     "heads": Measure(4, heads),
-    "beyond-memory": Measure(2, beyond_memory),
-    "sweeps": Measure(3, sweeps),
-    "predictions": Measure(5, predictions),
+    "beyond-memory": Measure(1, beyond_memory),
+    "sweeps": Measure(2, sweeps),
+    "predictions": Measure(1, predictions),
 }
 
 
