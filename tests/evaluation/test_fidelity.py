@@ -113,7 +113,10 @@ def test_training_images_score_best_and_an_untrained_decoder_scores_badly(digits
     assert found.images == 300
     real, drawn = found.scores["training images"], found.scores["samples"]
     assert real["frechet"] < drawn["frechet"] / 3
-    assert real["precision"] > 0.8 > 0.3 > drawn["precision"]
+    assert real["precision"] > 0.8
+    assert (
+        real["recall"] > 0.8 > 0.05 > drawn["recall"]
+    )  # one grey picture; its precision is 0 or 1, by the judge's seed
     assert real["inception_score"] > 8
     assert found.samples.shape == found.nearest.shape == (16, 1, 8, 8)
 
