@@ -19,7 +19,8 @@ def evened_out(shape, kind):
     torch.manual_seed(0)
     left, _, right = torch.linalg.svd(torch.randn(*shape, dtype=torch.float64), full_matrices=False)
     sizes = torch.logspace(0, -1.5, min(shape), dtype=torch.float64)
-    return left.T @ orthogonal((7.0 * left @ sizes.diag() @ right).to(kind)).double() @ right.T
+    [found] = orthogonal([(7.0 * left @ sizes.diag() @ right).to(kind)])
+    return left.T @ found.double() @ right.T
 
 
 @pytest.mark.parametrize("shape", [(20, 30), (30, 20), (24, 24), (16, 40), (64, 16)])
@@ -43,9 +44,9 @@ def test_orthogonal_in_bf16_is_as_even_and_hardly_turned(shape):
 def test_products_of_a_training_are_rounded_as_it_says(monkeypatch, precision, kind):
     kinds, weights = [], nn.Linear(20, 20)
 
-    def seen(matrix):
-        found = orthogonal(matrix)
-        kinds.append(found.dtype)
+    def seen(matrices):
+        found = orthogonal(matrices)
+        kinds.extend(one.dtype for one in found)
         return found
 
     monkeypatch.setattr("vaebench.training.muon.orthogonal", seen)
@@ -68,13 +69,27 @@ def test_wide_matrices_come_to_the_same_by_their_short_side(kind, near):
     left, _, right = torch.linalg.svd(torch.randn(32, 200, dtype=torch.float64), full_matrices=False)
     flat = (left @ torch.logspace(0, -8, 32, dtype=torch.float64).diag() @ right).to(kind)
     exact = muon._by_turns(flat.double())
-    assert (muon._by_gram(flat) - exact).norm() < near * exact.norm()
+    [found] = muon._by_gram([flat])
+    assert (found - exact).norm() < near * exact.norm()
     with torch.autocast("cpu", torch.bfloat16):
-        assert muon._by_gram(flat).dtype == kind
+        [found] = muon._by_gram([flat])
+    assert found.dtype == kind
+
+
+def test_matrices_of_any_shapes_together_come_to_what_each_comes_to_alone():
+    torch.manual_seed(6)
+    shapes = [(64, 200), (16, 32), (300, 20), (24, 24), (65, 130), (40, 200), (500, 70), (64, 128)]
+    matrices = [torch.randn(*shape, dtype=torch.float64) for shape in shapes]
+    for matrix, found in zip(matrices, orthogonal(matrices), strict=True):
+        flat = matrix / matrix.norm()
+        exact = muon._by_turns(flat) if len(flat) <= flat.shape[1] else muon._by_turns(flat.T).T
+        assert_close(found, exact, rtol=0, atol=1e-12)
 
 
 def test_orthogonal_of_nothing_is_nothing():
-    assert not orthogonal(torch.zeros(16, 20)).any()
+    assert not orthogonal([torch.zeros(16, 20)])[0].any()
+    assert not orthogonal([torch.zeros(16, 40)])[0].any()
+    assert orthogonal([]) == []
 
 
 def descended(optimiser, weights, steps=4):
