@@ -60,7 +60,7 @@ unlike: .stamp-run  ## can a VAE tell strangers, 55 minutes; renews docs/results
 	$(BIN)/python benchmarks/unlike.py
 	cp runs/unlike/unlike.json runs/unlike/unlike.md docs/results/
 
-schedules: .stamp-dev  ## how few epochs a VAE needs, reckoned at eighty minutes; renews docs/results
+schedules: .stamp-dev  ## how few epochs a VAE needs, half an hour; renews docs/results
 	$(BIN)/python benchmarks/schedules.py
 	mkdir -p docs/results/schedules
 	cp runs/schedules/schedules.json runs/schedules/schedules.md docs/results/
@@ -70,7 +70,7 @@ speed: .stamp-run  ## beside pythae, a plain loop and the papers' ways, 70 minut
 	$(BIN)/python benchmarks/speed.py
 	cp runs/speed/speed.json runs/speed/speed.md docs/results/
 
-growth: .stamp-run  ## time and memory by images, latents, sides, workers; renews docs/results
+growth: .stamp-run  ## time and memory by images, latents, sides, workers, 4 minutes; renews docs/results
 	$(BIN)/python benchmarks/growth.py
 	mkdir -p docs/results/growth
 	cp runs/growth/growth.json runs/growth/growth.md docs/results/

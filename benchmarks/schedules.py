@@ -26,8 +26,8 @@ from vaebench.studies.trials import Trial
 from vaebench.training.loop import Training
 from vaebench.training.schedules import Adam, Constant, Muon
 
-MINUTES = 80
-"""On two cores; reckoned, not measured yet."""
+MINUTES = 29
+"""On two cores."""
 SEEDS, EPOCHS = 3, 4
 DATA = ("mnist", "fashion-mnist", "quickdraw")
 MODEL = Model(latent=20, network=Conv())
@@ -111,6 +111,17 @@ def best(found: list[Row]) -> str:
     return min(rules, key=lambda rule: float(np.mean([row["behind"] for row in found if row["rule"] == rule])))
 
 
+def reached(found: list[Row]) -> str:
+    """Where the mean of the best rule is below that of the constant rate, and where it is not."""
+    own = [row for row in found if row["rule"] == best(found)]
+    below = [row["data"] for row in own if row["behind"] < 0]
+    above = [row["data"] for row in own if row["behind"] >= 0]
+    words = (
+        f"In {EPOCHS} epochs its mean falls below that of 20 at the constant rate on {' and '.join(below) or 'none'}"
+    )
+    return f"{words}{', not on ' + ' and '.join(above) if above else ''}."
+
+
 def render(about: About) -> str:
     """schedules.json as a page."""
     found = about["rows"]
@@ -122,7 +133,7 @@ def render(about: About) -> str:
         "looked at. Behind: the mean difference from Adam at a constant rate after 20 epochs, same seeds (95 % "
         "interval, Student's t); below 0 is better. Seconds are those of one thread, two trainings side by side.",
         "",
-        f"Least over the three data sets: **{RULES[best(found)][0]}**.",
+        f"Least over the three data sets: **{RULES[best(found)][0]}**. {reached(found)}",
         "",
         "| data | rule | epochs | validation loss | behind | seeds that reach it | seconds an epoch |",
         "|---|---|---|---|---|---|---|",

@@ -29,6 +29,8 @@ PAGES = {
         "results/disentangling",
         "results/unlike",
         "results/speed",
+        "results/growth",
+        "results/schedules",
         "results/explorer",
         "results/fuzz",
     ],

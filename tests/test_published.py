@@ -14,7 +14,7 @@ from vaebench.ladder.run import Ladder
 ROOT = Path(__file__).parents[1]
 BENCHMARKS = {
     name: f"results/{name}.md"
-    for name in ("disentangling", "explorer", "fuzz", "likelihood", "speed", "trust", "unlike")
+    for name in ("disentangling", "explorer", "fuzz", "growth", "likelihood", "schedules", "speed", "trust", "unlike")
 } | {"faults": "reliability.md"}
 
 

@@ -96,7 +96,7 @@ def _line_panel(ax: Axes, panel: Panel, names: list[str]) -> None:
         ax.set_xscale("log")
         ticks = sorted({x for line in panel.lines.values() for x in line.x})
         if len(ticks) <= 9:
-            ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+            ax.set_xticks(ticks, [_number(float(tick)) for tick in ticks])
             ax.set_xticks([], minor=True)
         else:
             _plain(ax.xaxis)
@@ -122,7 +122,12 @@ def _plain(axis: Axis) -> None:
     """Ticks of a logarithmic axis at 1, 2 and 5, as plain numbers: mathematical text is off."""
     axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: _number(float(value))))
+
+
+def _number(value: float) -> str:
+    """In full, never as a power of ten where it is large."""
+    return f"{value:,.0f}" if value >= 1000 else f"{value:g}"
 
 
 def bars(names: Sequence[str], groups: Mapping[str, Sequence[float]], y: str, title: str = "") -> Figure:
