@@ -98,3 +98,12 @@ def test_grids_name_every_sheet_and_keep_its_pixels(columns, shape):
         tops.append((ax.get_window_extent(), ax.title.get_window_extent()))
     for image, _ in tops:
         assert not any(image.overlaps(words) for _, words in tops)
+
+
+def test_large_numbers_on_logarithmic_axes_are_written_in_full():
+    panel = Panel("", {"a": Series([100, 1_000_000], [0.02, 2_000_000])}, "images", "s", log_x=True, log_y=True)
+    figure = lines([panel])
+    figure.draw_without_rendering()
+    found = words(figure)
+    assert {"100", "1,000,000", "0.02", "2,000,000"} <= set(found)
+    assert not any("e+" in word for word in found)
