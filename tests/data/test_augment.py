@@ -4,7 +4,7 @@ import torch
 from scipy import ndimage
 
 from vaebench.data import augment
-from vaebench.data.augment import KNOTS, Augmentation, _between, rotate
+from vaebench.data.augment import AUGMENTATIONS, KNOTS, Augmentation, _between, bolder, rotate
 
 
 def pixels(n=5, c=1, h=9, w=9):
@@ -127,3 +127,11 @@ def test_a_cutout_is_one_square_of_zeros_somewhere(side):
     assert columns.any(0).all()
     for line in (rows, columns):
         assert (line.int().diff(dim=1).abs().sum(1) <= 2).all()
+
+
+def test_bolder_changes_tones_and_squares_alone():
+    assert bolder(AUGMENTATIONS["fashion-mnist"]).amounts == AUGMENTATIONS["fashion-mnist"].amounts | {
+        "gamma": 0.6,
+        "cutout": 12,
+    }
+    assert bolder(Augmentation()).amounts == {"gamma": 0.3, "cutout": 6}

@@ -13,7 +13,7 @@ from vaebench.data.datasets import Data
 from vaebench.evaluation.bounds import bounds
 from vaebench.evaluation.semi_supervised import SemiSupervised
 from vaebench.ladder import choice
-from vaebench.ladder.arena import PAIRED, VAES, Arena, Given
+from vaebench.ladder.arena import PAIRED, TRUNKS, VAES, Arena, Given
 from vaebench.ladder.cells import TEMPERATURES, cell, measured
 from vaebench.ladder.choice import CANDIDATES, GRAPHS, ON, choose, method_of
 from vaebench.ladder.climb import row
@@ -41,7 +41,7 @@ needs_data = pytest.mark.skipif(
 def arena_of(folder, data, name="digits"):
     study = Study(Ladder(), "cpu", folder, Compute(device="cpu", precision="fp32", threads=1))
     model = Model(latent=6, network=Conv(filters=(8, 16), kernel=(3,), stride=(1, 2)))
-    return Arena(study, name, data, model, AUGMENTATION, passes=6, steps=12)
+    return Arena(study, name, data, model, AUGMENTATION, dimensions=8, passes=6, steps=12)
 
 
 @pytest.fixture(scope="module")
@@ -109,8 +109,25 @@ def test_a_cell_is_done_once_and_again_only_under_another_recipe(arena):
 
 def test_every_representation_of_pairs_can_be_chosen_and_every_vae_is_tried():
     assert set(PAIRED) <= set(VAES)
+    assert set(TRUNKS) | set(TRUNKS.values()) <= set(PAIRED)
     tried = {key.rsplit("-", 1)[0] for key in RUNGS if key.endswith("-poisson")}
     assert set(VAES) <= tried
+
+
+@pytest.mark.parametrize("name", TRUNKS)
+def test_a_wide_vae_makes_the_graph_and_self_training_begins_with_a_narrow_one(name, arena):
+    trunk, wide = arena.trunk(name), arena.vae(name)
+    assert torch.equal(torch.from_numpy(arena.graph(name).codes), wide.features.train.mean)
+    begun = whole_network(arena, given_of(arena), name, METHOD.model_copy(update={"rounds": ()}))
+    for key, weights in trunk.vae.state_dict().items():
+        assert torch.equal(begun.vae.state_dict()[key], weights)
+    assert sum(map(torch.Tensor.numel, wide.vae.parameters())) > sum(map(torch.Tensor.numel, trunk.vae.parameters()))
+
+
+def test_every_representation_that_is_compared_has_as_many_numbers(arena):
+    widths = {name: arena.features(name).train.mean.shape[1] for name in ("pca", "random", *PAIRED)}
+    assert set(widths.values()) == {arena.dimensions}
+    assert arena.features("elbo").train.mean.shape[1] == arena.model.latent != arena.dimensions
 
 
 @pytest.mark.parametrize("name", ON)

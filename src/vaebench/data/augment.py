@@ -110,6 +110,13 @@ class Augmentation(Frozen):
         return torch.cat([linear * half / half[:, None], (moved / half)[:, :, None]], 2)
 
 
+def bolder(augmentation: Augmentation) -> Augmentation:
+    """The same with tones moved twice as far and squares cut out that are half as large again; gamma 0.3 and squares
+    of 6 pixels where there were none."""
+    gamma, cutout = augmentation.gamma or 0.15, augmentation.cutout or 4
+    return Augmentation(**augmentation.model_dump() | {"gamma": 2 * gamma, "cutout": round(1.5 * cutout)})
+
+
 def _between(side: int, like: Tensor) -> Float[Tensor, "S K"]:
     """What each knot of a row adds to each pixel of it: bicubic interpolation of a few images at once is slow."""
     knots = torch.eye(KNOTS, device=like.device, dtype=like.dtype)[None]

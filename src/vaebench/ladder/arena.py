@@ -15,12 +15,13 @@ from scipy import sparse
 from sklearn.mixture import GaussianMixture
 from torch import Tensor
 
-from vaebench.data.augment import Augmentation
+from vaebench.data.augment import Augmentation, bolder
 from vaebench.data.images import Dataset, Images, balanced_draw
 from vaebench.evaluation.features import Codes, Features, latent_features, pca_features, pixel_features
 from vaebench.evaluation.graphs import Graph
 from vaebench.models.local import LocalModel
 from vaebench.models.mixture import MixtureElbo, MixtureVAE
+from vaebench.models.networks import Conv
 from vaebench.models.objectives import Consistent, Contrastive, Elbo
 from vaebench.models.terms import Objective
 from vaebench.models.vae import VAE, Model
@@ -47,8 +48,9 @@ class Arena:
     """One data set. Its validation part is the *held* part: training images that no method trains on and whose labels
     are never drawn; choices for other data sets read it.
 
-    ``passes`` is how often a VAE passes through the training images, those of pairs with an augmented image beside
-    each; ``steps`` are those of the whole method, in all its rounds.
+    ``dimensions`` are those of a frozen representation: of PCA, a random encoder, VAEs of pairs. ``passes`` is how
+    often a VAE passes through the training images, those of pairs with an augmented image beside each; ``steps`` are
+    those of the whole method, in all its rounds.
     """
 
     study: Study
@@ -56,6 +58,7 @@ class Arena:
     data: Dataset
     model: Model
     augmentation: Augmentation
+    dimensions: int
     passes: int
     steps: int
     features_made: dict[str, Features] = field(default_factory=dict)
@@ -77,6 +80,24 @@ class Arena:
         """What methods are tested on."""
         return {"held": self.data.validation, "test": self.data.test}
 
+    @property
+    def coded(self) -> Model:
+        """The model with as many latents as a frozen representation may have: that of VAEs of pairs."""
+        return self.model.model_copy(update={"latent": self.dimensions})
+
+    @property
+    def wide(self) -> Model:
+        """The same with twice the filters."""
+        network = self.model.network
+        assert isinstance(network, Conv)
+        filters = tuple(2 * count for count in network.filters)
+        return self.coded.model_copy(update={"network": network.model_copy(update={"filters": filters})})
+
+    @property
+    def bolder(self) -> Augmentation:
+        """What is still taken for the same image where more is dared."""
+        return bolder(self.augmentation)
+
     def given(self, count: int, draw: int) -> Given:
         """The saved draw of so many labels a class: every method reads the same."""
         identity = {"data": self.study.fingerprint(self.data), "count": count, "draw": draw}
@@ -96,12 +117,14 @@ class Arena:
         passes: int,
         build: Callable[[], VAE] | None = None,
         optimiser: AnyOptimiser = MUON,
+        model: Model | None = None,
     ) -> Trial:
-        """A VAE trained on the training part without labels; its last epoch is kept."""
-        shape = self.data.train.shape
+        """A VAE trained on the training part without labels; its last epoch is kept. It is of the data set's own model
+        if not of another, begun as that does if not in another way."""
+        shape, own = self.data.train.shape, model or self.model
         training = Training(epochs=max(1, passes), batch=256, optimiser=optimiser)
-        make = build or (lambda: self.model.build(shape))
-        identity = {"model": self.model.model_dump(), "kind": name}
+        make = build or (lambda: own.build(shape))
+        identity = {"model": own.model_dump(), "kind": name}
         return self.study.network(
             f"{self.name}/{name}", self.data, make, (self.unlabelled, None), objective, training, 0, identity
         )
@@ -109,6 +132,10 @@ class Arena:
     def vae(self, name: str) -> Trial:
         """The VAE of this representation."""
         return VAES[name](self, name)
+
+    def trunk(self, name: str) -> Trial:
+        """The VAE that self-training begins with, where this representation makes the graph."""
+        return self.vae(TRUNKS.get(name, name))
 
     def features(self, name: str) -> Features:
         """Codes of the three parts."""
@@ -120,10 +147,10 @@ class Arena:
         if name == "pixels":
             return pixel_features(self.data)
         if name == "pca":
-            return pca_features(self.features("pixels"), self.model.latent, 0)
+            return pca_features(self.features("pixels"), self.dimensions, 0)
         if name == "random":
             torch.manual_seed(0)
-            return latent_features("random", self.model.build(self.data.train.shape).eval(), self.data)
+            return latent_features("random", self.coded.build(self.data.train.shape).eval(), self.data)
         return self.vae(name).features
 
     def codes(self, name: str) -> dict[str, Codes]:
@@ -151,7 +178,7 @@ class Arena:
         """Names everything that decided a representation."""
         if name in VAES:
             return self.vae(name).key
-        return f"{name} {self.model.latent} {self.study.fingerprint(self.data)}"
+        return f"{name} {self.dimensions} {self.study.fingerprint(self.data)}"
 
 
 def _plain(arena: Arena, name: str) -> Trial:
@@ -161,9 +188,17 @@ def _plain(arena: Arena, name: str) -> Trial:
 def _paired(objective: type[Consistent] | type[Contrastive], weight: float) -> Callable[[Arena, str], Trial]:
     def make(arena: Arena, name: str) -> Trial:
         chosen = objective(weight=weight, augmentation=arena.augmentation)
-        return arena.trial(name, chosen, arena.passes)
+        return arena.trial(name, chosen, arena.passes, model=arena.coded)
 
     return make
+
+
+def _bold(arena: Arena, name: str) -> Trial:
+    return arena.trial(name, Contrastive(weight=30.0, augmentation=arena.bolder), arena.passes, model=arena.coded)
+
+
+def _wide(arena: Arena, name: str) -> Trial:
+    return arena.trial(name, Contrastive(weight=30.0, augmentation=arena.bolder), arena.passes, model=arena.wide)
 
 
 def _local(arena: Arena, name: str) -> Trial:
@@ -196,9 +231,13 @@ VAES: dict[str, Callable[[Arena, str], Trial]] = {
     "elbo": _plain,
     "consistent-3": _paired(Consistent, 3.0),
     "contrastive-30": _paired(Contrastive, 30.0),
+    "contrastive-bold": _bold,
+    "contrastive-wide": _wide,
     "local": _local,
     "mixture": _mixture,
 }
 """Representations learned without labels; those of pairs read images beside their augmented selves."""
-PAIRED = ("consistent-3", "contrastive-30")
+TRUNKS = {"contrastive-wide": "contrastive-bold"}
+"""The VAE that self-training begins with, where that would take too long with the one that makes the graph."""
+PAIRED = ("consistent-3", "contrastive-30", "contrastive-bold", "contrastive-wide")
 """Those that a search on other data chooses from."""

@@ -23,6 +23,7 @@ def cell(arena: Arena, name: str, method: Method, settings: str, count: int, dra
         "settings": settings,
         "data": arena.study.fingerprint(arena.data),
         "model": repr(arena.model),
+        "dimensions": arena.dimensions,
         "passes": arena.passes,
         "augmentation": repr(arena.augmentation),
         "rows": given.rows.tolist(),

@@ -37,6 +37,8 @@ from vaebench.studies.study import Study, cifar10
 
 HELD_SHARE = {"mnist": 1 / 6, "fashion-mnist": 1 / 6, "quickdraw": 1 / 5, "cifar10": 1 / 5}
 """Of the training part: 10,000 images where there are 50,000 or 60,000."""
+DIMENSIONS = 128
+"""Of frozen representations that are compared."""
 PASSES = {"mnist": 10, "fashion-mnist": 10, "quickdraw": 14, "cifar10": 10}
 
 Task = Callable[[], object]
@@ -69,7 +71,7 @@ class Climb:
             f"{name}/{key}": partial(one.vae, key)
             for name, one in self.arenas.items()
             for key in VAES
-            if name in SMALL or key in ("elbo", "contrastive-30") or (name in CHOOSERS and key in PAIRED)
+            if name in SMALL or key == "elbo" or key.startswith("contrastive") or (name in CHOOSERS and key in PAIRED)
         }
 
     def searched_graphs(self) -> dict[str, Task]:
@@ -168,7 +170,7 @@ def arena(study: Study, name: str) -> Arena:
     network = Conv(filters=(32, 64, 128), stride=(2,)) if colour else Conv()
     model = Model(latent=128 if colour else 32, network=network)
     passes, steps = study.pick(2, PASSES[name], 4 * PASSES[name]), study.pick(6, 1200, 12_000)
-    return Arena(study, name, data, model, AUGMENTATIONS[name], passes, steps)
+    return Arena(study, name, data, model, AUGMENTATIONS[name], DIMENSIONS, passes, steps)
 
 
 def _at(cells: list[dict[str, Any]], score: str, temperature: float) -> float:

@@ -16,7 +16,7 @@ from vaebench.evaluation.few_labels import summary
 from vaebench.evaluation.probes import KNN, Head, Logistic, Probe
 from vaebench.evaluation.scores import Split, score
 from vaebench.frozen import Frozen
-from vaebench.ladder.arena import Arena
+from vaebench.ladder.arena import PAIRED, Arena
 from vaebench.ladder.choice import Choice
 from vaebench.models.bottleneck import Bottleneck, BottleneckLoss, BottleneckModel
 from vaebench.models.networks import MLP
@@ -55,17 +55,19 @@ def _head_rows(study: Study, arena: Arena, representation: str, head: str, probe
 
     def measure() -> dict[str, Any]:
         split = _labelled_codes(arena, representation)
-        return score(probe, split, arena.classes, 0, study.compute)
+        return score(probe, split, arena.classes, 0, study.compute) | {
+            "dimensions": arena.features(representation).train.mean.shape[1]
+        }
 
     found = study.step(f"{arena.name}/all/{representation}-{head}", identity, measure)
-    augmented = arena.augmentation.amounts if "-" in representation else None
+    augmented = arena.augmentation.amounts if representation in PAIRED else None
     base: dict[str, Any] = {
         "data": arena.name,
         "method": f"{representation}-{head}",
         "group": "all labels",
         "labels_per_class": "all",
     }
-    base |= {"words": f"{representation}, {head}", "metric": "accuracy", "dimensions": arena.model.latent}
+    base |= {"words": f"{representation}, {head}", "metric": "accuracy", "dimensions": found["dimensions"]}
     base |= {"augmentation": augmented, "seconds": found["seconds"], "budget": study.budget}
     parts = {"held": found["validation_accuracy"], "test": found["accuracy"]}
     return [{**base, "split": part, **summary([value])} for part, value in parts.items()]

@@ -32,7 +32,8 @@ class Kept(NamedTuple):
 
 
 def kept(arena: Arena, representation: str, methods: Mapping[str, SemiSupervised]) -> Kept:
-    """The VAE of this representation beside what each method makes of it with the first draw of 10 labels a class."""
+    """The VAE that self-training begins with, beside what each method makes of it by the first draw of 10 labels a
+    class."""
     base: dict[str, Any] = {"data": arena.name, "split": "test", "group": "generation", "labels_per_class": COUNT}
     base |= {"budget": arena.study.budget, "augmentation": None}
     test, count = arena.data.test, arena.study.pick(1, COUNT, COUNT)
@@ -42,10 +43,16 @@ def kept(arena: Arena, representation: str, methods: Mapping[str, SemiSupervised
 
         def make(method: SemiSupervised | None = method) -> Arrays:
             if method is None:
-                return _shown(arena, arena.vae(representation).vae)
+                return _shown(arena, arena.trunk(representation).vae)
             return _shown(arena, whole_network(arena, arena.given(count, 0), representation, method).vae)
 
-        identity = {"of": arena.vae(representation).key, "method": repr(method), "count": count, "images": ACROSS}
+        identity = {
+            "of": arena.key(representation),
+            "begins": arena.trunk(representation).key,
+            "method": repr(method),
+            "count": count,
+            "images": ACROSS,
+        }
         found = arena.study.arrays(f"{arena.name}/kept/{key}", identity, make)
         arrays |= {f"{key}-{what}": found[what] for what in ("outputs", "samples")}
         for metric, value in zip(("elbo", "reconstruction", "kl"), found["bounds"].tolist(), strict=True):

@@ -18,13 +18,14 @@ from vaebench.evaluation.graphs import Spreader, uniform_shares
 from vaebench.evaluation.mixtures import Clusters
 from vaebench.evaluation.probes import Probe, predict_with
 from vaebench.evaluation.semi_supervised import SemiSupervised, Supervised
-from vaebench.ladder.arena import PARTS, Arena, Given
+from vaebench.ladder.arena import PARTS, TRUNKS, Arena, Given
 from vaebench.models.auxiliary import AuxiliaryElbo, AuxiliaryModel
 from vaebench.models.likelihoods import GaussianPixelScale
 from vaebench.models.networks import MLP
 from vaebench.models.self_training import ClassifyingVAE
 from vaebench.models.semi_supervised import SemiSupervisedElbo, SemiSupervisedModel
 from vaebench.models.terms import Objective
+from vaebench.models.vae import Model
 from vaebench.training.loop import Training, train
 from vaebench.training.schedules import Adam, OneCycle
 
@@ -174,7 +175,7 @@ def whole(representation: str, method: SemiSupervised, fresh: bool = False, grap
         found = {part: predict(images) for part, images in arena.parts.items()}
         return Guess(found, sum(method.rounds) * method.batch, predict(arena.unlabelled))
 
-    return Method(answer, representation, representation if graphed else None)
+    return Method(answer, TRUNKS.get(representation, representation), representation if graphed else None)
 
 
 def whole_network(
@@ -186,23 +187,32 @@ def whole_network(
     graphed: bool = True,
 ) -> ClassifyingVAE:
     """The trained network of :func:`whole`; ``fresh`` starts it from new weights."""
-    vae = arena.vae(representation).vae
+    vae = arena.trunk(representation).vae
     if fresh:
         with torch.random.fork_rng():
             torch.manual_seed(given.seed)
-            vae = arena.model.build(arena.data.train.shape)
+            vae = arena.coded.build(arena.data.train.shape)
     graph = arena.graph(representation) if graphed else None
     compute = arena.study.compute
     return method.fit(vae, arena.unlabelled, graph, given.rows, given.labels, arena.classes, given.seed, compute)
 
 
-def supervised(augmented: bool, steps: int) -> Method:
-    """The rival: the same encoder from fresh weights, on the labelled images alone, augmented alike or not at all."""
+RIVALS: dict[str, Callable[[Arena], tuple[Model, Augmentation]]] = {
+    "supervised": lambda arena: (arena.model, Augmentation()),
+    "supervised-augmented": lambda arena: (arena.model, arena.augmentation),
+    "supervised-bold": lambda arena: (arena.wide, arena.bolder),
+}
+"""Whose encoder, and what it knows of augmentation."""
+
+
+def supervised(rival: str, steps: int) -> Method:
+    """The rival: an encoder from fresh weights, on the labelled images alone."""
 
     def answer(arena: Arena, given: Given) -> Guess:
         few = arena.unlabelled.take(given.rows).with_labels(given.labels)
-        rule = Supervised(strong=arena.augmentation if augmented else Augmentation(), steps=steps)
-        network = rule.fit(arena.model, few, arena.classes, given.seed, arena.study.compute)
+        model, known = RIVALS[rival](arena)
+        rule = Supervised(strong=known, steps=steps)
+        network = rule.fit(model, few, arena.classes, given.seed, arena.study.compute)
         predict = predict_with(network, given.seed, arena.study.compute)
         return Guess({part: predict(images) for part, images in arena.parts.items()}, rule.epochs(len(few)) * len(few))
 

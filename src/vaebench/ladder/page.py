@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from vaebench.data.augment import Augmentation, bolder
 from vaebench.ladder.differences import by_key, generative_verdict, parts, parts_table, plain_table
 from vaebench.ladder.kept import KEPT
 from vaebench.ladder.published import WHY
@@ -117,7 +118,16 @@ def _knowledge(rows: Sequence[Row]) -> str:
         f"- {data}: " + ", ".join(f"{what} {amount:g}" for what, amount in amounts.items())
         for data, amounts in known.items()
     ]
-    return "What augmentation knows (degrees, shares, pixels):\n\n" + "\n".join(said) + "\n" if said else ""
+    if not said:
+        return ""
+    bold = [
+        f"{data} gamma {more.gamma:g}, cutout {more.cutout}"
+        for data, amounts in known.items()
+        for more in [bolder(Augmentation(**amounts))]
+    ]
+    head = "What augmentation knows (degrees, shares, pixels):"
+    tail = "Where it is bolder it also knows, or knows instead: " + "; ".join(bold) + "."
+    return "\n".join([f"{head}\n", *said, "", tail, ""])
 
 
 def _choices(choices: Mapping[str, Row]) -> str:
@@ -126,10 +136,11 @@ def _choices(choices: Mapping[str, Row]) -> str:
         for data, choice in choices.items()
     ]
     head = (
-        "Chosen for each data set by the held parts of others (the VAE with the weight of its pairs' term; the graph, "
-        "where *by labels* is Poisson learning, then label spreading from its surest answers, where labels are few, "
-        "and label spreading alone where they are more; who teaches self-training after its first round: the network's "
-        "own answers, or labels spread anew on a graph of the features that it has learned):"
+        "Chosen for each data set by the held parts of others (the VAE with the weight of its pairs' term, "
+        "*bold* with bolder augmentation, *wide* so and of twice the filters, whose graph then teaches the bold one; "
+        "the graph, where *by labels* is Poisson learning, then label spreading from its surest answers, where labels "
+        "are few, and label spreading alone where they are more; who teaches self-training after its first round: the "
+        "network's own answers, or labels spread anew on a graph of the features that it has learned):"
     )
     return "\n".join([f"{head}\n", *said, ""])
 
@@ -194,12 +205,13 @@ def _cell(rows: Sequence[Row], count: int) -> str:
 def _all_labels(rows: Sequence[Row]) -> str:
     if not rows:
         return ""
-    found = ["### All labels\n", "| what | metric | test | held |", "|---|---|---|---|"]
+    found = ["### All labels\n", "| what | dimensions | metric | test | held |", "|---|---|---|---|---|"]
     for method in dict.fromkeys(row["method"] for row in rows):
         own = {row["split"]: row for row in rows if row["method"] == method}
         test = own["test"]
+        told = f"{test.get('dimensions', '')} | {test['metric']}"
         cells = f"{100 * test['mean']:.2f} %{_more(test)} | {100 * own['held']['mean']:.2f} %"
-        found.append(f"| {test['words']}{'*' if test['augmentation'] else ''} | {test['metric']} | {cells} |")
+        found.append(f"| {test['words']}{'*' if test['augmentation'] else ''} | {told} | {cells} |")
     return "\n".join(found) + "\n"
 
 

@@ -92,6 +92,8 @@ def rungs(representation: str, method: SemiSupervised, epochs: int = 6) -> dict[
         **_read("VAE with a mixture prior (VaDE)", "representations", "mixture", arenas=SMALL),
         **_read("consistent VAE", "representations", "consistent-3", True, CHOOSERS),
         **_read("contrastive VAE", "representations", "contrastive-30", True),
+        **_read("contrastive VAE, bolder augmentation", "representations", "contrastive-bold", True),
+        **_read("the same of twice the filters", "representations", "contrastive-wide", True),
         "frozen": Rung(
             "chosen frozen latents: labels along their graph",
             "representations",
@@ -108,14 +110,21 @@ def rungs(representation: str, method: SemiSupervised, epochs: int = 6) -> dict[
             True,
             headline=True,
         ),
-        "supervised": Rung("CNN, these labels only", "rivals", supervised(False, steps // 2), f"plain {steps}"),
+        "supervised": Rung("CNN, these labels only", "rivals", supervised("supervised", steps // 2), f"plain {steps}"),
         "supervised-augmented": Rung(
             "CNN, these labels only, augmented",
             "rivals",
-            supervised(True, steps),
+            supervised("supervised-augmented", steps),
             f"augmented {steps}",
             True,
             headline=True,
+        ),
+        "supervised-bold": Rung(
+            "CNN of twice the filters, these labels only, bolder augmentation",
+            "rivals",
+            supervised("supervised-bold", steps),
+            f"bold {steps}",
+            True,
         ),
         **_without(representation, method),
     }
