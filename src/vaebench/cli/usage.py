@@ -94,7 +94,7 @@ semi-supervised VAEs, better representations, the whole method, its supervised r
 chosen on others.
 
   --budget X    quick: a miniature that shows that everything runs; its numbers mean nothing
-                cpu (default): reckoned at eight hours on two cores; full: longer trainings, for a GPU
+                cpu (default): about five hours on two cores; full: longer trainings, for a GPU
   --minutes N   stop after N minutes in a state that the same command goes on from
   --out DIR     where few-labels.md, few-labels.json, figures and all steps are kept (default: runs/few-labels)
 
