@@ -214,6 +214,7 @@ def test_quick_climbs_everything_draws_every_figure_and_repeats_nothing(tmp_path
     assert set(study.drawn) == set(Ladder.captions)
     page = (tmp_path / "few-labels.md").read_text()
     assert all(RUNGS[key].words in page for key in RUNGS)
+    assert "mnist gamma 0.3, cutout 6; fashion-mnist gamma 0.6, cutout 12;" in page
     assert minutes_done(tmp_path, "quick") == pytest.approx(study.seconds / study.hands / 60, rel=1e-6)
     kept = [json.loads(path.read_text()) for path in (tmp_path / "steps" / "quick" / "steps").rglob("*.json")]
     assert {one["machine"]["hands"] for one in kept} == {study.hands}

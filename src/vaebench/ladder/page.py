@@ -120,14 +120,12 @@ def _knowledge(rows: Sequence[Row]) -> str:
     ]
     if not said:
         return ""
-    bold = [
-        f"{data} gamma {more.gamma:g}, cutout {more.cutout}"
-        for data, amounts in known.items()
-        for more in [bolder(Augmentation(**amounts))]
-    ]
-    head = "What augmentation knows (degrees, shares, pixels):"
-    tail = "Where it is bolder it also knows, or knows instead: " + "; ".join(bold) + "."
-    return "\n".join([f"{head}\n", *said, "", tail, ""])
+    found = ["What augmentation knows (degrees, shares, pixels):\n", *said, ""]
+    if any(row["method"].startswith("contrastive-bold") for row in rows):
+        bold = {data: bolder(Augmentation(**amounts)) for data, amounts in known.items()}
+        each = [f"{data} gamma {more.gamma:g}, cutout {more.cutout}" for data, more in bold.items()]
+        found += ["Where it is bolder it also knows, or knows instead: " + "; ".join(each) + ".", ""]
+    return "\n".join(found)
 
 
 def _choices(choices: Mapping[str, Row]) -> str:
