@@ -11,7 +11,11 @@ from typing import Any
 
 @contextmanager
 def stoppable() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C asks the loop to stop after this step; a second one stops at once."""
+    """Ctrl-C asks the loop to stop after this step; a second one stops at once.
+
+    Raises:
+        KeyboardInterrupt: asked after the last answer, so that nobody else would stop for it.
+    """
     asked = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield asked.is_set
@@ -27,3 +31,5 @@ def stoppable() -> Iterator[Callable[[], bool]]:
         yield asked.is_set
     finally:
         signal.signal(signal.SIGINT, before)
+    if asked.is_set():
+        raise KeyboardInterrupt
