@@ -150,6 +150,8 @@ BREAKAGES = [
     ("evaluation/semi_supervised.py", "copy.deepcopy(vae)", "vae", "tests/evaluation/test_semi_supervised_method.py"),
     ("evaluation/semi_supervised.py", "hidden, given = images.without_labels()", "hidden, given = images", "tests/evaluation/test_semi_supervised_method.py"),
     ("ladder/arena.py", "return self.data.train.without_labels()", "return self.data.train", "tests/ladder/test_ladder.py"),
+    ("ladder/arena.py", 'bolder(self.augmentation) if knowledge == "bolder"', 'self.augmentation if knowledge == "bolder"', "tests/ladder/test_ladder.py"),
+    ("ladder/methods.py", '(lambda arena: arena.wide, "bolder")', '(lambda arena: arena.model, "bolder")', "tests/ladder/test_ladder.py"),
     ("ladder/methods.py", "return Codes(few.mean, given.labels, few.log_variance, few.sampled)", "return few", "tests/ladder/test_ladder.py"),
     ("ladder/methods.py", "torch.full_like(features.train.labels, -1)", "features.train.labels", "tests/ladder/test_ladder.py"),
     ("ladder/choice.py", "(arenas[other] for other in ON[name])", "arenas.values()", "tests/ladder/test_ladder.py"),

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from vaebench.ladder.differences import by_key, difference, generative_verdict, parts_table, plain_table
-from vaebench.ladder.page import _all_labels, _curves, _short, _worth
+from vaebench.ladder.page import _all_labels, _curves, _knowledge, _known, _short, _table, _worth
 
 
 def row(method, values, count=10, data="mnist", group="whole", **more):
@@ -53,6 +53,22 @@ def test_the_summary_sets_means_side_by_side_and_marks_the_highest():
     assert lines[4:] == ["| mnist, 10 |  |  | **97.6** | 91.0 |"]
 
 
+def test_the_page_marks_who_knows_of_augmentation_and_lists_what_by_its_own_mark():
+    own, bold = {"gamma": 0.3, "mirror": True}, {"gamma": 0.6, "mirror": True}
+    knows = {"bold": bold, "own": own, "plain": None}
+    rest = {"mean": 0.5, "interval": None, "worst": 0.5, "n": 1, "seconds": 1.0, "images": 1, "temperature": 1}
+    rest |= {"uniform_assumed": None, "published": None}
+    rows = [
+        {**row(method, (0.5,), augmentation=amounts, **rest), "split": part}
+        for method, amounts in knows.items()
+        for part in ("test", "held")
+    ]
+    assert _knowledge(rows).splitlines()[2:] == ["- mnist*: gamma 0.3, mirror 1", "- mnist†: gamma 0.6, mirror 1"]
+    for table in (_all_labels(rows, _known(rows, "mnist")), _table("", rows, _known(rows, "mnist"))):
+        for mark, method in (("†", "bold"), ("*", "own"), ("", "plain")):
+            assert f"| the whole, without {method}{mark} | " in table
+
+
 def test_the_worth_of_a_part_is_the_whole_minus_the_rest():
     rows = [row("whole", WHOLE), row("without-graph", [value - 0.05 for value in WHOLE], group="without")]
     line = parts_table(rows).splitlines()[-1]
@@ -63,7 +79,7 @@ def test_the_worth_of_a_part_is_the_whole_minus_the_rest():
 def test_the_bottlenecks_error_stands_beside_its_seeds_its_interval_and_the_printed_one():
     own = row("bottleneck", (0.005, 0.006), metric="error", count="all", group="all labels", wilson=[0.0044, 0.0074])
     own |= {"mean": 0.0055, "augmentation": None, "published": 0.0113, "source": "Alemi et al. 2017"}
-    last = _all_labels([{**own, "split": split} for split in ("test", "held")]).splitlines()[-1]
+    last = _all_labels([{**own, "split": split} for split in ("test", "held")], []).splitlines()[-1]
     assert (
         "| 0.55 % (seeds 0.50, 0.60; 95 % interval 0.44 to 0.74; published 1.13, Alemi et al. 2017) | 0.55 % |" in last
     )

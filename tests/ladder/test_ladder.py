@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from vaebench.data.augment import Augmentation
+from vaebench.data.augment import Augmentation, bolder
 from vaebench.data.datasets import Data
 from vaebench.evaluation.bounds import bounds
-from vaebench.evaluation.semi_supervised import SemiSupervised
-from vaebench.ladder import choice
+from vaebench.evaluation.semi_supervised import SemiSupervised, Supervised
+from vaebench.ladder import choice, methods
 from vaebench.ladder.arena import PAIRED, TRUNKS, VAES, Arena, Given
 from vaebench.ladder.cells import TEMPERATURES, cell, measured
 from vaebench.ladder.choice import CANDIDATES, GRAPHS, ON, choose, method_of
@@ -124,6 +124,50 @@ def test_a_wide_vae_makes_the_graph_and_self_training_begins_with_a_narrow_one(n
     assert sum(map(torch.Tensor.numel, wide.vae.parameters())) > sum(map(torch.Tensor.numel, trunk.vae.parameters()))
 
 
+def filters(model):
+    return model.network.filters
+
+
+def test_the_bold_rival_is_of_twice_the_filters_and_trained_with_the_bolder_augmentation(arena, monkeypatch):
+    trained = {}
+
+    class Noted(Supervised):
+        def fit(self, model, *rest):
+            trained[self.strong] = model
+            return super().fit(model, *rest)
+
+    monkeypatch.setattr(methods, "Supervised", Noted)
+    for rival in ("supervised", "supervised-augmented", "supervised-bold"):
+        RUNGS[rival].method.answer(arena, given_of(arena))
+    assert list(trained) == [Augmentation(), AUGMENTATION, bolder(AUGMENTATION)]
+    assert [filters(model) for model in trained.values()] == [(8, 16), (8, 16), (16, 32)]
+
+
+@pytest.mark.parametrize("name", PAIRED)
+def test_a_vae_of_pairs_is_trained_with_what_its_rungs_are_said_to_know(name, arena, monkeypatch):
+    trained, trial = [], arena.trial
+
+    def noted(name, objective, *rest, **more):
+        trained.append(objective)
+        return trial(name, objective, *rest, **more)
+
+    monkeypatch.setattr(arena, "trial", noted)
+    VAES[name](arena, name)
+    (objective,) = trained
+    assert objective.augmentation == arena.known(RUNGS[f"{name}-line"].knowledge)
+    for key in ("frozen", "whole", "without-vae"):
+        assert rungs(name, METHOD, epochs=1)[key].knowledge == RUNGS[f"{name}-line"].knowledge
+
+
+def test_methods_without_augmentation_know_nothing_of_it():
+    knowing = {key for key, rung in RUNGS.items() if rung.knowledge != "nothing"}
+    assert knowing == {
+        *(f"{name}-{how}" for name in PAIRED for how in ("line", "poisson")),
+        *("frozen", "whole", "supervised-augmented", "supervised-bold"),
+        *(f"without-{part}" for part in ("vae", "graph", "generative", "consistency")),
+    }
+
+
 def test_every_representation_that_is_compared_has_as_many_numbers(arena):
     widths = {name: arena.features(name).train.mean.shape[1] for name in ("pca", "random", *PAIRED)}
     assert set(widths.values()) == {arena.dimensions}
@@ -186,10 +230,13 @@ def test_a_row_says_its_spread_its_worst_draw_its_cost_and_what_it_knew(arena):
     scores = {"calibration_test": [0.1] * 6 + [0.05], "log_loss_test": [0.2] * 7}
     rest = {"seconds": 2.0, "images": 10, "uniform_test": 0.9, "tempered": scores}
     cells = [{"test": value, **rest} for value in (0.5, 0.7)]
-    rung = Rung("words", "whole", RUNGS["whole"].method, "", True)
+    rung = Rung("words", "whole", RUNGS["whole"].method, "", "own")
     found = row(arena, "whole", rung, 3, "test", cells)
     assert (found["mean"], found["worst"], found["n"], found["seconds"]) == (pytest.approx(0.6), 0.5, 2, 2.0)
     assert found["augmentation"] == {"shift": 1.0}
+    bold = row(arena, "whole", replace(rung, knowledge="bolder"), 3, "test", cells)
+    assert bold["augmentation"] == bolder(AUGMENTATION).amounts != found["augmentation"]
+    assert row(arena, "whole", replace(rung, knowledge="nothing"), 3, "test", cells)["augmentation"] is None
     assert (found["temperature"], found["calibration_error"]) == (1.0, pytest.approx(0.1))
     cooled = row(arena, "whole", rung, 3, "test", cells, TEMPERATURES[-1])
     assert (cooled["temperature"], cooled["calibration_error"]) == (TEMPERATURES[-1], pytest.approx(0.05))

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -33,6 +33,8 @@ from vaebench.training.schedules import Adam, AnyOptimiser, Muon
 COMPONENTS = 100
 PARTS = ("held", "test")
 MUON = Muon(rate=0.035)
+Knowledge = Literal["nothing", "own", "bolder"]
+"""Of augmentation: the data set's own, or a bolder one."""
 
 
 class Given(NamedTuple):
@@ -93,10 +95,11 @@ class Arena:
         filters = tuple(2 * count for count in network.filters)
         return self.coded.model_copy(update={"network": network.model_copy(update={"filters": filters})})
 
-    @property
-    def bolder(self) -> Augmentation:
-        """What is still taken for the same image where more is dared."""
-        return bolder(self.augmentation)
+    def known(self, knowledge: Knowledge) -> Augmentation:
+        """What is still taken for the same image."""
+        if knowledge == "nothing":
+            return Augmentation()
+        return bolder(self.augmentation) if knowledge == "bolder" else self.augmentation
 
     def given(self, count: int, draw: int) -> Given:
         """The saved draw of so many labels a class: every method reads the same."""
@@ -187,18 +190,10 @@ def _plain(arena: Arena, name: str) -> Trial:
 
 def _paired(objective: type[Consistent] | type[Contrastive], weight: float) -> Callable[[Arena, str], Trial]:
     def make(arena: Arena, name: str) -> Trial:
-        chosen = objective(weight=weight, augmentation=arena.augmentation)
-        return arena.trial(name, chosen, arena.passes, model=arena.coded)
+        chosen = objective(weight=weight, augmentation=arena.known(PAIRED[name]))
+        return arena.trial(name, chosen, arena.passes, model=arena.wide if name in TRUNKS else arena.coded)
 
     return make
-
-
-def _bold(arena: Arena, name: str) -> Trial:
-    return arena.trial(name, Contrastive(weight=30.0, augmentation=arena.bolder), arena.passes, model=arena.coded)
-
-
-def _wide(arena: Arena, name: str) -> Trial:
-    return arena.trial(name, Contrastive(weight=30.0, augmentation=arena.bolder), arena.passes, model=arena.wide)
 
 
 def _local(arena: Arena, name: str) -> Trial:
@@ -231,13 +226,19 @@ VAES: dict[str, Callable[[Arena, str], Trial]] = {
     "elbo": _plain,
     "consistent-3": _paired(Consistent, 3.0),
     "contrastive-30": _paired(Contrastive, 30.0),
-    "contrastive-bold": _bold,
-    "contrastive-wide": _wide,
+    "contrastive-bold": _paired(Contrastive, 30.0),
+    "contrastive-wide": _paired(Contrastive, 30.0),
     "local": _local,
     "mixture": _mixture,
 }
 """Representations learned without labels; those of pairs read images beside their augmented selves."""
 TRUNKS = {"contrastive-wide": "contrastive-bold"}
-"""The VAE that self-training begins with, where that would take too long with the one that makes the graph."""
-PAIRED = ("consistent-3", "contrastive-30", "contrastive-bold", "contrastive-wide")
-"""Those that a search on other data chooses from."""
+"""The VAE that self-training begins with, where that would take too long with the one, of twice the filters, that makes
+the graph."""
+PAIRED: dict[str, Knowledge] = {
+    "consistent-3": "own",
+    "contrastive-30": "own",
+    "contrastive-bold": "bolder",
+    "contrastive-wide": "bolder",
+}
+"""Those that a search on other data chooses from, and what they know of augmentation."""

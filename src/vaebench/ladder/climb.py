@@ -200,7 +200,7 @@ def row(
         "log_loss": _at(cells, f"log_loss_{part}", temperature),
         "seconds": float(np.mean([found["seconds"] for found in cells])),
         "images": int(np.mean([found["images"] for found in cells])),
-        "augmentation": one.augmentation.amounts if rung.augmented else None,
+        "augmentation": one.known(rung.knowledge).amounts or None,
         "published": published[0] if published else None,
         "source": published[1] if published else None,
         "budget": one.study.budget,

@@ -60,7 +60,7 @@ def _head_rows(study: Study, arena: Arena, representation: str, head: str, probe
         }
 
     found = study.step(f"{arena.name}/all/{representation}-{head}", identity, measure)
-    augmented = arena.augmentation.amounts if representation in PAIRED else None
+    known = arena.known(PAIRED.get(representation, "nothing"))
     base: dict[str, Any] = {
         "data": arena.name,
         "method": f"{representation}-{head}",
@@ -68,7 +68,7 @@ def _head_rows(study: Study, arena: Arena, representation: str, head: str, probe
         "labels_per_class": "all",
     }
     base |= {"words": f"{representation}, {head}", "metric": "accuracy", "dimensions": found["dimensions"]}
-    base |= {"augmentation": augmented, "seconds": found["seconds"], "budget": study.budget}
+    base |= {"augmentation": known.amounts or None, "seconds": found["seconds"], "budget": study.budget}
     parts = {"held": found["validation_accuracy"], "test": found["accuracy"]}
     return [{**base, "split": part, **summary([value])} for part, value in parts.items()]
 

@@ -11,14 +11,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from vaebench.data.augment import Augmentation
 from vaebench.data.images import Mixed
 from vaebench.evaluation.features import Codes, Grid
 from vaebench.evaluation.graphs import Spreader, uniform_shares
 from vaebench.evaluation.mixtures import Clusters
 from vaebench.evaluation.probes import Probe, predict_with
 from vaebench.evaluation.semi_supervised import SemiSupervised, Supervised
-from vaebench.ladder.arena import PARTS, TRUNKS, Arena, Given
+from vaebench.ladder.arena import PARTS, TRUNKS, Arena, Given, Knowledge
 from vaebench.models.auxiliary import AuxiliaryElbo, AuxiliaryModel
 from vaebench.models.likelihoods import GaussianPixelScale
 from vaebench.models.networks import MLP
@@ -197,10 +196,10 @@ def whole_network(
     return method.fit(vae, arena.unlabelled, graph, given.rows, given.labels, arena.classes, given.seed, compute)
 
 
-RIVALS: dict[str, Callable[[Arena], tuple[Model, Augmentation]]] = {
-    "supervised": lambda arena: (arena.model, Augmentation()),
-    "supervised-augmented": lambda arena: (arena.model, arena.augmentation),
-    "supervised-bold": lambda arena: (arena.wide, arena.bolder),
+RIVALS: dict[str, tuple[Callable[[Arena], Model], Knowledge]] = {
+    "supervised": (lambda arena: arena.model, "nothing"),
+    "supervised-augmented": (lambda arena: arena.model, "own"),
+    "supervised-bold": (lambda arena: arena.wide, "bolder"),
 }
 """Whose encoder, and what it knows of augmentation."""
 
@@ -210,9 +209,9 @@ def supervised(rival: str, steps: int) -> Method:
 
     def answer(arena: Arena, given: Given) -> Guess:
         few = arena.unlabelled.take(given.rows).with_labels(given.labels)
-        model, known = RIVALS[rival](arena)
-        rule = Supervised(strong=known, steps=steps)
-        network = rule.fit(model, few, arena.classes, given.seed, arena.study.compute)
+        model, knowledge = RIVALS[rival]
+        rule = Supervised(strong=arena.known(knowledge), steps=steps)
+        network = rule.fit(model(arena), few, arena.classes, given.seed, arena.study.compute)
         predict = predict_with(network, given.seed, arena.study.compute)
         return Guess({part: predict(images) for part, images in arena.parts.items()}, rule.epochs(len(few)) * len(few))
 

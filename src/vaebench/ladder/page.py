@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from vaebench.data.augment import Augmentation, bolder
 from vaebench.ladder.differences import by_key, generative_verdict, parts, parts_table, plain_table
 from vaebench.ladder.kept import KEPT
 from vaebench.ladder.published import WHY
@@ -42,6 +41,8 @@ SHORT = {
     "supervised-augmented": "CNN, augmented",
 }
 """What the summary at the top sets side by side."""
+MARKS = ("*", "†")
+"""Of methods that know a data set's own augmentation, and the bolder one."""
 HEADER = """\
 # Few labels: how far a VAE can go
 
@@ -78,10 +79,12 @@ def page(rows: Sequence[Row], made: Row, captions: Mapping[str, str]) -> str:
         _standing(rows),
     ]
     for data in dict.fromkeys(row["data"] for row in rows):
-        own = [row for row in rows if row["data"] == data]
+        own, known = [row for row in rows if row["data"] == data], _known(rows, data)
         found.append(f"## {data}\n")
-        found += [_table(title, [row for row in own if row["group"] == group]) for group, title in TITLES.items()]
-        found.append(_all_labels([row for row in own if row["group"] == "all labels"]))
+        found += [
+            _table(title, [row for row in own if row["group"] == group], known) for group, title in TITLES.items()
+        ]
+        found.append(_all_labels([row for row in own if row["group"] == "all labels"], known))
     found += [f"![{name}](few-labels/{name}.png)\n\n*{caption}*\n" for name, caption in captions.items()]
     return "\n".join(part for part in found if part)
 
@@ -113,19 +116,25 @@ def _short(rows: Sequence[Row]) -> str:
 
 
 def _knowledge(rows: Sequence[Row]) -> str:
-    known = {row["data"]: row["augmentation"] for row in rows if row.get("augmentation")}
     said = [
-        f"- {data}: " + ", ".join(f"{what} {amount:g}" for what, amount in amounts.items())
-        for data, amounts in known.items()
+        f"- {data}{mark}: " + ", ".join(f"{what} {amount:g}" for what, amount in amounts.items())
+        for data in dict.fromkeys(row["data"] for row in rows)
+        for mark, amounts in zip(MARKS, _known(rows, data), strict=False)
     ]
-    if not said:
-        return ""
-    found = ["What augmentation knows (degrees, shares, pixels):\n", *said, ""]
-    if any(row["method"].startswith("contrastive-bold") for row in rows):
-        bold = {data: bolder(Augmentation(**amounts)) for data, amounts in known.items()}
-        each = [f"{data} gamma {more.gamma:g}, cutout {more.cutout}" for data, more in bold.items()]
-        found += ["Where it is bolder it also knows, or knows instead: " + "; ".join(each) + ".", ""]
-    return "\n".join(found)
+    return "\n".join(["What augmentation knows (degrees, shares, pixels):\n", *said, ""]) if said else ""
+
+
+def _known(rows: Sequence[Row], data: str) -> list[dict[str, float]]:
+    """What methods on a data set know of augmentation, its own before the bolder one."""
+    known: list[dict[str, float]] = []
+    for row in rows:
+        if row["data"] == data and row["augmentation"] and row["augmentation"] not in known:
+            known.append(row["augmentation"])
+    return sorted(known, key=lambda amounts: amounts.get("gamma", 0.0))
+
+
+def _mark(row: Row, known: Sequence[dict[str, float]]) -> str:
+    return MARKS[known.index(row["augmentation"])] if row["augmentation"] else ""
 
 
 def _choices(choices: Mapping[str, Row]) -> str:
@@ -168,7 +177,7 @@ What each part of the whole method is worth: the whole minus the whole without i
 """
 
 
-def _table(title: str, rows: Sequence[Row]) -> str:
+def _table(title: str, rows: Sequence[Row], known: Sequence[dict[str, float]]) -> str:
     if not rows:
         return ""
     counts = sorted({row["labels_per_class"] for row in rows})
@@ -176,10 +185,9 @@ def _table(title: str, rows: Sequence[Row]) -> str:
     lines_ = [f"### {title}\n", f"| method | {head} | s a draw | images seen |", "|---" * (len(counts) + 3) + "|"]
     for method in dict.fromkeys(row["method"] for row in rows):
         own = [row for row in rows if row["method"] == method]
-        star = "*" if own[0]["augmentation"] else ""
         seconds, seen = (max(row[cost] for row in own) for cost in ("seconds", "images"))
         cells = " | ".join(_cell(own, count) for count in counts)
-        lines_.append(f"| {own[0]['words']}{star} | {cells} | {seconds:.1f} | {seen:,} |")
+        lines_.append(f"| {own[0]['words']}{_mark(own[0], known)} | {cells} | {seconds:.1f} | {seen:,} |")
     notes = [f"- {row['words']}: {WHY[row['method']]}" for row in rows if row["method"] in WHY]
     return "\n".join([*lines_, *([""] if notes else []), *dict.fromkeys(notes)]) + "\n"
 
@@ -200,7 +208,7 @@ def _cell(rows: Sequence[Row], count: int) -> str:
     return f"**{100 * test['mean']:.1f}**{half} (n {test['n']}; {', '.join(more)})"
 
 
-def _all_labels(rows: Sequence[Row]) -> str:
+def _all_labels(rows: Sequence[Row], known: Sequence[dict[str, float]]) -> str:
     if not rows:
         return ""
     found = ["### All labels\n", "| what | dimensions | metric | test | held |", "|---|---|---|---|---|"]
@@ -209,7 +217,7 @@ def _all_labels(rows: Sequence[Row]) -> str:
         test = own["test"]
         told = f"{test.get('dimensions', '')} | {test['metric']}"
         cells = f"{100 * test['mean']:.2f} %{_more(test)} | {100 * own['held']['mean']:.2f} %"
-        found.append(f"| {test['words']}{'*' if test['augmentation'] else ''} | {told} | {cells} |")
+        found.append(f"| {test['words']}{_mark(test, known)} | {told} | {cells} |")
     return "\n".join(found) + "\n"
 
 

@@ -11,8 +11,9 @@ from vaebench.evaluation.graphs import LabelSpreading, PoissonLearning
 from vaebench.evaluation.probes import KNN, Head, Logistic
 from vaebench.evaluation.semi_supervised import SemiSupervised
 from vaebench.evaluation.teachers import OwnAnswers
+from vaebench.ladder.arena import PAIRED, Knowledge
 from vaebench.ladder.differences import WITHOUT
-from vaebench.ladder.methods import Method, clusters, generative, reader, spread, supervised, whole
+from vaebench.ladder.methods import RIVALS, Method, clusters, generative, reader, spread, supervised, whole
 from vaebench.models.networks import MLP
 from vaebench.training.schedules import Adam, OneCycle
 
@@ -33,8 +34,8 @@ class Rung:
     method: Method
     settings: str
     """All that decides it, for the identity of its cells."""
-    augmented: bool = False
-    """Whether it uses the data set's augmentations, which are prior knowledge."""
+    knowledge: Knowledge = "nothing"
+    """Of augmentation, the most that any part of it has."""
     arenas: tuple[str, ...] = EVERY
     counts: tuple[int, ...] = (1, 3, 10, 100)
     draws: Mapping[str, int] = field(default_factory=lambda: {"mnist": 5, "fashion-mnist": 5})
@@ -54,20 +55,19 @@ HEAD = Head(
 LINE, POISSON, SPREADING = Logistic(), PoissonLearning(), LabelSpreading()
 
 
-def _read(
-    words: str, group: Group, representation: str, augmented: bool = False, arenas: tuple[str, ...] = EVERY
-) -> dict[str, Rung]:
+def _read(words: str, group: Group, representation: str, arenas: tuple[str, ...] = EVERY) -> dict[str, Rung]:
     """A line and a graph on one representation."""
+    knowledge = PAIRED.get(representation, "nothing")
     return {
         f"{representation}-line": Rung(
-            f"{words}: a line", group, reader(representation, LINE), repr(LINE), augmented, arenas
+            f"{words}: a line", group, reader(representation, LINE), repr(LINE), knowledge, arenas
         ),
         f"{representation}-poisson": Rung(
             f"{words}: Poisson learning on its graph",
             group,
             spread(representation, POISSON),
             repr(POISSON),
-            augmented,
+            knowledge,
             arenas,
         ),
     }
@@ -88,18 +88,18 @@ def rungs(representation: str, method: SemiSupervised, epochs: int = 6) -> dict[
         ),
         "elbo-clusters": Rung("VAE: Gaussian mixture of its codes", "readers", clusters("elbo"), "clusters"),
         **_generative(epochs),
-        **_read("VAE with a local decoder", "representations", "local", arenas=SMALL),
-        **_read("VAE with a mixture prior (VaDE)", "representations", "mixture", arenas=SMALL),
-        **_read("consistent VAE", "representations", "consistent-3", True, CHOOSERS),
-        **_read("contrastive VAE", "representations", "contrastive-30", True),
-        **_read("contrastive VAE, bolder augmentation", "representations", "contrastive-bold", True),
-        **_read("the same of twice the filters", "representations", "contrastive-wide", True),
+        **_read("VAE with a local decoder", "representations", "local", SMALL),
+        **_read("VAE with a mixture prior (VaDE)", "representations", "mixture", SMALL),
+        **_read("consistent VAE", "representations", "consistent-3", CHOOSERS),
+        **_read("contrastive VAE", "representations", "contrastive-30"),
+        **_read("contrastive VAE, bolder augmentation", "representations", "contrastive-bold"),
+        **_read("the same of twice the filters", "representations", "contrastive-wide"),
         "frozen": Rung(
             "chosen frozen latents: labels along their graph",
             "representations",
             spread(representation, method.spreader),
             f"{representation} {method.spreader!r}",
-            True,
+            PAIRED[representation],
             headline=True,
         ),
         "whole": Rung(
@@ -107,7 +107,7 @@ def rungs(representation: str, method: SemiSupervised, epochs: int = 6) -> dict[
             "whole",
             whole(representation, method),
             f"{representation} {method!r}",
-            True,
+            PAIRED[representation],
             headline=True,
         ),
         "supervised": Rung("CNN, these labels only", "rivals", supervised("supervised", steps // 2), f"plain {steps}"),
@@ -116,7 +116,7 @@ def rungs(representation: str, method: SemiSupervised, epochs: int = 6) -> dict[
             "rivals",
             supervised("supervised-augmented", steps),
             f"augmented {steps}",
-            True,
+            RIVALS["supervised-augmented"][1],
             headline=True,
         ),
         "supervised-bold": Rung(
@@ -124,7 +124,7 @@ def rungs(representation: str, method: SemiSupervised, epochs: int = 6) -> dict[
             "rivals",
             supervised("supervised-bold", steps),
             f"bold {steps}",
-            True,
+            RIVALS["supervised-bold"][1],
         ),
         **_without(representation, method),
     }
@@ -134,7 +134,9 @@ def rungs(representation: str, method: SemiSupervised, epochs: int = 6) -> dict[
 def _generative(epochs: int) -> dict[str, Rung]:
     told = {"m2": "M2", "m1+m2": "M1+M2", "auxiliary": "ADGM"}
     return {
-        kind: Rung(words, "generative", generative(kind, epochs), f"{kind} {epochs}", False, SMALL, (1, 10, 100), {})
+        kind: Rung(
+            words, "generative", generative(kind, epochs), f"{kind} {epochs}", "nothing", SMALL, (1, 10, 100), {}
+        )
         for kind, words in told.items()
     }
 
@@ -159,7 +161,7 @@ def _part(words: str, representation: str, method: SemiSupervised, fresh: bool =
         "without",
         whole(representation, method, fresh, graphed),
         f"{representation} {fresh} {graphed} {method!r}",
-        representation != "elbo",
+        PAIRED.get(representation, "nothing"),
         SMALL,
         (1, 3, 10),
     )
