@@ -30,7 +30,7 @@ from vaebench.models.networks import Conv, Shape
 from vaebench.models.objectives import Capacity, Elbo
 from vaebench.models.terms import Objective
 from vaebench.models.vae import VAE, Model
-from vaebench.reports.plots import Panel, Series, lines
+from vaebench.reports.plots import Estimate, estimates
 from vaebench.studies.study import Study
 from vaebench.training.loop import Training
 from vaebench.training.schedules import Adam
@@ -163,16 +163,17 @@ def values(found: list[Row], name: str, score: str) -> list[float]:
 
 def figure(found: list[Row]) -> Figure:
     """Each score by objective: the mean over seeds with its interval."""
-    panels = []
+    panels = {}
     for score, words in IN_WORDS.items():
-        series = {}
-        for index, name in enumerate(WORDS):
-            got = values(found, name, score)
-            low, high = mean_interval(got)
-            series[WORDS[name]] = Series([index + 1], [float(np.mean(got))], [low], [high])
         short = words.partition("(")[2].rstrip(")") or words
-        panels.append(Panel(short, series, "", "score", limits=(0, 1), names=[""] * len(WORDS)))
-    return lines(panels, 4, (3.0, 2.6))
+        panels[short] = {"": {WORDS[name]: estimate(values(found, name, score)) for name in WORDS}}
+    return estimates(panels, "score", 4, (0.0, 1.0))
+
+
+def estimate(got: list[float]) -> Estimate:
+    """The mean over seeds with its interval."""
+    low, high = mean_interval(got)
+    return Estimate(float(np.mean(got)), low, high)
 
 
 def render(about: About) -> str:

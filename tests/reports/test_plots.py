@@ -57,6 +57,9 @@ def test_an_interval_is_seen_about_one_point_too():
     assert band.get_paths()[0].get_extents().height == pytest.approx(0.3)
 
 
+SCORES = {"one": 0.5, "two": 0.6, "three": 0.7}
+
+
 def test_estimates_stand_at_their_values_each_name_on_its_line():
     panels = {
         "one": {"1 label": {"graph": Estimate(2.0, 1.0, 3.5), "images": Estimate(-1.0, -2.0, 0.0)}},
@@ -72,6 +75,18 @@ def test_estimates_stand_at_their_values_each_name_on_its_line():
     (bars_,) = first.containers[0].lines[2]
     assert [segment[:, 0].tolist() for segment in bars_.get_segments()] == [[1.0, 3.5], [-2.0, 0.0]]
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["1 label", "10 labels"]
+
+
+def test_scores_in_several_rows_keep_their_range_and_their_names_in_each_row():
+    panels = {title: {"": {"a": Estimate(at, 0.0, 0.9), "b": Estimate(0.1, 0.0, 0.2)}} for title, at in SCORES.items()}
+    figure = estimates(panels, "score", 2, (0.0, 1.0))
+    png(figure)
+    assert [ax.get_title("left") for ax in figure.axes] == list(SCORES)
+    assert [ax.containers[0].lines[0].get_xdata()[0] for ax in figure.axes] == list(SCORES.values())
+    assert all(ax.get_xlim() == (0, 1) for ax in figure.axes)
+    lefts = [ax for ax in figure.axes if ax.yaxis.get_tick_params()["labelleft"]]
+    assert [ax.get_title("left") for ax in lefts] == ["one", "three"]
+    assert not figure.legends
 
 
 def test_a_share_below_one_percent_says_so():

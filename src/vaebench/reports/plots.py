@@ -160,27 +160,41 @@ class Estimate(NamedTuple):
     high: float
 
 
-def estimates(panels: Mapping[str, Mapping[str, Mapping[str, Estimate]]], x: str) -> Figure:
-    """Estimates about 0 with their intervals: panels by title, in each a colour a series and a line a name."""
+def estimates(
+    panels: Mapping[str, Mapping[str, Mapping[str, Estimate]]],
+    x: str,
+    columns: int | None = None,
+    limits: tuple[float, float] | None = None,
+) -> Figure:
+    """Estimates beside 0 with their intervals: panels by title, all in one row if no number of columns is given; in
+    each a colour a series and a line a name."""
     names = list(dict.fromkeys(name for panel in panels.values() for series in panel.values() for name in series))
     groups = list(dict.fromkeys(group for panel in panels.values() for group in panel))
-    size = 3.4 * len(panels) + 1.6, 0.22 * len(names) * len(groups) + 1.3
+    columns = columns or len(panels)
+    rows = math.ceil(len(panels) / columns)
+    size = 3.4 * columns + 1.6, rows * (0.22 * len(names) * len(groups) + 0.9) + 0.4
     figure = Figure(figsize=size, layout="constrained")
-    across = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
-    for ax, (title, panel) in zip(across, panels.items(), strict=True):
+    axes = list(figure.subplots(rows, columns, squeeze=False, sharey=True).flat)
+    for ax in axes[len(panels) :]:
+        ax.remove()
+    for ax, (title, panel) in zip(axes, panels.items(), strict=False):
         for group, series in panel.items():
             shift = 0.22 * (groups.index(group) - (len(groups) - 1) / 2)
             places = [names.index(name) + shift for name in series]
             values, low, high = np.array(list(series.values())).T
             look: dict[str, Any] = {"fmt": "o", "markersize": 4, "capsize": 2, "color": COLOURS[groups.index(group)]}
             ax.errorbar(values, places, xerr=[values - low, high - values], label=group, **look)
-        ax.axvline(0, color=INK, linewidth=0.8)
+        if limits:
+            ax.set_xlim(*limits)
+        else:
+            ax.axvline(0, color=INK, linewidth=0.8)
         ax.set_title(title)
         ax.set_xlabel(x)
         ax.set_yticks(range(len(names)), names)
         ax.set_ylim(len(names) - 0.5, -0.5)
         ax.grid(axis="x")
-    figure.legend(**_in_order(across, groups), loc="outside lower center", ncols=_across(figure, groups))
+    if len(groups) > 1:
+        figure.legend(**_in_order(figure.axes, groups), loc="outside lower center", ncols=_across(figure, groups))
     return figure
 
 
