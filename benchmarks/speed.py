@@ -36,8 +36,8 @@ TRIED, SEEDS = (3, 4, 5, 6), 3
 MUON = {"kind": "muon", "rate": 0.05}
 FIVE = {"epochs": 5, "optimiser": {"kind": "adam", "rate": 7e-3, "beta2": 0.99}}
 WINDOWS: dict[str, dict[str, int]] = {
-    "in windows of 64 blocks of 256 KB": {},
-    "in windows that are as small beside it as those are beside 2 GB": {"block_bytes": 1 << 12, "window": 88},
+    "in windows of 256 blocks of 64 KB": {},
+    "in windows that are as small beside it as those are beside 2 GB": {"block_bytes": 1 << 11, "window": 220},
 }
 FILES: dict[str, dict[str, Any]] = {
     "PNG files of 28 x 28": {"files": 10_000, "side": 28, "suffix": "png"},

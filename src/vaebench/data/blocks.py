@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +13,10 @@ from torch import Tensor
 from vaebench.data.images import HIDDEN, Batch
 from vaebench.errors import VaebenchError
 
-BLOCK_BYTES = 1 << 18
+BLOCK_BYTES = 1 << 16
 """About so much is read at once."""
-WINDOW = 64
-"""Blocks whose images are shuffled together."""
+WINDOW = 256
+"""Blocks whose images are shuffled together: as many draws from the classes of a file that is sorted by class."""
 
 
 class Blocks:
@@ -79,8 +79,7 @@ class Blocks:
         blocks = asked // self.block
         if len(needed := np.unique(blocks)) > len(self.holds):  # rows in another order than ours
             pixels = torch.empty((len(asked), *self.shape), dtype=torch.uint8)
-            for place, row in enumerate(asked.tolist()):
-                self._read(row, pixels[place : place + 1])
+            self._read((row, pixels[place : place + 1]) for place, row in enumerate(asked.tolist()))
         else:
             self._load(needed)
             at = self.slot[blocks] * self.block + asked % self.block
@@ -95,25 +94,31 @@ class Blocks:
         missing = needed[self.slot[needed] < 0]
         if not len(missing):
             return
-        for block, slot in zip(missing.tolist(), np.argsort(self.used, kind="stable").tolist(), strict=False):
-            if self.holds[slot] >= 0:
-                self.slot[self.holds[slot]] = -1
-            first = block * self.block
-            self._read(first, self.kept[slot, : len(self) - first])
-            self.slot[block], self.holds[slot], self.used[slot] = slot, block, self.clock
+        freed = np.argsort(self.used, kind="stable")[: len(missing)]
+        left = self.holds[freed]
+        self.slot[left[left >= 0]] = -1
+        self.holds[freed] = -1
+        firsts = (missing * self.block).tolist()
+        self._read(
+            (first, self.kept[slot, : len(self) - first]) for first, slot in zip(firsts, freed.tolist(), strict=True)
+        )
+        self.slot[missing], self.holds[freed], self.used[freed] = freed, missing, self.clock
 
-    def _read(self, first: int, into: UInt8[Tensor, "M C H W"]) -> None:
-        """Read as many images as there is room for, without a copy in between."""
-        place = into.numpy().reshape(-1).data
+    def _read(self, wanted: Iterable[tuple[int, UInt8[Tensor, "M C H W"]]]) -> None:
+        """Read from each first image as many as there is room for, without a copy in between."""
+        image = int(np.prod(self.shape))
         try:
             with self.path.open("rb") as file:
-                file.seek(self.start + first * int(np.prod(self.shape)))
-                count = file.readinto(place)
+                for first, into in wanted:
+                    place = into.numpy().reshape(-1).data
+                    file.seek(self.start + first * image)
+                    if file.readinto(place) < len(place):
+                        raise VaebenchError(
+                            f"{self.path} ends before image {first + len(into):,} of {len(self):,}; it was cut: write "
+                            "it again"
+                        )
         except OSError as error:
             raise VaebenchError(f"{self.path} can no longer be read ({error.strerror}); put it back") from error
-        if count < len(place):
-            last = first + len(into)
-            raise VaebenchError(f"{self.path} ends before image {last:,} of {len(self):,}; it was cut: write it again")
 
 
 def _header(path: Path) -> tuple[tuple[int, int, int, int], int]:
