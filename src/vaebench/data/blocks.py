@@ -104,7 +104,7 @@ class Blocks:
         )
         self.slot[missing], self.holds[freed], self.used[freed] = freed, missing, self.clock
 
-    def _read(self, wanted: Iterable[tuple[int, UInt8[Tensor, "M C H W"]]]) -> None:
+    def _read(self, wanted: Iterable[tuple[int, UInt8[Tensor, "_ C H W"]]]) -> None:
         """Read from each first image as many as there is room for, without a copy in between."""
         image = int(np.prod(self.shape))
         try:
