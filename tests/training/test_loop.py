@@ -123,7 +123,7 @@ def test_a_checkpoint_of_another_training_is_refused_by_name(tmp_path):
 def test_a_checkpoint_of_another_schema_is_refused(tmp_path):
     checkpoint = Checkpoint(tmp_path / "checkpoint.safetensors", {"seed": 0})
     write_tensors(checkpoint.path, {"a": torch.arange(3)}, {"schema": 1, "identity": {"seed": 0}, "record": {}})
-    with pytest.raises(VaebenchError, match="has schema 1; expected 3: resume with the version"):
+    with pytest.raises(VaebenchError, match="has schema 1; expected 4: resume with the version"):
         checkpoint.load()
 
 

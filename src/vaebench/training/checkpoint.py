@@ -17,7 +17,7 @@ from vaebench.errors import OtherTrainingError, VaebenchError
 from vaebench.files import atomic
 from vaebench.frozen import differences
 
-SCHEMA = 3
+SCHEMA = 4
 SAID = logging.getLogger("vaebench")
 """Without a handler, warnings go to the standard error output as they are."""
 
