@@ -82,9 +82,10 @@ def test_kinds_fields_lists_and_json_override_the_recipe(monkeypatch, tmp_path):
         "vaebench.performance.perform.perform", lambda recipe, folder, **rest: seen.append((recipe, folder)) or 1 / 0
     )
     words = [
-        "run", "digits", "--model.network.filters", "8", "16", "--model.latent=3", "--objective.nats", "12",
+        "run", "digits", "--model.network.filters", "8,16", "--model.latent=3", "--objective.nats", "12",
         "--objective.kind", "capacity", "--model.decoder.kind", "mlp", "--model.decoder.hidden", "64",
-        "--evaluation.labels-per-class", "1", "all", "--evaluation.probes", '[{"kind": "knn", "neighbours": 3}]',
+        "--evaluation.labels-per-class", "1", "all", "--data.classes", "3,", "5",
+        "--evaluation.probes", '[{"kind": "knn", "neighbours": 3}]',
         "--data", "sprites", "--training.patience", "none", "--compute.compile", "false",
         "--evaluation.supervised", "none",
     ]  # fmt: skip
@@ -99,6 +100,7 @@ def test_kinds_fields_lists_and_json_override_the_recipe(monkeypatch, tmp_path):
     assert [probe.neighbours for probe in recipe.evaluation.probes] == [3]
     assert recipe.evaluation.supervised is None
     assert recipe.data.source == "sprites"
+    assert recipe.data.classes == ("3", "5")
     assert recipe.training == RECIPES["digits"].training
     assert str(folder) == "runs/digits-sprites"
 

@@ -56,12 +56,15 @@ def _flags(words: list[str]) -> Iterator[tuple[list[str], list[str]]]:
 
 
 def _value(given: list[str], before: Any) -> Any:
-    """What the words mean: JSON where they look like it, several words or a list's one word a list."""
+    """What the words mean: JSON where they look like it, several words or a list's one word a list, in which commas
+    part values, too."""
     if len(given) == 1 and given[0][:1] in ("[", "{"):
         try:
             return json.loads(given[0])
         except ValueError as error:
             raise VaebenchError(f"{given[0]!r} looks like JSON, but is not: {error}") from error
-    if isinstance(before, list) or len(given) > 1:
+    if isinstance(before, list):
+        return [part for word in given for part in word.split(",") if part]
+    if len(given) > 1:
         return given
     return None if given[0].lower() == "none" else given[0]
