@@ -1,5 +1,6 @@
 """A run with --few-labels: the classifier that it keeps, its rows and its page, what it reads, what it refuses."""
 
+import json
 import shutil
 from dataclasses import replace
 
@@ -15,9 +16,9 @@ from vaebench.data.images import HIDDEN
 from vaebench.errors import VaebenchError
 from vaebench.evaluation.features import encode
 from vaebench.evaluation.few_labels import Pool
-from vaebench.evaluation.graphs import Graph
+from vaebench.evaluation.graphs import ByLabels, Graph
 from vaebench.evaluation.protocol import Supervised
-from vaebench.evaluation.semi_supervised import SelfTrained
+from vaebench.evaluation.semi_supervised import OnGraph, SelfTrained
 from vaebench.models.networks import Conv
 from vaebench.models.vae import Model
 from vaebench.overrides import overridden
@@ -67,6 +68,24 @@ def test_self_training_is_scored_on_the_draws_that_all_others_read(run):
     assert np.mean(accuracies(run, "self-trained", 10)) > np.mean(accuracies(run, "vae", 10))
 
 
+def test_the_graph_of_frozen_latents_is_scored_on_the_same_draws(run, digits):
+    """Each test image by the weighted mean of its ten nearest training codes' scores, taken one by one."""
+    found = {part: encode(run.vae, getattr(digits, part)).mean.double() for part in ("train", "test")}
+    graph = Graph.of(found["train"].float().numpy())
+    draws = json.loads((run.path / "label-draws.json").read_text())
+    for count in (1, 10):
+        assert len(accuracies(run, "graph", count)) == len(draws[str(count)]) == 2
+        for given, accuracy in zip(draws[str(count)], accuracies(run, "graph", count), strict=True):
+            scores = ByLabels().spread(graph, np.array(given), digits.train.labels[given].numpy(), 10)
+            right = 0
+            for code, label in zip(found["test"], digits.test.labels, strict=True):
+                squares = (found["train"] - code).square().sum(1)
+                nearest = squares.argsort()[:10]
+                weights = (-4 * squares[nearest] / squares[nearest[-1]]).exp()
+                right += int(np.argmax(weights.numpy() @ scores[nearest.numpy()]) == int(label))
+            assert accuracy == pytest.approx(right / len(digits.test))
+
+
 def test_the_kept_classifier_is_that_of_the_first_draw_of_ten(run, digits):
     answers = run.classify(digits.test.pixels)
     assert_close(answers.sum(1), torch.ones(len(answers)))
@@ -84,6 +103,7 @@ def test_the_page_is_about_the_self_trained_vae(run):
     page = write_report(run).read_text()
     assert "Self-trained VAEs" in page
     assert "the frozen latents" in page
+    assert "the graph of frozen latents" in page
     assert "before" in page
     for name in ("reconstructions", "samples", "confusion"):
         assert (run.path / "figures" / f"self-trained-{name}.png").exists()
@@ -108,12 +128,15 @@ def test_labels_that_are_not_given_are_never_read(run, digits):
     nonsense[rows] = digits.train.labels[rows]
     graph = Graph.of(encode(run.vae, digits.train).mean.numpy())
     method = SelfTrained(SMALL.evaluation.self_training.model_copy(update={"rounds": (10,)}), run.vae, graph)
-    found = []
+    found, spread = [], []
     for images in (digits.train, replace(digits.train, labels=nonsense)):
         source = Pool(images).take(rows)
         assert int((source.labels != HIDDEN).sum()) == len(rows)
         found.append(method.fit(source, 10, 0, SMALL.compute)(digits.test))
+        codes = Pool(encode(run.vae, images)).take(rows)
+        spread.append(OnGraph(ByLabels(), graph).fit(codes, 10, 0, SMALL.compute)(encode(run.vae, digits.test)))
     assert torch.equal(*found)
+    assert torch.equal(*spread)
 
 
 def test_a_plain_run_has_no_classifier(run, tmp_path):

@@ -50,6 +50,10 @@ class Codes:
         spread = None if self.log_variance is None else self.log_variance[rows]
         return replace(self, mean=self.mean[rows], labels=self.labels[rows], log_variance=spread)
 
+    def with_labels(self, labels: Int[Tensor, " N"]) -> Codes:
+        """The same codes with other labels."""
+        return replace(self, labels=labels)
+
     def centre_and_scale(self) -> tuple[Float[Tensor, " D"], Float[Tensor, ""]]:
         """The mean of each feature, and one overall standard deviation about it."""
         centre = self.mean.mean(0)
@@ -87,6 +91,10 @@ class Grid:
         """The batch of these rows."""
         found = self.codes.batch(rows)
         return Batch(found.x.view(-1, *self.shape), found.labels)
+
+    def with_labels(self, labels: Int[Tensor, " N"]) -> Grid:
+        """The same codes with other labels."""
+        return replace(self, codes=self.codes.with_labels(labels))
 
     def take(self, rows: Int[Tensor, " M"]) -> Grid:
         """The codes of these rows."""

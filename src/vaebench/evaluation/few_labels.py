@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -38,7 +38,7 @@ class Cell(NamedTuple):
 class Parts:
     """A representation's labelled parts: codes, or images for networks that read them."""
 
-    train: Codes | Images | Pool
+    train: Codes | Images | Pool[Codes] | Pool[Images]
     test: Codes | Images
 
 
@@ -67,17 +67,20 @@ def save_draws(path: Path, draws: dict[LabelCount, list[Int[Tensor, " M"]]]) -> 
     )
 
 
+Whole = TypeVar("Whole", Codes, Images)
+
+
 @dataclass(frozen=True)
-class Pool:
-    """Images to learn from, the labels of some of them given: taking rows hides the labels of all others."""
+class Pool(Generic[Whole]):
+    """Images or codes to learn from, the labels of some given: taking rows hides the labels of all others."""
 
-    images: Images
+    whole: Whole
 
-    def take(self, rows: Int[Tensor, " M"]) -> Images:
-        """All images; only these rows keep their labels."""
-        labels = torch.full_like(self.images.labels, HIDDEN)
-        labels[rows] = self.images.labels[rows]
-        return self.images.with_labels(labels)
+    def take(self, rows: Int[Tensor, " M"]) -> Whole:
+        """All of them; only these rows keep their labels."""
+        labels = torch.full_like(self.whole.labels, HIDDEN)
+        labels[rows] = self.whole.labels[rows]
+        return self.whole.with_labels(labels)
 
 
 class Ledger:

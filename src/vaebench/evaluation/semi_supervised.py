@@ -9,7 +9,7 @@ from itertools import islice
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from pydantic import Field
 from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
@@ -154,6 +154,32 @@ class _Passes(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         raw: Tensor = self.model.vae.decoder(self.model.posterior(self.model.features(x)).mean)
         return raw
+
+
+def shares(scores: Float[np.ndarray, "N Y"]) -> Float[Tensor, "N Y"]:
+    """Scores along a graph as probabilities, for their order alone: they are not calibrated."""
+    return torch.from_numpy(scores).float().mul(10).softmax(-1)
+
+
+@dataclass(frozen=True)
+class OnGraph:
+    """A spreader as a probe of codes: it is given all codes of a graph, with labels for some. Others join it."""
+
+    spreader: AnySpreader
+    graph: Graph
+    name: str = "graph"
+
+    def fit(self, source: Labelled, classes: int, seed: int, compute: Compute) -> Predict:
+        """Spread the labels that are not hidden."""
+        rows = torch.nonzero(source.labels != HIDDEN)[:, 0]
+        scores = self.spreader.spread(self.graph, rows.numpy(), source.labels[rows].numpy(), classes)
+        scores = scores / max(float(scores.std()), 1e-300)
+
+        def predict(codes: Labelled) -> Float[Tensor, "N Y"]:
+            x = codes.batch(torch.arange(len(codes))).x
+            return shares(self.graph.join(x.numpy()) @ scores)
+
+        return predict
 
 
 @dataclass(frozen=True)

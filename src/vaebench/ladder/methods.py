@@ -12,11 +12,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from vaebench.data.images import Mixed
-from vaebench.evaluation.features import Codes, Grid
+from vaebench.evaluation.features import Grid
 from vaebench.evaluation.graphs import Spreader, uniform_shares
 from vaebench.evaluation.mixtures import Clusters
 from vaebench.evaluation.probes import Probe, predict_with
-from vaebench.evaluation.semi_supervised import SemiSupervised, Supervised
+from vaebench.evaluation.semi_supervised import SemiSupervised, Supervised, shares
 from vaebench.ladder.arena import PARTS, TRUNKS, Arena, Given, Knowledge
 from vaebench.models.auxiliary import AuxiliaryElbo, AuxiliaryModel
 from vaebench.models.likelihoods import GaussianPixelScale
@@ -65,7 +65,7 @@ def reader(representation: str, probe: Probe) -> Method:
 
     def answer(arena: Arena, given: Given) -> Guess:
         codes = arena.codes(representation)
-        few = _labelled(codes["train"], given)
+        few = codes["train"].take(given.rows).with_labels(given.labels)
         predict = probe.fit(few, arena.classes, given.seed, arena.study.compute)
         return Guess({part: predict(codes[part]) for part in PARTS}, 0)
 
@@ -79,7 +79,7 @@ def spread(representation: str, spreader: Spreader) -> Method:
         scores = spreader.spread(arena.graph(representation), given.rows.numpy(), given.labels.numpy(), arena.classes)
         scores = scores / max(float(scores.std()), 1e-300)
         joined = {part: weights @ scores for part, weights in arena.joined(representation).items()}
-        return Guess({part: _shares(found) for part, found in joined.items()}, 0, _shares(scores))
+        return Guess({part: shares(found) for part, found in joined.items()}, 0, shares(scores))
 
     return Method(answer, graph=representation)
 
@@ -100,16 +100,6 @@ def clusters(representation: str) -> Method:
     return Method(answer, representation)
 
 
-def _labelled(codes: Codes, given: Given) -> Codes:
-    few = codes.take(given.rows)
-    return Codes(few.mean, given.labels, few.log_variance, few.sampled)
-
-
-def _shares(scores: np.ndarray) -> Tensor:
-    """Scores as probabilities, for their order alone: they are not calibrated."""
-    return torch.from_numpy(scores).float().mul(10).softmax(-1)
-
-
 # -- generative models -----------------------------------------------------------------------------------------------
 
 
@@ -119,8 +109,7 @@ def generative(kind: str, epochs: int) -> Method:
     def answer(arena: Arena, given: Given) -> Guess:
         compute = arena.study.compute
         unlabelled, parts = _material(arena, stacked=kind == "m1+m2")
-        few = unlabelled.take(given.rows)
-        few = Grid(_with(few.codes, given.labels), 1) if isinstance(few, Grid) else few.with_labels(given.labels)
+        few = unlabelled.take(given.rows).with_labels(given.labels)
         with torch.random.fork_rng():
             torch.manual_seed(given.seed)
             network = _model(kind).build(unlabelled.shape, arena.classes)
@@ -149,16 +138,12 @@ def _model(kind: str) -> SemiSupervisedModel | AuxiliaryModel:
     )
 
 
-def _with(codes: Codes, labels: Tensor) -> Codes:
-    return Codes(codes.mean, labels, codes.log_variance, codes.sampled)
-
-
 def _material(arena: Arena, stacked: bool) -> tuple[Any, dict[str, Any]]:
     """What is trained on, labels hidden, and the parts to test on: images, or samples of z as images of one row."""
     if not stacked:
         return arena.unlabelled, arena.parts
     features = arena.features("elbo")
-    hidden = _with(features.sampled("sampled").train, torch.full_like(features.train.labels, -1))
+    hidden = features.sampled("sampled").train.with_labels(torch.full_like(features.train.labels, -1))
     return Grid(hidden, 1), {"held": Grid(features.validation, 1), "test": Grid(features.test, 1)}
 
 

@@ -17,7 +17,7 @@ from vaebench.data.datasets import Data
 from vaebench.data.images import Dataset, Progress
 from vaebench.errors import VaebenchError
 from vaebench.evaluation.alarms import alarms
-from vaebench.evaluation.features import Features, encode, latent_features, pca_features, pixel_features
+from vaebench.evaluation.features import Features, latent_features, pca_features, pixel_features
 from vaebench.evaluation.few_labels import (
     Cell,
     LabelCount,
@@ -34,7 +34,7 @@ from vaebench.evaluation.graphs import Graph
 from vaebench.evaluation.growth import Growth
 from vaebench.evaluation.panels import Arrays, confusion, head_arrays, panels, taught_panels
 from vaebench.evaluation.probes import Logistic, Probe, predict_with
-from vaebench.evaluation.semi_supervised import SelfTrained
+from vaebench.evaluation.semi_supervised import OnGraph, SelfTrained
 from vaebench.files import read_json, write_arrays, write_json, write_text
 from vaebench.models.objectives import Reconstruction
 from vaebench.models.self_training import ClassifyingVAE
@@ -115,12 +115,13 @@ class _Performance:
     def perform(self) -> None:
         """Measure what was trained."""
         vae = self.trained("training", self.folder)
-        representations, readers = self.representations(vae)
+        latents = latent_features("vae", vae, self.data)
+        self.write_latents(latents)
+        representations, readers = self.representations(latents)
         ledger = Ledger(self.folder / "cells.jsonl")
-        taught = self.self_trained(vae, ledger)
+        taught = self.self_trained(vae, latents, ledger)
         with self.clock.stage("learning curve"):
-            self.learning_curve(representations, readers, ledger)
-        latents = representations.get("vae") or latent_features("vae", vae, self.data)
+            self.learning_curve(representations, readers, latents, ledger)
         measurer = Measurer(self.recipe, self.data, self.folder, self.clock, self.watch)
         measures = measurer.measure(vae, latents, taught)
         with self.clock.stage("scores and panels"):
@@ -186,12 +187,12 @@ class _Performance:
 
         return watch
 
-    def representations(self, vae: VAE) -> tuple[dict[str, Features], dict[str, list[Probe]]]:
-        """The representations that the recipe compares, standardised, and the probes that read each."""
+    def representations(self, latents: Features) -> tuple[dict[str, Features], dict[str, list[Probe]]]:
+        """The representations that the recipe compares, and the probes that read each."""
         wanted = self.recipe.evaluation.features
         makers: dict[str, Callable[[], Features]] = {
-            "vae": lambda: latent_features("vae", vae, self.data),
-            "vae-sampled": lambda: latent_features("vae", vae, self.data).sampled("vae-sampled"),
+            "vae": lambda: latents,
+            "vae-sampled": lambda: latents.sampled("vae-sampled"),
             "autoencoder": self.autoencoder,
             "random": self.random_encoder,
             "pixels": lambda: pixel_features(self.data),
@@ -201,7 +202,6 @@ class _Performance:
         for index, name in enumerate(wanted):
             found[name] = makers[name]()
             self.watch(Tick("encoding", (index + 1) / len(wanted)))
-        self.write_latents(found.get("vae") or makers["vae"]())
         return found, {str(name): list(self.recipe.evaluation.probes) for name in wanted}
 
     def autoencoder(self) -> Features:
@@ -225,7 +225,7 @@ class _Performance:
         write_arrays(self.folder / "latents.npz", arrays)
 
     def learning_curve(
-        self, representations: dict[str, Features], readers: dict[str, list[Probe]], ledger: Ledger
+        self, representations: dict[str, Features], readers: dict[str, list[Probe]], latents: Features, ledger: Ledger
     ) -> None:
         """All cells of the few-label protocol, if the images have labels."""
         if not self.data.labelled:
@@ -238,6 +238,8 @@ class _Performance:
             parts["images"] = Parts(self.data.train, self.data.test)
             readers["images"] = [rule.supervised.head(self.recipe.model.network)]
         if self.self_training is not None:
+            parts["graph"] = Parts(Pool(latents.train), latents.test)
+            readers["graph"] = [OnGraph(self.self_training.method.spreader, self.self_training.graph)]
             parts["self-trained"] = Parts(Pool(self.data.train), self.data.test)
             readers["self-trained"] = [self.self_training]
         learning_curve(
@@ -269,13 +271,13 @@ class _Performance:
         """Labels a class that are drawn, "all" left out."""
         return sorted(count for count in self.draws if count != "all")
 
-    def self_trained(self, vae: VAE, ledger: Ledger) -> ClassifyingVAE | None:
+    def self_trained(self, vae: VAE, latents: Features, ledger: Ledger) -> ClassifyingVAE | None:
         """The network that the run keeps: taught by the first draw of 10 labels a class, or of as many as there are."""
         method = self.recipe.evaluation.self_training
         if method is None:
             return None
         with self.clock.stage("self-training"):
-            graph = Graph.of(encode(vae, self.data.train).mean.numpy())
+            graph = Graph.of(latents.train.mean.numpy())
             self.self_training = SelfTrained(method, vae, graph)
             weights = self.folder / "self-trained" / "weights.safetensors"
             if not weights.exists():

@@ -17,11 +17,13 @@ from vaebench.palette import clean, shortened
 from vaebench.reports.comparison import SUBJECTS, Comparison, Group, Score, by_seeds, compare, values_of
 from vaebench.reports.plots import Panel, Series, lines
 from vaebench.reports.style import STYLE, png, signed
-from vaebench.reports.tables import ON_IMAGES, Table, accuracy_rows, data_title, probe_names
+from vaebench.reports.tables import Table, accuracy_rows, data_title, probe_names
 from vaebench.reports.templates import template
 
 BETTER = {"ELBO": 1, "accuracy": 1, "reconstruction, -log p(x|z)": -1}
 """Sign of a better score, by its name or unit; others are neither."""
+ALONE = {"graph": "latents on a graph", "self-training": "self-trained VAE"}
+"""Titles of panels on what is no probe of each representation."""
 PARTS = {"elbo": "ELBO", "reconstruction": "reconstruction", "kl": "KL"}
 LONGEST = 34
 
@@ -149,14 +151,14 @@ def _shown(name: str, title: str, caption: str, figure: Figure) -> Shown:
 
 
 def curve_panels(groups: Sequence[Group]) -> list[Panel]:
-    """A panel a probe, a line a recipe: accuracy of its latents, or of its self-trained VAE."""
+    """A panel a probe, a line a recipe: accuracy of its latents, of their graph, or of its self-trained VAE."""
     probes = list(dict.fromkeys(name for group in groups for name in probe_names(group.first)))
     panels = []
-    for probe in [name for name in probes if name != ON_IMAGES[0]]:
+    for probe in [name for name in probes if name != "supervised"]:
         found = {shortened(group.name, LONGEST): _curve(group, probe, by_seeds(groups)) for group in groups}
         found = {name: series for name, series in found.items() if series.x}
         if found:
-            title = "self-trained VAE" if probe == ON_IMAGES[1] else f"latents, {probe}"
+            title = ALONE.get(probe, f"latents, {probe}")
             panels.append(Panel(title, found, "labels a class", "test accuracy (%)", log_x=True))
     return panels
 

@@ -13,12 +13,17 @@ from vaebench.errors import VaebenchError
 from vaebench.evaluation.few_labels import difference_interval, summary
 from vaebench.files import read_json
 from vaebench.palette import clean
-from vaebench.reports.tables import accuracy_rows, data_title
+from vaebench.reports.tables import BESIDE, accuracy_rows, data_title
 from vaebench.reports.verdict import reading_probe
 from vaebench.runs import Run
 
 LONGEST_NAME = 60
-SUBJECTS = {"vae": "latents", "vae-sampled": "sampled latents", "self-trained": "self-trained VAE"}
+SUBJECTS = {
+    "vae": "latents",
+    "vae-sampled": "sampled latents",
+    "graph": "latents on a graph",
+    "self-trained": "self-trained VAE",
+}
 NATS = {
     "elbo": ("ELBO", "nats per image, higher is better"),
     "reconstruction": ("reconstruction, -log p(x|z)", "nats per image, lower is better"),
@@ -174,7 +179,7 @@ def _accuracies(groups: list[Group]) -> list[Score]:
     for index, group in enumerate(groups):
         for run in group.runs:
             for row in accuracy_rows(run):
-                if row["features"] in SUBJECTS and row["probe"] in (probe, "self-training"):
+                if row["features"] in SUBJECTS and row["probe"] in (probe, *BESIDE):
                     key = row["features"], row["labels_per_class"]
                     cells.setdefault(key, [[] for _ in groups])[index].append(row)
     order = sorted(
@@ -194,7 +199,7 @@ def _accuracies(groups: list[Group]) -> list[Score]:
 
 def _words(features: str, count: int | str, probe: str) -> str:
     labels = "all labels" if count == "all" else f"{count} label{'' if count == 1 else 's'} a class"
-    return f"{SUBJECTS[features]}{'' if features == 'self-trained' else f', {probe}'}, {labels}"
+    return f"{SUBJECTS[features]}{f', {probe}' if features.startswith('vae') else ''}, {labels}"
 
 
 def differing_fields(runs: Sequence[Run]) -> list[tuple[str, list[str]]]:

@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from vaebench.files import read_json
 from vaebench.reports.style import FAINT, INK, REPRESENTATIONS, in_words
-from vaebench.reports.tables import ON_IMAGES, accuracy_rows, label_counts, probe_names
+from vaebench.reports.tables import BESIDE, accuracy_rows, label_counts, probe_names
 from vaebench.runs import Run
 
 APART = 0.45
@@ -23,7 +23,7 @@ DODGE = 0.011
 
 def learning_curve(run: Run) -> Figure:
     """Test accuracy over labels a class: one panel a probe, the supervised network in each."""
-    probes = [probe for probe in probe_names(run) if probe not in ON_IMAGES] or [ON_IMAGES[0]]
+    probes = [probe for probe in probe_names(run) if probe not in BESIDE] or [BESIDE[0]]
     columns = min(2, len(probes))
     rows = math.ceil(len(probes) / columns)
     figure = Figure(figsize=(9.2 if columns == 2 else 6.4, 4.9 * rows), layout="constrained")
@@ -42,7 +42,7 @@ def learning_curve(run: Run) -> Figure:
 def _curve_panel(ax: Axes, run: Run, probe: str) -> None:
     counts = label_counts(run)
     places = _places(counts)
-    rows = [row for row in accuracy_rows(run) if row["probe"] in (probe, *ON_IMAGES)]
+    rows = [row for row in accuracy_rows(run) if row["probe"] in (probe, *BESIDE)]
     features = [name for name in REPRESENTATIONS if any(row["features"] == name for row in rows)]
     width = max(places) - min(places) or 1.0
     for index, name in enumerate(features):
@@ -50,7 +50,7 @@ def _curve_panel(ax: Axes, run: Run, probe: str) -> None:
         _curve(ax, name, [row for row in rows if row["features"] == name], counts, [x + shift for x in places])
     _show_chance(ax, accuracy_rows(run), 100 / max(len(run.results["classes"]), 1))
     _count_axis(ax, counts, places)
-    ax.set_title(f"{probe} on each representation" if probe not in ON_IMAGES else "networks on images")
+    ax.set_title(f"{probe} on each representation" if probe not in BESIDE else "networks on images")
     ax.grid(axis="y")
     if ax.get_subplotspec().is_first_col():  # type: ignore[union-attr]
         ax.set_ylabel("test accuracy (%)")

@@ -17,7 +17,7 @@ from vaebench.palette import clean
 from vaebench.reports.figures import FIGURES
 from vaebench.reports.style import in_words, png, signed
 from vaebench.reports.tables import (
-    ON_IMAGES,
+    BESIDE,
     accuracy_rows,
     accuracy_table,
     data_title,
@@ -91,7 +91,7 @@ def _name(run: Run) -> str:
 
 def render(run: Run, shown: list[Shown], unexplorable: str | None) -> str:
     """The page as HTML; every name and number in it is escaped. ``unexplorable`` says why there is no explorer."""
-    accuracies = [(probe, accuracy_table(run, probe)) for probe in probe_names(run) if probe not in ON_IMAGES]
+    accuracies = [(probe, accuracy_table(run, probe)) for probe in probe_names(run) if probe not in BESIDE]
     if not accuracies and accuracy_rows(run):
         accuracies = [("networks on images", accuracy_table(run, ""))]
     alarms = run.results["alarms"]

@@ -49,6 +49,7 @@ STYLE: dict[Any, Any] = {
 
 REPRESENTATIONS: dict[str, tuple[str, str, str]] = {
     "self-trained": ("self-trained VAE", "#cc79a7", "p"),
+    "graph": ("VAE latents on a graph", "#882255", "h"),
     "vae": ("VAE latents", "#d55e00", "o"),
     "vae-sampled": ("VAE latents, sampled", "#e69f00", "D"),
     "autoencoder": ("plain autoencoder", "#0072b2", "s"),

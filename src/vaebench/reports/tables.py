@@ -12,8 +12,8 @@ from vaebench.palette import clean
 from vaebench.reports.style import REPRESENTATIONS, in_words
 from vaebench.runs import Run
 
-ON_IMAGES = ("supervised", "self-training")
-"""Networks that read the images themselves: every comparison of representations shows them beside."""
+BESIDE = ("supervised", "self-training", "graph")
+"""What reads one thing alone, the images or all latents: every comparison of representations by a probe shows it."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def accuracy_table(run: Run, probe: str) -> Table:
     found = {
         (row["features"], row["labels_per_class"]): row
         for row in accuracy_rows(run)
-        if row["probe"] in (probe, *ON_IMAGES)
+        if row["probe"] in (probe, *BESIDE)
     }
     names = [name for name in REPRESENTATIONS if any(key[0] == name for key in found)]
     rows = [[in_words(name), *(_spread(found.get((name, count))) for count in counts)] for name in names]

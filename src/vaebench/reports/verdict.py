@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from vaebench.evaluation.few_labels import difference_interval
-from vaebench.reports.tables import ON_IMAGES, accuracy_rows, label_counts, probe_names
+from vaebench.reports.tables import BESIDE, accuracy_rows, label_counts, probe_names
 from vaebench.runs import Run
 
 Outcome = Literal["win", "lose", "unclear", "one draw"]
@@ -18,6 +18,7 @@ UNIT = " labels a class"
 RIVALS = {
     "pixels": "raw pixels",
     "images": "the supervised network",
+    "graph": "the graph of frozen latents",
     "vae": "the frozen latents",
     "autoencoder": "the plain autoencoder",
     "pca": "PCA",
@@ -28,6 +29,7 @@ SUBJECTS = {"self-trained": "Self-trained VAEs", "vae": "Latents", "vae-sampled"
 """What the verdict is on, the first that was measured."""
 SHORT = {
     "self-trained": "self-trained",
+    "graph": "graph of latents",
     "vae": "latents",
     "vae-sampled": "sampled latents",
     "images": "supervised",
@@ -67,14 +69,14 @@ def verdict(run: Run) -> Verdict | None:
     found = {
         (row["features"], row["labels_per_class"]): row
         for row in accuracy_rows(run)
-        if row["probe"] in (probe, *ON_IMAGES)
+        if row["probe"] in (probe, *BESIDE)
     }
     counts = label_counts(run)
     latents = next((name for name in SUBJECTS if any(key[0] == name for key in found)), None)
     if latents is None:
         return None
     rivals = [name for name in RIVALS if name != latents and any(key[0] == name for key in found)]
-    subject, first = SUBJECTS[latents], 3 if latents == "self-trained" else 2
+    subject, first = SUBJECTS[latents], 4 if latents == "self-trained" else 2
     comparisons = [
         compare(found[latents, count], found[rival, count])
         for rival in rivals
@@ -97,7 +99,7 @@ def verdict(run: Run) -> Verdict | None:
 
 def reading_probe(run: Run) -> str:
     """The probe that the verdict reads with: logistic, or else the first of the recipe; never the best."""
-    probes = [probe for probe in probe_names(run) if probe not in ON_IMAGES]
+    probes = [probe for probe in probe_names(run) if probe not in BESIDE]
     return "logistic" if "logistic" in probes or not probes else probes[0]
 
 
