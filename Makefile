@@ -32,7 +32,7 @@ papers: .stamp-run  ## all five papers on two cores, at most 2 h 30 min; renews 
 	cp runs/papers/papers.json runs/papers/papers-made.json runs/papers/papers.md docs/results/
 	cp runs/papers/papers/*.png docs/results/papers/
 
-few-labels: .stamp-run  ## the ladder of few labels on two cores, 4 h; renews docs/results
+few-labels: .stamp-run  ## the ladder of few labels on two cores, 5 h; renews docs/results
 	$(BIN)/vaebench few-labels --budget cpu
 	mkdir -p docs/results/few-labels
 	cp runs/few-labels/few-labels.json runs/few-labels/few-labels-made.json runs/few-labels/few-labels.md docs/results/
