@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch.testing import assert_close
 
-from vaebench.data.augment import AUGMENTATIONS, GENTLE
+from vaebench.data.augment import AUGMENTATIONS, BOLDER, GENTLE, bolder
 from vaebench.data.datasets import Data
 from vaebench.data.images import HIDDEN
 from vaebench.errors import VaebenchError
@@ -161,7 +161,10 @@ def test_what_images_may_undergo_goes_with_the_data():
     own = few_labels(RECIPES["mnist"], "photos.zip")
     known = few_labels(RECIPES["mnist"], "mnist")
     assert own.objective.augmentation == own.evaluation.self_training.objective.strong == GENTLE
-    assert known.objective.augmentation == AUGMENTATIONS["mnist"]
+    assert known.evaluation.self_training.objective.strong == AUGMENTATIONS["mnist"]
+    assert known.objective.augmentation == BOLDER["mnist"] == bolder(AUGMENTATIONS["mnist"])
+    small = few_labels(RECIPES["digits"], "digits")
+    assert small.objective.augmentation == small.evaluation.self_training.objective.strong == AUGMENTATIONS["digits"]
 
 
 def test_options_override_what_few_labels_sets():
