@@ -152,7 +152,7 @@ BREAKAGES = [
     ("ladder/arena.py", "return self.data.train.without_labels()", "return self.data.train", "tests/ladder/test_ladder.py"),
     ("ladder/arena.py", 'bolder(self.augmentation) if knowledge == "bolder"', 'self.augmentation if knowledge == "bolder"', "tests/ladder/test_ladder.py"),
     ("ladder/methods.py", '(lambda arena: arena.wide, "bolder")', '(lambda arena: arena.model, "bolder")', "tests/ladder/test_ladder.py"),
-    ("ladder/methods.py", "return Codes(few.mean, given.labels, few.log_variance, few.sampled)", "return few", "tests/ladder/test_ladder.py"),
+    ("ladder/methods.py", 'codes["train"].take(given.rows).with_labels(given.labels)', 'codes["train"].take(given.rows)', "tests/ladder/test_ladder.py"),
     ("ladder/methods.py", "torch.full_like(features.train.labels, -1)", "features.train.labels", "tests/ladder/test_ladder.py"),
     ("ladder/choice.py", "(arenas[other] for other in ON[name])", "arenas.values()", "tests/ladder/test_ladder.py"),
     ("evaluation/calibration.py", "gap.abs().sum()", "gap.sum()", "tests/evaluation/test_calibration.py"),
