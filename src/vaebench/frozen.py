@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any, Union
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -14,6 +15,12 @@ class Frozen(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True, allow_inf_nan=False
     )
+
+
+def stable_key(part: object) -> str:
+    """A part's kind and fields as JSON with sorted keys: it identifies kept work and does not change when a class is
+    renamed. Parts that are no pydantic models are identified by their ``repr``."""
+    return json.dumps(part.model_dump(mode="json"), sort_keys=True) if isinstance(part, BaseModel) else repr(part)
 
 
 def one_of(kinds: dict[str, type[Any]]) -> Any:

@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 from vaebench.evaluation.calibration import calibration_error, log_loss, tempered
+from vaebench.frozen import stable_key
 from vaebench.ladder.arena import PARTS, Arena, Given
 from vaebench.ladder.methods import Guess, Method, corrected
 
@@ -22,10 +23,10 @@ def cell(arena: Arena, name: str, method: Method, settings: str, count: int, dra
     identity = {
         "settings": settings,
         "data": arena.study.fingerprint(arena.data),
-        "model": repr(arena.model),
+        "model": stable_key(arena.model),
         "dimensions": arena.dimensions,
         "passes": arena.passes,
-        "augmentation": repr(arena.augmentation),
+        "augmentation": stable_key(arena.augmentation),
         "rows": given.rows.tolist(),
     }
     return arena.study.step(f"{arena.name}/{name}/{count}-{draw}", identity, lambda: measured(arena, method, given))

@@ -11,6 +11,7 @@ import numpy as np
 from vaebench.evaluation.graphs import ByLabels, CentredSpreading, PoissonLearning, PoissonThenSpreading, Spreader
 from vaebench.evaluation.semi_supervised import SemiSupervised
 from vaebench.evaluation.teachers import FeatureGraph, OwnAnswers, Teacher
+from vaebench.frozen import stable_key
 from vaebench.ladder.arena import PAIRED, Arena
 from vaebench.ladder.cells import TEMPERATURES, cell
 from vaebench.ladder.methods import Method, spread, whole
@@ -93,7 +94,7 @@ def spreads(arenas: Mapping[str, Arena], name: str, representation: str, graph: 
     for arena in (arenas[other] for other in ON[name]):
         spreader, draws = GRAPHS[graph], arena.study.pick(1, 5, 5)
         method = spread(representation, spreader)
-        found |= _cells(arena, f"{representation}-{graph}", method, repr(spreader), draws)
+        found |= _cells(arena, f"{representation}-{graph}", method, stable_key(spreader), draws)
     return found
 
 
@@ -103,7 +104,7 @@ def wholes(arenas: Mapping[str, Arena], name: str, representation: str, graph: s
     for arena in (arenas[other] for other in ON[name]):
         method, key = method_of(arena, graph, candidate), kept_as(representation, graph, candidate)
         draws = arena.study.pick(1, 3, 3)
-        found |= _cells(arena, key, whole(representation, method), f"{representation} {method!r}", draws)
+        found |= _cells(arena, key, whole(representation, method), f"{representation} {stable_key(method)}", draws)
     return found
 
 

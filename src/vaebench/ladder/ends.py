@@ -15,7 +15,7 @@ from vaebench.evaluation.calibration import wilson
 from vaebench.evaluation.few_labels import summary
 from vaebench.evaluation.probes import KNN, Head, Logistic, Probe
 from vaebench.evaluation.scores import Split, score
-from vaebench.frozen import Frozen
+from vaebench.frozen import Frozen, stable_key
 from vaebench.ladder.arena import PAIRED, Arena
 from vaebench.ladder.choice import Choice
 from vaebench.models.bottleneck import Bottleneck, BottleneckLoss, BottleneckModel
@@ -51,7 +51,7 @@ def full_rows(study: Study, arena: Arena, choice: Choice) -> list[dict[str, Any]
 
 
 def _head_rows(study: Study, arena: Arena, representation: str, head: str, probe: Probe) -> list[dict[str, Any]]:
-    identity = {"probe": repr(probe), "of": arena.key(representation)}
+    identity = {"probe": stable_key(probe), "of": arena.key(representation)}
 
     def measure() -> dict[str, Any]:
         split = _labelled_codes(arena, representation)

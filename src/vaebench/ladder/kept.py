@@ -12,6 +12,7 @@ from vaebench.evaluation.features import encode
 from vaebench.evaluation.few_labels import summary
 from vaebench.evaluation.panels import Arrays, decoded, prior_samples, spread_over_classes
 from vaebench.evaluation.semi_supervised import SemiSupervised
+from vaebench.frozen import stable_key
 from vaebench.ladder.arena import Arena
 from vaebench.ladder.methods import whole_network
 from vaebench.models.vae import VAE
@@ -49,7 +50,7 @@ def kept(arena: Arena, representation: str, methods: Mapping[str, SemiSupervised
         identity = {
             "of": arena.key(representation),
             "begins": arena.trunk(representation).key,
-            "method": repr(method),
+            "method": stable_key(method),
             "count": count,
             "images": ACROSS,
         }

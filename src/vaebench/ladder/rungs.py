@@ -11,6 +11,7 @@ from vaebench.evaluation.graphs import LabelSpreading, PoissonLearning
 from vaebench.evaluation.probes import KNN, Head, Logistic
 from vaebench.evaluation.semi_supervised import SemiSupervised
 from vaebench.evaluation.teachers import OwnAnswers
+from vaebench.frozen import stable_key
 from vaebench.ladder.arena import PAIRED, Knowledge
 from vaebench.ladder.differences import WITHOUT
 from vaebench.ladder.methods import RIVALS, Method, clusters, generative, reader, spread, supervised, whole
@@ -60,13 +61,13 @@ def _read(words: str, group: Group, representation: str, arenas: tuple[str, ...]
     knowledge = PAIRED.get(representation, "nothing")
     return {
         f"{representation}-line": Rung(
-            f"{words}: a line", group, reader(representation, LINE), repr(LINE), knowledge, arenas
+            f"{words}: a line", group, reader(representation, LINE), stable_key(LINE), knowledge, arenas
         ),
         f"{representation}-poisson": Rung(
             f"{words}: Poisson learning on its graph",
             group,
             spread(representation, POISSON),
-            repr(POISSON),
+            stable_key(POISSON),
             knowledge,
             arenas,
         ),
@@ -81,10 +82,10 @@ def rungs(representation: str, method: SemiSupervised, epochs: int = 6) -> dict[
         **_read("PCA", "baselines", "pca"),
         **_read("random encoder", "baselines", "random"),
         **_read("VAE", "readers", "elbo"),
-        "elbo-knn": Rung("VAE: k nearest neighbours", "readers", reader("elbo", KNN()), repr(KNN())),
-        "elbo-mlp": Rung("VAE: a small MLP", "readers", reader("elbo", HEAD), repr(HEAD)),
+        "elbo-knn": Rung("VAE: k nearest neighbours", "readers", reader("elbo", KNN()), stable_key(KNN())),
+        "elbo-mlp": Rung("VAE: a small MLP", "readers", reader("elbo", HEAD), stable_key(HEAD)),
         "elbo-spreading": Rung(
-            "VAE: label spreading on its graph", "readers", spread("elbo", SPREADING), repr(SPREADING)
+            "VAE: label spreading on its graph", "readers", spread("elbo", SPREADING), stable_key(SPREADING)
         ),
         "elbo-clusters": Rung("VAE: Gaussian mixture of its codes", "readers", clusters("elbo"), "clusters"),
         **_generative(epochs),
@@ -98,7 +99,7 @@ def rungs(representation: str, method: SemiSupervised, epochs: int = 6) -> dict[
             "chosen frozen latents: labels along their graph",
             "representations",
             spread(representation, method.spreader),
-            f"{representation} {method.spreader!r}",
+            f"{representation} {stable_key(method.spreader)}",
             PAIRED[representation],
             headline=True,
         ),
@@ -106,7 +107,7 @@ def rungs(representation: str, method: SemiSupervised, epochs: int = 6) -> dict[
             "the whole method",
             "whole",
             whole(representation, method),
-            f"{representation} {method!r}",
+            f"{representation} {stable_key(method)}",
             PAIRED[representation],
             headline=True,
         ),
@@ -160,7 +161,7 @@ def _part(words: str, representation: str, method: SemiSupervised, fresh: bool =
         f"{WITHOUT}{words}",
         "without",
         whole(representation, method, fresh, graphed),
-        f"{representation} {fresh} {graphed} {method!r}",
+        f"{representation} {fresh} {graphed} {stable_key(method)}",
         PAIRED.get(representation, "nothing"),
         SMALL,
         (1, 3, 10),

@@ -36,6 +36,7 @@ from vaebench.evaluation.panels import Arrays, confusion, head_arrays, panels, t
 from vaebench.evaluation.probes import Logistic, Probe, predict_with
 from vaebench.evaluation.semi_supervised import OnGraph, SelfTrained
 from vaebench.files import read_json, write_arrays, write_json, write_text
+from vaebench.frozen import stable_key
 from vaebench.models.objectives import Reconstruction
 from vaebench.models.self_training import ClassifyingVAE
 from vaebench.models.terms import Objective
@@ -167,7 +168,7 @@ class _Performance:
         recipe = self.recipe.model_dump(mode="json", include={"model", "training", "compute", "seed"})
         return {
             **recipe,
-            "objective": repr(objective),
+            "objective": stable_key(objective),
             "data": self.data.train.fingerprint(),
             "machine": machine(),
         }

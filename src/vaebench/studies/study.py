@@ -24,6 +24,7 @@ from vaebench.errors import OtherTrainingError
 from vaebench.evaluation.probes import Head, Probe
 from vaebench.evaluation.scores import Split, read, score
 from vaebench.files import atomic, read_json, write_arrays, write_json
+from vaebench.frozen import stable_key
 from vaebench.models.terms import Objective
 from vaebench.models.vae import VAE, Model
 from vaebench.reports.style import STYLE, png
@@ -159,7 +160,7 @@ class Study:
         identity = _plain(
             {
                 **identity,
-                "objective": repr(objective),
+                "objective": stable_key(objective),
                 "training": training.model_dump(),
                 "compute": self.compute.model_dump(exclude={"threads"}),
                 "data": self.fingerprint(data),
@@ -226,12 +227,12 @@ class Study:
 
     def probe(self, name: str, probe: Probe, reading: Reading, classes: int, seed: int = 0) -> dict[str, Any]:
         """A probe fitted and tested; see :func:`vaebench.evaluation.scores.score` for what is returned."""
-        identity = {"probe": repr(probe), "reading": reading.key, "seed": seed}
+        identity = {"probe": stable_key(probe), "reading": reading.key, "seed": seed}
         return self.step(name, identity, lambda: score(probe, reading.split, classes, seed, self.compute))
 
     def curves(self, name: str, head: Head, reading: Reading, classes: int, seed: int = 0) -> dict[str, Any]:
         """A head with its curves, its epoch chosen on validation, as :func:`vaebench.evaluation.scores.read`."""
-        identity = {"head": repr(head), "reading": reading.key, "seed": seed}
+        identity = {"head": stable_key(head), "reading": reading.key, "seed": seed}
         return self.step(name, identity, lambda: read(head, reading.split, classes, seed, self.compute))
 
     def images(self, data: Dataset) -> Reading:

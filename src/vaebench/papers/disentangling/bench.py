@@ -17,6 +17,7 @@ from vaebench.evaluation.lines import fit_each
 from vaebench.evaluation.probes import Head, Labelled, Logistic
 from vaebench.evaluation.scores import outcome
 from vaebench.evaluation.shapes import ink, sharpness, slant
+from vaebench.frozen import stable_key
 from vaebench.models.objectives import Elbo
 from vaebench.models.vae import Model
 from vaebench.papers.disentangling.printed import COUNTS, FEW, MODELS, Family
@@ -103,7 +104,7 @@ class Bench:
                 loss = outcome(predict(train), train.labels)["cross_entropy"]
             return {"accuracy": accuracies, "loss": loss}
 
-        identity = {"head": repr(head), "reading": reading.key, "draws": [len(rows) for rows in drawn], "seed": 0}
+        identity = {"head": stable_key(head), "reading": reading.key, "draws": [len(rows) for rows in drawn], "seed": 0}
         return self.study.step(f"{self.family.name}/{model}-{count}", identity, fit)
 
     def mean(self, model: str, count: int | str) -> float:
@@ -175,7 +176,7 @@ class Bench:
                 found.append(outcome(predict(test), test.labels)["accuracy"])
             return {"accuracy": found}
 
-        identity = {"probe": repr(probe), "reading": reading.key, "draws": [len(rows) for rows in drawn]}
+        identity = {"probe": stable_key(probe), "reading": reading.key, "draws": [len(rows) for rows in drawn]}
         return float(np.mean(self.study.step(f"{self.family.name}/line-{model}-{count}", identity, fit)["accuracy"]))
 
     def _converge(self) -> None:

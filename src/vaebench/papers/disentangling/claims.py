@@ -16,6 +16,7 @@ from vaebench.evaluation.lines import fit_each
 from vaebench.evaluation.panels import Arrays, confusion
 from vaebench.evaluation.probes import Head, Labelled, predict_with
 from vaebench.evaluation.scores import Split, outcome
+from vaebench.frozen import stable_key
 from vaebench.models.likelihoods import GaussianPixelScale
 from vaebench.models.networks import MLP, Conv
 from vaebench.models.objectives import Elbo
@@ -66,7 +67,7 @@ def optimisers(study: PaperStudy, bench: Bench) -> None:
             fitted = fit_each(head, few, 10, range(len(few)), study.compute)
             return {"accuracy": [outcome(predict(split.test), split.test.labels)["accuracy"] for predict in fitted]}
 
-        after = study.step(f"rules/{key}", {"head": repr(head), "reading": reading.key}, fit)["accuracy"]
+        after = study.step(f"rules/{key}", {"head": stable_key(head), "reading": reading.key}, fit)["accuracy"]
         change_in_points = [100 * (a - b) for a, b in zip(after, before, strict=True)]
         spread = 100 * float(np.std(before, ddof=1))
         why = f"mean over {len(after)} draws, whose own standard deviation is {spread:.1f} points"
@@ -103,7 +104,7 @@ def kinds_of_errors(study: PaperStudy, bench: Bench) -> None:
             found[f"{model}-counts"] = confusion(probabilities, split.test.labels)
         return found
 
-    identity = {model: [bench.reading(model).key, repr(bench.head(model, 100))] for model in MODELS}
+    identity = {model: [bench.reading(model).key, stable_key(bench.head(model, 100))] for model in MODELS}
     found = study.arrays("kinds", identity, measure)
     labels = bench.data.test.labels.numpy()
     dis, std, sup = (found[model] for model in MODELS)
