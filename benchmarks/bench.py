@@ -13,15 +13,17 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
-from vaebench.errors import VaebenchError
-from vaebench.files import atomic, write_json, write_text
-from vaebench.memory import keep_freed_memory
-from vaebench.runs import Watch, commit, locked
-from vaebench.studies.hands import clocked, hands, helped, seconds_done
-from vaebench.studies.study import Study
-from vaebench.studies.subject import Budget
-from vaebench.terminal import interrupted_after, progress
-from vaebench.training.compute import Compute, machine
+from vaebench.cli.terminal import interrupted_after, progress
+from vaebench.core.errors import VaebenchError
+from vaebench.core.files import atomic, write_json, write_text
+from vaebench.core.locks import lock_folder
+from vaebench.core.memory import keep_freed_memory
+from vaebench.core.progress import ProgressCallback
+from vaebench.core.provenance import commit
+from vaebench.core.workers import seconds_done, with_time_left, worker_processes
+from vaebench.experiments.experiment import Experiment
+from vaebench.experiments.info import Budget
+from vaebench.training.compute import Compute, machine, worker_count
 
 Tasks = Mapping[str, Callable[[], object]]
 Row = dict[str, Any]
@@ -36,14 +38,14 @@ class Bench:
     """NAME."""
     cpu_minutes: int
     """On two cores."""
-    tasks: Callable[[Study], Tasks]
+    tasks: Callable[[Experiment], Tasks]
     """Everything that takes long, by name; each task keeps its steps in the study."""
-    rows: Callable[[Study], list[Row]]
+    rows: Callable[[Experiment], list[Row]]
     """All rows, from what the tasks have kept; draws the figures."""
     render: Callable[[About], str]
     """NAME.json as a page."""
     captions: Mapping[str, str] = field(default_factory=dict)
-    most_hands: int = 4
+    max_workers: int = 4
     """Processes that share the tasks; one where times are measured."""
 
     @property
@@ -62,28 +64,28 @@ class Bench:
         done = min(seconds_done(folder) / 60, whole)
         print(f"about {whole} minutes on two cores, of which {done:.0f} are done", flush=True)
         seconds = None if given.minutes is None else 60 * given.minutes
-        with without_traceback(), interrupted_after(seconds), locked(folder), progress() as watch:
-            study, rows = self._perform(folder, clocked(watch, folder, whole))
-        self._publish(given.out, study, rows)
+        with without_traceback(), interrupted_after(seconds), lock_folder(folder), progress() as callback:
+            experiment, rows = self._perform(folder, with_time_left(callback, folder, whole))
+        self._publish(given.out, experiment, rows)
         print(f"open {given.out / self.title_in_short}.md")
 
-    def _perform(self, folder: Path, watch: Watch) -> tuple[Study, list[Row]]:
+    def _perform(self, folder: Path, callback: ProgressCallback) -> tuple[Experiment, list[Row]]:
         compute = Compute().resolve()
-        count = hands(compute, self.most_hands)
+        count = worker_count(compute, self.max_workers)
         compute = compute.model_copy(update={"threads": 1}) if count > 1 else compute
-        study = Study(self, "cpu", folder, compute, watch, hands=count)
-        with threadpool_limits(compute.threads), helped(count - 1, help_out, (self, folder, compute, count)):
-            study.share(self.tasks(study))
-            rows = self.rows(study)
-        study.finish()
-        return study, rows
+        experiment = Experiment(self, "cpu", folder, compute, callback, workers=count)
+        with threadpool_limits(compute.threads), worker_processes(count - 1, help_out, (self, folder, compute, count)):
+            experiment.share(self.tasks(experiment))
+            rows = self.rows(experiment)
+        experiment.finish()
+        return experiment, rows
 
-    def _publish(self, out: Path, study: Study, rows: list[Row]) -> None:
-        for name, image in study.drawn.items():
+    def _publish(self, out: Path, experiment: Experiment, rows: list[Row]) -> None:
+        for name, image in experiment.drawn.items():
             with atomic(out / self.title_in_short / f"{name}.png") as temporary:
                 temporary.write_bytes(image)
-        made = {"seconds": seconds_done(study.folder), "date": time.strftime("%Y-%m-%d"), "commit": commit()}
-        about = {"made": made | {"machine": machine(), "hands": study.hands}, "rows": rows}
+        made = {"seconds": seconds_done(experiment.folder), "date": time.strftime("%Y-%m-%d"), "commit": commit()}
+        about = {"made": made | {"machine": machine(), "workers": experiment.workers}, "rows": rows}
         write_json(out / f"{self.title_in_short}.json", about)
         write_text(out / f"{self.title_in_short}.md", self.render(about))
 
@@ -104,8 +106,8 @@ def without_traceback() -> Iterator[None]:
 def help_out(bench: Bench, folder: Path, compute: Compute, count: int) -> None:
     """What another process does: the same tasks."""
     with threadpool_limits(compute.threads):
-        study = Study(bench, "cpu", folder, compute, hands=count)
-        study.share(bench.tasks(study))
+        experiment = Experiment(bench, "cpu", folder, compute, workers=count)
+        experiment.share(bench.tasks(experiment))
 
 
 def made_by(about: About, command: str) -> str:

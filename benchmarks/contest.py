@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from vaebench.core.files import read_json, write_json
+from vaebench.core.provenance import commit
 from vaebench.data.datasets import Data
-from vaebench.files import read_json, write_json
-from vaebench.runs import commit
 from vaebench.training.compute import machine
 
 HERE = Path(__file__).parent / "contestants"

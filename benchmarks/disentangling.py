@@ -17,21 +17,21 @@ import torch
 from bench import About, Bench, Row, Tasks, made_by
 from matplotlib.figure import Figure
 
+from vaebench.core.statistics import mean_interval
 from vaebench.data.datasets import Data
 from vaebench.data.images import Dataset
 from vaebench.evaluation.aggregate import divided_kl
 from vaebench.evaluation.bounds import bounds
-from vaebench.evaluation.disentanglement import IN_WORDS, Coded, disentanglement
+from vaebench.evaluation.disentanglement import SCORE_NAMES, FactorCodes, disentanglement
 from vaebench.evaluation.features import encode
-from vaebench.evaluation.few_labels import mean_interval
+from vaebench.experiments.experiment import Experiment
 from vaebench.models.adversary import FactorVAE
 from vaebench.models.disentangled import CovarianceOfCodes, CovarianceOfMeans, TotalCorrelation, covariance
+from vaebench.models.loss import Objective
 from vaebench.models.networks import Conv, Shape
 from vaebench.models.objectives import Capacity, Elbo
-from vaebench.models.terms import Objective
 from vaebench.models.vae import VAE, Model
-from vaebench.reports.plots import Estimate, estimates
-from vaebench.studies.study import Study
+from vaebench.plotting.plots import Estimate, estimates
 from vaebench.training.loop import Training
 from vaebench.training.schedules import Adam
 
@@ -95,17 +95,17 @@ CLAIMS = (
 """Objective, the one it is held against, score, direction, who says so."""
 
 
-def scored(study: Study, name: str, seed: int) -> Row:
+def scored(experiment: Experiment, name: str, seed: int) -> Row:
     """One VAE and all its scores."""
-    data = study.data(DATA)
+    data = experiment.data(DATA)
     if name == UNTRAINED:
-        identity = {"model": MODEL.model_dump(), "data": study.fingerprint(data), "seed": seed}
+        identity = {"model": MODEL.model_dump(), "data": experiment.fingerprint(data), "seed": seed}
         vae = fresh(data.train.shape, seed)
     else:
-        trial = study.vae(f"{name}-{seed}", data, MODEL, OBJECTIVES[name][1], TRAINING, seed)
+        trial = experiment.vae(f"{name}-{seed}", data, MODEL, OBJECTIVES[name][1], TRAINING, seed)
         identity, vae = {"of": trial.key}, trial.vae
-    found = study.step(f"{name}-{seed}", identity, lambda: measured(vae, data))
-    depend = study.step(f"{name}-{seed}-dependence", identity, lambda: dependence(vae))
+    found = experiment.step(f"{name}-{seed}", identity, lambda: measured(vae, data))
+    depend = experiment.step(f"{name}-{seed}-dependence", identity, lambda: dependence(vae))
     return {"name": name, "words": WORDS[name], "seed": seed, **found, **depend}
 
 
@@ -123,7 +123,7 @@ def measured(vae: VAE, data: Dataset) -> dict[str, Any]:
     images, factors = known
     found = bounds(vae, data.test)
     parts = {"reconstruction": float(found.reconstruction.mean()), "kl": found.kl, "active": found.active}
-    return parts | disentanglement(Coded(encode(vae, images).mean.numpy(), factors))
+    return parts | disentanglement(FactorCodes(encode(vae, images).mean.numpy(), factors))
 
 
 def dependence(vae: VAE) -> dict[str, float]:
@@ -144,15 +144,15 @@ def dependence(vae: VAE) -> dict[str, float]:
     }
 
 
-def tasks(study: Study) -> Tasks:
+def tasks(experiment: Experiment) -> Tasks:
     """Every objective with every seed."""
-    return {f"{name}-{seed}": partial(scored, study, name, seed) for seed, name in product(range(SEEDS), WORDS)}
+    return {f"{name}-{seed}": partial(scored, experiment, name, seed) for seed, name in product(range(SEEDS), WORDS)}
 
 
-def rows(study: Study) -> list[Row]:
+def rows(experiment: Experiment) -> list[Row]:
     """One a VAE."""
-    found = [scored(study, name, seed) for name, seed in product(WORDS, range(SEEDS))]
-    study.figure("scores", lambda: figure(found))
+    found = [scored(experiment, name, seed) for name, seed in product(WORDS, range(SEEDS))]
+    experiment.figure("scores", lambda: figure(found))
     return found
 
 
@@ -164,7 +164,7 @@ def values(found: list[Row], name: str, score: str) -> list[float]:
 def figure(found: list[Row]) -> Figure:
     """Each score by objective: the mean over seeds with its interval."""
     panels = {}
-    for score, words in IN_WORDS.items():
+    for score, words in SCORE_NAMES.items():
         short = words.partition("(")[2].rstrip(")") or words
         panels[short] = {"": {WORDS[name]: estimate(values(found, name, score)) for name in WORDS}}
     return estimates(panels, "score", 4, (0.0, 1.0))
@@ -191,7 +191,7 @@ def render(about: About) -> str:
         "",
         "Scores, 0 to 1, higher is better, read the posterior means of all images:",
         "",
-        *table(found, IN_WORDS, 2),
+        *table(found, SCORE_NAMES, 2),
         "",
         "What it costs, and how codes lie. Nats per image; reconstruction, KL and active latents are of the test part, "
         "the rest is of the codes of all images: what they say of images, how much latents depend on one another "
@@ -255,7 +255,7 @@ def verdict(gaps: list[float], sign: int) -> str:
     return "yes" if low > 0 else "no, the opposite" if high < 0 else "not decided by these seeds"
 
 
-SHORT = PARTS | IN_WORDS
+SHORT = PARTS | SCORE_NAMES
 BENCH = Bench(
     "disentangling",
     MINUTES,

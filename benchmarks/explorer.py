@@ -20,30 +20,30 @@ import torch
 from playwright.sync_api import Browser, sync_playwright
 from sklearn.datasets import load_digits
 
-from vaebench.evaluation.probes import Line
-from vaebench.explorer.explorer import Explorer
-from vaebench.explorer.points import Points
-from vaebench.files import write_json, write_text
+from vaebench.core.files import write_json, write_text
+from vaebench.core.provenance import commit
+from vaebench.evaluation.probes import LinearClassifier
 from vaebench.models.likelihoods import GaussianPixels
 from vaebench.models.networks import Shape
 from vaebench.models.vae import Model
 from vaebench.papers import benchmarking_mnist, cifar10_latent_space, disentangling, generation_and_classification
-from vaebench.runs import commit
+from vaebench.runs.explorer.explorer import Explorer
+from vaebench.runs.explorer.points import Points
 from vaebench.training.compute import machine
 
 GREY, COLOUR = (1, 28, 28), (3, 32, 32)
 _D = {"likelihood": GaussianPixels()}
 NETWORKS: dict[str, tuple[Model, Shape]] = {
     "A: 32-64-64 convolutions, 20 latents": (Model(), GREY),
-    "B: 128 hidden units, 20 latents": (generation_and_classification.printed.NORMAL, GREY),
-    "B: CB VAE, 20 latents": (generation_and_classification.printed.CB, GREY),
+    "B: 128 hidden units, 20 latents": (generation_and_classification.reported.NORMAL, GREY),
+    "B: CB VAE, 20 latents": (generation_and_classification.reported.CB, GREY),
     "C: CNN with 1,024 hidden units, 10 latents": (
-        Model(latent=10, network=disentangling.printed.ENCODER, decoder=disentangling.printed.DECODER),
+        Model(latent=10, network=disentangling.reported.ENCODER, decoder=disentangling.reported.DECODER),
         GREY,
     ),
     "D: simple, CIFAR-10, 16 latents": (Model(latent=16, network=cifar10_latent_space.SIMPLE, **_D), COLOUR),
     "D: deep, CIFAR-10, 2 latents": (Model(latent=2, network=cifar10_latent_space.DEEP, **_D), COLOUR),
-    "E: 32-64-64-64 convolutions, 30 latents": (benchmarking_mnist.printed.model(30), GREY),
+    "E: 32-64-64-64 convolutions, 30 latents": (benchmarking_mnist.reported.model(30), GREY),
 }
 POINTS, MOVES, ROUNDS = 1797, 200, 5
 MOVE = """async (moves) => {
@@ -87,7 +87,7 @@ def _page(folder: Path, index: int, name: str) -> Path:
     pixels = torch.nn.functional.interpolate(pixels, shape[1:], mode="bilinear").repeat(1, shape[0], 1, 1)
     images = (pixels * 255).round().to(torch.uint8).numpy()
     codes = torch.randn(len(images), model.latent).numpy()
-    head = Line(torch.randn(10, model.latent), torch.zeros(10))
+    head = LinearClassifier(torch.randn(10, model.latent), torch.zeros(10))
     points = Points(images, codes, np.zeros_like(codes), np.arange(len(images)) % 10, codes[:, :2])
     kl = np.linspace(2, 1, model.latent)
     classes = [str(label) for label in range(10)]

@@ -31,9 +31,11 @@ from injected import (
 from injected_elsewhere import classify_killed, download_killed, sweep_killed
 from starved import can_starve, out_of_memory
 
-from vaebench.files import read_json, write_json, write_text
-from vaebench.runs import Watch, commit, locked
-from vaebench.terminal import progress
+from vaebench.cli.terminal import progress
+from vaebench.core.files import read_json, write_json, write_text
+from vaebench.core.locks import lock_folder
+from vaebench.core.progress import ProgressCallback
+from vaebench.core.provenance import commit
 from vaebench.training.compute import machine
 
 FAULTS: dict[str, Callable[[Bench], Found]] = {
@@ -64,20 +66,20 @@ def main() -> None:
     out = Path(asked.out)
     left_out = [name for name, there in NEED.items() if name in asked.only and not there()]
     names = [name for name in asked.only if name not in left_out]
-    with without_traceback(), locked(out), progress() as watch:
-        found = [tried(out, name, asked.tries, asked.seed, watch) for name in names]
+    with without_traceback(), lock_folder(out), progress() as callback:
+        found = [tried(out, name, asked.tries, asked.seed, callback) for name in names]
     about = {"seed": asked.seed, "left_out": left_out, "faults": found}
     write_json(out / "faults.json", about)
     write_text(out / "reliability.md", render(about))
     print(f"open {out / 'reliability.md'}")
 
 
-def tried(out: Path, name: str, tries: int, seed: int, watch: Watch) -> dict[str, Any]:
+def tried(out: Path, name: str, tries: int, seed: int, callback: ProgressCallback) -> dict[str, Any]:
     """What came of one fault, read if it is kept."""
     kept_file, key = out / "kept.json", f"{name}, {tries} tries, seed {seed}"
     kept: dict[str, Any] = read_json(kept_file) if kept_file.exists() else {}
     if key not in kept:
-        bench = Bench(out / "work", tries, random.Random(f"{seed} {name}"), watch)
+        bench = Bench(out / "work", tries, random.Random(f"{seed} {name}"), callback)
         kept[key] = vars(FAULTS[name](bench)) | {"commit": commit(), "machine": machine()}
         write_json(kept_file, kept)
     found: dict[str, Any] = kept[key]

@@ -16,8 +16,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from vaebench.files import read_json, write_json, write_text
-from vaebench.runs import commit
+from vaebench.core.files import read_json, write_json, write_text
+from vaebench.core.provenance import commit
 from vaebench.training.compute import machine
 
 MEMORY, PATIENCE = 2048, 10

@@ -11,7 +11,7 @@ import atheris
 with atheris.instrument_imports(include=["vaebench"]):  # before anything else imports them
     from fuzzed import READERS, seeds
 
-    from vaebench.errors import VaebenchError
+    from vaebench.core.errors import VaebenchError
 
 
 def main() -> None:

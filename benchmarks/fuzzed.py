@@ -24,16 +24,16 @@ from vaebench.data.idx import read_idx
 from vaebench.data.label_files import read_labels
 from vaebench.data.listing import list_folder
 from vaebench.data.npz import read_npz, read_partly_labelled_npz
-from vaebench.data.photos import Rule, each_image
+from vaebench.data.photos import PreprocessingRule, each_image
 from vaebench.models.networks import MLP
 from vaebench.models.vae import Model
-from vaebench.recipes import RECIPES, read_recipe
-from vaebench.runs import Run
+from vaebench.runs.recipe import RECIPES, read_recipe
+from vaebench.runs.run import Run
 from vaebench.training.checkpoint import read_tensors, write_tensors
 
 Read = Callable[[bytes], object]
 NAMES = ("a.png", "sub/b.png", "x,y.png")
-RULE = Rule(height=8, width=8, channels=1)
+RULE = PreprocessingRule(height=8, width=8, channels=1)
 
 
 @contextmanager

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from bench import About, Bench, Row, Tasks, made_by
 
-from vaebench.reports.plots import Panel, Series, lines
-from vaebench.studies.study import Study
+from vaebench.experiments.experiment import Experiment
+from vaebench.plotting.plots import Panel, Series, lines
 from vaebench.training.compute import machine
 
 CONTESTANT = Path(__file__).parent / "contestants" / "by_us.py"
@@ -38,7 +38,7 @@ POINTS: dict[str, dict[float, dict[str, Any]]] = {
 }
 
 
-def measured(study: Study, axis: str, value: float) -> Row:
+def measured(experiment: Experiment, axis: str, value: float) -> Row:
     """One point, by a process of its own."""
     task = POINTS[axis][value]
     what = "in a sweep" if axis == "workers" else "grown"
@@ -46,12 +46,12 @@ def measured(study: Study, axis: str, value: float) -> Row:
 
     def make() -> dict[str, Any]:
         if what == "grown":
-            task["data"] = str(synthetic(study.folder, task["images"], task.get("side", 28)))
+            task["data"] = str(synthetic(experiment.folder, task["images"], task.get("side", 28)))
         run = subprocess.run([sys.executable, CONTESTANT, json.dumps(task)], capture_output=True, text=True, check=True)
         found: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])
         return found
 
-    found = study.step(f"{axis}/{value:g}".replace(" ", "-"), {**task, "machine": machine()}, make)
+    found = experiment.step(f"{axis}/{value:g}".replace(" ", "-"), {**task, "machine": machine()}, make)
     rate = 60 / found["seconds"] if axis == "workers" else found["rate"]
     return {"axis": axis, "value": value, "rate": rate, "megabytes": found.get("above")}
 
@@ -71,15 +71,15 @@ def synthetic(folder: Path, images: int, side: int) -> Path:
     return path
 
 
-def tasks(study: Study) -> Tasks:
+def tasks(experiment: Experiment) -> Tasks:
     """Every point."""
-    return {f"{axis}-{value}": partial(measured, study, axis, value) for axis in POINTS for value in POINTS[axis]}
+    return {f"{axis}-{value}": partial(measured, experiment, axis, value) for axis in POINTS for value in POINTS[axis]}
 
 
-def rows(study: Study) -> list[Row]:
+def rows(experiment: Experiment) -> list[Row]:
     """One a point."""
-    found = [measured(study, axis, value) for axis in POINTS for value in POINTS[axis]]
-    study.figure("growth", lambda: lines(panels(found), 3, (4.6, 3.0)))
+    found = [measured(experiment, axis, value) for axis in POINTS for value in POINTS[axis]]
+    experiment.figure("growth", lambda: lines(panels(found), 3, (4.6, 3.0)))
     return found
 
 
@@ -134,7 +134,7 @@ def render(about: About) -> str:
 CAPTIONS = {
     "growth": "Time and memory of an epoch by images; speed by latents and by side, memory by side; trials by workers."
 }
-BENCH = Bench("growth", MINUTES, tasks, rows, render, CAPTIONS, most_hands=1)
+BENCH = Bench("growth", MINUTES, tasks, rows, render, CAPTIONS, max_workers=1)
 
 if __name__ == "__main__":
     BENCH.run(__doc__)

@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from vaebench.files import read_json
-from vaebench.runs import Tick, Watch
+from vaebench.core.files import read_json
+from vaebench.core.progress import ProgressCallback, ProgressEvent
 
 PARTS = ["--model.network.kind", "mlp", "--model.network.hidden", "32", "--compute.threads", "1"]
 PARTS += ["--training.epochs", "40", "--training.batch", "32", "--training.checkpoint-seconds", "0"]
@@ -54,7 +54,7 @@ class Bench:
     place: Path
     tries: int
     moments: random.Random
-    watch: Watch = lambda tick: None
+    callback: ProgressCallback = lambda tick: None
 
     def start(self, folder: Path, *words: str) -> subprocess.Popen[str]:
         """The run, in a process group of its own."""
@@ -97,11 +97,11 @@ class Bench:
         start = time.monotonic()
         for number in range(self.tries):
             left = (time.monotonic() - start) / number * (self.tries - number) if number else None
-            self.watch(Tick(name, number / self.tries, left))
+            self.callback(ProgressEvent(name, number / self.tries, left))
             folder = self.place / name / str(number)
             shutil.rmtree(folder, ignore_errors=True)
             yield folder
-        self.watch(Tick(name, 1.0, 0.0))
+        self.callback(ProgressEvent(name, 1.0, 0.0))
 
 
 def run_command(folder: Path) -> list[str]:

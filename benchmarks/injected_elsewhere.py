@@ -21,7 +21,7 @@ from injected import FINAL, PARTS, Bench, Found, ended, slain, until
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from vaebench.files import read_json
+from vaebench.core.files import read_json
 
 
 def sweep_killed(bench: Bench) -> Found:

@@ -16,21 +16,21 @@ import numpy as np
 import torch
 from bench import About, Bench, Row, Tasks, made_by
 
+from vaebench.core.progress import ProgressEvent
 from vaebench.data.datasets import Data
 from vaebench.data.images import Dataset, Images
 from vaebench.evaluation.bounds import bounds
 from vaebench.evaluation.evidence import Evidence, evidence
 from vaebench.evaluation.panels import decoded, prior_samples
+from vaebench.experiments.experiment import Experiment
+from vaebench.experiments.trained import TrainedModel
+from vaebench.models.loss import Objective
 from vaebench.models.networks import MLP, Conv
 from vaebench.models.objectives import Elbo, ImportanceWeighted
 from vaebench.models.priors import Flow, Vamp
-from vaebench.models.terms import Objective
 from vaebench.models.vae import Model
-from vaebench.reports.pictures import grids, in_rows
-from vaebench.reports.plots import Panel, Series, lines
-from vaebench.runs import Tick
-from vaebench.studies.study import Study
-from vaebench.studies.trials import Trial
+from vaebench.plotting.plots import Panel, Series, lines
+from vaebench.runs.report.pictures import grids, in_rows
 from vaebench.training.compute import Compute
 from vaebench.training.loop import Training
 from vaebench.training.schedules import Adam
@@ -117,39 +117,41 @@ PRINTED: dict[str, tuple[Printed, ...]] = {
 OURS = "training pixels drawn anew at each visit"
 
 
-def trained(study: Study, data: Dataset, name: str) -> Trial:
+def trained(experiment: Experiment, data: Dataset, name: str) -> TrainedModel:
     """One contestant."""
     one = CONTESTANTS[name]
-    return study.vae(name, data, one.model, one.objective, one.training)
+    return experiment.vae(name, data, one.model, one.objective, one.training)
 
 
-def weighed(study: Study, name: str, part: str, samples: int, piece: int = 0, pieces: int = 1) -> Evidence:
+def weighed(experiment: Experiment, name: str, part: str, samples: int, piece: int = 0, pieces: int = 1) -> Evidence:
     """log p(x) of every image of a part, or of one of its pieces, kept; networks run as precisely as in training."""
-    data = study.data(DATA)
+    data = experiment.data(DATA)
     whole = {"validation": data.validation, "test": data.test}[part]
     images = whole.take(torch.arange(len(whole)).tensor_split(pieces)[piece])
     step = f"{name}/{part}-{samples}-{piece + 1}-of-{pieces}"
-    return weighed_images(study, step, trained(study, data, name), images, samples, study.compute)
+    return weighed_images(experiment, step, trained(experiment, data, name), images, samples, experiment.compute)
 
 
-def rounding(study: Study, name: str) -> Row:
+def rounding(experiment: Experiment, name: str) -> Row:
     """What the precision of training does to -log p(x) of the first test images, beside fp32: mean and standard error
     over images, nats per image."""
-    data = study.data(DATA)
-    trial, some = trained(study, data, name), data.test.take(torch.arange(CHECKED))
-    exact = study.compute.model_copy(update={"precision": "fp32"})
+    data = experiment.data(DATA)
+    trial, some = trained(experiment, data, name), data.test.take(torch.arange(CHECKED))
+    exact = experiment.compute.model_copy(update={"precision": "fp32"})
     there, here = (
-        weighed_images(study, f"{name}/first-{compute.precision}", trial, some, SAMPLES, compute).log_px.double()
-        for compute in (study.compute, exact)
+        weighed_images(experiment, f"{name}/first-{compute.precision}", trial, some, SAMPLES, compute).log_px.double()
+        for compute in (experiment.compute, exact)
     )
     gaps = here - there
     return {"rounding": float(gaps.mean()), "rounding_error": float(gaps.std() / len(gaps) ** 0.5)}
 
 
-def weighed_images(study: Study, step: str, trial: Trial, images: Images, samples: int, compute: Compute) -> Evidence:
+def weighed_images(
+    experiment: Experiment, step: str, trial: TrainedModel, images: Images, samples: int, compute: Compute
+) -> Evidence:
     """log p(x) of these images, kept; the networks alone run at the precision of ``compute``."""
     identity = {"of": trial.key, "images": images.fingerprint(), "samples": samples, "precision": compute.precision}
-    partial_file = study.folder / "partial" / f"{step}.npz"
+    partial_file = experiment.folder / "partial" / f"{step}.npz"
 
     def make() -> dict[str, np.ndarray]:
         partial_file.parent.mkdir(parents=True, exist_ok=True)
@@ -159,30 +161,32 @@ def weighed_images(study: Study, step: str, trial: Trial, images: Images, sample
                 images,
                 samples,
                 kept=partial_file,
-                watch=lambda share: study.watch(Tick(study.subject.title_in_short, 0.0, note=f"{step}, {share:.0%}")),
+                callback=lambda share: experiment.callback(
+                    ProgressEvent(experiment.subject.title_in_short, 0.0, note=f"{step}, {share:.0%}")
+                ),
             )
         partial_file.unlink(missing_ok=True)
         return {"log_px": found.log_px.numpy(), "error": found.error.numpy(), "effective": found.effective.numpy()}
 
-    kept = study.arrays(step, identity, make)
+    kept = experiment.arrays(step, identity, make)
     return Evidence(*(torch.from_numpy(kept[what]) for what in ("log_px", "error", "effective")))
 
 
-def best(study: Study) -> str:
+def best(experiment: Experiment) -> str:
     """The contestant that the validation part prefers."""
-    means = {name: weighed(study, name, "validation", TO_CHOOSE).mean for name in CONTESTANTS}
+    means = {name: weighed(experiment, name, "validation", TO_CHOOSE).mean for name in CONTESTANTS}
     return max(means, key=lambda name: means[name])
 
 
-def weighed_at_length(study: Study, piece: int) -> Evidence:
+def weighed_at_length(experiment: Experiment, piece: int) -> Evidence:
     """A piece of the test part under the best model."""
-    return weighed(study, best(study), "test", AT_LENGTH, piece, PIECES)
+    return weighed(experiment, best(experiment), "test", AT_LENGTH, piece, PIECES)
 
 
-def row(study: Study, name: str) -> Row:
+def row(experiment: Experiment, name: str) -> Row:
     """All that is known of one contestant by the samples that all are given."""
-    data = study.data(DATA)
-    trial, one = trained(study, data, name), CONTESTANTS[name]
+    data = experiment.data(DATA)
+    trial, one = trained(experiment, data, name), CONTESTANTS[name]
 
     def bound() -> dict[str, Any]:
         found = bounds(trial.vae, data.test)
@@ -191,11 +195,11 @@ def row(study: Study, name: str) -> Row:
     return {
         "name": name,
         "words": one.words,
-        "validation_nats": -weighed(study, name, "validation", TO_CHOOSE).mean,
-        **summary(weighed(study, name, "test", SAMPLES), SAMPLES),
-        **study.step(f"{name}/bound", {"of": trial.key}, bound),
-        **rounding(study, name),
-        "precision": study.compute.precision,
+        "validation_nats": -weighed(experiment, name, "validation", TO_CHOOSE).mean,
+        **summary(weighed(experiment, name, "test", SAMPLES), SAMPLES),
+        **experiment.step(f"{name}/bound", {"of": trial.key}, bound),
+        **rounding(experiment, name),
+        "precision": experiment.compute.precision,
         "epochs": one.epochs,
         "epoch": trial.best_epoch,
         "images_seen": one.epochs * len(data.train),
@@ -216,9 +220,9 @@ def summary(found: Evidence, samples: int) -> Row:
     }
 
 
-def draw(study: Study, data: Dataset) -> None:
+def draw(experiment: Experiment, data: Dataset) -> None:
     """Curves and samples."""
-    trials = {name: trained(study, data, name) for name in CONTESTANTS}
+    trials = {name: trained(experiment, data, name) for name in CONTESTANTS}
     curves = {
         CONTESTANTS[name].words: Series(
             [record["epoch"] for record in trial.history], [record["validation_loss"] for record in trial.history]
@@ -226,12 +230,12 @@ def draw(study: Study, data: Dataset) -> None:
         for name, trial in trials.items()
     }
     panel = Panel("Binarised MNIST", curves, "epoch", "validation loss (nats per image)", log_x=True, limits=(82, 110))
-    study.figure("validation", lambda: lines([panel], 1, (6.4, 4.2)))
+    experiment.figure("validation", lambda: lines([panel], 1, (6.4, 4.2)))
     sheets = {
         CONTESTANTS[name].words: in_rows(decoded(trial.vae, prior_samples(trial.vae, 0, DRAWN)), 20)
         for name, trial in trials.items()
     }
-    study.figure("samples", lambda: grids(sheets))
+    experiment.figure("samples", lambda: grids(sheets))
 
 
 def render(about: About) -> str:
@@ -309,19 +313,19 @@ def _printed(way: str, best: float | None = None) -> list[str]:
     return lines
 
 
-def tasks(study: Study) -> Tasks:
+def tasks(experiment: Experiment) -> Tasks:
     """Training and measuring of each contestant, then the best at length."""
-    found: dict[str, Callable[[], object]] = {name: partial(row, study, name) for name in CONTESTANTS}
-    return found | {f"best-{piece}": partial(weighed_at_length, study, piece) for piece in range(PIECES)}
+    found: dict[str, Callable[[], object]] = {name: partial(row, experiment, name) for name in CONTESTANTS}
+    return found | {f"best-{piece}": partial(weighed_at_length, experiment, piece) for piece in range(PIECES)}
 
 
-def rows(study: Study) -> list[Row]:
+def rows(experiment: Experiment) -> list[Row]:
     """All contestants, and the best once more at length."""
-    found = [row(study, name) for name in CONTESTANTS]
-    pieces = [weighed_at_length(study, piece) for piece in range(PIECES)]
+    found = [row(experiment, name) for name in CONTESTANTS]
+    pieces = [weighed_at_length(experiment, piece) for piece in range(PIECES)]
     joined = Evidence(*(torch.cat(parts) for parts in zip(*(astuple(one) for one in pieces), strict=True)))
-    at_length = next(one for one in found if one["name"] == best(study)) | summary(joined, AT_LENGTH)
-    draw(study, study.data(DATA))
+    at_length = next(one for one in found if one["name"] == best(experiment)) | summary(joined, AT_LENGTH)
+    draw(experiment, experiment.data(DATA))
     return [*found, at_length]
 
 

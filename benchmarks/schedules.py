@@ -15,14 +15,14 @@ import numpy as np
 from bench import About, Bench, Row, Tasks, made_by
 from matplotlib.figure import Figure
 
+from vaebench.core.statistics import mean_interval
 from vaebench.data.datasets import Data
-from vaebench.evaluation.few_labels import mean_interval
+from vaebench.experiments.experiment import Experiment
+from vaebench.experiments.trained import TrainedModel
 from vaebench.models.networks import Conv
 from vaebench.models.objectives import Elbo
 from vaebench.models.vae import Model
-from vaebench.reports.plots import Panel, Series, lines
-from vaebench.studies.study import Study
-from vaebench.studies.trials import Trial
+from vaebench.plotting.plots import Panel, Series, lines
 from vaebench.training.loop import Training
 from vaebench.training.schedules import Adam, Constant, Muon
 
@@ -42,28 +42,30 @@ RULES: dict[str, tuple[str, Training]] = {
 }
 
 
-def trained(study: Study, name: str, rule: str, seed: int) -> Trial:
+def trained(experiment: Experiment, name: str, rule: str, seed: int) -> TrainedModel:
     """One VAE by one rule."""
-    return study.vae(f"{name}/{rule}-{seed}", study.data(Data(source=name)), MODEL, Elbo(), RULES[rule][1], seed)
+    return experiment.vae(
+        f"{name}/{rule}-{seed}", experiment.data(Data(source=name)), MODEL, Elbo(), RULES[rule][1], seed
+    )
 
 
-def tasks(study: Study) -> Tasks:
+def tasks(experiment: Experiment) -> Tasks:
     """Every data set, rule and seed."""
     return {
-        f"{name}/{rule}-{seed}": partial(trained, study, name, rule, seed)
+        f"{name}/{rule}-{seed}": partial(trained, experiment, name, rule, seed)
         for seed, name, rule in product(range(SEEDS), DATA, RULES)
     }
 
 
-def rows(study: Study) -> list[Row]:
+def rows(experiment: Experiment) -> list[Row]:
     """One a data set and rule."""
     found = []
     for name in DATA:
-        constant = losses(study, name, CONSTANT)[:, -1]
+        constant = losses(experiment, name, CONSTANT)[:, -1]
         for rule, (words, training) in RULES.items():
-            curves = losses(study, name, rule)
+            curves = losses(experiment, name, rule)
             behind = curves[:, -1] - constant
-            seconds = [trained(study, name, rule, seed).seconds / training.epochs for seed in range(SEEDS)]
+            seconds = [trained(experiment, name, rule, seed).seconds / training.epochs for seed in range(SEEDS)]
             found.append(
                 {
                     "data": name,
@@ -78,13 +80,13 @@ def rows(study: Study) -> list[Row]:
                     "values": curves.tolist(),
                 }
             )
-    study.figure("losses", lambda: figure(found))
+    experiment.figure("losses", lambda: figure(found))
     return found
 
 
-def losses(study: Study, name: str, rule: str) -> np.ndarray:
+def losses(experiment: Experiment, name: str, rule: str) -> np.ndarray:
     """Validation loss in nats per image, (seeds, epochs)."""
-    trials = [trained(study, name, rule, seed) for seed in range(SEEDS)]
+    trials = [trained(experiment, name, rule, seed) for seed in range(SEEDS)]
     return np.array([[record["validation_loss"] for record in trial.history] for trial in trials])
 
 

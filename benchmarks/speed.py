@@ -17,8 +17,8 @@ import numpy as np
 from bench import without_traceback
 from contest import PYTHAE, Contest, row
 
-from vaebench.files import write_json, write_text
-from vaebench.runs import commit
+from vaebench.core.files import write_json, write_text
+from vaebench.core.provenance import commit
 from vaebench.training.compute import machine
 
 CONV = {"network": "conv", "latent": 20}

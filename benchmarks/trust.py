@@ -20,17 +20,17 @@ from bench import About, Bench, Row, Tasks
 from torch import Tensor
 from trust_page import CAPTIONS, asking, intervals, page, true_accuracy
 
-from vaebench.classification.ask import to_label_next
-from vaebench.classification.choice import chosen, cross_validate
+from vaebench.classification.active_learning import to_label_next
 from vaebench.classification.methods import METHODS
-from vaebench.classification.methods import Bench as Material
+from vaebench.classification.methods import MethodContext as Material
+from vaebench.classification.selection import cross_validate, selected_method
 from vaebench.classification.settings import Settings, settings_for
+from vaebench.core.statistics import mean_interval
 from vaebench.data.datasets import Data
 from vaebench.data.images import Dataset, Images, balanced_draw
-from vaebench.evaluation.calibration import brier, tempered
-from vaebench.evaluation.few_labels import mean_interval
-from vaebench.evaluation.probes import predict_with
-from vaebench.studies.study import Study, cifar10
+from vaebench.evaluation.calibration import apply_temperature, brier_score
+from vaebench.experiments.experiment import Experiment, cifar10
+from vaebench.training.prediction import predict_with
 
 COVERED = ("cifar10", "fashion-mnist")
 ASKED = ("mnist", "fashion-mnist")
@@ -58,22 +58,22 @@ class Field:
 MADE: dict[str, Field] = {}
 
 
-def field(study: Study, name: str) -> Field:
+def field(experiment: Experiment, name: str) -> Field:
     """The training images of a data set, and one VAE of them; one for all draws."""
     if name not in MADE:
-        MADE[name] = made_field(study, name)
+        MADE[name] = made_field(experiment, name)
     return MADE[name]
 
 
-def made_field(study: Study, name: str) -> Field:
+def made_field(experiment: Experiment, name: str) -> Field:
     """The same, from what the study has kept."""
-    data = study.data(cifar10() if name == "cifar10" else Data(source=name))
+    data = experiment.data(cifar10() if name == "cifar10" else Data(source=name))
     parts = data.train, data.validation
     pixels, truth = (torch.cat([getattr(part, what) for part in parts]) for what in ("pixels", "labels"))
     images = Images(pixels, torch.full_like(truth, -1), data.classes)
     settings = settings_for(images.shape, len(images), 10 * EACH)
     none = images.take(slice(0, 0))
-    trial = study.network(
+    trial = experiment.network(
         f"{name}/vae",
         Dataset(name, images, none, none),
         lambda: settings.model.build(images.shape),
@@ -90,14 +90,14 @@ def made_field(study: Study, name: str) -> Field:
         trial.vae,
         settings.semi_supervised,
         settings.supervised,
-        study.compute,
+        experiment.compute,
     )
     return Field(name, images, truth, settings, bench, trial.key, data.note)
 
 
-def covered(study: Study, name: str, draw: int) -> dict[str, Any]:
+def covered(experiment: Experiment, name: str, draw: int) -> dict[str, Any]:
     """One draw of labels: what the report would say, and the truth."""
-    one = field(study, name)
+    one = field(experiment, name)
     rows = balanced_draw(one.truth, EACH, (0, draw))
     identity = {"vae": one.key, "rows": rows.tolist(), "settings": one.settings.model_dump(mode="json")}
     labels, hidden = one.truth[rows], torch.ones(len(one.truth), dtype=torch.bool)
@@ -105,26 +105,26 @@ def covered(study: Study, name: str, draw: int) -> dict[str, Any]:
 
     def keep(name: str, fold: int, make: Callable[[], np.ndarray]) -> np.ndarray:
         step = f"{one.name}/draw-{draw}/{name}-{fold}"
-        return study.arrays(step, {**identity, "fold": fold}, lambda: {"answers": make()})["answers"]
+        return experiment.arrays(step, {**identity, "fold": fold}, lambda: {"answers": make()})["answers"]
 
     choice = cross_validate(one.bench, rows, labels, keep)
     assert choice is not None
-    method, temperature = chosen(choice)
+    method, temperature = selected_method(choice)
     truth = one.truth[hidden]
 
     def make() -> dict[str, Any]:
         accuracies, scores = {}, {}
         for name, each in METHODS.items():
             network = each.fit(one.bench, rows, labels, one.settings.seed)
-            shares = predict_with(network, 0, study.compute)(one.images)[hidden]
+            shares = predict_with(network, 0, experiment.compute)(one.images)[hidden]
             accuracies[name] = float((shares.argmax(1) == truth).double().mean())
             if name == method:
-                scores = {"brier": brier(tempered(shares, temperature), truth)}
+                scores = {"brier": brier_score(apply_temperature(shares, temperature), truth)}
         frequencies = torch.bincount(truth).double() / len(truth)
-        scores["brier_by_frequencies"] = brier(frequencies.expand(len(truth), -1), truth)
+        scores["brier_by_frequencies"] = brier_score(frequencies.expand(len(truth), -1), truth)
         return {"true": accuracies, **scores}
 
-    found = study.step(f"{one.name}/draw-{draw}/truth", {**identity, "method": method}, make)
+    found = experiment.step(f"{one.name}/draw-{draw}/truth", {**identity, "method": method}, make)
     return {
         "draw": draw,
         "method": method,
@@ -134,14 +134,14 @@ def covered(study: Study, name: str, draw: int) -> dict[str, Any]:
     }
 
 
-def asked(study: Study, name: str, draw: int, how: str) -> list[float]:
+def asked(experiment: Experiment, name: str, draw: int, how: str) -> list[float]:
     """Accuracy on the images that were never labelled, after each round of labels; the first labels are shared."""
-    one = field(study, name)
+    one = field(experiment, name)
     generator = np.random.default_rng((1, draw))
     rows, accuracies = first_labels(one.truth, generator), []
     for step in range(ROUNDS + 1):
         rows = rows.sort().values
-        found = labelled(study, one, f"{how}-{draw}/{step}" if step else f"first-{draw}", rows, draw)
+        found = labelled(experiment, one, f"{how}-{draw}/{step}" if step else f"first-{draw}", rows, draw)
         accuracies.append(float(found["accuracy"]))
         more = torch.tensor(found["ask"])
         if how == "random":
@@ -151,19 +151,19 @@ def asked(study: Study, name: str, draw: int, how: str) -> list[float]:
     return accuracies
 
 
-def labelled(study: Study, one: Field, step: str, rows: Tensor, draw: int) -> dict[str, Any]:
+def labelled(experiment: Experiment, one: Field, step: str, rows: Tensor, draw: int) -> dict[str, Any]:
     """Accuracy on the other images when these are labelled, and what to label next."""
     identity = {"vae": one.key, "settings": one.settings.model_dump(mode="json"), "draw": draw, "rows": rows.tolist()}
 
     def make() -> dict[str, Any]:
         network = METHODS["self-trained"].fit(one.bench, rows, one.truth[rows], draw)
-        shares = predict_with(network, 0, study.compute)(one.images)
+        shares = predict_with(network, 0, experiment.compute)(one.images)
         free = torch.ones(len(one.truth), dtype=torch.bool)
         free[rows] = False
         ask = to_label_next(one.bench.means, shares.numpy(), rows.numpy(), MORE, seed=draw)
         return {"accuracy": float((shares.argmax(1) == one.truth)[free].double().mean()), "ask": ask.tolist()}
 
-    return study.step(f"{one.name}/{step}", identity, make)
+    return experiment.step(f"{one.name}/{step}", identity, make)
 
 
 def first_labels(truth: Tensor, generator: np.random.Generator) -> Tensor:
@@ -216,28 +216,28 @@ def asking_rows(name: str, found: dict[str, list[list[float]]]) -> Iterator[dict
         }
 
 
-def tasks(study: Study) -> Tasks:
+def tasks(experiment: Experiment) -> Tasks:
     """The VAEs, then every draw."""
     found: dict[str, Callable[[], object]] = {
-        f"{name}/vae": partial(field, study, name) for name in dict.fromkeys(COVERED + ASKED)
+        f"{name}/vae": partial(field, experiment, name) for name in dict.fromkeys(COVERED + ASKED)
     }
     for name, draw in product(COVERED, range(DRAWS)):
-        found[f"{name}/covered-{draw}"] = partial(covered, study, name, draw)
+        found[f"{name}/covered-{draw}"] = partial(covered, experiment, name, draw)
     for name, draw, how in product(ASKED, range(ASKED_DRAWS), HOW):
-        found[f"{name}/{how}-{draw}"] = partial(asked, study, name, draw, how)
+        found[f"{name}/{how}-{draw}"] = partial(asked, experiment, name, draw, how)
     return found
 
 
-def rows(study: Study) -> list[Row]:
+def rows(experiment: Experiment) -> list[Row]:
     """All rows."""
     found = []
     for name in COVERED:
-        draws = [covered(study, name, draw) for draw in range(DRAWS)]
-        found.append(coverage_row(name, field(study, name).note, draws))
+        draws = [covered(experiment, name, draw) for draw in range(DRAWS)]
+        found.append(coverage_row(name, field(experiment, name).note, draws))
     for name in ASKED:
-        found += asking_rows(name, {how: [asked(study, name, d, how) for d in range(ASKED_DRAWS)] for how in HOW})
-    study.figure("intervals", lambda: intervals([row for row in found if row["measure"] == "coverage"]))
-    study.figure("asking", lambda: asking([row for row in found if row["measure"] == "asking"]))
+        found += asking_rows(name, {how: [asked(experiment, name, d, how) for d in range(ASKED_DRAWS)] for how in HOW})
+    experiment.figure("intervals", lambda: intervals([row for row in found if row["measure"] == "coverage"]))
+    experiment.figure("asking", lambda: asking([row for row in found if row["measure"] == "asking"]))
     return found
 
 

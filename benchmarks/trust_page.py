@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from vaebench.classification.methods import METHODS
-from vaebench.evaluation.few_labels import mean_interval
-from vaebench.reports.plots import COLOURS, Panel, Series, lines
-from vaebench.reports.style import INK
+from vaebench.core.statistics import mean_interval
+from vaebench.plotting.plots import COLOURS, Panel, Series, lines
+from vaebench.plotting.style import INK
 
 CAPTIONS = {
     "intervals": "Accuracy that the report expects, with its interval, and the true one: a draw of labels each.",

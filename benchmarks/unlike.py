@@ -20,15 +20,15 @@ from jaxtyping import Float
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
-from vaebench.classification.rarity import Rarity
+from vaebench.classification.outliers import OutlierDetector
 from vaebench.data.images import Images
 from vaebench.evaluation.evidence import evidence
 from vaebench.evaluation.features import encode
-from vaebench.models.latents import diagonal_gaussian, kl
+from vaebench.experiments.experiment import Experiment
 from vaebench.models.likelihoods import ContinuousBernoulliPixels
 from vaebench.models.objectives import Elbo
-from vaebench.recipes import RECIPES
-from vaebench.studies.study import Study
+from vaebench.models.posteriors import diagonal_gaussian, kl
+from vaebench.runs.recipe import RECIPES
 
 SEEDS = 3
 MINUTES = 55
@@ -89,17 +89,17 @@ SCORES: dict[str, Score] = {
 }
 
 
-def aurocs(study: Study, own: str, seed: int) -> dict[str, float]:
+def aurocs(experiment: Experiment, own: str, seed: int) -> dict[str, float]:
     """Of every score, for a VAE of one data set shown the other's test images."""
     recipe = RECIPES[own]
-    data = study.data(recipe.data)
-    other = study.data(RECIPES[next(side for side in SIDES if side != own)].data)
+    data = experiment.data(recipe.data)
+    other = experiment.data(RECIPES[next(side for side in SIDES if side != own)].data)
     model = recipe.model.model_copy(update={"likelihood": ContinuousBernoulliPixels()})
-    trial = study.vae(f"{own}-{seed}", data, model, Elbo(), recipe.training, seed)
+    trial = experiment.vae(f"{own}-{seed}", data, model, Elbo(), recipe.training, seed)
 
     def make() -> dict[str, float]:
         usual = -evidence(trial.vae, data.validation, SAMPLES).mean
-        rarity, _ = Rarity.of(trial.vae, data.train, encode(trial.vae, data.train).mean.numpy())
+        rarity, _ = OutlierDetector.of(trial.vae, data.train, encode(trial.vae, data.train).mean.numpy())
         sides = [seen(rarity, images, usual) for images in (data.test, other.test)]
         truth = np.repeat([0, 1], [len(data.test), len(other.test)])
         return {
@@ -107,10 +107,10 @@ def aurocs(study: Study, own: str, seed: int) -> dict[str, float]:
             for name, score in SCORES.items()
         }
 
-    return study.step(f"{own}-{seed}", {"of": trial.key, "other": study.fingerprint(other)}, make)
+    return experiment.step(f"{own}-{seed}", {"of": trial.key, "other": experiment.fingerprint(other)}, make)
 
 
-def seen(rarity: Rarity, images: Images, usual: float) -> Seen:
+def seen(rarity: OutlierDetector, images: Images, usual: float) -> Seen:
     """Everything of these images."""
     vae = rarity.vae
     distance, reconstruction = rarity.measures(images).T
@@ -133,17 +133,17 @@ def packed(images: Images) -> Float[np.ndarray, " N"]:
     return sizes * 8 * math.log(2)
 
 
-def tasks(study: Study) -> Tasks:
+def tasks(experiment: Experiment) -> Tasks:
     """Every VAE."""
-    return {f"{own}-{seed}": partial(aurocs, study, own, seed) for own, seed in product(SIDES, range(SEEDS))}
+    return {f"{own}-{seed}": partial(aurocs, experiment, own, seed) for own, seed in product(SIDES, range(SEEDS))}
 
 
-def rows(study: Study) -> list[Row]:
+def rows(experiment: Experiment) -> list[Row]:
     """One a VAE and score."""
     return [
         {"own": own, "seed": seed, "score": name, "auroc": value}
         for own, seed in product(SIDES, range(SEEDS))
-        for name, value in aurocs(study, own, seed).items()
+        for name, value in aurocs(experiment, own, seed).items()
     ]
 
 

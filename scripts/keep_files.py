@@ -11,15 +11,15 @@ from pathlib import Path
 import torch
 
 from vaebench.classification.classifier import Description, ImageClassifier
+from vaebench.core.files import write_json
 from vaebench.data.datasets import Data
-from vaebench.data.photos import Rule
-from vaebench.evaluation.protocol import Evaluation
-from vaebench.files import write_json
+from vaebench.data.photos import PreprocessingRule
 from vaebench.models.networks import MLP
 from vaebench.models.vae import Model
-from vaebench.performance.perform import perform
-from vaebench.recipes import Recipe
-from vaebench.runs import SCHEMA, Run
+from vaebench.runs.evaluation import Evaluation
+from vaebench.runs.pipeline import run as run_recipe
+from vaebench.runs.recipe import Recipe
+from vaebench.runs.run import SCHEMA, Run
 from vaebench.training.compute import Compute
 from vaebench.training.loop import Training
 
@@ -37,13 +37,13 @@ RECIPE = Recipe(
 def main() -> None:
     """Write both, and what this version reads from them."""
     shutil.rmtree(KEPT, ignore_errors=True)
-    run = perform(RECIPE, KEPT / "run")
+    run = run_recipe(RECIPE, KEPT / "run")
     images = RECIPE.data.load().test.pixels[:4]
     torch.manual_seed(0)
     description = Description(
         kind="latent-line",
         method="a line on latents",
-        rule=Rule(width=8, height=8, channels=1),
+        rule=PreprocessingRule(width=8, height=8, channels=1),
         classes=("round", "straight"),
         model=RECIPE.model,
         temperature=1.5,

@@ -25,7 +25,7 @@ def pytest_configure():
         os.sched_setaffinity(0, {cores[int(number) % len(cores)]})
 
 
-LONGEST = ("test_ladder", "test_notebook", "test_papers", "test_kill", "test_sweep")
+LONGEST = ("test_benchmark", "test_notebook", "test_papers", "test_kill", "test_sweep")
 """Files whose tests take longest."""
 
 

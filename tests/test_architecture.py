@@ -9,10 +9,17 @@ import vaebench
 
 ROOT = Path(vaebench.__file__).parent
 LAYERS = (
-    "errors", "frozen", "files", "memory", "processes", "palette", "data", "models", "export", "training", "evaluation",
-    "estimators", "explorer", "recipes", "overrides", "runs", "performance", "reports", "sweeps", "studies",
-    "classification", "papers", "ladder", "terminal", "cli",
-)  # fmt: skip
+    ("core",),
+    ("data", "plotting"),
+    ("models",),
+    ("training",),
+    ("evaluation", "semi_supervised"),
+    ("runs", "estimators", "experiments"),
+    ("classification", "sweeps", "papers", "few_label_benchmark"),
+    ("cli",),
+)
+"""From the lowest to the highest. A package imports itself and lower layers; packages of one layer not each other."""
+HEIGHT = {package: height for height, layer in enumerate(LAYERS) for package in layer}
 FILES = sorted(ROOT.rglob("*.py"))
 
 
@@ -26,22 +33,26 @@ def imports_of(source):
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def layer_of(path):
+def package_of(path):
     return path.relative_to(ROOT).with_suffix("").parts[0]
 
 
 def wrong_way(path, source):
-    """Imports of a layer that stands above the file's own."""
-    own = layer_of(path)
+    """Imports of a package in a higher layer, or of another package in the same layer."""
+    own = package_of(path)
     for name in imports_of(source):
         parts = name.split(".")
-        inside = parts[0] == "vaebench" and len(parts) > 1 and parts[1] in LAYERS and own != "__init__"
-        if inside and LAYERS.index(parts[1]) > LAYERS.index(own):
+        inside = parts[0] == "vaebench" and len(parts) > 1 and parts[1] in HEIGHT and own in HEIGHT
+        if inside and parts[1] != own and HEIGHT[parts[1]] >= HEIGHT[own]:
             yield name
 
 
 def test_every_file_belongs_to_a_layer():
-    assert {layer_of(path) for path in FILES} - {"__init__", "__main__"} == set(LAYERS)
+    assert {package_of(path) for path in FILES} - {"__init__", "deprecated"} == set(HEIGHT)
+
+
+def test_there_are_at_most_eight_layers():
+    assert len(LAYERS) <= 8
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
@@ -62,11 +73,14 @@ def test_the_check_itself_finds_a_wrong_import():
         "vaebench.models.vae",
         "vaebench.models.vae.VAE",
     ]
+    assert list(wrong_way(ROOT / "papers" / "x.py", "import vaebench.sweeps")) == ["vaebench.sweeps"]
+    assert list(wrong_way(ROOT / "papers" / "x.py", "import vaebench.papers.paper, vaebench.core.files")) == []
 
 
 def test_the_documented_order_is_the_tested_one():
     page = (ROOT.parents[1] / "docs" / "architecture.md").read_text()
-    assert " -> ".join(LAYERS) in " ".join(page.split())
+    for layer in LAYERS:
+        assert f"| {', '.join(f'`{package}`' for package in layer)} |" in page
 
 
 def test_public_names_stay_what_they_are_whatever_is_imported():
@@ -77,3 +91,8 @@ def test_public_names_stay_what_they_are_whatever_is_imported():
                 raise AssertionError(f"the module {name} would hide vaebench.{name} once it is imported")
         assert getattr(vaebench, name) is first
         assert not isinstance(first, type(vaebench))
+
+
+def test_names_of_the_last_version_work_and_warn():
+    with pytest.warns(FutureWarning, match=r"vaebench\.perform is now vaebench\.run"):
+        assert vaebench.perform is vaebench.run

@@ -54,7 +54,7 @@ def rows(study):
     return [count(study, name) for name in ("a", "bb", "ccc")]
 def render(about):
     return f"{[row['value'] for row in about['rows']]}"
-BENCH = Bench("counting", 1, tasks, rows, render, most_hands=1)
+BENCH = Bench("counting", 1, tasks, rows, render, max_workers=1)
 """
 
 
@@ -70,7 +70,7 @@ def test_a_bench_keeps_every_step_and_renders_what_it_wrote(benchmark, tmp_path,
     assert sorted(made) == ["a", "bb", "ccc"]
     about = json.loads((tmp_path / "out" / "counting.json").read_text())
     assert about["rows"] == [{"value": 1}, {"value": 2}, {"value": 3}]
-    assert {"seconds", "commit", "machine", "date", "hands"} <= set(about["made"])
+    assert {"seconds", "commit", "machine", "date", "workers"} <= set(about["made"])
     assert "open " in capsys.readouterr().out
 
 
@@ -174,7 +174,9 @@ def test_a_bench_that_is_stopped_says_so_and_goes_on(benchmark, tmp_path, monkey
 
 
 def test_a_bench_without_its_data_says_so_in_a_sentence(benchmark, tmp_path, monkeypatch, capsys):
-    refused = "def tasks(study):\n    from vaebench.errors import VaebenchError\n    raise VaebenchError('no data')"
+    refused = (
+        "def tasks(study):\n    from vaebench.core.errors import VaebenchError\n    raise VaebenchError('no data')"
+    )
     (tmp_path / "counting.py").write_text(COUNTING.replace("def tasks(study):", refused))
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setattr(sys, "argv", ["counting.py", "--out", str(tmp_path / "out")])
@@ -188,7 +190,7 @@ MADE = {
     "seconds": 60.0,
     "date": "2026-01-01",
     "commit": "0" * 40,
-    "hands": 1,
+    "workers": 1,
     "machine": {"processor": "P", "cores": 2, "gpu": None, "versions": {"torch": "2"}},
 }
 
@@ -315,9 +317,9 @@ def test_labels_asked_for_and_random_ones_begin_with_the_same_and_never_repeat_o
     trust, called = benchmark("trust"), []
     truth = torch.arange(400) % 4
     made = trust.Field("made-up", None, truth, None, None, "key")
-    monkeypatch.setattr(trust, "field", lambda study, name: made)
+    monkeypatch.setattr(trust, "field", lambda experiment, name: made)
 
-    def labelled(study, one, step, rows, draw):
+    def labelled(experiment, one, step, rows, draw):
         called.append((step, rows.tolist()))
         free = np.setdiff1d(np.arange(400), rows.numpy())
         return {"accuracy": len(rows) / 400, "ask": free[: trust.MORE].tolist()}

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from vaebench.classification.classifier import load_classifier
-from vaebench.reports.report import write_report
-from vaebench.runs import SCHEMA, Run
+from vaebench.runs.report.report import write_report
+from vaebench.runs.run import SCHEMA, Run
 
 HERE = Path(__file__).parent
 KEPT = sorted((HERE / "kept").iterdir(), key=lambda folder: int(folder.name.partition("-")[2]))[-2:]

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from vaebench.ladder.page import page
-from vaebench.ladder.run import Ladder
+from vaebench.few_label_benchmark.page import page
+from vaebench.few_label_benchmark.run import BenchmarkInfo
 
 ROOT = Path(__file__).parents[1]
 BENCHMARKS = {
@@ -32,8 +32,8 @@ def test_the_published_page_is_the_rendered_one(name, where, monkeypatch):
 def test_the_published_ladder_is_the_rendered_one_and_its_figures_are_there():
     results = ROOT / "docs" / "results"
     rows, made = (json.loads((results / f"few-labels{end}.json").read_text()) for end in ("", "-made"))
-    assert (results / "few-labels.md").read_text() == page(rows, made, Ladder.captions)
-    assert {path.stem for path in (results / "few-labels").glob("*.png")} == set(Ladder.captions)
+    assert (results / "few-labels.md").read_text() == page(rows, made, BenchmarkInfo.captions)
+    assert {path.stem for path in (results / "few-labels").glob("*.png")} == set(BenchmarkInfo.captions)
 
 
 def test_the_readmes_table_of_few_labels_is_the_pages():

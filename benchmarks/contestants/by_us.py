@@ -16,23 +16,23 @@ import torch
 from resident import peak
 from torch import Tensor, nn
 
+from vaebench.core.memory import keep_freed_memory
 from vaebench.data.blocks import Blocks
 from vaebench.data.images import HIDDEN, Batch, Images, Source, balanced_draw, epoch_batches
+from vaebench.evaluation.batched_linear import fit_each, fit_linear_probes
 from vaebench.evaluation.bounds import bounds
 from vaebench.evaluation.evidence import evidence
 from vaebench.evaluation.features import Codes, encode
-from vaebench.evaluation.lines import fit_each, fit_lines
 from vaebench.evaluation.probes import Head
-from vaebench.evaluation.protocol import Evaluation
-from vaebench.memory import keep_freed_memory
 from vaebench.models.layers import Flatten, OneChannel, Unflatten
 from vaebench.models.networks import MLP, Conv
 from vaebench.models.objectives import CrossEntropy, Elbo
 from vaebench.models.vae import VAE, Model
-from vaebench.recipes import Recipe
+from vaebench.runs.evaluation import Evaluation
+from vaebench.runs.recipe import Recipe
 from vaebench.sweeps.grid import trials
 from vaebench.sweeps.trial import perform_trial
-from vaebench.sweeps.workers import Local
+from vaebench.sweeps.workers import LocalWorkers
 from vaebench.training.compute import Compute
 from vaebench.training.loop import Training, train
 from vaebench.training.schedules import Adam, Constant
@@ -96,7 +96,7 @@ def training(task, source: Source | None = None):
     source = source or images_of(task).to("cuda" if task.get("cuda") else "cpu")
     rule = Training(epochs=task["epochs"], batch=BATCH, optimiser=Adam(rate=1e-3), schedule=Constant())
     epochs = Epochs(time.perf_counter(), [])
-    train(model_of(task), Elbo(), source, rule, compute=compute_of(task), watch=epochs)
+    train(model_of(task), Elbo(), source, rule, compute=compute_of(task), callback=epochs)
     return {"rate": len(source) / median_epoch(epochs.seconds), "seconds": epochs.seconds}
 
 
@@ -206,7 +206,7 @@ def together(task):
     """Seconds of all heads as one program."""
     head, sources, seeds = _few(task)
     start = time.perf_counter()
-    lines = fit_lines(head, sources, 10, seeds)
+    lines = fit_linear_probes(head, sources, 10, seeds)
     return {"seconds": time.perf_counter() - start, "weights": [line.weight.sum().item() for line in lines]}
 
 
@@ -260,7 +260,7 @@ def in_a_sweep(task):
     """Seconds of a trial of a sweep, by workers that are warm: the mean time between outcomes."""
     with tempfile.TemporaryDirectory() as folder:
         ends, every = [], trials(TRIAL, (), task["trials"])
-        for _ in Local(task["workers"], task["threads"])(every, Path(folder), lambda *_: None):
+        for _ in LocalWorkers(task["workers"], task["threads"])(every, Path(folder), lambda *_: None):
             ends.append(time.perf_counter())
     warm = ends[2 * task["workers"] - 1 :]
     return {"seconds": (warm[-1] - warm[0]) / (len(warm) - 1)}

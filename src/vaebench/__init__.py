@@ -6,6 +6,8 @@ The names below are imported when first asked for, so that ``vaebench --help`` n
 from importlib import import_module
 from typing import Any
 
+from vaebench.deprecated import NAMES, warn_renamed
+
 __version__ = "0.1.0"
 
 _PUBLIC = {
@@ -13,26 +15,29 @@ _PUBLIC = {
     "Data": "vaebench.data.datasets",
     "Images": "vaebench.data.images",
     "Model": "vaebench.models.vae",
-    "RECIPES": "vaebench.recipes",
-    "Recipe": "vaebench.recipes",
-    "Run": "vaebench.runs",
+    "RECIPES": "vaebench.runs.recipe",
+    "Recipe": "vaebench.runs.recipe",
+    "Run": "vaebench.runs.run",
     "SemiSupervisedVAEClassifier": "vaebench.estimators",
     "Training": "vaebench.training.loop",
     "VAE": "vaebench.models.vae",
     "VAEClassifier": "vaebench.estimators",
     "VAETransformer": "vaebench.estimators",
-    "VaebenchError": "vaebench.errors",
+    "VaebenchError": "vaebench.core.errors",
     "classify": "vaebench.classification.job",
     "load_classifier": "vaebench.classification.classifier",
-    "perform": "vaebench.performance.perform",
     "predict": "vaebench.classification.predict",
+    "run": "vaebench.runs.pipeline",
     "train": "vaebench.training.loop",
-    "write_report": "vaebench.reports.report",
+    "write_report": "vaebench.runs.report.report",
 }
 __all__ = [*_PUBLIC, "__version__"]
 
 
 def __getattr__(name: str) -> Any:
+    if name in NAMES:
+        warn_renamed(f"vaebench.{name}", f"vaebench.{NAMES[name]}")
+        name = NAMES[name]
     if name not in _PUBLIC:
         raise AttributeError(f"module 'vaebench' has no attribute {name!r}; it has {', '.join(sorted(_PUBLIC))}")
     return getattr(import_module(_PUBLIC[name]), name)

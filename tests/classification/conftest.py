@@ -6,8 +6,8 @@ import torch
 from miniature import COMPUTE, MODEL, Written, tiny, write_digits
 from sklearn.datasets import load_digits
 
-from vaebench.classification.methods import Bench
-from vaebench.classification.results import Classified
+from vaebench.classification.methods import MethodContext
+from vaebench.classification.results import ClassificationResult
 from vaebench.data.images import HIDDEN, Images
 from vaebench.models.objectives import Elbo
 from vaebench.training.loop import Training, train
@@ -26,14 +26,14 @@ def shared(tmp_path_factory) -> Written:
 
 
 @pytest.fixture(scope="session")
-def found(shared, tmp_path_factory) -> Classified:
+def found(shared, tmp_path_factory) -> ClassificationResult:
     """A classification that no test changes."""
     torch.set_num_threads(1)
     return shared.classify(tmp_path_factory.mktemp("out") / "out")
 
 
 @pytest.fixture(scope="session")
-def bench() -> Bench:
+def bench() -> MethodContext:
     """400 digits and a small VAE of them."""
     digits = load_digits()
     pixels = torch.from_numpy((digits.images[:400] * 255 / 16).astype(np.uint8))[:, None]
@@ -42,7 +42,7 @@ def bench() -> Bench:
     vae = train(MODEL.build((1, 8, 8)), Elbo(), images, Training(epochs=10, batch=64), compute=COMPUTE).model
     settings = tiny(400)
     longer = settings.semi_supervised.model_copy(update={"rounds": (60, 60)})
-    return Bench(images, 10, MODEL, vae, longer, settings.supervised, COMPUTE)
+    return MethodContext(images, 10, MODEL, vae, longer, settings.supervised, COMPUTE)
 
 
 @pytest.fixture(scope="session")

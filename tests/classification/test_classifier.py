@@ -13,7 +13,7 @@ from PIL import Image
 
 from vaebench.classification.classifier import load_classifier
 from vaebench.classification.predict import predict, write_predicted
-from vaebench.errors import VaebenchError
+from vaebench.core.errors import VaebenchError
 from vaebench.training.checkpoint import read_tensors, write_tensors
 
 HOSTILE = '<b>"x",\n.png'
@@ -49,7 +49,7 @@ def test_onnx_answers_as_torch(bench, truth, tmp_path, kind):
     pytest.importorskip("onnxscript")
     from vaebench.classification.classifier import Description, ImageClassifier
     from vaebench.classification.methods import METHODS
-    from vaebench.data.photos import Rule
+    from vaebench.data.photos import PreprocessingRule
 
     rows = torch.arange(100)
     network = METHODS[kind].fit(bench, rows, truth[rows], 0)
@@ -57,7 +57,7 @@ def test_onnx_answers_as_torch(bench, truth, tmp_path, kind):
     description = Description(
         kind=METHODS[kind].kind,
         method="tested",
-        rule=Rule(height=8, width=8, channels=1),
+        rule=PreprocessingRule(height=8, width=8, channels=1),
         classes=names,
         model=bench.model,
         temperature=1.7,

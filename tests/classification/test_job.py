@@ -11,16 +11,16 @@ from miniature import COMPUTE, EACH, tiny
 from PIL import Image
 
 from vaebench.classification import job
-from vaebench.classification.choice import TEMPERATURE
 from vaebench.classification.classifier import ImageClassifier
 from vaebench.classification.job import classify
+from vaebench.classification.outliers import OutlierDetector
 from vaebench.classification.page import write_page
-from vaebench.classification.rarity import Rarity
+from vaebench.classification.selection import TEMPERATURE
 from vaebench.cli import main
+from vaebench.core.errors import VaebenchError
 from vaebench.data import photos
 from vaebench.data.blocks import Blocks
-from vaebench.errors import VaebenchError
-from vaebench.evaluation.semi_supervised import SemiSupervised
+from vaebench.semi_supervised.self_training import SelfTraining
 
 
 def rows_of(path):
@@ -80,13 +80,13 @@ def test_more_labels_keep_the_vae_and_the_same_call_trains_nothing(written, tmp_
         "rank,file,label\n" + "".join(f"{r['rank']},{r['file']},{written.truth[r['file']]}\n" for r in asked)
     )
     fitted = []
-    fit = SemiSupervised.fit
-    monkeypatch.setattr(SemiSupervised, "fit", lambda self, *given: fitted.append(1) or fit(self, *given))
+    fit = SelfTraining.fit
+    monkeypatch.setattr(SelfTraining, "fit", lambda self, *given: fitted.append(1) or fit(self, *given))
     monkeypatch.setattr(
-        "vaebench.studies.study.train", lambda *given, **named: pytest.fail("the VAE was trained again")
+        "vaebench.experiments.experiment.train", lambda *given, **named: pytest.fail("the VAE was trained again")
     )
     with monkeypatch.context() as nothing:
-        nothing.setattr(Rarity, "measures", lambda *given: pytest.fail("what is usual was measured again"))
+        nothing.setattr(OutlierDetector, "measures", lambda *given: pytest.fail("what is usual was measured again"))
         nothing.setattr(ImageClassifier, "probabilities", lambda *given: pytest.fail("all were classified again"))
         again = written.classify(tmp_path / "out")
     assert torch.equal(again.probabilities, first.probabilities)
@@ -218,7 +218,7 @@ def test_beyond_the_pool_all_images_are_still_classified(written, tmp_path, monk
 
 def test_the_last_steps_tell_how_far_they_are(shared, tmp_path):
     told = []
-    shared.classify(tmp_path / "out", watch=told.append)
+    shared.classify(tmp_path / "out", callback=told.append)
     for words in ("classifying all images", "encoding all images", "looking for images unlike the rest"):
         notes = [tick.note for tick in told if tick.note.startswith(words)]
         assert notes[-1] == f"{words}, 100% of it done"

@@ -4,12 +4,12 @@ import pytest
 import torch
 
 from vaebench.data.datasets import Data
-from vaebench.data.images import Images, Redrawn, epoch_batches
+from vaebench.data.images import Images, ResampledBinary, epoch_batches
 from vaebench.models.networks import MLP
 from vaebench.models.objectives import Elbo
 from vaebench.models.vae import Model
-from vaebench.performance.perform import perform
-from vaebench.recipes import Recipe
+from vaebench.runs.pipeline import run
+from vaebench.runs.recipe import Recipe
 from vaebench.training.compute import Compute
 from vaebench.training.loop import Training, train
 
@@ -34,7 +34,7 @@ def test_pixels_are_drawn_with_their_grey_values_as_chances():
 def test_training_draws_anew_at_each_visit_and_scores_do_not():
     drawn = ramp().binarised(torch.Generator().manual_seed(0))
     source, rows = drawn.to_train_on, torch.arange(4000)
-    assert isinstance(source, Redrawn)
+    assert isinstance(source, ResampledBinary)
     torch.manual_seed(0)
     first, second = source.batch(rows), source.batch(rows)
     assert not torch.equal(first.x, second.x)
@@ -43,7 +43,7 @@ def test_training_draws_anew_at_each_visit_and_scores_do_not():
     assert torch.equal(drawn.batch(rows).x, drawn.batch(rows).x)
     assert torch.equal(first.labels, drawn.labels)
     assert ramp().to_train_on.pixels.max() == 255  # grey images are trained on as they are
-    assert not isinstance(ramp().to_train_on, Redrawn)
+    assert not isinstance(ramp().to_train_on, ResampledBinary)
 
 
 def test_chances_go_with_their_images():
@@ -79,8 +79,8 @@ def test_a_decoder_that_knows_the_chances_pays_their_entropy():
 
 def test_a_run_trains_on_fresh_draws_and_is_the_same_run_every_time(tmp_path, monkeypatch):
     seen = []
-    batch = Redrawn.batch
-    monkeypatch.setattr(Redrawn, "batch", lambda self, rows: seen.append(batch(self, rows)) or seen[-1])
+    batch = ResampledBinary.batch
+    monkeypatch.setattr(ResampledBinary, "batch", lambda self, rows: seen.append(batch(self, rows)) or seen[-1])
     recipe = Recipe(
         data=Data(source="digits", per_class=30, binarised=True),
         model=Model(latent=2, network=MLP(hidden=(8,))),
@@ -91,7 +91,7 @@ def test_a_run_trains_on_fresh_draws_and_is_the_same_run_every_time(tmp_path, mo
         update={"labels_per_class": (), "supervised": None, "features": ("vae",), "samples": None}
     )
     recipe = recipe.model_copy(update={"evaluation": rule})
-    one, two = (perform(recipe, tmp_path / name) for name in ("one", "two"))
+    one, two = (run(recipe, tmp_path / name) for name in ("one", "two"))
     assert one.rows == two.rows
     assert len(seen) == 2 * 2 * sum(1 for _ in epoch_batches(one.results["data"]["images"]["train"], 64, (0, 0)))
     assert not any(

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
+from vaebench.core.errors import VaebenchError
 from vaebench.data.blocks import Blocks
 from vaebench.data.images import HIDDEN, Images, epoch_batches
-from vaebench.errors import VaebenchError
 from vaebench.models.networks import MLP
 from vaebench.models.objectives import Elbo
 from vaebench.models.vae import Model

@@ -9,12 +9,12 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from vaebench.core.errors import VaebenchError
 from vaebench.data import official
 from vaebench.data.augment import rotate
 from vaebench.data.datasets import DATASETS, Data
 from vaebench.data.folder import read_folder, read_zip
 from vaebench.data.images import balanced_draw
-from vaebench.errors import VaebenchError
 
 GIVEN = os.environ.get("VAEBENCH_DATA")
 EMBEDDED = ("digits", "sprites")

@@ -8,9 +8,9 @@ import time
 
 import pytest
 
+from vaebench.core.errors import VaebenchError
 from vaebench.data import download
 from vaebench.data.download import Official
-from vaebench.errors import VaebenchError
 
 BODY = bytes(range(256)) * 600
 PACKED = gzip.compress(BODY, mtime=0)

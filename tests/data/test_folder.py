@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from vaebench.core.errors import VaebenchError
 from vaebench.data import folder, listing
 from vaebench.data.folder import read_folder, read_zip
-from vaebench.errors import VaebenchError
 
 
 def silent(what, share):

@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from vaebench.core.errors import VaebenchError
 from vaebench.data.idx import read_idx
-from vaebench.errors import VaebenchError
 
 
 def idx(array: np.ndarray) -> bytes:

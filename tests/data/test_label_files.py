@@ -2,9 +2,9 @@
 
 import pytest
 
+from vaebench.core.errors import VaebenchError
 from vaebench.data.label_files import folder_labels, read_labels
 from vaebench.data.listing import list_folder
-from vaebench.errors import VaebenchError
 
 NAMES = ("a.png", "sub/b.png", "sub/c.jpg", "other/c.jpg", "x,y.png", "two\nlines.png")
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vaebench.core.errors import VaebenchError
 from vaebench.data.npz import as_pixels, read_npz
-from vaebench.errors import VaebenchError
 
 GREY = np.random.default_rng(0).integers(0, 256, (12, 8, 6), np.uint8)
 COLOUR = np.random.default_rng(1).integers(0, 256, (12, 8, 6, 3), np.uint8)

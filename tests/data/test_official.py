@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from vaebench.core.errors import VaebenchError
 from vaebench.data import official
 from vaebench.data.download import Official
-from vaebench.errors import VaebenchError
 
 
 def silent(what, share):

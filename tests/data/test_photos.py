@@ -10,7 +10,7 @@ from PIL import Image
 
 from vaebench.data import photos
 from vaebench.data.listing import list_folder, reader
-from vaebench.data.photos import Rule, survey, thumbnail
+from vaebench.data.photos import PreprocessingRule, survey, thumbnail
 from vaebench.data.pixel_store import _header, read_pixels, write_pixels
 
 ORIENTATION = 0x0112
@@ -213,5 +213,5 @@ def test_single_files_are_read_as_from_the_whole(tmp_path, draw, monkeypatch):
 
 
 def test_the_rule_says_what_is_done():
-    assert "EXIF" in Rule(height=32, width=32, channels=3).words
-    assert "scaled to fit 32 x 16 pixels" in Rule(height=16, width=32, channels=1).words
+    assert "EXIF" in PreprocessingRule(height=32, width=32, channels=3).words
+    assert "scaled to fit 32 x 16 pixels" in PreprocessingRule(height=16, width=32, channels=1).words

@@ -6,10 +6,10 @@ from PIL import Image
 
 from vaebench.data import pixel_store
 from vaebench.data.listing import Files, list_folder
-from vaebench.data.photos import Rule
+from vaebench.data.photos import PreprocessingRule
 from vaebench.data.pixel_store import read_pixels, write_pixels
 
-RULE = Rule(height=6, width=5, channels=1)
+RULE = PreprocessingRule(height=6, width=5, channels=1)
 
 
 def silent(what, share):

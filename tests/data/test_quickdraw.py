@@ -3,10 +3,10 @@ import io
 import numpy as np
 import pytest
 
+from vaebench.core.errors import VaebenchError
 from vaebench.data import quickdraw
 from vaebench.data.datasets import Data
 from vaebench.data.quickdraw import HEADER, ROW, drawings
-from vaebench.errors import VaebenchError
 
 ROWS = np.random.default_rng(0).integers(0, 256, (3000, ROW), np.uint8)
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
+from vaebench.core.errors import VaebenchError
 from vaebench.data.sprites import FACTORS, PLACES, SHAPES, SIDE, factors, sprites
-from vaebench.errors import VaebenchError
 
 
 def test_every_combination_occurs_once():

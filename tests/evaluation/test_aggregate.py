@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from vaebench.errors import VaebenchError
+from vaebench.core.errors import VaebenchError
 from vaebench.evaluation.aggregate import divided_kl
 from vaebench.evaluation.features import Codes
 

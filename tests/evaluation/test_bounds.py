@@ -10,8 +10,8 @@ from torch.testing import assert_close
 from vaebench.data.images import Images
 from vaebench.evaluation.alarms import alarms
 from vaebench.evaluation.bounds import Bounds, bounds
-from vaebench.models.latents import LogVariance
 from vaebench.models.likelihoods import BernoulliPixels
+from vaebench.models.posteriors import LogVariance
 from vaebench.models.vae import VAE
 
 

@@ -6,15 +6,15 @@ import torch
 from scipy import stats
 from torch.testing import assert_close
 
+from vaebench.core.statistics import wilson_interval
 from vaebench.evaluation.calibration import (
-    after_choosing,
-    best_temperature,
-    brier,
+    apply_temperature,
+    brier_score,
     calibration_error,
+    fit_temperature,
     log_loss,
     reliability,
-    tempered,
-    wilson,
+    selection_corrected_accuracy,
 )
 
 
@@ -28,14 +28,14 @@ def drawn(count, temperature, seed=0):
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
 def test_the_temperature_that_made_probabilities_overconfident_is_found(temperature):
-    assert best_temperature(*drawn(20_000, temperature)) == pytest.approx(temperature, rel=0.05)
+    assert fit_temperature(*drawn(20_000, temperature)) == pytest.approx(temperature, rel=0.05)
 
 
 @pytest.mark.parametrize(("count", "classes"), [(24, 2), (50, 10)])
 def test_right_answers_alone_ask_for_the_confidence_of_the_rule_of_succession(count, classes):
     labels = torch.arange(count) % classes
     sure = torch.full((count, classes), 1e-4).scatter_(1, labels[:, None], 1 - 1e-4 * (classes - 1))
-    calibrated = tempered(sure, best_temperature(sure, labels)).gather(1, labels[:, None])
+    calibrated = apply_temperature(sure, fit_temperature(sure, labels)).gather(1, labels[:, None])
     assert calibrated.numpy() == pytest.approx((count + 1) / (count + 2), abs=1e-4)
 
 
@@ -46,13 +46,13 @@ def test_certainty_that_is_right_has_no_loss_and_no_sign():
 def test_brier_score_by_hand():
     shares = torch.tensor([[0.7, 0.2, 0.1], [0.0, 1.0, 0.0]])
     expected = ((0.3**2 + 0.2**2 + 0.1**2) + 2.0) / 2
-    assert brier(shares, torch.tensor([0, 2])) == pytest.approx(expected)
+    assert brier_score(shares, torch.tensor([0, 2])) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(("right", "count"), [(0, 10), (3, 10), (50, 100), (99, 100), (100, 100)])
 def test_wilson_is_scipys(right, count):
     expected = stats.binomtest(right, count).proportion_ci(method="wilson")
-    assert wilson(right / count, count) == pytest.approx((expected.low, expected.high), abs=1e-9)
+    assert wilson_interval(right / count, count) == pytest.approx((expected.low, expected.high), abs=1e-9)
 
 
 def test_the_best_of_equals_is_no_better_than_they_are():
@@ -61,7 +61,7 @@ def test_the_best_of_equals_is_no_better_than_they_are():
     for seed in range(60):
         hits = generator.random((80, 6)) < 0.6
         naive.append(hits.mean(0).max())
-        honest.append(after_choosing(hits, draws=200, seed=seed))
+        honest.append(selection_corrected_accuracy(hits, draws=200, seed=seed))
     assert np.mean(naive) > 0.66
     assert np.mean(honest) == pytest.approx(0.6, abs=0.02)
 
@@ -74,14 +74,14 @@ def test_the_interval_after_choosing_covers_the_accuracy_of_the_chosen():
         shared = generator.random((100, 1))
         own = generator.random((100, 4))
         hits = stats.norm.cdf((stats.norm.ppf(shared) + stats.norm.ppf(own)) / 2**0.5) < truth
-        low, high = wilson(after_choosing(hits, draws=100, seed=seed), 100)
+        low, high = wilson_interval(selection_corrected_accuracy(hits, draws=100, seed=seed), 100)
         covered += low <= truth[hits.mean(0).argmax()] <= high
     assert covered / tries > 0.93
 
 
 def test_one_method_keeps_its_own_accuracy():
     hits = np.random.default_rng(0).random((500, 1)) < 0.8
-    assert after_choosing(hits) == pytest.approx(hits.mean(), abs=0.01)
+    assert selection_corrected_accuracy(hits) == pytest.approx(hits.mean(), abs=0.01)
 
 
 def test_reliability_by_hand():
@@ -89,12 +89,12 @@ def test_reliability_by_hand():
     bins = reliability(shares, torch.tensor([0, 0, 0, 0]))
     assert_close(torch.tensor(bins.confidence), torch.tensor([0.565, 0.975]))
     assert (bins.accuracy, bins.images) == ([0.5, 1.0], [2, 2])
-    assert (bins.low[0], bins.high[0]) == pytest.approx(wilson(0.5, 2))
+    assert (bins.low[0], bins.high[0]) == pytest.approx(wilson_interval(0.5, 2))
 
 
 def test_calibrated_probabilities_lie_on_the_diagonal():
     shares, labels = drawn(20_000, 2.0)
-    bins = reliability(tempered(shares, 2.0), labels)
+    bins = reliability(apply_temperature(shares, 2.0), labels)
     assert np.abs(np.array(bins.confidence) - bins.accuracy)[np.array(bins.images) > 500].max() < 0.03
     assert max(np.array(reliability(shares, labels).confidence) - reliability(shares, labels).accuracy) > 0.1
 
@@ -108,8 +108,8 @@ def test_calibration_error_by_hand():
 
 def test_a_temperature_divides_logits():
     logits = torch.tensor([[2.0, 0.0, -1.0], [0.0, 3.0, 3.0]], dtype=torch.float64)
-    assert_close(tempered(logits.softmax(1), 2.5), (logits / 2.5).softmax(1))
-    assert_close(tempered(logits.softmax(1), 1.0), logits.softmax(1))
+    assert_close(apply_temperature(logits.softmax(1), 2.5), (logits / 2.5).softmax(1))
+    assert_close(apply_temperature(logits.softmax(1), 1.0), logits.softmax(1))
 
 
 def test_log_loss_by_hand():

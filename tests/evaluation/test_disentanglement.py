@@ -5,7 +5,7 @@ import pytest
 
 from vaebench.evaluation.disentanglement import (
     SCORES,
-    Coded,
+    FactorCodes,
     dci,
     disentanglement,
     mutual_information,
@@ -25,19 +25,19 @@ def perfect(extra=2):
     factors = grid()
     codes = (factors - factors.mean(0)) / factors.std(0)
     still = 0.01 * np.random.default_rng(1).standard_normal((len(factors), extra))
-    return Coded(np.concatenate([codes, still], 1), factors)
+    return FactorCodes(np.concatenate([codes, still], 1), factors)
 
 
 def turned():
     """The same, rotated, so that every latent mixes all factors."""
     coded = perfect(0)
     q, _ = np.linalg.qr(np.random.default_rng(3).standard_normal((4, 4)))
-    return Coded(coded.codes @ q, coded.factors)
+    return FactorCodes(coded.codes @ q, coded.factors)
 
 
 def noise():
     factors = grid()
-    return Coded(np.random.default_rng(2).standard_normal((len(factors), 5)), factors)
+    return FactorCodes(np.random.default_rng(2).standard_normal((len(factors), 5)), factors)
 
 
 @pytest.fixture(scope="module")
@@ -76,16 +76,16 @@ def test_noise_scores_what_chance_does(found):
 
 def test_mutual_information_by_hand():
     factors = np.array([[0], [0], [1], [1]])
-    coded = Coded(np.array([[0.0, 0.0, 5.0], [0.0, 1.0, 5.0], [1.0, 0.0, 5.0], [1.0, 1.0, 5.0]]), factors)
+    coded = FactorCodes(np.array([[0.0, 0.0, 5.0], [0.0, 1.0, 5.0], [1.0, 0.0, 5.0], [1.0, 1.0, 5.0]]), factors)
     assert mutual_information(coded)[:, 0] == pytest.approx([np.log(2), 0, 0])
     assert mutual_information_gap(coded, 0) == pytest.approx(1.0)
-    twice = Coded(np.repeat(coded.codes[:, :1], 2, 1), factors)
+    twice = FactorCodes(np.repeat(coded.codes[:, :1], 2, 1), factors)
     assert mutual_information_gap(twice, 0) == pytest.approx(0.0)
 
 
 def test_two_latents_for_one_factor_are_disentangled_but_not_complete():
     coded = perfect(0)
-    doubled = Coded(np.concatenate([coded.codes, coded.codes], 1), coded.factors)
+    doubled = FactorCodes(np.concatenate([coded.codes, coded.codes], 1), coded.factors)
     scores = dci(doubled, 0)
     assert scores["disentanglement"] > 0.95
     assert scores["completeness"] < 0.85
@@ -101,7 +101,7 @@ def test_codes_are_found_by_their_factors():
 @pytest.mark.parametrize("name", SCORES)
 def test_a_constant_code_is_worth_nothing(name):
     factors = grid()
-    score = SCORES[name](Coded(np.zeros((len(factors), 3)), factors), 0)
+    score = SCORES[name](FactorCodes(np.zeros((len(factors), 3)), factors), 0)
     assert score <= 1 / len(SIZES) + 0.1
 
 

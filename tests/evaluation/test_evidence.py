@@ -12,10 +12,10 @@ from torch.testing import assert_close
 from vaebench.data.images import Images
 from vaebench.evaluation import evidence as module
 from vaebench.evaluation.evidence import _added, bits_per_dimension, evidence
-from vaebench.models.folding import THIN, SubPixel, folded
-from vaebench.models.latents import LogVariance
+from vaebench.models.folding import THIN, SubPixel, fold_batch_norm
 from vaebench.models.likelihoods import GaussianPixels
 from vaebench.models.networks import MLP, Conv
+from vaebench.models.posteriors import LogVariance
 from vaebench.models.vae import VAE, Model
 
 SHAPE, LATENT, SCALE = (1, 3, 4), 2, 0.8
@@ -140,9 +140,9 @@ def test_a_stopped_estimate_goes_on_to_the_same_numbers(exact, monkeypatch, tmp_
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        evidence(vae, images, 30, kept=kept, watch=stop)
+        evidence(vae, images, 30, kept=kept, callback=stop)
     seen = []
-    again = evidence(vae, images, 30, kept=kept, watch=seen.append)
+    again = evidence(vae, images, 30, kept=kept, callback=seen.append)
     assert seen == [0.75, 1.0]
     assert torch.equal(again.log_px, whole.log_px)
     assert torch.equal(again.effective, whole.effective)
@@ -201,7 +201,7 @@ def test_bits_per_dimension_of_known_densities():
 )
 def test_thin_transposed_convolutions_are_the_same_function(float64, kernel, stride, padding, more, channels, bias):
     layer = nn.ConvTranspose2d(5, channels, kernel, stride, padding, more, bias=bias)
-    (quick,) = folded(nn.Sequential(layer))
+    (quick,) = fold_batch_norm(nn.Sequential(layer))
     assert isinstance(quick, SubPixel) == (channels <= THIN)
     x = torch.randn(2, 5, 7, 9)
     assert_close(quick(x), layer(x), atol=1e-12, rtol=0)
@@ -210,7 +210,7 @@ def test_thin_transposed_convolutions_are_the_same_function(float64, kernel, str
 @pytest.mark.parametrize("unlike", [{"stride": (2, 1)}, {"dilation": 2}, {"groups": 3}, {"stride": 1}])
 def test_other_transposed_convolutions_stay(unlike):
     layer = nn.ConvTranspose2d(6, 3, 3, **({"stride": 2} | unlike))
-    (same,) = folded(nn.Sequential(layer))
+    (same,) = fold_batch_norm(nn.Sequential(layer))
     assert type(same) is nn.ConvTranspose2d
 
 
@@ -223,7 +223,7 @@ def test_folded_networks_are_the_same_function(float64, network):
         vae.encoder(torch.randn(20, 1, 9, 10))  # running statistics away from 0 and 1
         vae.decoder(torch.randn(20, 3))
     vae.eval()
-    quick = folded(vae)
+    quick = fold_batch_norm(vae)
     norms = nn.BatchNorm1d, nn.BatchNorm2d
     assert any(isinstance(part, norms) for part in vae.modules())
     assert not any(isinstance(part, norms) for part in quick.modules())

@@ -9,9 +9,9 @@ import torch
 from scipy import linalg
 
 from vaebench.data.datasets import Data
+from vaebench.evaluation.evaluation_classifier import EvaluationClassifier
 from vaebench.evaluation.features import encode
 from vaebench.evaluation.fidelity import authenticity, fidelity, frechet_distance, nearest, precision_recall
-from vaebench.evaluation.judge import Judge
 from vaebench.models.vae import Model
 from vaebench.training.compute import Compute
 
@@ -30,7 +30,7 @@ def digits():
 
 @pytest.fixture(scope="module")
 def judge(digits):
-    return Judge.of(digits, ALONE)
+    return EvaluationClassifier.of(digits, ALONE)
 
 
 def test_the_frechet_distance_of_one_dimension_is_by_hand():
@@ -98,7 +98,7 @@ def test_copies_are_not_authentic_and_new_draws_are_so_in_about_half_of_the_case
 
 def test_the_judge_knows_digits_and_is_the_same_judge_every_time(digits, judge):
     assert judge.accuracy > 0.95
-    again = Judge.of(digits, ALONE)
+    again = EvaluationClassifier.of(digits, ALONE)
     some = digits.test.take(slice(0, 50))
     assert torch.equal(judge.see(some).features, again.see(some).features)
     seen = judge.see(digits.test)
@@ -153,5 +153,7 @@ def test_beside_binarised_images_drawn_ones_are_black_and_white_too():
     data = Data(source="digits", binarised=True).load()
     torch.manual_seed(0)
     vae = Model(latent=4).build(data.train.shape).eval()
-    found = fidelity(vae, data, (encode(vae, data.train), encode(vae, data.test)), Judge.of(data, ALONE), 100, 0)
+    found = fidelity(
+        vae, data, (encode(vae, data.train), encode(vae, data.test)), EvaluationClassifier.of(data, ALONE), 100, 0
+    )
     assert set(np.unique(found.samples)) == {0, 255}

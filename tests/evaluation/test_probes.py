@@ -6,7 +6,7 @@ from torch.testing import assert_close
 
 from vaebench.data.images import Images
 from vaebench.evaluation.features import Codes
-from vaebench.evaluation.few_labels import accuracy
+from vaebench.evaluation.learning_curves import accuracy
 from vaebench.evaluation.probes import KNN, PROBES, Head, Logistic
 from vaebench.models.networks import MLP, Conv
 from vaebench.training.compute import Compute

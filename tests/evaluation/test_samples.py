@@ -6,7 +6,13 @@ import pytest
 import torch
 
 from vaebench.evaluation.features import Codes
-from vaebench.evaluation.samples import fitted_samples, gaussian_of, inception_score, legible_share, marginal_entropy
+from vaebench.evaluation.samples import (
+    confident_fraction,
+    fitted_samples,
+    gaussian_of,
+    inception_score,
+    marginal_entropy,
+)
 
 
 def test_samples_that_all_look_alike_score_1():
@@ -37,8 +43,8 @@ def test_the_spread_is_over_splits():
 
 def test_legible_is_confident_enough_in_any_class():
     p = torch.tensor([[0.9, 0.1], [0.1, 0.9], [0.89, 0.11], [0.5, 0.5]])
-    assert legible_share(p) == 0.5
-    assert legible_share(p, confidence=0.5) == 1.0
+    assert confident_fraction(p) == 0.5
+    assert confident_fraction(p, confidence=0.5) == 1.0
 
 
 def test_the_moments_of_codes_count_their_noise():

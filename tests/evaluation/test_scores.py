@@ -7,7 +7,7 @@ import torch
 
 from vaebench.evaluation.features import Codes
 from vaebench.evaluation.probes import Head, Logistic
-from vaebench.evaluation.scores import Split, outcome, parameters, read, score
+from vaebench.evaluation.scores import Split, classification_scores, head_curves, parameters, score
 from vaebench.models.networks import MLP
 from vaebench.training.compute import Compute
 from vaebench.training.schedules import Adam
@@ -27,7 +27,7 @@ SPLIT = Split(codes(300, 0), codes(90, 1), codes(120, 2))
 def test_outcome_by_hand():
     p = torch.tensor([[0.5, 0.5, 0.0], [0.1, 0.2, 0.7], [0.8, 0.1, 0.1], [0.0, 1.0, 0.0]])
     labels = torch.tensor([0, 2, 1, 2])
-    found = outcome(p, labels)
+    found = classification_scores(p, labels)
     assert found["accuracy"] == 0.5
     nats = -(math.log(0.5) + math.log(0.7) + math.log(0.1) + math.log(1e-12)) / 4
     assert found["cross_entropy"] == pytest.approx(nats, rel=1e-6)
@@ -47,7 +47,7 @@ def test_score_fits_on_train_and_tests_on_test():
 
 def test_curves_have_a_record_an_epoch_and_validation_chooses_it():
     head = Head(network=MLP(hidden=(8,)), epochs=6, batch=32, optimiser=Adam(rate=1e-2))
-    found = read(head, SPLIT, 3, 0, COMPUTE)
+    found = head_curves(head, SPLIT, 3, 0, COMPUTE)
     assert [record["epoch"] for record in found["epochs"]] == [1, 2, 3, 4, 5, 6]
     losses = [record["validation_loss"] for record in found["epochs"]]
     assert found["best_epoch"] == losses.index(min(losses)) + 1
@@ -60,7 +60,7 @@ def test_curves_have_a_record_an_epoch_and_validation_chooses_it():
 def test_the_test_part_chooses_nothing():
     head = Head(network=MLP(hidden=(8,)), epochs=4, batch=32, optimiser=Adam(rate=1e-2))
     other = Split(SPLIT.train, SPLIT.validation, Codes(SPLIT.test.mean * -1, SPLIT.test.labels))
-    first, second = (read(head, split, 3, 0, COMPUTE) for split in (SPLIT, other))
+    first, second = (head_curves(head, split, 3, 0, COMPUTE) for split in (SPLIT, other))
     for a, b in zip(first["epochs"], second["epochs"], strict=True):
         assert {k: v for k, v in a.items() if "test" not in k} == {k: v for k, v in b.items() if "test" not in k}
     assert first["best_epoch"] == second["best_epoch"]

@@ -178,7 +178,7 @@ def test_training_gives_back_a_plain_vae_and_resumes_to_the_same_bits(tmp_path, 
         model = Model(latent=3, network=MLP(hidden=(9,))).build(data.train.shape)
         torch.manual_seed(next(stirred))  # what was drawn before decides nothing
 
-        def watch(at):
+        def callback(at):
             if last is not None and at.epoch is not None and at.epoch["epoch"] == last:
                 raise Stop
 
@@ -190,7 +190,7 @@ def test_training_gives_back_a_plain_vae_and_resumes_to_the_same_bits(tmp_path, 
             compute=ALONE,
             seed=0,
             checkpoint=checkpoint,
-            watch=watch,
+            callback=callback,
         )
         return model.state_dict()
 

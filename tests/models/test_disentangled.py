@@ -10,8 +10,8 @@ from torch.testing import assert_close
 
 from vaebench.data.images import Batch
 from vaebench.models.disentangled import CovarianceOfCodes, CovarianceOfMeans, TotalCorrelation, total_correlation
-from vaebench.models.latents import diagonal_gaussian
 from vaebench.models.objectives import Elbo
+from vaebench.models.posteriors import diagonal_gaussian
 from vaebench.models.vae import Model
 
 pytestmark = pytest.mark.usefixtures("float64")

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from vaebench.models.folding import folded
+from vaebench.models.folding import fold_batch_norm
 from vaebench.models.layers import Flatten, OneChannel, Unflatten
 from vaebench.models.networks import MLP, Conv
 
@@ -41,7 +41,7 @@ def test_one_channel_is_added_up_in_the_precision_of_its_weights():
     assert found.dtype == torch.float32
     torch.testing.assert_close(found, layer(x), atol=2e-2, rtol=0)
     assert layer(x[:0]).shape == (0, 1, 14, 14)
-    assert folded(nn.Sequential(layer))[0].__class__ is OneChannel
+    assert fold_batch_norm(nn.Sequential(layer))[0].__class__ is OneChannel
 
 
 @pytest.mark.parametrize("shape", [(3, 4, 5), (1, 6, 5), (7, 1, 1)])

@@ -9,7 +9,7 @@ from torch.autograd import gradcheck
 from torch.distributions import ContinuousBernoulli as TorchContinuousBernoulli
 from torch.testing import assert_close
 
-from vaebench.errors import VaebenchError
+from vaebench.core.errors import VaebenchError
 from vaebench.models.distributions import ContinuousBernoulli, langevin, log_sinhc
 from vaebench.models.likelihoods import LIKELIHOODS, GaussianPixels, check_pixels
 

@@ -4,17 +4,12 @@ import pytest
 import torch
 from torch import nn
 
+from vaebench.core.errors import VaebenchError
 from vaebench.data.images import Batch
-from vaebench.errors import VaebenchError
-from vaebench.models.latents import SoftplusScale
-from vaebench.models.likelihoods import (
-    LIKELIHOODS,
-    ContinuousBernoulliPixels,
-    GaussianPixels,
-    GaussianPixelScale,
-)
+from vaebench.models.likelihoods import LIKELIHOODS, ContinuousBernoulliPixels, GaussianPixels, GaussianPixelScale
 from vaebench.models.networks import MLP, NETWORKS, Conv
 from vaebench.models.objectives import OBJECTIVES
+from vaebench.models.posteriors import SoftplusScale
 from vaebench.models.vae import Model
 
 A = Conv()

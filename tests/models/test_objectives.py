@@ -10,8 +10,8 @@ from torch.testing import assert_close
 
 from vaebench.data.augment import Augmentation
 from vaebench.data.images import Batch
-from vaebench.models.latents import LogVariance, kl, kl_per_latent
 from vaebench.models.likelihoods import GaussianPixels
+from vaebench.models.loss import AttachableObjective
 from vaebench.models.objectives import (
     OBJECTIVES,
     Capacity,
@@ -24,7 +24,7 @@ from vaebench.models.objectives import (
     Reconstruction,
     WarmUp,
 )
-from vaebench.models.terms import Attaching
+from vaebench.models.posteriors import LogVariance, kl, kl_per_latent
 from vaebench.models.vae import VAE, Model
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -239,7 +239,7 @@ def test_cross_entropy_counts_nats_and_hits():
 def test_every_objective_gives_per_image_parts_and_reaches_its_parameters(name):
     vae, batch = one_batch()
     objective = OBJECTIVES[name]()
-    if isinstance(objective, Attaching):
+    if isinstance(objective, AttachableObjective):
         objective.attach(vae)
     loss, parts = objective(vae, batch, 0.7)
     assert loss.shape == ()

@@ -9,17 +9,17 @@ from torch import nn
 from torch.distributions import Independent, MultivariateNormal, Normal
 from torch.testing import assert_close
 
+from vaebench.core.errors import VaebenchError
 from vaebench.data.images import Batch, Images
-from vaebench.errors import VaebenchError
 from vaebench.evaluation.bounds import bounds
 from vaebench.evaluation.evidence import evidence
 from vaebench.evaluation.panels import prior_samples
-from vaebench.models.latents import LogVariance, diagonal_gaussian, divergence, kl
 from vaebench.models.likelihoods import GaussianPixels
+from vaebench.models.loss import AttachableObjective
 from vaebench.models.networks import MLP, Conv
 from vaebench.models.objectives import OBJECTIVES, Elbo, FreeBits, ImportanceWeighted
+from vaebench.models.posteriors import LogVariance, diagonal_gaussian, divergence, kl
 from vaebench.models.priors import PRIORS, Flow, Mixture, StandardNormal, Vamp
-from vaebench.models.terms import Attaching
 from vaebench.models.vae import VAE, Model
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -81,7 +81,7 @@ def test_a_learned_prior_learns_where_codes_are(kind):
 @pytest.mark.parametrize("name", [name for name in OBJECTIVES if name not in ("cross-entropy", "free-bits")])
 def test_every_objective_trains_under_every_prior(kind, name):
     vae, batch, objective = vae_with(kind), batch_of(8), OBJECTIVES[name]()
-    if isinstance(objective, Attaching):
+    if isinstance(objective, AttachableObjective):
         objective.attach(vae)
     terms = objective(vae, batch, 0.5)
     terms.loss.backward()

@@ -24,14 +24,14 @@ needs_data = pytest.mark.skipif(
 @pytest.mark.parametrize("short", PAPERS)
 def test_quick_keeps_every_promise_draws_every_figure_and_repeats_nothing(short, tmp_path):
     paper = PAPERS[short]
-    study = reproduce([paper], "quick", tmp_path)[0]
+    experiment = reproduce([paper], "quick", tmp_path)[0]
     rows = json.loads((tmp_path / "papers.json").read_text())
-    assert [row["what"] for row in rows] == [promise.what for promise in paper.promises.values()]
+    assert [row["what"] for row in rows] == [promise.what for promise in paper.reported_results.values()]
     assert all(np.isfinite(row["found"]) for row in rows if row["found"] is not None)
     assert all(row["why"] for row in rows if row["holds"] is not True)
     assert paper.captions
-    assert set(study.drawn) == set(paper.captions)
-    for name, image in study.drawn.items():
+    assert set(experiment.drawn) == set(paper.captions)
+    for name, image in experiment.drawn.items():
         pixels = np.asarray(Image.open(io.BytesIO(image)).convert("L"))
         assert pixels.shape[1] <= 1600, name
         assert (pixels < 250).mean() > 0.01, f"{name} is empty"
@@ -45,19 +45,21 @@ def test_the_full_protocol_runs_when_cut_to_an_epoch_on_few_images(short, tmp_pa
     def cut(model, objective, source, training, **rest):
         return train(model, objective, source, training.model_copy(update={"epochs": 2}), **rest)
 
-    def few(study, data):
+    def few(experiment, data):
         if data.per_class is None or data.per_class > 30:
             data = data.model_copy(update={"per_class": 30})
         return data.load()
 
     for place in ("studies.study", "evaluation.scores", "evaluation.probes"):
         monkeypatch.setattr(f"vaebench.{place}.train", cut)
-    monkeypatch.setattr("vaebench.studies.study.Study.data", few)
+    monkeypatch.setattr("vaebench.experiments.experiment.Experiment.data", few)
     counts = {10: 8, 100: 12, 1000: 20}
-    monkeypatch.setattr("vaebench.papers.disentangling.Bench.scaled", lambda bench, count: counts.get(count, count))
-    study = reproduce([PAPERS[short]], "full", tmp_path)[0]
-    assert len(study.findings.in_order()) == len(PAPERS[short].promises)
-    assert set(study.drawn) == set(PAPERS[short].captions)
+    monkeypatch.setattr(
+        "vaebench.papers.disentangling.DatasetExperiment.scaled", lambda bench, count: counts.get(count, count)
+    )
+    experiment = reproduce([PAPERS[short]], "full", tmp_path)[0]
+    assert len(experiment.findings.in_order()) == len(PAPERS[short].reported_results)
+    assert set(experiment.drawn) == set(PAPERS[short].captions)
 
 
 @pytest.mark.parametrize("short", PAPERS)
@@ -67,9 +69,9 @@ def test_a_paper_says_what_a_reader_needs(short):
     assert set(paper.minutes) == {"quick", "cpu", "full"}
     assert paper.minutes["cpu"] <= 30
     assert paper.deviations
-    places = [(promise.where, promise.what) for promise in paper.promises.values()]
-    assert len(set(places)) == len(places), "two promises read alike"
-    assert any(promise.printed is not None for promise in paper.promises.values()) or short in "CD"
+    places = [(promise.where, promise.what) for promise in paper.reported_results.values()]
+    assert len(set(places)) == len(places), "two reported results read alike"
+    assert any(promise.printed is not None for promise in paper.reported_results.values()) or short in "CD"
 
 
 @pytest.mark.parametrize("short", PAPERS)
@@ -78,7 +80,7 @@ def test_the_published_results_hold_every_promise(short):
     published = [
         (row["where"], row["what"], row["printed"]) for row in rows if (row["paper"], row["budget"]) == (short, "cpu")
     ]
-    promised = [(p.where, p.what, p.printed) for p in PAPERS[short].promises.values()]
+    promised = [(p.where, p.what, p.printed) for p in PAPERS[short].reported_results.values()]
     assert published == promised
 
 

@@ -93,7 +93,7 @@ def test_a_cluster_finds_what_this_machine_finds(small, tmp_path, monkeypatch):
     assert ray.asked == {"max_retries": 2, "num_cpus": 2, "num_gpus": 0}
 
 
-def _inline(every, folder, watch):
+def _inline(every, folder, callback):
     from vaebench.sweeps.workers import Outcome
 
     for trial in every:

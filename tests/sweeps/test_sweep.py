@@ -11,19 +11,19 @@ from pathlib import Path
 
 import pytest
 
+from vaebench.core.errors import VaebenchError
 from vaebench.data.datasets import Data
-from vaebench.errors import VaebenchError
-from vaebench.evaluation.protocol import Evaluation
 from vaebench.models.networks import MLP
 from vaebench.models.vae import Model
-from vaebench.performance.perform import perform
-from vaebench.recipes import Recipe
-from vaebench.runs import Run
+from vaebench.runs.evaluation import Evaluation
+from vaebench.runs.pipeline import run
+from vaebench.runs.recipe import Recipe
+from vaebench.runs.run import Run
 from vaebench.sweeps.grid import Axis, axis, trials
 from vaebench.sweeps.page import points_table, verdict, write_page
 from vaebench.sweeps.sweep import Point, Sweep, local, sweep
 from vaebench.sweeps.trial import BEST, perform_trial
-from vaebench.sweeps.workers import Local, Outcome
+from vaebench.sweeps.workers import LocalWorkers, Outcome
 from vaebench.training.checkpoint import read_tensors, write_tensors
 from vaebench.training.compute import Compute
 from vaebench.training.loop import Training
@@ -54,14 +54,14 @@ SLOW += [
 SLOW += ["--training.checkpoint-seconds", "0.3", "--compute.threads", "1"]
 
 
-def inline(every, folder, watch):
+def inline(every, folder, callback):
     """An engine without processes."""
     for trial in every:
         perform_trial(trial.recipe, folder / trial.key, lambda tick: None)
         yield Outcome(trial, None)
 
 
-def never(every, folder, watch):
+def never(every, folder, callback):
     raise AssertionError(f"{len(every)} trials were run again")
 
 
@@ -93,12 +93,12 @@ def test_too_many_trials_are_refused():
 
 
 def test_workers_find_what_single_runs_find_and_a_second_call_does_nothing(tmp_path):
-    engine = Local(workers=2, threads=1)
+    engine = LocalWorkers(workers=2, threads=1)
     ticks = []
-    found = sweep(SMALL, [LATENTS], seeds=2, folder=tmp_path / "sweep", engine=engine, watch=ticks.append)
+    found = sweep(SMALL, [LATENTS], seeds=2, folder=tmp_path / "sweep", engine=engine, callback=ticks.append)
     assert [point.values for point in found.points] == [{"model.latent": "2"}, {"model.latent": "3"}]
     recipe = SMALL.model_copy(update={"model": SMALL.model.model_copy(update={"latent": 3})})
-    alone = perform(recipe, tmp_path / "alone")
+    alone = run(recipe, tmp_path / "alone")
     kept = Run.load(tmp_path / "sweep" / found.points[1].folders[0])
     for name in ("weights.safetensors", "latents.npz"):
         assert (alone.path / name).read_bytes() == (kept.path / name).read_bytes()
@@ -122,14 +122,14 @@ def test_a_worker_that_is_killed_is_replaced_and_its_trial_done_once(tmp_path):
     base = SMALL.model_copy(update={"training": Training(epochs=12, batch=8)})
     killed = []
 
-    def watch(tick):
+    def callback(tick):
         if tick.stage.startswith("worker") and tick.done > 0.1 and "training" in tick.note and not killed:
             children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
             workers = [pid for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
             killed.append(workers[0])
             os.kill(int(workers[0]), signal.SIGKILL)
 
-    found = sweep(base, [LATENTS], folder=tmp_path, engine=Local(workers=1, threads=1), watch=watch)
+    found = sweep(base, [LATENTS], folder=tmp_path, engine=LocalWorkers(workers=1, threads=1), callback=callback)
     assert len(killed) == 1
     assert [len(point.folders) for point in found.points] == [1, 1]
     assert [point.troubles for point in found.points] == [[], []]
@@ -139,7 +139,7 @@ def test_a_worker_that_is_killed_is_replaced_and_its_trial_done_once(tmp_path):
 def test_a_trial_that_diverges_is_told_and_the_others_go_on(tmp_path):
     wild = SMALL.model_copy(update={"training": Training(epochs=3, batch=64, optimiser=Adam(rate=1.0))})
     axes = [Axis("training.optimiser.rate", ("0.001", "1e30"))]
-    found = sweep(wild, axes, folder=tmp_path, engine=Local(workers=1, threads=1))
+    found = sweep(wild, axes, folder=tmp_path, engine=LocalWorkers(workers=1, threads=1))
     assert found.points[0].troubles == []
     assert found.points[1].scores == {}
     assert found.points[1].troubles[0].startswith("seed 0: the loss is nan at step")
@@ -157,7 +157,7 @@ def begun(folder, machine=None):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        perform(trial.recipe, folder / trial.key, watch=stop)
+        run(trial.recipe, folder / trial.key, callback=stop)
     file = folder / trial.key / "checkpoint.safetensors"
     tensors, text = read_tensors(file)
     if machine is not None:

@@ -12,9 +12,9 @@ import torch._inductor.config
 from torch._dynamo.testing import CompileCounterWithBackend
 
 from vaebench.data.images import Batch
+from vaebench.models.loss import AttachableObjective
 from vaebench.models.networks import MLP
 from vaebench.models.objectives import OBJECTIVES
-from vaebench.models.terms import Attaching
 from vaebench.models.vae import Model
 from vaebench.training.compute import Compute
 
@@ -25,7 +25,7 @@ def begun(name):
     """A model and its objective, attached to it where it learns something of its own."""
     torch.manual_seed(0)
     model, objective = Model(latent=3, network=MLP(hidden=(8,))).build((1, 4, 4)), OBJECTIVES[name]()
-    if isinstance(objective, Attaching):
+    if isinstance(objective, AttachableObjective):
         objective.attach(model)
     return model, objective
 

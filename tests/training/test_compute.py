@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from vaebench.errors import VaebenchError
+from vaebench.core.errors import VaebenchError
 from vaebench.models.objectives import OBJECTIVES
 from vaebench.training import compute
 from vaebench.training.compute import Compute, machine

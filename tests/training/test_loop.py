@@ -11,11 +11,11 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
+from vaebench.core.errors import VaebenchError
 from vaebench.data.images import Images
-from vaebench.errors import VaebenchError
+from vaebench.models.loss import LossOutput
 from vaebench.models.networks import Conv
 from vaebench.models.objectives import Elbo
-from vaebench.models.terms import Terms
 from vaebench.models.vae import Model
 from vaebench.training.checkpoint import Checkpoint, read_tensors, write_tensors
 from vaebench.training.compute import Compute
@@ -41,10 +41,10 @@ def fresh(seed=0):
     return SMALL.build((1, 8, 8))
 
 
-def run(training, compute=FP32, checkpoint=None, watch=None, seed=0, objective=None):
+def run(training, compute=FP32, checkpoint=None, callback=None, seed=0, objective=None):
     return train(
         fresh(), objective or Elbo(beta=2.0), some_images(), training, compute=compute, seed=seed,
-        validation=some_images(30, 2), checkpoint=checkpoint, watch=watch,
+        validation=some_images(30, 2), checkpoint=checkpoint, callback=callback,
     )  # fmt: skip
 
 
@@ -204,7 +204,7 @@ def test_a_loss_that_is_not_finite_names_step_and_parts_and_keeps_the_last_good_
             self.steps += model.training
             if self.steps >= 8:
                 loss = loss * torch.nan
-            return Terms(loss, parts)
+            return LossOutput(loss, parts)
 
     checkpoint = Checkpoint(tmp_path / "checkpoint.safetensors", {})
     training = Training(epochs=3, batch=16, checkpoint_seconds=0)
@@ -219,7 +219,7 @@ def test_an_infinite_gradient_behind_a_finite_loss_is_found_before_it_is_saved(t
     class Edge:  # sqrt has an infinite slope at 0
         def __call__(self, model, batch, progress):
             weight = next(model.parameters())
-            return Terms((weight - weight.detach()).abs().sum().sqrt() + 1.0, {"one": torch.ones(len(batch.x))})
+            return LossOutput((weight - weight.detach()).abs().sum().sqrt() + 1.0, {"one": torch.ones(len(batch.x))})
 
     checkpoint = Checkpoint(tmp_path / "checkpoint.safetensors", {})
     with pytest.raises(FloatingPointError, match=r"some weights are not finite after step 1 of"):
@@ -248,7 +248,7 @@ def test_clipping_by_value_and_by_norm():
 def test_averaged_weights_are_the_exponential_average_of_the_steps():
     class Pull:  # the gradient is always -1, so that SGD at rate 1 gives the weights 1, 2, 3, ...
         def __call__(self, model, batch, progress):
-            return Terms(-model.weight.sum(), {})
+            return LossOutput(-model.weight.sum(), {})
 
     class Number(nn.Module):
         def __init__(self):
@@ -274,8 +274,8 @@ class _Scripted(nn.Module):
 def script(losses):
     def objective(model, batch, progress):
         if model.training:
-            return Terms(-model.epoch, {})  # SGD at rate 1: one step an epoch adds 1
-        return Terms(torch.tensor(losses[int(model.epoch) - 1]), {})
+            return LossOutput(-model.epoch, {})  # SGD at rate 1: one step an epoch adds 1
+        return LossOutput(torch.tensor(losses[int(model.epoch) - 1]), {})
 
     return objective
 
@@ -300,7 +300,7 @@ def test_history_holds_exact_means_over_all_images():
 
     def brightness(model, batch, progress):
         value = batch.x.mean((1, 2, 3))
-        return Terms(model.weight * 0 + value.mean(), {"brightness": value})
+        return LossOutput(model.weight * 0 + value.mean(), {"brightness": value})
 
     images = some_images(70)
     out = train(Constant1(), brightness, images, Training(epochs=1, batch=16), compute=FP32, validation=images)
@@ -310,7 +310,7 @@ def test_history_holds_exact_means_over_all_images():
 
 
 def test_the_trace_holds_the_means_between_its_marks(monkeypatch):
-    monkeypatch.setattr("vaebench.training.account.TRACE_EVERY", 2)
+    monkeypatch.setattr("vaebench.training.metrics.TRACE_EVERY", 2)
     seen = []
 
     class Weight(nn.Module):
@@ -321,7 +321,7 @@ def test_the_trace_holds_the_means_between_its_marks(monkeypatch):
     def brightness(model, batch, progress):
         value = batch.x.mean((1, 2, 3))
         seen.append(value)
-        return Terms(model.weight * 0 + value.mean(), {"brightness": value})
+        return LossOutput(model.weight * 0 + value.mean(), {"brightness": value})
 
     out = train(Weight(), brightness, some_images(70), Training(epochs=2, batch=16), compute=FP32)
     for epoch, record in enumerate(out.history):
@@ -356,7 +356,7 @@ def test_schedules_at_known_points():
 
 def test_the_schedule_scales_the_rate():
     def steps_taken(model, batch, progress):
-        return Terms(-model.weight, {})
+        return LossOutput(-model.weight, {})
 
     class Number(nn.Module):
         def __init__(self):

@@ -6,7 +6,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from vaebench.data.images import HIDDEN, Images
-from vaebench.models.terms import Terms
+from vaebench.models.loss import LossOutput
 from vaebench.training import muon
 from vaebench.training.compute import Compute
 from vaebench.training.loop import Training, train
@@ -56,7 +56,7 @@ def test_products_of_a_training_are_rounded_as_it_says(monkeypatch, precision, k
 
     def objective(model, batch, progress):
         loss = model(batch.x.flatten(1)).float().square().sum(1)
-        return Terms(loss.mean(), {"loss": loss.detach()})
+        return LossOutput(loss.mean(), {"loss": loss.detach()})
 
     train(weights, objective, images, rule, compute=Compute(device="cpu", precision=precision, threads=1))
     assert kinds == [kind, kind]

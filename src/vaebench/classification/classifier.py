@@ -14,15 +14,15 @@ from pydantic import Field, ValidationError
 from torch import Tensor, nn
 
 from vaebench import __version__
+from vaebench.core.errors import VaebenchError, explain
+from vaebench.core.files import atomic, read_json, write_text
+from vaebench.core.frozen import Frozen
 from vaebench.data.images import Images
 from vaebench.data.listing import Unfit
-from vaebench.data.photos import Rule
-from vaebench.errors import VaebenchError, explain
-from vaebench.export import can_export, to_onnx
-from vaebench.files import atomic, read_json, write_text
-from vaebench.frozen import Frozen
-from vaebench.models.folding import folded
-from vaebench.models.self_training import ClassifyingVAE
+from vaebench.data.photos import PreprocessingRule
+from vaebench.models.classifying_vae import ClassifyingVAE
+from vaebench.models.export import can_export, to_onnx
+from vaebench.models.folding import fold_batch_norm
 from vaebench.models.vae import VAE, Model
 from vaebench.training.checkpoint import read_tensors, write_tensors
 
@@ -68,7 +68,7 @@ class Description(Frozen):
     kind: NetworkKind
     method: str
     """The method that made it, in words."""
-    rule: Rule
+    rule: PreprocessingRule
     classes: tuple[str, ...] = Field(min_length=2)
     model: Model
     """The VAE."""
@@ -116,15 +116,15 @@ class ImageClassifier(nn.Module):
 
     @torch.no_grad()
     def probabilities(
-        self, images: Images, watch: Callable[[float], None] = lambda share: None
+        self, images: Images, callback: Callable[[float], None] = lambda share: None
     ) -> Float[Tensor, "N Y"]:
         """Of images that are of the rule's size already, block by block; ``watch`` hears the share that is done."""
         many = len(images) > BATCH  # a copy is made for these alone
-        quick = ImageClassifier(self.description, folded(self.network)) if many else self.eval()
+        quick = ImageClassifier(self.description, fold_batch_norm(self.network)) if many else self.eval()
         found = []
         for rows in torch.arange(len(images)).split(BATCH):
             found.append(quick(images.pixels[rows].permute(0, 2, 3, 1)))
-            watch(sum(map(len, found)) / max(1, len(images)))
+            callback(sum(map(len, found)) / max(1, len(images)))
         return torch.cat(found)
 
     def predict(self, images: Sequence[str | Path | Image.Image | np.ndarray]) -> Float[Tensor, "N Y"]:
@@ -189,7 +189,7 @@ def load_classifier(folder: str | Path) -> ImageClassifier:
     return ImageClassifier(description, network)
 
 
-def _pixels(image: str | Path | Image.Image | np.ndarray, rule: Rule) -> UInt8[np.ndarray, "C H W"]:
+def _pixels(image: str | Path | Image.Image | np.ndarray, rule: PreprocessingRule) -> UInt8[np.ndarray, "C H W"]:
     if isinstance(image, Image.Image):
         return rule.pixels(image)
     if isinstance(image, np.ndarray):

@@ -18,14 +18,14 @@ from jaxtyping import Int
 from PIL import Image
 from torch import Tensor
 
+from vaebench.core.errors import VaebenchError
+from vaebench.core.files import read_json, write_text
 from vaebench.data.images import HIDDEN, Images, Progress
-from vaebench.data.label_files import Given, folder_labels, read_labels
+from vaebench.data.label_files import FileLabels, folder_labels, read_labels
 from vaebench.data.listing import Files, Parts, Unfit, list_folder, open_zip, reader, title_of
 from vaebench.data.npz import read_partly_labelled_npz
-from vaebench.data.photos import Rule, size_for, survey, thumbnail
+from vaebench.data.photos import PreprocessingRule, size_for, survey, thumbnail
 from vaebench.data.pixel_store import read_pixels, write_pixels
-from vaebench.errors import VaebenchError
-from vaebench.files import read_json, write_text
 
 DEPTH = 20
 """Folders deeper than this are not looked into."""
@@ -43,7 +43,7 @@ class Collection:
     names: tuple[str, ...]
     images: Images
     """Every label hidden; the pixels stay on the disk."""
-    rule: Rule
+    rule: PreprocessingRule
     classes: tuple[str, ...]
     rows: Int[Tensor, " M"]
     """Of the labelled images, rising."""
@@ -141,7 +141,7 @@ def collect(path: Path, labels: Sequence[Path], side: int | None, folder: Path, 
         return _collected(path, files, kept, names, given)
 
 
-def _collected(path: Path, files: Files, kept: dict[str, Any], names: tuple[str, ...], given: Given) -> Collection:
+def _collected(path: Path, files: Files, kept: dict[str, Any], names: tuple[str, ...], given: FileLabels) -> Collection:
     row = {name: index for index, name in enumerate(names)}
     found = {row[name]: label for name, label in given.labels.items() if name in row}
     classes = tuple(sorted(set(found.values())))
@@ -153,7 +153,7 @@ def _collected(path: Path, files: Files, kept: dict[str, Any], names: tuple[str,
         title=files.title,
         names=names,
         images=Images(pixels, torch.full((len(names),), HIDDEN), classes),
-        rule=Rule(**kept["rule"]),
+        rule=PreprocessingRule(**kept["rule"]),
         classes=classes,
         rows=torch.tensor(rows),
         labels=torch.tensor([classes.index(found[index]) for index in rows]),
@@ -176,7 +176,9 @@ def _read(files: Files, side: int | None, folder: Path, progress: Progress) -> d
     record.unlink(missing_ok=True)
     seen = _surveyed(files, side, folder / "survey.json", identity, progress)
     images = [parts for parts in files.images if "/".join(parts) not in seen["skipped"]]
-    names, damaged = write_pixels(files, images, Rule(**seen["rule"]), pixels, progress, str(identity["files"]))
+    names, damaged = write_pixels(
+        files, images, PreprocessingRule(**seen["rule"]), pixels, progress, str(identity["files"])
+    )
     kept = {**seen, "names": names, "skipped": seen["skipped"] | damaged}
     write_text(record, json.dumps(kept))  # ASCII: names on a disk need not be Unicode
     (folder / "survey.json").unlink()
@@ -220,7 +222,7 @@ def _of_arrays(path: Path, labels: Sequence[Path], side: int | None, folder: Pat
     images = read_partly_labelled_npz(path)
     channels, height, width = images.shape
     across, down = size_for([(width, height)], side)
-    rule = Rule(height=down, width=across, channels=channels)
+    rule = PreprocessingRule(height=down, width=across, channels=channels)
     if (width, height) != (across, down):
         pictures = (np.moveaxis(one, 0, 2) for one in images.pixels.numpy())
         resized = [rule.pixels(Image.fromarray(one[..., 0] if channels == 1 else one)) for one in pictures]

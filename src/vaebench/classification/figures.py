@@ -11,27 +11,28 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from vaebench.classification.choice import Choice
 from vaebench.classification.methods import METHODS
-from vaebench.classification.results import Classified
-from vaebench.errors import VaebenchError
-from vaebench.evaluation.calibration import reliability, wilson
+from vaebench.classification.results import ClassificationResult
+from vaebench.classification.selection import MethodSelection
+from vaebench.core.errors import VaebenchError
+from vaebench.core.statistics import wilson_interval
+from vaebench.evaluation.calibration import reliability
 from vaebench.evaluation.panels import confusion
-from vaebench.palette import shortened
-from vaebench.reports import plots
-from vaebench.reports.style import FAINT, INK, STYLE, class_names
+from vaebench.plotting import plots
+from vaebench.plotting.palette import shortened
+from vaebench.plotting.style import FAINT, INK, STYLE, class_names
 
 OURS, OTHERS = "#d55e00", "#0072b2"
 SHEET_COLUMNS = 10
 THUMBNAIL = 96
-Draw = Callable[[Classified], Figure]
+Draw = Callable[[ClassificationResult], Figure]
 
 
 def styled(draw: Draw) -> Draw:
     """The same figure in the house style, wherever it is drawn."""
 
     @wraps(draw)
-    def drawn(found: Classified) -> Figure:
+    def drawn(found: ClassificationResult) -> Figure:
         with matplotlib.rc_context(STYLE):
             return draw(found)
 
@@ -39,7 +40,7 @@ def styled(draw: Draw) -> Draw:
 
 
 @styled
-def methods(found: Classified) -> Figure:
+def methods(found: ClassificationResult) -> Figure:
     """Accuracy of every method on held-out labels, with its 95 % interval.
 
     Raises:
@@ -51,7 +52,7 @@ def methods(found: Classified) -> Figure:
     ax = figure.add_subplot()
     for place, name in enumerate(names):
         share, colour = choice.accuracies[name], OURS if name == choice.method else OTHERS
-        low, high = wilson(share, len(choice.labels))
+        low, high = wilson_interval(share, len(choice.labels))
         ax.plot([100 * low, 100 * high], [place, place], color=colour, linewidth=2)
         ax.plot(100 * share, place, "o", color=colour, markersize=7)
     ax.set_yticks(range(len(names)), [METHODS[name].words for name in names])
@@ -62,7 +63,7 @@ def methods(found: Classified) -> Figure:
 
 
 @styled
-def reliability_diagram(found: Classified) -> Figure:
+def reliability_diagram(found: ClassificationResult) -> Figure:
     """How often answers of each confidence are right, on held-out labels.
 
     Raises:
@@ -89,7 +90,7 @@ def reliability_diagram(found: Classified) -> Figure:
 
 
 @styled
-def confusion_matrix(found: Classified) -> Figure:
+def confusion_matrix(found: ClassificationResult) -> Figure:
     """Held-out labels by given class (rows) and predicted class (columns).
 
     Raises:
@@ -102,7 +103,7 @@ def confusion_matrix(found: Classified) -> Figure:
 
 
 @styled
-def class_shares(found: Classified) -> Figure:
+def class_shares(found: ClassificationResult) -> Figure:
     """Images of each class, as they were labelled and as they are predicted."""
     names, many = found.collection.classes, len(found.collection.names)
     guessed = torch.bincount(found.probabilities.argmax(1), minlength=len(names)).double() / many
@@ -112,7 +113,7 @@ def class_shares(found: Classified) -> Figure:
 
 
 @styled
-def contact_sheet(found: Classified) -> Figure:
+def contact_sheet(found: ClassificationResult) -> Figure:
     """The images to label next, each with its rank and the classifier's guess."""
     rows = found.asked.tolist()
     shares, best = found.probabilities.max(1)
@@ -131,7 +132,7 @@ def contact_sheet(found: Classified) -> Figure:
     return figure
 
 
-def _choice(found: Classified) -> Choice:
+def _choice(found: ClassificationResult) -> MethodSelection:
     if found.choice is None:
         raise VaebenchError("there are no held-out answers: a class has fewer than 5 labels; label more images")
     return found.choice

@@ -12,23 +12,24 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from vaebench.classification.ask import to_label_next
-from vaebench.classification.choice import LEAST, Choice, chosen, cross_validate
+from vaebench.classification.active_learning import to_label_next
 from vaebench.classification.classifier import Description, ImageClassifier
 from vaebench.classification.collection import Collection, collect
-from vaebench.classification.methods import METHODS, Bench
-from vaebench.classification.rarity import LIMIT, Rarity
-from vaebench.classification.results import Classified, write_results
+from vaebench.classification.methods import METHODS, MethodContext
+from vaebench.classification.outliers import LIMIT, OutlierDetector
+from vaebench.classification.results import ClassificationResult, write_results
+from vaebench.classification.selection import LEAST, MethodSelection, cross_validate, selected_method
 from vaebench.classification.settings import Settings, minutes, settings_for
+from vaebench.core.errors import VaebenchError
+from vaebench.core.files import read_json, write_json
+from vaebench.core.locks import lock_folder
+from vaebench.core.progress import ProgressCallback, ProgressEvent
 from vaebench.data.blocks import Blocks
 from vaebench.data.images import Dataset, Progress, Source
-from vaebench.errors import VaebenchError
 from vaebench.evaluation.features import encode
-from vaebench.files import read_json, write_json
+from vaebench.experiments.experiment import Experiment
+from vaebench.experiments.info import Budget
 from vaebench.models.vae import VAE
-from vaebench.runs import Tick, Watch, locked
-from vaebench.studies.study import Study
-from vaebench.studies.subject import Budget
 from vaebench.training.compute import Compute
 
 POOL = 100_000
@@ -40,7 +41,7 @@ ASKED = 50
 
 
 @dataclass(frozen=True)
-class Subject:
+class ClassificationInfo:
     """What the study's machinery must know."""
 
     minutes: Mapping[Budget, float | int]
@@ -55,10 +56,10 @@ def classify(
     *,
     side: int | None = None,
     compute: Compute | None = None,
-    watch: Watch = lambda tick: None,
+    callback: ProgressCallback = lambda tick: None,
     tell: Callable[[str], None] = lambda sentence: None,
     settings: Settings | None = None,
-) -> Classified:
+) -> ClassificationResult:
     """Learn from all images, choose by the labels of a few, classify the rest.
 
     Stopped and called again, it goes on; called with more labels, it keeps the VAE.
@@ -79,12 +80,12 @@ def classify(
     """
     path = Path(path).expanduser()
     folder = Path(out) if out is not None else Path("runs") / f"classify-{path.resolve().stem}"
-    with locked(folder):
+    with lock_folder(folder):
         _claim(folder, path)
-        collection = collect(path, [Path(one) for one in labels], side, folder / "work", _reading(watch))
+        collection = collect(path, [Path(one) for one in labels], side, folder / "work", _reading(callback))
         settings = settings or settings_for(collection.images.shape, len(collection.names), len(collection.rows))
-        job = _Job(folder, collection, settings, (compute or Compute()).resolve(), watch, tell)
-        return job.perform()
+        job = _Job(folder, collection, settings, (compute or Compute()).resolve(), callback, tell)
+        return job.run()
 
 
 def _claim(folder: Path, path: Path) -> None:
@@ -96,8 +97,8 @@ def _claim(folder: Path, path: Path) -> None:
         raise VaebenchError(f"{folder} holds what was found of {other}; choose another folder (--out)")
 
 
-def _reading(watch: Watch) -> Progress:
-    return lambda what, share: watch(Tick(what, share))
+def _reading(callback: ProgressCallback) -> Progress:
+    return lambda what, share: callback(ProgressEvent(what, share))
 
 
 @dataclass
@@ -108,39 +109,41 @@ class _Job:
     collection: Collection
     settings: Settings
     compute: Compute
-    watch: Watch
+    callback: ProgressCallback
     tell: Callable[[str], None]
 
-    def perform(self) -> Classified:
-        study = self.study()
-        vae, key = self.vae(study)
+    def run(self) -> ClassificationResult:
+        experiment = self.experiment()
+        vae, key = self.vae(experiment)
         pool = self.pool()
         bench = self.bench(vae, pool)
         rows = torch.from_numpy(np.searchsorted(pool.numpy(), self.collection.rows.numpy()))
-        choice = cross_validate(bench, rows, self.collection.labels, self.kept(study, key), self.settings.seed)
-        classifier = self.classifier(study, key, bench, rows, choice)
-        return self.finish(study, key, vae, classifier, choice)
+        choice = cross_validate(bench, rows, self.collection.labels, self.kept(experiment, key), self.settings.seed)
+        classifier = self.classifier(experiment, key, bench, rows, choice)
+        return self.finish(experiment, key, vae, classifier, choice)
 
-    def study(self) -> Study:
+    def experiment(self) -> Experiment:
         """The steps of an earlier call are read from it."""
         images = self.collection.images
         expected = minutes(self.settings, images, len(self.collection.classes), self.compute, self.validated)
         self.tell(_read_sentence(self.collection))
         self.tell(f"about {max(1, round(expected))} minutes on this machine, less what an earlier call has done")
-        return Study(Subject({"cpu": expected}), "cpu", self.folder / "work", self.compute, self.watch)
+        return Experiment(
+            ClassificationInfo({"cpu": expected}), "cpu", self.folder / "work", self.compute, self.callback
+        )
 
     @property
     def validated(self) -> bool:
         """Whether labels are enough for a cross-validation."""
         return min(self.collection.counts) >= LEAST
 
-    def vae(self, study: Study) -> tuple[VAE, str]:
+    def vae(self, experiment: Experiment) -> tuple[VAE, str]:
         """Trained on all images without labels; its key names all that decided it."""
         images = self.collection.images
         none = images.take(slice(0, 0))
         data = Dataset(self.collection.title, images, none, none)
         model, settings, source = self.settings.model, self.settings, self.to_train_on()
-        trial = study.network(
+        trial = experiment.network(
             "vae",
             data,
             lambda: model.build(images.shape),
@@ -166,12 +169,12 @@ class _Job:
         rows: Tensor = torch.cat([order, self.collection.rows]).unique()
         return rows
 
-    def bench(self, vae: VAE, pool: Int[Tensor, " P"]) -> Bench:
+    def bench(self, vae: VAE, pool: Int[Tensor, " P"]) -> MethodContext:
         """What methods learn from."""
         images = self.collection.images
         images = images if len(pool) == len(images) else images.take(pool)
         settings = self.settings
-        return Bench(
+        return MethodContext(
             images,
             len(self.collection.classes),
             settings.model,
@@ -190,20 +193,25 @@ class _Job:
             "settings": self.settings.model_dump(mode="json", include={"semi_supervised", "supervised", "seed"}),
         }
 
-    def kept(self, study: Study, key: str) -> Callable[[str, int, Callable[[], np.ndarray]], np.ndarray]:
+    def kept(self, experiment: Experiment, key: str) -> Callable[[str, int, Callable[[], np.ndarray]], np.ndarray]:
         """Answers on a fold, made once."""
 
         def keep(name: str, fold: int, make: Callable[[], np.ndarray]) -> np.ndarray:
             identity = {**self.identity(key), "method": name, "fold": fold}
-            return study.arrays(f"{name}/fold-{fold + 1}", identity, lambda: {"answers": make()})["answers"]
+            return experiment.arrays(f"{name}/fold-{fold + 1}", identity, lambda: {"answers": make()})["answers"]
 
         return keep
 
     def classifier(
-        self, study: Study, key: str, bench: Bench, rows: Int[Tensor, " M"], choice: Choice | None
+        self,
+        experiment: Experiment,
+        key: str,
+        bench: MethodContext,
+        rows: Int[Tensor, " M"],
+        choice: MethodSelection | None,
     ) -> ImageClassifier:
         """The chosen method, taught by all labels."""
-        name, temperature = chosen(choice)
+        name, temperature = selected_method(choice)
         description = Description(
             kind=METHODS[name].kind,
             method=METHODS[name].words,
@@ -217,53 +225,55 @@ class _Job:
             network = METHODS[name].fit(bench, rows, self.collection.labels, self.settings.seed).cpu()
             return {name: value.numpy() for name, value in network.state_dict().items()}
 
-        weights = study.arrays("chosen", {**self.identity(key), "method": name}, make)
+        weights = experiment.arrays("chosen", {**self.identity(key), "method": name}, make)
         network = description.build()
         network.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
         return ImageClassifier(description, network)
 
-    def answers(self, study: Study, key: str, classifier: ImageClassifier) -> Float[Tensor, "N Y"]:
+    def answers(self, experiment: Experiment, key: str, classifier: ImageClassifier) -> Float[Tensor, "N Y"]:
         """Probabilities of all images."""
         about = classifier.description
         identity = {**self.identity(key), "method": about.method, "temperature": about.temperature}
-        watch, images = study.telling("classifying all images"), self.collection.images
-        found = study.arrays(
-            "all/answers", identity, lambda: {"found": classifier.probabilities(images, watch).numpy()}
+        callback, images = experiment.telling("classifying all images"), self.collection.images
+        found = experiment.arrays(
+            "all/answers", identity, lambda: {"found": classifier.probabilities(images, callback).numpy()}
         )
         return torch.from_numpy(found["found"])
 
-    def codes(self, study: Study, key: str, vae: VAE) -> Float[np.ndarray, "N D"]:
+    def codes(self, experiment: Experiment, key: str, vae: VAE) -> Float[np.ndarray, "N D"]:
         """Of all images, whatever their labels."""
-        watch, images = study.telling("encoding all images"), self.collection.images
-        found = study.arrays("all/codes", {"vae": key}, lambda: {"found": encode(vae, images, watch).mean.numpy()})
+        callback, images = experiment.telling("encoding all images"), self.collection.images
+        found = experiment.arrays(
+            "all/codes", {"vae": key}, lambda: {"found": encode(vae, images, callback).mean.numpy()}
+        )
         return found["found"]
 
     def rarity(
-        self, study: Study, key: str, vae: VAE, codes: Float[np.ndarray, "N D"]
-    ) -> tuple[Rarity, Float[np.ndarray, " N"]]:
+        self, experiment: Experiment, key: str, vae: VAE, codes: Float[np.ndarray, "N D"]
+    ) -> tuple[OutlierDetector, Float[np.ndarray, " N"]]:
         """What is usual, and how far each image is from it."""
-        watch, images = study.telling("looking for images unlike the rest"), self.collection.images
+        callback, images = experiment.telling("looking for images unlike the rest"), self.collection.images
 
-        def measured(bare: Rarity) -> np.ndarray:
-            found = study.arrays("all/rarity", {"vae": key}, lambda: {"found": bare.measures(images, watch)})
+        def measured(bare: OutlierDetector) -> np.ndarray:
+            found = experiment.arrays("all/rarity", {"vae": key}, lambda: {"found": bare.measures(images, callback)})
             return found["found"]
 
-        return Rarity.of(vae, images, codes, measured=measured)
+        return OutlierDetector.of(vae, images, codes, measured=measured)
 
     def finish(
-        self, study: Study, key: str, vae: VAE, classifier: ImageClassifier, choice: Choice | None
-    ) -> Classified:
+        self, experiment: Experiment, key: str, vae: VAE, classifier: ImageClassifier, choice: MethodSelection | None
+    ) -> ClassificationResult:
         """Classify all images, and write everything."""
         collection = self.collection
-        probabilities = self.answers(study, key, classifier)
-        codes = self.codes(study, key, vae)
-        rarity, rarities = self.rarity(study, key, vae, codes)
+        probabilities = self.answers(experiment, key, classifier)
+        codes = self.codes(experiment, key, vae)
+        rarity, rarities = self.rarity(experiment, key, vae, codes)
         unlike = rarities > LIMIT
-        study.tell("choosing what to label next")
+        experiment.tell("choosing what to label next")
         asked = to_label_next(codes, probabilities.numpy(), collection.rows.numpy(), ASKED, unlike)
         onnx = classifier.save(self.folder / "model")
         rarity.save(self.folder / "model")
-        found = Classified(
+        found = ClassificationResult(
             self.folder,
             collection,
             self.settings,
@@ -274,10 +284,10 @@ class _Job:
             rarities,
             asked,
             onnx,
-            study.seconds,
+            experiment.seconds,
         )
         write_results(found)
-        study.finish()
+        experiment.finish()
         return found
 
 

@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from vaebench.classification.classifier import LatentLine, NetworkKind, PixelLine
 from vaebench.data.images import Images
 from vaebench.evaluation.features import Codes, encode
-from vaebench.evaluation.graphs import Graph
-from vaebench.evaluation.probes import Line, Logistic
-from vaebench.evaluation.semi_supervised import SemiSupervised, Supervised
+from vaebench.evaluation.probes import LinearClassifier, Logistic
 from vaebench.models.vae import VAE, Model
+from vaebench.semi_supervised.graphs import Graph
+from vaebench.semi_supervised.self_training import SelfTraining, SupervisedTraining
 from vaebench.training.compute import Compute
 
 FITTED = 20_000
@@ -27,7 +27,7 @@ FITTED = 20_000
 
 
 @dataclass(frozen=True)
-class Bench:
+class MethodContext:
     """All that methods may learn from, labels apart: the same for every fold and draw."""
 
     images: Images
@@ -36,8 +36,8 @@ class Bench:
     model: Model
     vae: VAE
     """Trained without labels."""
-    semi_supervised: SemiSupervised
-    supervised: Supervised
+    semi_supervised: SelfTraining
+    supervised: SupervisedTraining
     compute: Compute
 
     @cached_property
@@ -71,54 +71,54 @@ class Method(NamedTuple):
 
     words: str
     kind: NetworkKind
-    fit: Callable[[Bench, Int[Tensor, " M"], Int[Tensor, " M"], int], nn.Module]
+    fit: Callable[[MethodContext, Int[Tensor, " M"], Int[Tensor, " M"], int], nn.Module]
     """Learns labels of rows, by a seed: pixels (B, C, H, W) in [0, 1] to logits (B, Y)."""
 
 
-def _self_trained(bench: Bench, rows: Tensor, labels: Tensor, seed: int) -> nn.Module:
+def _self_trained(bench: MethodContext, rows: Tensor, labels: Tensor, seed: int) -> nn.Module:
     graph = bench.graph if len(bench.images) > len(rows) else None
     return bench.semi_supervised.fit(
         bench.vae, bench.images, graph, rows, labels, bench.classes, seed, bench.compute
     ).eval()
 
 
-def _supervised(bench: Bench, rows: Tensor, labels: Tensor, seed: int) -> nn.Module:
+def _supervised(bench: MethodContext, rows: Tensor, labels: Tensor, seed: int) -> nn.Module:
     few = bench.images.take(rows).with_labels(labels)
     return bench.supervised.fit(bench.model, few, bench.classes, seed, bench.compute).eval()
 
 
-def _latent_line(bench: Bench, rows: Tensor, labels: Tensor, seed: int) -> nn.Module:
+def _latent_line(bench: MethodContext, rows: Tensor, labels: Tensor, seed: int) -> nn.Module:
     network = LatentLine(bench.vae, bench.classes)
     _set(network.line, _line(bench.means, bench.means[rows.numpy()], labels, bench.classes))
     return network.eval()
 
 
-def _pixel_line(bench: Bench, rows: Tensor, labels: Tensor, seed: int) -> nn.Module:
+def _pixel_line(bench: MethodContext, rows: Tensor, labels: Tensor, seed: int) -> nn.Module:
     network = PixelLine(bench.some.shape[1], bench.classes)
     _set(network.line, _line(bench.some, bench.flat(rows), labels, bench.classes))
     return network.eval()
 
 
-def _pca_line(bench: Bench, rows: Tensor, labels: Tensor, seed: int) -> nn.Module:
+def _pca_line(bench: MethodContext, rows: Tensor, labels: Tensor, seed: int) -> nn.Module:
     """The line on components, written as a line on pixels."""
     pca = bench.pca
     line = _line(pca.transform(bench.some), pca.transform(bench.flat(rows)), labels, bench.classes)
     components, mean = (torch.from_numpy(part).float() for part in (pca.components_, pca.mean_))
     network = PixelLine(bench.some.shape[1], bench.classes)
-    _set(network.line, Line(line.weight @ components, line.bias - line.weight @ (components @ mean)))
+    _set(network.line, LinearClassifier(line.weight @ components, line.bias - line.weight @ (components @ mean)))
     return network.eval()
 
 
 def _line(
     every: Float[np.ndarray, "N D"], few: Float[np.ndarray, "M D"], labels: Int[Tensor, " M"], classes: int
-) -> Line:
+) -> LinearClassifier:
     """A logistic regression on codes, which it reads centred and of one scale."""
     standard = Codes(torch.from_numpy(every).float(), torch.zeros(len(every), dtype=torch.long))
     codes = Codes(torch.from_numpy(few).float(), labels).standardised_by(standard)
     return Logistic().line(codes, classes).before(*standard.centre_and_scale())
 
 
-def _set(layer: nn.Linear, line: Line) -> None:
+def _set(layer: nn.Linear, line: LinearClassifier) -> None:
     layer.load_state_dict({"weight": line.weight, "bias": line.bias})
 
 

@@ -15,13 +15,13 @@ from PIL import Image
 
 from vaebench import __version__
 from vaebench.classification import figures
-from vaebench.classification.choice import LEAST
 from vaebench.classification.methods import DEFAULT, METHODS
-from vaebench.classification.results import Classified, summary
-from vaebench.files import atomic, write_text
-from vaebench.palette import clean
-from vaebench.reports.style import png, signed
-from vaebench.reports.templates import template
+from vaebench.classification.results import ClassificationResult, summary
+from vaebench.classification.selection import LEAST
+from vaebench.core.files import atomic, write_text
+from vaebench.plotting.palette import clean
+from vaebench.plotting.style import png, signed
+from vaebench.plotting.templates import template
 
 SHOWN_CLASSES = 20
 SHOWN_EACH = 6
@@ -84,7 +84,7 @@ class Group(NamedTuple):
     least_sure: list[Picture]
 
 
-def write_page(found: Classified) -> Path:
+def write_page(found: ClassificationResult) -> Path:
     """Write report.html, its figures as PNG, and the contact sheet of what to label next.
 
     Raises:
@@ -97,7 +97,7 @@ def write_page(found: Classified) -> Path:
     return path
 
 
-def render(found: Classified) -> str:
+def render(found: ClassificationResult) -> str:
     """The page as HTML; every name in it is escaped."""
     page = template(
         "page.html.j2",
@@ -129,7 +129,7 @@ def render(found: Classified) -> str:
     )
 
 
-def verdict(found: Classified) -> list[str]:
+def verdict(found: ClassificationResult) -> list[str]:
     """What a person must know first, in sentences."""
     choice, collection = found.choice, found.collection
     if choice is None:
@@ -152,7 +152,7 @@ def verdict(found: Classified) -> list[str]:
     return sentences
 
 
-def _winner(found: Classified) -> str:
+def _winner(found: ClassificationResult) -> str:
     assert found.choice is not None
     choice = found.choice
     rivals = sorted((name for name in choice.accuracies if name != choice.method), key=lambda n: -choice.accuracies[n])
@@ -171,7 +171,7 @@ def _upper(text: str) -> str:
     return text[0].upper() + text[1:]
 
 
-def _validation(found: Classified) -> list[Drawn]:
+def _validation(found: ClassificationResult) -> list[Drawn]:
     """Figures on held-out labels."""
     if found.choice is None:
         return []
@@ -179,11 +179,11 @@ def _validation(found: Classified) -> list[Drawn]:
     return [_drawn(found, name) for name in ("methods", "reliability", *(["confusion"] if few else []))]
 
 
-def _shares(found: Classified) -> Drawn | None:
+def _shares(found: ClassificationResult) -> Drawn | None:
     return _drawn(found, "class-shares") if len(found.collection.classes) <= DRAWN_CLASSES else None
 
 
-def _drawn(found: Classified, name: str) -> Drawn:
+def _drawn(found: ClassificationResult, name: str) -> Drawn:
     title, caption, draw = FIGURES[name]
     image, width = _draw(draw(found), found.folder / "figures" / f"{name}.png")
     return Drawn(title, caption, base64.b64encode(image).decode(), width)
@@ -196,7 +196,7 @@ def _draw(figure: Figure, path: Path) -> tuple[bytes, int]:
     return image, round(figure.get_figwidth() * 100)
 
 
-def groups(found: Classified) -> list[Group]:
+def groups(found: ClassificationResult) -> list[Group]:
     """The surest and the least sure images without a label, of each class that is predicted."""
     shares, best = found.probabilities.max(1)
     free = torch.zeros(len(shares), dtype=torch.bool)
@@ -212,12 +212,12 @@ def groups(found: Classified) -> list[Group]:
     return made
 
 
-def _share(found: Classified, row: int) -> tuple[str, ...]:
+def _share(found: ClassificationResult, row: int) -> tuple[str, ...]:
     share, label = found.probabilities[row].max(0)
     return (f"{clean(found.collection.classes[int(label)])}, {100 * float(share):.0f}\N{NO-BREAK SPACE}%",)
 
 
-def suspects(found: Classified) -> list[Picture]:
+def suspects(found: ClassificationResult) -> list[Picture]:
     """Labels that are likely wrong."""
     if found.choice is None:
         return []
@@ -235,18 +235,20 @@ def suspects(found: Classified) -> list[Picture]:
     return _pictures(found, list(rows), told)
 
 
-def unlike(found: Classified) -> list[Picture]:
+def unlike(found: ClassificationResult) -> list[Picture]:
     """Images unlike the rest, the most unlike first."""
     order = (-found.rarities).argsort(kind="stable")[: min(SHOWN_UNLIKE, int(found.unlike.sum()))]
     return _pictures(found, order.tolist(), lambda row: _share(found, row))
 
 
-def asked(found: Classified) -> list[Picture]:
+def asked(found: ClassificationResult) -> list[Picture]:
     """What to label next."""
     return _pictures(found, found.asked.tolist(), lambda row: _share(found, row))
 
 
-def _pictures(found: Classified, rows: Sequence[int], told: Callable[[int], tuple[str, ...]]) -> list[Picture]:
+def _pictures(
+    found: ClassificationResult, rows: Sequence[int], told: Callable[[int], tuple[str, ...]]
+) -> list[Picture]:
     images = found.collection.thumbnails(rows, figures.THUMBNAIL)
     names = found.collection.names
     return [Picture(_inline(image), (*told(row), clean(names[row]))) for row, image in zip(rows, images, strict=True)]

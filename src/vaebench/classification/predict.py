@@ -14,19 +14,19 @@ from torch import Tensor
 
 from vaebench.classification.classifier import load_classifier
 from vaebench.classification.collection import opened
-from vaebench.classification.rarity import LIMIT, load_rarity
+from vaebench.classification.outliers import LIMIT, load_outlier_detector
 from vaebench.classification.results import write_predictions
+from vaebench.core.errors import VaebenchError
+from vaebench.core.progress import ProgressCallback, ProgressEvent
 from vaebench.data.images import HIDDEN, Images
 from vaebench.data.pixel_store import read_pixels, write_pixels
-from vaebench.errors import VaebenchError
-from vaebench.runs import Tick, Watch
 
 BLOCK = 10_000
 """Images that are classified at a time."""
 
 
 @dataclass(frozen=True)
-class Predicted:
+class PredictionResult:
     """Class probabilities of new images, and which are unlike those that the classifier learned from."""
 
     names: tuple[str, ...]
@@ -40,7 +40,7 @@ class Predicted:
         return f"Predicted({len(self.names):,} images, {int(self.unlike.sum()):,} unlike the rest)"
 
 
-def predict(model: str | Path, path: str | Path, watch: Watch = lambda tick: None) -> Predicted:
+def predict(model: str | Path, path: str | Path, callback: ProgressCallback = lambda tick: None) -> PredictionResult:
     """Classify all images of a folder or zip.
 
     Raises:
@@ -51,21 +51,23 @@ def predict(model: str | Path, path: str | Path, watch: Watch = lambda tick: Non
     description = classifier.description
     rule = description.rule
     shape = (rule.channels, rule.height, rule.width)
-    rarity = load_rarity(description.model.build(shape), folder)
+    rarity = load_outlier_detector(description.model.build(shape), folder)
     with TemporaryDirectory() as temporary, opened(path) as files:
         pixels = Path(temporary) / "pixels.npy"
-        names, skipped = write_pixels(files, files.images, rule, pixels, lambda what, done: watch(Tick(what, done)))
+        names, skipped = write_pixels(
+            files, files.images, rule, pixels, lambda what, done: callback(ProgressEvent(what, done))
+        )
         if not names:
             raise VaebenchError(f"{path}: none of its {len(files.images):,} images can be read")
         found, unlike = [], []
         for share, images in _blocks(read_pixels(pixels)):
             found.append(classifier.probabilities(images))
             unlike.append(rarity.scores(images) > LIMIT)
-            watch(Tick("classifying", share))
-        return Predicted(tuple(names), classifier.classes, torch.cat(found), np.concatenate(unlike), skipped)
+            callback(ProgressEvent("classifying", share))
+        return PredictionResult(tuple(names), classifier.classes, torch.cat(found), np.concatenate(unlike), skipped)
 
 
-def write_predicted(path: Path, found: Predicted) -> None:
+def write_predicted(path: Path, found: PredictionResult) -> None:
     """The CSV file of :func:`predict`'s answer: file, label, probability, whether it is unlike the rest."""
     write_predictions(path, found.names, found.classes, found.probabilities, found.unlike)
 

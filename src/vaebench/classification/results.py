@@ -13,26 +13,26 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from vaebench.classification.choice import Choice
 from vaebench.classification.classifier import ImageClassifier
 from vaebench.classification.collection import Collection
 from vaebench.classification.methods import METHODS
+from vaebench.classification.selection import MethodSelection
 from vaebench.classification.settings import Settings
-from vaebench.files import atomic, write_json
-from vaebench.runs import commit
+from vaebench.core.files import atomic, write_json
+from vaebench.core.provenance import commit
 from vaebench.training.compute import machine
 
 SCHEMA = 1
 
 
 @dataclass(frozen=True)
-class Classified:
+class ClassificationResult:
     """What :func:`classify` found; the same is in its folder."""
 
     folder: Path
     collection: Collection
     settings: Settings
-    choice: Choice | None
+    choice: MethodSelection | None
     """None where labels were too few to choose by."""
     classifier: ImageClassifier
     probabilities: Float[Tensor, "N Y"]
@@ -61,7 +61,7 @@ class Classified:
         return [self.collection.classes[index] for index in self.probabilities.argmax(1).tolist()]
 
 
-def write_results(found: Classified) -> None:
+def write_results(found: ClassificationResult) -> None:
     """predictions.csv, to-label-next.csv and summary.json."""
     collection = found.collection
     given = dict(zip(collection.rows.tolist(), collection.labels.tolist(), strict=True))
@@ -108,7 +108,7 @@ def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]])
         writer.writerows(rows)
 
 
-def summary(found: Classified) -> dict[str, Any]:
+def summary(found: ClassificationResult) -> dict[str, Any]:
     """Every number of the report, as JSON values."""
     collection, choice = found.collection, found.choice
     guessed = torch.bincount(found.probabilities.argmax(1), minlength=len(collection.classes)).tolist()
@@ -132,7 +132,7 @@ def summary(found: Classified) -> dict[str, Any]:
     }
 
 
-def _methods(choice: Choice) -> list[dict[str, Any]]:
+def _methods(choice: MethodSelection) -> list[dict[str, Any]]:
     """Accuracy of each method on the held-out labels, and how far the chosen one is ahead."""
     return [
         {

@@ -7,17 +7,17 @@ import time
 
 import torch
 
-from vaebench.classification.choice import FOLDS
+from vaebench.classification.selection import FOLDS
+from vaebench.core.frozen import Frozen
 from vaebench.data.augment import GENTLE, Augmentation
 from vaebench.data.images import Images, Source
-from vaebench.evaluation.semi_supervised import SemiSupervised, Supervised
-from vaebench.evaluation.teachers import OwnAnswers
-from vaebench.frozen import Frozen
+from vaebench.models.classifying_vae import ClassifyingVAE, SelfTrainingLoss
+from vaebench.models.loss import Objective
 from vaebench.models.networks import Conv, Shape
 from vaebench.models.objectives import Contrastive
-from vaebench.models.self_training import ClassifyingVAE, SelfTraining
-from vaebench.models.terms import Objective
 from vaebench.models.vae import Model
+from vaebench.semi_supervised.pseudo_labels import NetworkPseudoLabels
+from vaebench.semi_supervised.self_training import SelfTraining, SupervisedTraining
 from vaebench.training.compute import Compute
 from vaebench.training.loop import Training, train
 from vaebench.training.schedules import Adam, AnyOptimiser, Muon
@@ -42,8 +42,8 @@ class Settings(Frozen):
     model: Model
     objective: Contrastive
     training: Training
-    semi_supervised: SemiSupervised
-    supervised: Supervised
+    semi_supervised: SelfTraining
+    supervised: SupervisedTraining
     seed: int = 0
 
     def steps(self, images: int) -> tuple[int, int, int]:
@@ -75,13 +75,13 @@ def settings_for(shape: Shape, images: int, labels: int, augmentation: Augmentat
             batch=batch,
             optimiser=Adam(rate=7e-3 if batch == 256 else 3e-3, beta2=0.99),
         ),
-        semi_supervised=SemiSupervised(
+        semi_supervised=SelfTraining(
             rounds=(200, 200),
-            teacher=OwnAnswers(),
-            objective=SelfTraining(strong=augmentation, generative=0.001),
+            pseudo_labeller=NetworkPseudoLabels(),
+            objective=SelfTrainingLoss(strong=augmentation, generative=0.001),
             optimiser=Muon(rate=0.03),
         ),
-        supervised=Supervised(strong=augmentation, steps=min(3000, max(400, PASSES * labels // 128))),
+        supervised=SupervisedTraining(strong=augmentation, steps=min(3000, max(400, PASSES * labels // 128))),
     )
 
 

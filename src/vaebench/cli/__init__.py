@@ -9,10 +9,10 @@ from collections.abc import Callable
 from vaebench import __version__
 from vaebench.cli.classify import classify, predict
 from vaebench.cli.compare import compare
+from vaebench.cli.experiments import few_labels, reproduce
 from vaebench.cli.explore import explore
 from vaebench.cli.listing import show
 from vaebench.cli.run import run
-from vaebench.cli.studies import few_labels, reproduce
 from vaebench.cli.sweep import sweep
 from vaebench.cli.usage import (
     CLASSIFY_USAGE,
@@ -26,7 +26,7 @@ from vaebench.cli.usage import (
     SWEEP_USAGE,
     USAGE,
 )
-from vaebench.errors import VaebenchError
+from vaebench.core.errors import VaebenchError
 
 REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 """What a disk says that is full, read-only, or not for this user."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from vaebench.cli.options import number, option
+from vaebench.cli.terminal import progress
+from vaebench.core.errors import VaebenchError
+from vaebench.core.memory import keep_freed_memory
 from vaebench.data.listing import printable
-from vaebench.errors import VaebenchError
-from vaebench.memory import keep_freed_memory
-from vaebench.terminal import progress
 
 LEAST_SIZE, GREATEST_SIZE = 8, 512
 
@@ -30,8 +30,8 @@ def classify(words: list[str]) -> int:
     from vaebench.classification.page import verdict, write_page
 
     keep_freed_memory()
-    with progress() as watch:
-        answer = classified(path, labels, out, side=side, watch=watch, tell=lambda line: print(line, flush=True))
+    with progress() as callback:
+        answer = classified(path, labels, out, side=side, callback=callback, tell=lambda line: print(line, flush=True))
     for line in (*answer.collection.warnings, *verdict(answer)):
         print(line)
     if answer.onnx is None:
@@ -50,8 +50,8 @@ def predict(words: list[str]) -> int:
     from vaebench.classification.predict import predict as predicted
     from vaebench.classification.predict import write_predicted
 
-    with progress() as watch:
-        answer = predicted(words[0], words[1], watch)
+    with progress() as callback:
+        answer = predicted(words[0], words[1], callback)
     path = Path(out or "predictions.csv")
     write_predicted(path, answer)
     print(f"{len(answer.names):,} images, {int(answer.unlike.sum()):,} of them unlike those that it learned from")

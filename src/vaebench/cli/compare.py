@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from vaebench.cli.options import option
-from vaebench.errors import VaebenchError
+from vaebench.core.errors import VaebenchError
 
 
 def compare(words: list[str]) -> int:
@@ -14,7 +14,7 @@ def compare(words: list[str]) -> int:
     if flags := [word for word in words if word.startswith("-")]:
         raise VaebenchError(f"vaebench compare takes the folders of runs and --out, not {flags[0]!r}")
 
-    from vaebench.reports.compare import write_comparison
+    from vaebench.runs.report.compare import write_comparison
 
     page = Path(out) if out else Path(words[0]).parent / "compare.html"
     found = write_comparison(words, page)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from vaebench.cli.options import option
-from vaebench.errors import VaebenchError
+from vaebench.core.errors import VaebenchError
 
 
 def explore(words: list[str]) -> int:
@@ -14,8 +14,8 @@ def explore(words: list[str]) -> int:
     if len(words) != 1 or words[0].startswith("-"):
         raise VaebenchError(f"vaebench explore takes the folder of one run, not {' '.join(words) or 'nothing'!r}")
 
-    from vaebench.reports.report import EXPLORER
-    from vaebench.runs import Run
+    from vaebench.runs.report.report import EXPLORER
+    from vaebench.runs.run import Run
 
     run = Run.load(words[0])
     page = run.explore().write(Path(out) if out else run.path / EXPLORER)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from vaebench.errors import VaebenchError
+from vaebench.core.errors import VaebenchError
 
 
 def show(words: list[str]) -> int:
@@ -23,13 +23,13 @@ def show(words: list[str]) -> int:
 def _parts() -> dict[str, list[str]]:
     from vaebench.data.datasets import DATASETS
     from vaebench.evaluation.probes import PROBES
-    from vaebench.models.latents import POSTERIORS
     from vaebench.models.likelihoods import LIKELIHOODS
     from vaebench.models.networks import NETWORKS
     from vaebench.models.objectives import OBJECTIVES
+    from vaebench.models.posteriors import POSTERIORS
     from vaebench.models.priors import PRIORS
     from vaebench.papers.registry import PAPERS
-    from vaebench.recipes import RECIPES
+    from vaebench.runs.recipe import RECIPES
     from vaebench.training.schedules import OPTIMISERS, SCHEDULES
 
     return {

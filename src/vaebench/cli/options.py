@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from vaebench.errors import VaebenchError
+from vaebench.core.errors import VaebenchError
 
 
 def number(flag: str, word: str, whole: bool = False) -> float:

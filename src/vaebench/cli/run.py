@@ -8,18 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vaebench.cli.options import option
-from vaebench.errors import VaebenchError
-from vaebench.memory import keep_freed_memory
-from vaebench.terminal import progress
+from vaebench.cli.terminal import progress
+from vaebench.core.errors import VaebenchError
+from vaebench.core.memory import keep_freed_memory
 
 if TYPE_CHECKING:
-    from vaebench.recipes import Recipe
+    from vaebench.runs.recipe import Recipe
 
 
 def run(words: list[str]) -> int:
     """The command."""
-    from vaebench.overrides import overridden
-    from vaebench.recipes import few_labels, find_recipe
+    from vaebench.runs.overrides import overridden
+    from vaebench.runs.recipe import few_labels, find_recipe
 
     name, words = _recipe_name(words)
     base = find_recipe(name)
@@ -35,14 +35,14 @@ def run(words: list[str]) -> int:
     recipe = overridden(base, [word for word in words if word != "--resume"], f"recipe {name}")
     folder = Path(out) if out else Path("runs") / _folder_name(recipe, base)
 
-    from vaebench.performance.perform import perform
-    from vaebench.reports.report import EXPLORER, write_report
-    from vaebench.training.team import leads
+    from vaebench.runs.pipeline import run
+    from vaebench.runs.report.report import EXPLORER, write_report
+    from vaebench.training.distributed import is_main_process
 
     keep_freed_memory()
-    with progress() as watch:
-        found = perform(recipe, folder, resume=resume, watch=watch)
-    if not leads():
+    with progress() as callback:
+        found = run(recipe, folder, resume=resume, callback=callback)
+    if not is_main_process():
         return 0
     for alarm in found.results["alarms"]:
         print(f"alarm {alarm['name']}: {alarm['message']}")
@@ -69,7 +69,7 @@ def _print_fields(base: Recipe, name: str) -> None:
     """Every field of the recipe with its meaning and its value."""
     import tyro
 
-    from vaebench.recipes import Recipe
+    from vaebench.runs.recipe import Recipe
 
     with suppress(SystemExit):
         tyro.cli(

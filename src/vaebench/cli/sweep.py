@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from vaebench.cli.options import number, option
-from vaebench.errors import VaebenchError
-from vaebench.memory import keep_freed_memory
-from vaebench.terminal import progress
+from vaebench.cli.terminal import progress
+from vaebench.core.errors import VaebenchError
+from vaebench.core.memory import keep_freed_memory
 
 
 def sweep(words: list[str]) -> int:
     """The command."""
-    from vaebench.overrides import overridden
-    from vaebench.recipes import find_recipe
+    from vaebench.runs.overrides import overridden
+    from vaebench.runs.recipe import find_recipe
     from vaebench.sweeps.cluster import Cluster
     from vaebench.sweeps.grid import axis
     from vaebench.sweeps.page import verdict, write_page
@@ -37,14 +37,14 @@ def sweep(words: list[str]) -> int:
     count = None if workers is None else int(number("--workers", workers, whole=True))
     engine = local(count) if address is None else Cluster(address)
     keep_freed_memory()
-    with progress() as watch:
+    with progress() as callback:
         answer = swept(
             base,
             axes,
             seeds=1 if seeds is None else int(number("--seeds", seeds, whole=True)),
             folder=Path(out) if out else Path("runs") / f"sweep-{base.name}",
             engine=engine,
-            watch=watch,
+            callback=callback,
         )
     print(verdict(answer))
     failed = [trouble for point in answer.points for trouble in point.troubles]

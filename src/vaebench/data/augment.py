@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
-from vaebench.frozen import Frozen
+from vaebench.core.frozen import Frozen
 
 BLOCK = 4096
 """Images turned at once, so that memory does not grow with the data."""

@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Int, UInt8
 from torch import Tensor
 
+from vaebench.core.errors import VaebenchError
 from vaebench.data.images import HIDDEN, Batch
-from vaebench.errors import VaebenchError
 
 BLOCK_BYTES = 1 << 16
 """About so much is read at once."""

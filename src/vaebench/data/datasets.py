@@ -14,13 +14,13 @@ from jaxtyping import Int
 from pydantic import Field
 from torch import Tensor
 
+from vaebench.core.errors import VaebenchError
+from vaebench.core.frozen import Frozen
 from vaebench.data import official, quickdraw, sprites
 from vaebench.data.augment import rotate
 from vaebench.data.folder import read_folder, read_zip
 from vaebench.data.images import Dataset, Images, Loaded, Progress, split
 from vaebench.data.npz import read_npz
-from vaebench.errors import VaebenchError
-from vaebench.frozen import Frozen
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 

@@ -18,8 +18,8 @@ import platformdirs
 import pooch
 import requests
 
+from vaebench.core.errors import VaebenchError
 from vaebench.data.images import Progress
-from vaebench.errors import VaebenchError
 
 MIRRORS: dict[str, tuple[str, ...]] = {
     "mnist": (

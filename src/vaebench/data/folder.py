@@ -14,9 +14,9 @@ from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 
+from vaebench.core.errors import VaebenchError
 from vaebench.data.images import HIDDEN, Images, Loaded, Progress
 from vaebench.data.listing import FORMATS, Files, Parts, Unfit, list_folder, open_zip, outer_folders, printable
-from vaebench.errors import VaebenchError
 
 PIXEL_LIMIT = 1 << 20
 """Pixels of the largest image that is read: 1024 x 1024."""

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from vaebench.errors import VaebenchError
+from vaebench.core.errors import VaebenchError
 
 UNSIGNED_BYTE = 0x08
 

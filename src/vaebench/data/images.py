@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from vaebench.errors import VaebenchError
+from vaebench.core.errors import VaebenchError
 
 HIDDEN = -1
 """The label of an image whose label is not known or not to be seen."""
@@ -115,7 +115,7 @@ class Images:
     @property
     def to_train_on(self) -> Source:
         """The images themselves; of binarised ones, pixels that are drawn anew at each visit."""
-        return self if self.chances is None else Redrawn(self)
+        return self if self.chances is None else ResampledBinary(self)
 
     def without_labels(self) -> Images:
         """The same images, every label hidden."""
@@ -131,7 +131,7 @@ class Images:
 
 
 @dataclass(frozen=True)
-class Redrawn:
+class ResampledBinary:
     """Binarised images whose pixels are drawn anew in every batch, from torch's global generator."""
 
     images: Images
@@ -147,7 +147,7 @@ class Redrawn:
 
 
 @dataclass(frozen=True)
-class Hidden:
+class UnlabelledSource:
     """A source with every label hidden."""
 
     source: Source
@@ -162,7 +162,7 @@ class Hidden:
 
 
 @dataclass(frozen=True)
-class Mixed:
+class MixedSource:
     """A source of batches that begin with ``each`` labelled images and go on with unlabelled ones.
 
     An epoch passes through the unlabelled images; the places of the labelled ones are drawn by its order.

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+from vaebench.core.errors import VaebenchError
 from vaebench.data.listing import FORMATS, Files, outer_folders, printable
-from vaebench.errors import VaebenchError
 
 UNLABELLED = ("unlabelled", "unlabeled")
 """Names of the folder beside class folders whose images have no label."""
@@ -19,14 +19,14 @@ SHOWN = 3
 """Names given in a sentence about many."""
 
 
-class Given(NamedTuple):
+class FileLabels(NamedTuple):
     """Labels by the name of the image, and sentences on what could not be used."""
 
     labels: dict[str, str]
     warnings: tuple[str, ...]
 
 
-def folder_labels(files: Files) -> Given:
+def folder_labels(files: Files) -> FileLabels:
     """Labels from class folders, beside an ``unlabelled`` one or not.
 
     Raises:
@@ -43,10 +43,10 @@ def folder_labels(files: Files) -> Given:
         name = parts[len(outer)]
         if name.lower() not in UNLABELLED:
             labels["/".join(parts)] = printable(name)
-    return Given(labels, ())
+    return FileLabels(labels, ())
 
 
-def read_labels(paths: Sequence[Path], names: Sequence[str], root: str) -> Given:
+def read_labels(paths: Sequence[Path], names: Sequence[str], root: str) -> FileLabels:
     """Labels from CSV files of two columns, file and label, with a header or not, later lines for other files.
 
     Files are named by their path below ``root``, or by their last part where that is one image's alone. Lines
@@ -81,7 +81,7 @@ def read_labels(paths: Sequence[Path], names: Sequence[str], root: str) -> Given
             f"{', '.join(map(str, paths))} labels none of the {len(names):,} images; expected lines such as "
             f"{example},some class" + (f", not {printable(unknown[0])}" if unknown else "")
         )
-    return Given(labels, _unknown(unknown))
+    return FileLabels(labels, _unknown(unknown))
 
 
 def _unknown(files: list[str]) -> tuple[str, ...]:

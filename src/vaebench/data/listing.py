@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from vaebench.errors import VaebenchError
+from vaebench.core.errors import VaebenchError
 
 FORMATS = {
     ".png": "PNG",

@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Int, UInt8
 from torch import Tensor
 
+from vaebench.core.errors import VaebenchError
 from vaebench.data.images import HIDDEN, Images, Loaded
-from vaebench.errors import VaebenchError
 
 NEEDED = ("x_train", "y_train")
 OPTIONAL = ("x_test", "y_test", "class_names")

@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 
+from vaebench.core.errors import VaebenchError
 from vaebench.data import download
 from vaebench.data.download import Official
 from vaebench.data.idx import read_idx
 from vaebench.data.images import Images, Loaded, Progress
-from vaebench.errors import VaebenchError
 
 IMAGES, LABELS = "images-idx3-ubyte.gz", "labels-idx1-ubyte.gz"
 MNIST = (

@@ -15,9 +15,9 @@ from jaxtyping import UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 from pydantic import Field
 
+from vaebench.core.frozen import Frozen
 from vaebench.data.images import Progress
 from vaebench.data.listing import FORMATS, Files, Parts, Unfit, printable
-from vaebench.frozen import Frozen
 
 SIDE = 32
 """Pixels of the longer side that images are brought to unless another is asked."""
@@ -30,7 +30,7 @@ GREY = ("1", "L", "LA", "La")
 T = TypeVar("T")
 
 
-class Rule(Frozen):
+class PreprocessingRule(Frozen):
     """How an image becomes pixels: turned as its EXIF says, the first of several frames, transparent parts on black,
     scaled to fit (bilinear, antialiased), centred on black. Nothing is cut off."""
 
@@ -88,12 +88,14 @@ class Survey(NamedTuple):
         """How many images have each peculiarity."""
         return dict(Counter(note for one in self.seen for note in one.notes))
 
-    def rule(self, side: int | None) -> Rule:
+    def rule(self, side: int | None) -> PreprocessingRule:
         """Native size where all are alike and small; else a square of ``side`` pixels, 32 if not asked."""
         width, height = size_for([(one.width, one.height) for one in self.seen], side)
         channels = 1 if all(one.grey for one in self.seen) else 3
         highest = max(one.highest for one in self.seen)
-        return Rule(height=height, width=width, channels=channels, white=2 ** max(highest.bit_length(), 9) - 1)
+        return PreprocessingRule(
+            height=height, width=width, channels=channels, white=2 ** max(highest.bit_length(), 9) - 1
+        )
 
 
 def size_for(sizes: Sequence[tuple[int, int]], side: int | None) -> tuple[int, int]:

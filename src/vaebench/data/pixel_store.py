@@ -14,10 +14,10 @@ from typing import Any, NamedTuple, TextIO
 import numpy as np
 from jaxtyping import UInt8
 
+from vaebench.core.errors import VaebenchError
 from vaebench.data.images import Progress
 from vaebench.data.listing import Files, Parts
-from vaebench.data.photos import Rule, each_image
-from vaebench.errors import VaebenchError
+from vaebench.data.photos import PreprocessingRule, each_image
 
 KEPT_EVERY = 2000
 """Images between two notes of what is done: at most these are read again after a kill."""
@@ -31,7 +31,7 @@ class Written(NamedTuple):
 
 
 def write_pixels(
-    files: Files, images: Sequence[Parts], rule: Rule, path: Path, progress: Progress, identity: str = ""
+    files: Files, images: Sequence[Parts], rule: PreprocessingRule, path: Path, progress: Progress, identity: str = ""
 ) -> Written:
     """Write the pixels (N, C, H, W) of what can be read to an .npy file.
 

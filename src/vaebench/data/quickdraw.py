@@ -9,10 +9,10 @@ import numpy as np
 import requests
 from jaxtyping import UInt8
 
+from vaebench.core.errors import VaebenchError
+from vaebench.core.files import atomic
 from vaebench.data import download
 from vaebench.data.images import Progress
-from vaebench.errors import VaebenchError
-from vaebench.files import atomic
 
 FOLDER = "quickdraw/numpy_bitmap"
 SIDE = 28

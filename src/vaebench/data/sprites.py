@@ -14,8 +14,8 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
+from vaebench.core.errors import VaebenchError
 from vaebench.data.images import Images
-from vaebench.errors import VaebenchError
 
 SIDE = 32
 SHAPES = ("wedge", "half-disc", "ell")

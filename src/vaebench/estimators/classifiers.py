@@ -17,12 +17,12 @@ from vaebench.data.images import HIDDEN, Images
 from vaebench.estimators.training import BATCH, DTYPES, Pixels, compute_of, seed_of, trained
 from vaebench.estimators.transformer import VAETransformer
 from vaebench.evaluation.features import encode
-from vaebench.evaluation.graphs import Graph
-from vaebench.evaluation.semi_supervised import SemiSupervised
+from vaebench.models.classifying_vae import SelfTrainingLoss
+from vaebench.models.loss import Objective
 from vaebench.models.objectives import Contrastive, Elbo
-from vaebench.models.self_training import SelfTraining
-from vaebench.models.terms import Objective
 from vaebench.models.vae import VAE
+from vaebench.semi_supervised.graphs import Graph
+from vaebench.semi_supervised.self_training import SelfTraining
 
 
 class VAEClassifier(ClassifierMixin, BaseEstimator):
@@ -89,7 +89,7 @@ class SemiSupervisedVAEClassifier(ClassifierMixin, BaseEstimator):
     """A VAE trained on all rows, labels spread along a graph of its codes, then self-training of its encoder.
 
     Labels of -1 are unlabelled, as in :mod:`sklearn.semi_supervised`; labels that are text are all given. New rows are
-    classified without refitting. See :class:`vaebench.evaluation.semi_supervised.SemiSupervised`.
+    classified without refitting. See :class:`vaebench.semi_supervised.self_training.SelfTraining`.
 
     Args:
         latent: D, the number of latents.
@@ -170,8 +170,8 @@ class SemiSupervisedVAEClassifier(ClassifierMixin, BaseEstimator):
         seed: int,
     ) -> torch.nn.Module:
         compute = compute_of(self)
-        taught = SelfTraining(strong=augmentation, generative=0.001)
-        method = SemiSupervised(objective=taught, rounds=tuple(self.steps))
+        taught = SelfTrainingLoss(strong=augmentation, generative=0.001)
+        method = SelfTraining(objective=taught, rounds=tuple(self.steps))
         graph = None
         if len(rows) < len(images):
             graph = Graph.of(encode(vae, images).mean.numpy())

@@ -12,11 +12,11 @@ import torch
 from sklearn.utils import check_random_state
 
 from vaebench.data.images import HIDDEN, Images
+from vaebench.models.loss import Objective
 from vaebench.models.networks import MLP, Conv, Network
-from vaebench.models.terms import Objective
 from vaebench.models.vae import VAE, Model
 from vaebench.training.compute import Compute
-from vaebench.training.loop import Moment, Training, train
+from vaebench.training.loop import Training, TrainingEvent, train
 from vaebench.training.schedules import Adam
 
 DTYPES = [np.float64, np.float32, np.uint8]
@@ -74,7 +74,7 @@ class Progress:
     def __init__(self, name: str, verbose: bool) -> None:
         self.name, self.verbose = name, verbose
 
-    def __call__(self, at: Moment) -> None:
+    def __call__(self, at: TrainingEvent) -> None:
         if self.verbose and at.epoch is not None:
             loss, left = at.epoch["loss"], at.seconds_left
             print(f"[{self.name}] epoch {at.epoch['epoch']}, loss {loss:.4g} nats, {left:.0f} s left", file=sys.stderr)
@@ -91,8 +91,8 @@ def trained(estimator: Any, images: Images, objective: Objective, seed: int) -> 
         batch=estimator.batch_size,
         optimiser=Adam(rate=estimator.learning_rate, beta2=0.99),
     )
-    watch = Progress(type(estimator).__name__, estimator.verbose)
-    result = train(vae, objective, images, rule, compute=compute_of(estimator), seed=seed, watch=watch)
+    callback = Progress(type(estimator).__name__, estimator.verbose)
+    result = train(vae, objective, images, rule, compute=compute_of(estimator), seed=seed, callback=callback)
     return vae.cpu().eval(), result.history
 
 

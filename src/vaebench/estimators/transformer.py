@@ -11,8 +11,8 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from vaebench.estimators.training import BATCH, DTYPES, Pixels, seed_of, trained
-from vaebench.models.latents import kl
 from vaebench.models.objectives import Elbo
+from vaebench.models.posteriors import kl
 
 SAMPLES = 8
 """Samples of z in :meth:`VAETransformer.score_samples`, the same noise for every image."""

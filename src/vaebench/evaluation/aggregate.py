@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vaebench.errors import VaebenchError
+from vaebench.core.errors import VaebenchError
 from vaebench.evaluation.features import Codes
 
 CHUNK = 50

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.distributions import Independent
 
 from vaebench.data.images import Images
-from vaebench.models.latents import divergence, kl_per_latent
+from vaebench.models.posteriors import divergence, kl_per_latent
 from vaebench.models.vae import VAE
 
 DEAD_BELOW = 0.05

@@ -7,16 +7,18 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
-from scipy import optimize, stats
+from scipy import optimize
 from torch import Tensor
 from torch.nn import functional as F
+
+from vaebench.core.statistics import wilson_interval
 
 BINS = 15
 COLDEST, HOTTEST = 0.05, 20.0
 """A temperature is sought between these."""
 
 
-def tempered(probabilities: Float[Tensor, "N Y"], temperature: float) -> Float[Tensor, "N Y"]:
+def apply_temperature(probabilities: Float[Tensor, "N Y"], temperature: float) -> Float[Tensor, "N Y"]:
     """Probabilities whose logits are divided by a temperature. Guo et al. 2017, section 4.2."""
     return (probabilities.double().clamp(min=1e-12).log() / temperature).softmax(1)
 
@@ -38,7 +40,7 @@ def calibration_error(probabilities: Float[Tensor, "N Y"], labels: Int[Tensor, "
     return float(gap.abs().sum() / len(labels))
 
 
-def best_temperature(probabilities: Float[Tensor, "N Y"], labels: Int[Tensor, " N"]) -> float:
+def fit_temperature(probabilities: Float[Tensor, "N Y"], labels: Int[Tensor, " N"]) -> float:
     """The temperature of the least log loss on N held-out labels. Guo et al. 2017, section 4.2.
 
     Each label counts as right by (N + 1) / (N + 2), the rest shared by the other classes: Platt 1999, "Probabilistic
@@ -55,7 +57,7 @@ def best_temperature(probabilities: Float[Tensor, "N Y"], labels: Int[Tensor, " 
     return float(np.exp(found.x))
 
 
-def brier(probabilities: Float[Tensor, "N Y"], labels: Int[Tensor, " N"]) -> float:
+def brier_score(probabilities: Float[Tensor, "N Y"], labels: Int[Tensor, " N"]) -> float:
     """Mean squared distance of the probabilities from the true class, summed over classes: 0 is best, 2 worst.
 
     Brier 1950, "Verification of forecasts expressed in terms of probability", eq. 2.
@@ -64,15 +66,7 @@ def brier(probabilities: Float[Tensor, "N Y"], labels: Int[Tensor, " N"]) -> flo
     return float((probabilities.double() - truth).square().sum(1).mean())
 
 
-def wilson(share: float, count: int, level: float = 0.95) -> tuple[float, float]:
-    """Interval of a share seen in ``count`` cases. Wilson 1927, eq. 10."""
-    z = float(stats.norm.ppf(0.5 + level / 2))
-    centre, shrunk = share + z**2 / (2 * count), 1 + z**2 / count
-    half = z * float(np.sqrt(share * (1 - share) / count + z**2 / (4 * count**2)))
-    return max(0.0, (centre - half) / shrunk), min(1.0, (centre + half) / shrunk)
-
-
-def after_choosing(hits: Bool[np.ndarray, "N K"], draws: int = 2000, seed: int = 0) -> float:
+def selection_corrected_accuracy(hits: Bool[np.ndarray, "N K"], draws: int = 2000, seed: int = 0) -> float:
     """The accuracy to expect of the best of K methods, having chosen it by these very answers.
 
     The best of several looks better than it is. In each bootstrap sample the best is chosen again, and scored on the
@@ -108,7 +102,7 @@ def reliability(probabilities: Float[Tensor, "N Y"], labels: Int[Tensor, " N"], 
     hit = (guess == labels).double()
     parts = [place == index for index in place.unique()]
     rows = [(float(sure[part].mean()), float(hit[part].mean()), int(part.sum())) for part in parts]
-    spans = [wilson(right, count) for _, right, count in rows]
+    spans = [wilson_interval(right, count) for _, right, count in rows]
     return Reliability(
         [row[0] for row in rows],
         [row[1] for row in rows],

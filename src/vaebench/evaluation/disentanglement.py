@@ -28,7 +28,7 @@ STILL = 0.05
 
 
 @dataclass(frozen=True)
-class Coded:
+class FactorCodes:
     """Codes of images of every combination of some factors, each combination once.
 
     ``codes`` (N, D) are posterior means, ``factors`` (N, K) the values of the factors, each counted from 0.
@@ -65,7 +65,7 @@ class Coded:
         return order[:first], order[first : first + TESTED]
 
 
-def mutual_information_gap(coded: Coded, seed: int) -> float:
+def mutual_information_gap(coded: FactorCodes, seed: int) -> float:
     """MIG: mean over factors of (I(z_j; v) - I(z_j'; v)) / H(v), for the two latents that tell most of v. 0 to 1.
 
     Chen et al. 2018, "Isolating sources of disentanglement in VAEs", eq. 6.
@@ -78,7 +78,7 @@ def mutual_information_gap(coded: Coded, seed: int) -> float:
     return float(((best[0] - best[1]) / entropies).mean())
 
 
-def mutual_information(coded: Coded) -> Float[np.ndarray, "D K"]:
+def mutual_information(coded: FactorCodes) -> Float[np.ndarray, "D K"]:
     """Nats that each latent, cut into 20 bins of equal width, tells of each factor."""
     binned = np.stack([np.digitize(z, np.histogram_bin_edges(z, BINS)[1:-1]) for z in coded.codes.T])
     found = np.empty((len(binned), coded.factors.shape[1]))
@@ -95,7 +95,7 @@ def _entropy(counts: np.ndarray) -> float:
     return float(-(share * np.log(share)).sum())
 
 
-def dci(coded: Coded, seed: int) -> dict[str, float]:
+def dci(coded: FactorCodes, seed: int) -> dict[str, float]:
     """Disentanglement, completeness, informativeness, each 0 to 1.
 
     How much each latent matters for each factor is read off a forest of trees that names the factor. Disentanglement:
@@ -126,7 +126,7 @@ def _concentration(weights: Float[np.ndarray, "A B"]) -> float:
     return float(((1 - entropies) * total).sum() / total.sum())
 
 
-def separated_attribute_predictability(coded: Coded, seed: int) -> float:
+def separated_attribute_predictability(coded: FactorCodes, seed: int) -> float:
     """SAP: mean over factors of the gap between the two latents that alone name the factor best. 0 to 1.
 
     Kumar et al. 2018, "Variational inference of disentangled latent concepts", section 3. A latent names a factor by
@@ -142,13 +142,13 @@ def separated_attribute_predictability(coded: Coded, seed: int) -> float:
     return float((best[0] - best[1]).mean())
 
 
-def _one_latent(coded: Coded, d: int, k: int, learn: np.ndarray, test: np.ndarray) -> float:
+def _one_latent(coded: FactorCodes, d: int, k: int, learn: np.ndarray, test: np.ndarray) -> float:
     z, factor = coded.codes[:, [d]], coded.factors[:, k]
     reader = DecisionTreeClassifier(max_leaf_nodes=coded.sizes[k], class_weight="balanced", random_state=0)
     return float(balanced_accuracy_score(factor[test], reader.fit(z[learn], factor[learn]).predict(z[test])))
 
 
-def beta_vae_score(coded: Coded, seed: int) -> float:
+def beta_vae_score(coded: FactorCodes, seed: int) -> float:
     """Accuracy of a linear classifier that names which factor two images share, from the mean over 64 pairs of
     |z - z'|. 1/K is chance. A perfect code that is turned, so that every latent mixes all
     factors, can score as high.
@@ -163,14 +163,14 @@ def beta_vae_score(coded: Coded, seed: int) -> float:
     return float(reader.score(x[VOTES:] / scale, y[VOTES:]))
 
 
-def _pairs(coded: Coded, generator: np.random.Generator) -> tuple[np.ndarray, int]:
+def _pairs(coded: FactorCodes, generator: np.random.Generator) -> tuple[np.ndarray, int]:
     factor = int(generator.integers(len(coded.sizes)))
     first, second = coded.drawn(generator, PER_VOTE), coded.drawn(generator, PER_VOTE)
     second[:, factor] = first[:, factor]
     return np.abs(coded.codes_of(first) - coded.codes_of(second)).mean(0), factor
 
 
-def factor_vae_score(coded: Coded, seed: int) -> float:
+def factor_vae_score(coded: FactorCodes, seed: int) -> float:
     """Accuracy of a majority vote that names the fixed factor of 64 images by the latent that varies least among them,
     relative to all images. 1/K is chance, and what a code without a moving latent gets. It sees mixed factors hardly
     better than :func:`beta_vae_score`.
@@ -194,7 +194,7 @@ def factor_vae_score(coded: Coded, seed: int) -> float:
     return float(votes[1][np.arange(len(moving)), named].sum() / VOTES)
 
 
-Score = Callable[[Coded, int], float]
+Score = Callable[[FactorCodes, int], float]
 SCORES: dict[str, Score] = {
     "mutual_information_gap": mutual_information_gap,
     "separated_attribute_predictability": separated_attribute_predictability,
@@ -202,7 +202,7 @@ SCORES: dict[str, Score] = {
     "factor_vae_score": factor_vae_score,
 }
 
-IN_WORDS = {
+SCORE_NAMES = {
     "mutual_information_gap": "mutual information gap (MIG)",
     "dci_disentanglement": "DCI disentanglement",
     "dci_completeness": "DCI completeness",
@@ -214,7 +214,7 @@ IN_WORDS = {
 """The scores in the order and the words in which they are shown."""
 
 
-def disentanglement(coded: Coded, seed: int = 0) -> dict[str, float]:
+def disentanglement(coded: FactorCodes, seed: int = 0) -> dict[str, float]:
     """All scores by name; DCI gives three."""
     found = {name: score(coded, seed) for name, score in SCORES.items()}
     return found | {f"dci_{name}": value for name, value in dci(coded, seed).items()}

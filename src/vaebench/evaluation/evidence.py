@@ -12,9 +12,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from vaebench.core.files import read_arrays, write_arrays
 from vaebench.data.images import Images
-from vaebench.files import read_arrays, write_arrays
-from vaebench.models.folding import folded
+from vaebench.models.folding import fold_batch_norm
 from vaebench.models.vae import VAE
 
 CODES = 1024
@@ -54,7 +54,7 @@ def evidence(
     *,
     dequantise: bool = False,
     kept: Path | None = None,
-    watch: Callable[[float], None] = lambda done: None,
+    callback: Callable[[float], None] = lambda done: None,
 ) -> Evidence:
     """log (1/K) sum_k p(x, z_k) / q(z_k|x), z_k ~ q(z|x), for every image. Burda et al. 2016, eq. 8.
 
@@ -69,7 +69,7 @@ def evidence(
         kept: a file of what is done, from which a stopped call with the same arguments goes on; it belongs to these
             weights and images.
     """
-    quick = folded(vae)
+    quick = fold_batch_norm(vae)
     rounded = torch.is_autocast_enabled(vae.zero.device.type)
     about = np.array([samples, seed, len(images), dequantise, IMAGES, CODES, rounded])
     done = _kept(kept, about)
@@ -79,7 +79,7 @@ def evidence(
         done = np.concatenate([done[: index * IMAGES], found.numpy()])
         if kept is not None:
             write_arrays(kept, {"found": done, "about": about})
-        watch((index + 1) / len(chunks))
+        callback((index + 1) / len(chunks))
     return Evidence(*torch.from_numpy(done).unbind(1))
 
 

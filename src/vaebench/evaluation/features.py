@@ -11,7 +11,7 @@ from sklearn.decomposition import PCA
 from torch import Tensor
 
 from vaebench.data.images import Batch, Dataset, Images
-from vaebench.models.folding import folded
+from vaebench.models.folding import fold_batch_norm
 from vaebench.models.vae import VAE
 
 ENCODE_BATCH = 250
@@ -122,18 +122,18 @@ class Features:
 
 
 @torch.no_grad()
-def encode(vae: VAE, images: Images, watch: Callable[[float], None] = lambda share: None) -> Codes:
+def encode(vae: VAE, images: Images, callback: Callable[[float], None] = lambda share: None) -> Codes:
     """Mean and log-variance of q(z|x) for every image, in fp32, on the CPU; ``watch`` hears the share that is done.
 
     Within torch.autocast the encoder runs in bf16, which no score of ours does.
     """
-    quick, device = folded(vae), vae.zero.device
+    quick, device = fold_batch_norm(vae), vae.zero.device
     means, log_variances = [], []
     for rows in torch.arange(len(images)).split(ENCODE_BATCH):
         q = quick.posterior(images.batch(rows).x.to(device))
         means.append(q.base_dist.loc.cpu())
         log_variances.append(2 * q.base_dist.scale.log().cpu())
-        watch(sum(map(len, means)) / max(1, len(images)))
+        callback(sum(map(len, means)) / max(1, len(images)))
     return Codes(torch.cat(means), images.labels, torch.cat(log_variances))
 
 

@@ -10,10 +10,10 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from vaebench.data.images import Dataset, Images
+from vaebench.evaluation.evaluation_classifier import ClassifierOutput, EvaluationClassifier
 from vaebench.evaluation.features import Codes
-from vaebench.evaluation.judge import Judge, Seen
 from vaebench.evaluation.panels import PAIRS, decoded, prior_samples
-from vaebench.evaluation.samples import fitted_samples, inception_score, legible_share
+from vaebench.evaluation.samples import confident_fraction, fitted_samples, inception_score
 from vaebench.models.vae import VAE
 
 NEIGHBOURS = 3
@@ -90,7 +90,9 @@ class Fidelity:
         return {"nearest_samples": self.samples, "nearest_images": self.nearest}
 
 
-def fidelity(vae: VAE, data: Dataset, codes: tuple[Codes, Codes], judge: Judge, most: int, seed: int) -> Fidelity:
+def fidelity(
+    vae: VAE, data: Dataset, codes: tuple[Codes, Codes], judge: EvaluationClassifier, most: int, seed: int
+) -> Fidelity:
     """Score what ``vae`` draws against the test images.
 
     Args:
@@ -124,12 +126,12 @@ def _drawn(vae: VAE, z: Float[Tensor, "N D"], data: Dataset, seed: int) -> UInt8
     return grey.binarised(torch.Generator().manual_seed(seed)).pixels.numpy()
 
 
-def _scores(real: Seen, drawn: Seen) -> dict[str, float]:
+def _scores(real: ClassifierOutput, drawn: ClassifierOutput) -> dict[str, float]:
     precision, recall = precision_recall(real.features, drawn.features)
     return {
         "frechet": frechet_distance(real.features, drawn.features),
         "precision": precision,
         "recall": recall,
         "inception_score": inception_score(drawn.probabilities)[0],
-        "legible": legible_share(drawn.probabilities),
+        "legible": confident_fraction(drawn.probabilities),
     }

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from vaebench.core.files import read_arrays, write_arrays
 from vaebench.evaluation.panels import Arrays, decoded, prior_samples
-from vaebench.files import read_arrays, write_arrays
 from vaebench.models.vae import VAE
 
 LOOKS, CODES = 8, 6

@@ -12,7 +12,7 @@ from torch.distributions import Independent
 from vaebench.data.images import HIDDEN, Images
 from vaebench.evaluation.bounds import Bounds
 from vaebench.evaluation.features import Codes, encode
-from vaebench.evaluation.probes import Line
+from vaebench.evaluation.probes import LinearClassifier
 from vaebench.models.vae import VAE
 
 Arrays = dict[str, np.ndarray]
@@ -48,7 +48,7 @@ def panels(vae: VAE, test: Images, codes: Codes, found: Bounds, seed: int) -> Ar
     }
 
 
-def taught_panels(vae: VAE, test: Images, probabilities: Float[Tensor, "N Y"], seed: int) -> Arrays:
+def classifier_panels(vae: VAE, test: Images, probabilities: Float[Tensor, "N Y"], seed: int) -> Arrays:
     """What a self-trained VAE reconstructs, draws and confuses."""
     first = spread_over_classes(test, PAIRS)
     codes = encode(vae, test.take(first))
@@ -124,7 +124,7 @@ def _at_most(pixels: UInt8[Tensor, "N C H W"], side: int) -> UInt8[np.ndarray, "
     return torch.cat(parts).round().to(torch.uint8).numpy()
 
 
-def head_arrays(line: Line) -> Arrays:
+def head_arrays(line: LinearClassifier) -> Arrays:
     """The probe that names classes of any code."""
     return {"head_weight": line.weight.numpy(), "head_bias": line.bias.numpy()}
 

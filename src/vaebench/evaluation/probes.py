@@ -4,58 +4,29 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from pydantic import Field
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from torch import Tensor, nn
 
-from vaebench.data.images import Batch, epoch_batches
-from vaebench.frozen import Frozen, one_of
+from vaebench.core.frozen import Frozen, one_of
+from vaebench.data.images import epoch_batches
 from vaebench.models.networks import MLP, AnyNetwork, Shape
 from vaebench.models.objectives import CrossEntropy
 from vaebench.training.compute import Compute
 from vaebench.training.loop import Training, train
+from vaebench.training.prediction import LabelledSource, Predict, predict_with
 from vaebench.training.schedules import Adam, AnyOptimiser, AnySchedule, Constant
 
 IMPOSSIBLE = -30.0
 """The logit of a class that no label was seen of."""
-
-
-@runtime_checkable
-class Labelled(Protocol):
-    """Images or codes with labels."""
-
-    @property
-    def labels(self) -> Tensor:
-        """Labels (N,)."""
-        ...
-
-    @property
-    def shape(self) -> Shape:
-        """The shape of one of them."""
-        ...
-
-    def __len__(self) -> int: ...
-
-    def batch(self, rows: Int[Tensor, " B"]) -> Batch:
-        """The batch of these rows."""
-        ...
-
-    def take(self, rows: Int[Tensor, " M"]) -> Labelled:
-        """The images or codes of these rows."""
-        ...
-
-
-Predict = Callable[[Labelled], Float[Tensor, "N Y"]]
-"""Class probabilities for each image or code."""
 
 
 @runtime_checkable
@@ -67,13 +38,13 @@ class Probe(Protocol):
         """What results and figures call it."""
         ...
 
-    def fit(self, source: Labelled, classes: int, seed: int, compute: Compute) -> Predict:
+    def fit(self, source: LabelledSource, classes: int, seed: int, compute: Compute) -> Predict:
         """Learn from labelled rows; the same arguments give the same predictions."""
         ...
 
 
 @dataclass(frozen=True)
-class Line:
+class LinearClassifier:
     """Class probabilities by one line a class: softmax(weight z + bias). Weight (Y, D), bias (Y,)."""
 
     weight: Float[Tensor, "Y D"]
@@ -81,14 +52,14 @@ class Line:
     seed: int = 0
     """Sampled codes are drawn with it."""
 
-    def __call__(self, codes: Labelled) -> Float[Tensor, "N Y"]:
+    def __call__(self, codes: LabelledSource) -> Float[Tensor, "N Y"]:
         """Probabilities of the rows of ``codes``."""
         return (torch.from_numpy(_rows(codes, self.seed)) @ self.weight.T + self.bias).softmax(-1)
 
-    def before(self, centre: Float[Tensor, " D"], scale: Float[Tensor, ""]) -> Line:
+    def before(self, centre: Float[Tensor, " D"], scale: Float[Tensor, ""]) -> LinearClassifier:
         """The same line for codes that are not yet shifted by ``centre`` and divided by ``scale``."""
         weight = self.weight / scale
-        return Line(weight, self.bias - weight @ centre, self.seed)
+        return LinearClassifier(weight, self.bias - weight @ centre, self.seed)
 
 
 class Logistic(Frozen):
@@ -101,18 +72,18 @@ class Logistic(Frozen):
     iterations: int = Field(300, ge=1)
     """At most so many; stopping there is a mild penalty of its own."""
 
-    def fit(self, source: Labelled, classes: int, seed: int, compute: Compute) -> Predict:
+    def fit(self, source: LabelledSource, classes: int, seed: int, compute: Compute) -> Predict:
         """Fit on all rows at once."""
         return _fitted(self._model(), source, classes)
 
-    def line(self, source: Labelled, classes: int) -> Line:
+    def line(self, source: LabelledSource, classes: int) -> LinearClassifier:
         """The same fit, as weights; classes without a label get probability 0."""
         model = self._model()
         labels = source.labels.numpy()
         weight, bias = torch.zeros(classes, source.shape[0]), torch.full((classes,), IMPOSSIBLE)
         if len(np.unique(labels)) == 1:
             bias[int(labels[0])] = 0.0
-            return Line(weight, bias)
+            return LinearClassifier(weight, bias)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             model.fit(_rows(source), labels)
@@ -120,7 +91,7 @@ class Logistic(Frozen):
         if len(model.classes_) == 2:  # scikit-learn keeps one line for two classes
             found, offsets = torch.cat([-found, found]) / 2, torch.cat([-offsets, offsets]) / 2
         weight[model.classes_], bias[model.classes_] = found, offsets
-        return Line(weight, bias)
+        return LinearClassifier(weight, bias)
 
     def _model(self) -> LogisticRegression:
         return LogisticRegression(C=self.inverse_penalty, max_iter=self.iterations, tol=1e-3)
@@ -134,7 +105,7 @@ class KNN(Frozen):
     neighbours: int = Field(10, ge=1)
     """k where there are many labels; with fewer than 2k labels a class, the odd number at or below half of them."""
 
-    def fit(self, source: Labelled, classes: int, seed: int, compute: Compute) -> Predict:
+    def fit(self, source: LabelledSource, classes: int, seed: int, compute: Compute) -> Predict:
         """Keep all rows."""
         least = int(np.unique(source.labels.numpy(), return_counts=True)[1].min())
         k = self.neighbours if least >= 2 * self.neighbours else max(1, (least // 2 - 1) // 2 * 2 + 1)
@@ -156,7 +127,7 @@ class Head(Frozen):
     least_steps: int = Field(0, ge=0)
     """Epochs are added until there are this many steps: few labels make short epochs."""
 
-    def fit(self, source: Labelled, classes: int, seed: int, compute: Compute) -> Predict:
+    def fit(self, source: LabelledSource, classes: int, seed: int, compute: Compute) -> Predict:
         """Train from fresh weights."""
         model = self.build(source.shape, classes, seed)
         training = self.training(len(source), seed)
@@ -180,21 +151,7 @@ class Head(Frozen):
         )
 
 
-def predict_with(model: nn.Module, seed: int, compute: Compute) -> Predict:
-    """A trained network's class probabilities; sampled codes are drawn with ``seed``."""
-
-    @torch.no_grad()
-    def predict(codes: Labelled) -> Tensor:
-        model.eval()
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            parts = torch.arange(len(codes)).split(1000)
-            return torch.cat([model(codes.batch(rows).x.to(compute.device)).cpu() for rows in parts]).softmax(-1)
-
-    return predict
-
-
-def _fitted(model: Any, source: Labelled, classes: int) -> Predict:
+def _fitted(model: Any, source: LabelledSource, classes: int) -> Predict:
     """A scikit-learn classifier on rows (N, D); classes without a label get probability 0."""
     x, labels = _rows(source), source.labels.numpy()
     if len(np.unique(labels)) == 1:
@@ -204,14 +161,14 @@ def _fitted(model: Any, source: Labelled, classes: int) -> Predict:
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(x, labels)
 
-    def predict(codes: Labelled) -> Tensor:
+    def predict(codes: LabelledSource) -> Tensor:
         found = torch.from_numpy(model.predict_proba(_rows(codes))).float()
         return torch.zeros(len(codes), classes).index_copy_(1, torch.from_numpy(model.classes_), found)
 
     return predict
 
 
-def _rows(source: Labelled, seed: int = 0) -> np.ndarray:
+def _rows(source: LabelledSource, seed: int = 0) -> np.ndarray:
     """All rows, flat (N, D); sampled codes are drawn with ``seed``, as :func:`predict_with` does."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)

@@ -32,7 +32,7 @@ def inception_score(probabilities: Float[Tensor, "N Y"], splits: int = 10) -> tu
     return float(found.mean()), float(found.std(correction=1)) if len(found) > 1 else 0.0
 
 
-def legible_share(probabilities: Float[Tensor, "N Y"], confidence: float = CONFIDENT) -> float:
+def confident_fraction(probabilities: Float[Tensor, "N Y"], confidence: float = CONFIDENT) -> float:
     """The share of samples whose most probable class has at least this probability."""
     return float((probabilities.amax(1) >= confidence).double().mean())
 

@@ -10,12 +10,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from vaebench.evaluation.lines import fit_each
+from vaebench.evaluation.batched_linear import fit_each
 from vaebench.evaluation.panels import confusion
-from vaebench.evaluation.probes import Head, Labelled, Probe, predict_with
+from vaebench.evaluation.probes import Head, Probe
 from vaebench.models.objectives import CrossEntropy
 from vaebench.training.compute import Compute
-from vaebench.training.loop import Moment, train
+from vaebench.training.loop import TrainingEvent, train
+from vaebench.training.prediction import LabelledSource, predict_with
 from vaebench.training.validation import validate
 
 CURVE_IMAGES = 5000
@@ -26,12 +27,12 @@ CURVE_IMAGES = 5000
 class Split:
     """Labelled parts, codes or images: to train on, to choose by, to test on."""
 
-    train: Labelled
-    validation: Labelled
-    test: Labelled
+    train: LabelledSource
+    validation: LabelledSource
+    test: LabelledSource
 
 
-def outcome(probabilities: Float[Tensor, "N Y"], labels: Int[Tensor, " N"]) -> dict[str, Any]:
+def classification_scores(probabilities: Float[Tensor, "N Y"], labels: Int[Tensor, " N"]) -> dict[str, Any]:
     """Accuracy, cross-entropy (nats per image) and confusion matrix (rows true, columns predicted) as JSON values.
 
     A probability of 0 counts as 1e-12 in the cross-entropy, which is infinite otherwise.
@@ -46,27 +47,34 @@ def outcome(probabilities: Float[Tensor, "N Y"], labels: Int[Tensor, " N"]) -> d
 
 
 def score(probe: Probe, split: Split, classes: int, seed: int, compute: Compute) -> dict[str, Any]:
-    """Fit on the training part, test on the test part: :func:`outcome`, the seconds of the fit, and the accuracy on the
-    validation part, for a choice between readers."""
+    """Fit on the training part and test on the test part.
+
+    Returns :func:`classification_scores` with the seconds of the fit and the accuracy on the validation part.
+    """
     start = time.monotonic()
     predict = fit_each(probe, [split.train], classes, [seed], compute)[0]
     seconds = time.monotonic() - start
-    validation = outcome(predict(split.validation), split.validation.labels)["accuracy"]
-    return {**outcome(predict(split.test), split.test.labels), "validation_accuracy": validation, "seconds": seconds}
+    validation = classification_scores(predict(split.validation), split.validation.labels)["accuracy"]
+    return {
+        **classification_scores(predict(split.test), split.test.labels),
+        "validation_accuracy": validation,
+        "seconds": seconds,
+    }
 
 
-def read(head: Head, split: Split, classes: int, seed: int, compute: Compute) -> dict[str, Any]:
+def head_curves(head: Head, split: Split, classes: int, seed: int, compute: Compute) -> dict[str, Any]:
     """A head with its curves: the epoch with the lowest *validation* loss is kept and tested.
 
-    Returns :func:`outcome` with ``seconds`` of training, ``best_epoch``, ``parameters``, and ``epochs``: a record an
-    epoch of loss (nats per image) and accuracy in training, validation and test. The test curve chooses nothing.
+    Returns :func:`classification_scores` with ``seconds`` of training, ``best_epoch``, ``parameters``, and
+    ``epochs``: a record an epoch of loss (nats per image) and accuracy in training, validation and test.
+    The test curve chooses nothing.
     """
     model = head.build(split.train.shape, classes, seed)
     rows = torch.linspace(0, len(split.test) - 1, min(CURVE_IMAGES, len(split.test))).long()
     some, tested = split.test.take(rows), []
     spent = 0.0
 
-    def watch(at: Moment) -> None:
+    def callback(at: TrainingEvent) -> None:
         nonlocal spent
         if at.epoch is not None:
             start = time.monotonic()
@@ -82,11 +90,11 @@ def read(head: Head, split: Split, classes: int, seed: int, compute: Compute) ->
         compute=compute,
         seed=seed,
         validation=split.validation,
-        watch=watch,
+        callback=callback,
     )
     test = predict_with(trained.model, seed, compute)(split.test)
     return {
-        **outcome(test, split.test.labels),
+        **classification_scores(test, split.test.labels),
         "seconds": trained.seconds - spent,
         "best_epoch": trained.best_epoch,
         "parameters": parameters(model),

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from vaebench.evaluation.features import Codes
 from vaebench.evaluation.probes import KNN, Logistic
-from vaebench.evaluation.scores import outcome
+from vaebench.evaluation.scores import classification_scores
 from vaebench.training.compute import Compute
 
 SILHOUETTE_POINTS = 2000
@@ -26,9 +26,9 @@ def separation(train: Codes, test: Codes, classes: int, compute: Compute) -> dic
 
     The silhouette is taken on 2,000 codes, evenly spaced; 0 where all codes are alike.
     """
-    knn = outcome(KNN().fit(train, classes, 0, compute)(test), test.labels)
+    knn = classification_scores(KNN().fit(train, classes, 0, compute)(test), test.labels)
     scaled = train.standardised_by(train), test.standardised_by(train)
-    linear = outcome(Logistic().fit(scaled[0], classes, 0, compute)(scaled[1]), test.labels)
+    linear = classification_scores(Logistic().fit(scaled[0], classes, 0, compute)(scaled[1]), test.labels)
     return {
         "silhouette": _silhouette(test),
         "knn": knn["accuracy"],

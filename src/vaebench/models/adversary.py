@@ -15,10 +15,10 @@ from torch.distributions import Independent
 from torch.func import functional_call
 from torch.nn import functional as F
 
+from vaebench.core.frozen import Frozen
 from vaebench.data.images import Batch
-from vaebench.frozen import Frozen
-from vaebench.models.latents import divergence
-from vaebench.models.terms import Terms, Weight, parts_of
+from vaebench.models.loss import LossOutput, Weight, loss_components
+from vaebench.models.posteriors import divergence
 from vaebench.models.vae import VAE
 
 CRITIC = "critic"
@@ -51,7 +51,7 @@ class FactorVAE(Frozen):
         """Take the critic away again."""
         delattr(model, CRITIC)
 
-    def __call__(self, model: VAE, batch: Batch, progress: float) -> Terms:
+    def __call__(self, model: VAE, batch: Batch, progress: float) -> LossOutput:
         """The loss of a model that has its critic. A model in training teaches the critic first."""
         critic: Critic = getattr(model, CRITIC)
         q = model.posterior(batch.x)
@@ -63,8 +63,8 @@ class FactorVAE(Frozen):
         with torch.no_grad():
             told = critic_loss(critic, z, z)
         loss = (kl_q - log_px).mean() + self.gamma * apart.mean()
-        parts = parts_of(log_px, kl_q) | {"total_correlation": apart.detach()}
-        return Terms(loss, parts | {"critic": told.expand(len(z))})
+        parts = loss_components(log_px, kl_q) | {"total_correlation": apart.detach()}
+        return LossOutput(loss, parts | {"critic": told.expand(len(z))})
 
 
 class Critic(nn.Module):

@@ -10,10 +10,10 @@ from pydantic import Field
 from torch import Tensor
 from torch.distributions import Independent
 
+from vaebench.core.frozen import Frozen
 from vaebench.data.images import Batch
-from vaebench.frozen import Frozen
-from vaebench.models.latents import divergence
-from vaebench.models.terms import Terms, Weight, parts_of
+from vaebench.models.loss import LossOutput, Weight, loss_components
+from vaebench.models.posteriors import divergence
 from vaebench.models.vae import VAE
 
 
@@ -29,7 +29,7 @@ class TotalCorrelation(Frozen):
     beta: Weight = 6.0
     """Weight of the total correlation; 1 is the ELBO."""
 
-    def __call__(self, model: VAE, batch: Batch, progress: float) -> Terms:
+    def __call__(self, model: VAE, batch: Batch, progress: float) -> LossOutput:
         """The loss; the part ``total_correlation`` is an estimate for each image, in nats."""
         q = model.posterior(batch.x)
         z = q.rsample()
@@ -39,7 +39,7 @@ class TotalCorrelation(Frozen):
             total_correlation(q, z),
         )
         loss = (kl_q - log_px).mean() + (self.beta - 1) * apart.mean()
-        return Terms(loss, parts_of(log_px, kl_q) | {"total_correlation": apart.detach()})
+        return LossOutput(loss, loss_components(log_px, kl_q) | {"total_correlation": apart.detach()})
 
 
 def total_correlation(q: Independent, z: Float[Tensor, "B D"]) -> Float[Tensor, " B"]:
@@ -64,7 +64,7 @@ class CovarianceOfMeans(Frozen):
     on: float = Field(100.0, ge=0)
     """Weight of variances other than 1."""
 
-    def __call__(self, model: VAE, batch: Batch, progress: float) -> Terms:
+    def __call__(self, model: VAE, batch: Batch, progress: float) -> LossOutput:
         """The loss; the batch needs two images or more."""
         q = model.posterior(batch.x)
         return _with_moments(model, batch, q, covariance(q.base_dist.loc), self.off, self.on)
@@ -82,7 +82,7 @@ class CovarianceOfCodes(Frozen):
     on: float = Field(10.0, ge=0)
     """Weight of variances other than 1."""
 
-    def __call__(self, model: VAE, batch: Batch, progress: float) -> Terms:
+    def __call__(self, model: VAE, batch: Batch, progress: float) -> LossOutput:
         """The loss; the batch needs two images or more."""
         q = model.posterior(batch.x)
         found = covariance(q.base_dist.loc) + q.base_dist.variance.mean(0).diag()
@@ -97,11 +97,11 @@ def covariance(means: Float[Tensor, "B D"]) -> Float[Tensor, "D D"]:
 
 def _with_moments(
     model: VAE, batch: Batch, q: Independent, found: Float[Tensor, "D D"], off: float, on: float
-) -> Terms:
+) -> LossOutput:
     z = q.rsample()
     log_px, kl_q = model.decode(z).log_prob(batch.x), divergence(q, model.prior(), z)
     diagonal = found.diagonal()
     between = found.square().sum() - diagonal.square().sum()
     penalty = off * between + on * (diagonal - 1).square().sum()
-    parts = parts_of(log_px, kl_q) | {"penalty": penalty.detach().expand(len(kl_q))}
-    return Terms((kl_q - log_px).mean() + penalty, parts)
+    parts = loss_components(log_px, kl_q) | {"penalty": penalty.detach().expand(len(kl_q))}
+    return LossOutput((kl_q - log_px).mean() + penalty, parts)

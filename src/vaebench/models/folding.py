@@ -18,7 +18,7 @@ THIN = 4
 """Channels up to which a transposed convolution that widens is quicker as :class:`SubPixel`."""
 
 
-def folded(module: M) -> M:
+def fold_batch_norm(module: M) -> M:
     """A copy in evaluation mode in which a normalisation that follows a layer directly is part of that layer, and
     transposed convolutions to few channels are :class:`SubPixel`.
 

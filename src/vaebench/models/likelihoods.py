@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.distributions import Bernoulli, Distribution, Independent, Normal
 from torch.nn import functional as F
 
-from vaebench.errors import VaebenchError
-from vaebench.frozen import Frozen, one_of
+from vaebench.core.errors import VaebenchError
+from vaebench.core.frozen import Frozen, one_of
 from vaebench.models.distributions import ContinuousBernoulli
 
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Literal, Protocol, cast, runtime_ch
 from pydantic import Field, model_validator
 from torch import nn
 
-from vaebench.errors import VaebenchError
-from vaebench.frozen import Frozen, one_of
+from vaebench.core.errors import VaebenchError
+from vaebench.core.frozen import Frozen, one_of
 from vaebench.models.layers import Flatten, OneChannel, Unflatten
 
 Shape = tuple[int, int, int]

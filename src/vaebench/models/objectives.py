@@ -14,14 +14,14 @@ from torch import nn
 from torch.distributions import Independent
 from torch.nn import functional as F
 
+from vaebench.core.errors import VaebenchError
+from vaebench.core.frozen import Frozen, one_of
 from vaebench.data.augment import Augmentation
 from vaebench.data.images import Batch
-from vaebench.errors import VaebenchError
-from vaebench.frozen import Frozen, one_of
 from vaebench.models.adversary import FactorVAE
 from vaebench.models.disentangled import CovarianceOfCodes, CovarianceOfMeans, TotalCorrelation
-from vaebench.models.latents import diagonal_gaussian, divergence, kl, kl_per_latent
-from vaebench.models.terms import Objective, Share, Terms, Weight, one_sample, parts_of, terms_of
+from vaebench.models.loss import LossOutput, Objective, UnitFraction, Weight, loss_components, loss_output, one_sample
+from vaebench.models.posteriors import diagonal_gaussian, divergence, kl, kl_per_latent
 from vaebench.models.vae import VAE
 
 
@@ -35,10 +35,10 @@ class Elbo(Frozen):
     beta: Weight = 1.0
     """Weight of the KL, per image, in nats: summed over latents and pixels, averaged over images."""
 
-    def __call__(self, model: VAE, batch: Batch, progress: float) -> Terms:
+    def __call__(self, model: VAE, batch: Batch, progress: float) -> LossOutput:
         """The negative beta-ELBO."""
         log_px, kl_q = one_sample(model, batch)
-        return terms_of(log_px, kl_q, (self.beta * kl_q - log_px).mean())
+        return loss_output(log_px, kl_q, (self.beta * kl_q - log_px).mean())
 
 
 class WarmUp(Frozen):
@@ -50,14 +50,14 @@ class WarmUp(Frozen):
     kind: Literal["warm-up"] = "warm-up"
     beta: Weight = 1.0
     """Weight of the KL once risen."""
-    share: Share = 0.2
+    share: UnitFraction = 0.2
     """Share of training in which it rises."""
 
-    def __call__(self, model: VAE, batch: Batch, progress: float) -> Terms:
+    def __call__(self, model: VAE, batch: Batch, progress: float) -> LossOutput:
         """The negative ELBO at the beta of this moment."""
         beta = self.beta * min(1.0, progress / self.share)
         log_px, kl_q = one_sample(model, batch)
-        return terms_of(log_px, kl_q, (beta * kl_q - log_px).mean())
+        return loss_output(log_px, kl_q, (beta * kl_q - log_px).mean())
 
 
 class FreeBits(Frozen):
@@ -70,7 +70,7 @@ class FreeBits(Frozen):
     floor: Weight = 0.25
     """Nats of KL per latent that cost nothing."""
 
-    def __call__(self, model: VAE, batch: Batch, progress: float) -> Terms:
+    def __call__(self, model: VAE, batch: Batch, progress: float) -> LossOutput:
         """The negative ELBO with each latent's KL floored."""
         q = model.posterior(batch.x)
         log_px, prior = model.decode(q.rsample()).log_prob(batch.x), model.prior()
@@ -81,7 +81,7 @@ class FreeBits(Frozen):
             )
         per_latent = kl_per_latent(q, prior)
         floored = per_latent.mean(0).clamp(min=self.floor).sum()
-        return terms_of(log_px, per_latent.sum(-1), floored - log_px.mean())
+        return loss_output(log_px, per_latent.sum(-1), floored - log_px.mean())
 
 
 class Capacity(Frozen):
@@ -94,14 +94,14 @@ class Capacity(Frozen):
     nats: Weight = 25.0
     """The capacity C at the end of its rise, in nats."""
     gamma: Weight = 100.0
-    share: Share = 0.5
+    share: UnitFraction = 0.5
     """Share of training in which C rises."""
 
-    def __call__(self, model: VAE, batch: Batch, progress: float) -> Terms:
+    def __call__(self, model: VAE, batch: Batch, progress: float) -> LossOutput:
         """The negative bound with KL pulled towards the capacity of this moment."""
         capacity = self.nats * min(1.0, progress / self.share)
         log_px, kl_q = one_sample(model, batch)
-        return terms_of(log_px, kl_q, self.gamma * (kl_q.mean() - capacity).abs() - log_px.mean())
+        return loss_output(log_px, kl_q, self.gamma * (kl_q.mean() - capacity).abs() - log_px.mean())
 
 
 class ImportanceWeighted(Frozen):
@@ -111,13 +111,15 @@ class ImportanceWeighted(Frozen):
     samples: int = Field(5, ge=1)
     """K; one sample is the ELBO by Monte Carlo, more come nearer to log p(x)."""
 
-    def __call__(self, model: VAE, batch: Batch, progress: float) -> Terms:
+    def __call__(self, model: VAE, batch: Batch, progress: float) -> LossOutput:
         """The negative importance-weighted bound."""
         q, p = model.posterior(batch.x), model.prior()
         z = q.rsample((self.samples,))
         log_px = model.decode(z).log_prob(batch.x)
         bound = (log_px + p.log_prob(z) - q.log_prob(z)).logsumexp(0) - math.log(self.samples)
-        return Terms(-bound.mean(), parts_of(log_px.mean(0), divergence(q, p, z)) | {"bound": bound.detach()})
+        return LossOutput(
+            -bound.mean(), loss_components(log_px.mean(0), divergence(q, p, z)) | {"bound": bound.detach()}
+        )
 
 
 class Reconstruction(Frozen):
@@ -125,11 +127,11 @@ class Reconstruction(Frozen):
 
     kind: Literal["reconstruction"] = "reconstruction"
 
-    def __call__(self, model: VAE, batch: Batch, progress: float) -> Terms:
+    def __call__(self, model: VAE, batch: Batch, progress: float) -> LossOutput:
         """The negative log-likelihood at the mean code."""
         q = model.posterior(batch.x)
         log_px = model.decode(q.mean).log_prob(batch.x)
-        return Terms(-log_px.mean(), {"reconstruction": -log_px.detach()})
+        return LossOutput(-log_px.mean(), {"reconstruction": -log_px.detach()})
 
 
 class Consistent(Frozen):
@@ -146,7 +148,7 @@ class Consistent(Frozen):
     """Weight of the KL between the two posteriors."""
     augmentation: Augmentation = Augmentation(rotation=15, scale=0.15, shear=0.25, shift=2.5, elastic=0.6)
 
-    def __call__(self, model: VAE, batch: Batch, progress: float) -> Terms:
+    def __call__(self, model: VAE, batch: Batch, progress: float) -> LossOutput:
         """The loss; both images go through the network in one batch."""
         x = torch.cat([batch.x, self.augmentation(batch.x)])
         q, size = model.posterior(x), len(batch.x)
@@ -158,8 +160,8 @@ class Consistent(Frozen):
         )
         apart = kl(warped, plain)
         loss = (self.beta * kl_q - log_px).mean() + self.weight * apart.mean()
-        parts = parts_of(log_px[:size], kl_q[:size]) | {"apart": apart.detach()}
-        return Terms(loss, parts)
+        parts = loss_components(log_px[:size], kl_q[:size]) | {"apart": apart.detach()}
+        return LossOutput(loss, parts)
 
 
 class Contrastive(Frozen):
@@ -179,7 +181,7 @@ class Contrastive(Frozen):
     """Cosines are divided by it."""
     augmentation: Augmentation = Augmentation(rotation=15, scale=0.15, shear=0.25, shift=2.5, elastic=0.6)
 
-    def __call__(self, model: VAE, batch: Batch, progress: float) -> Terms:
+    def __call__(self, model: VAE, batch: Batch, progress: float) -> LossOutput:
         """The loss; both images go through the network in one batch."""
         x = torch.cat([batch.x, self.augmentation(batch.x)])
         q, size = model.posterior(x), len(batch.x)
@@ -191,7 +193,7 @@ class Contrastive(Frozen):
         partner = torch.arange(len(x), device=x.device).roll(size)
         search = F.cross_entropy(likeness, partner, reduction="none")
         loss = (self.beta * kl_q - log_px).mean() + self.weight * search.mean()
-        return Terms(loss, parts_of(log_px[:size], kl_q[:size]) | {"search": search[:size].detach()})
+        return LossOutput(loss, loss_components(log_px[:size], kl_q[:size]) | {"search": search[:size].detach()})
 
 
 class CrossEntropy(Frozen):
@@ -199,12 +201,12 @@ class CrossEntropy(Frozen):
 
     kind: Literal["cross-entropy"] = "cross-entropy"
 
-    def __call__(self, model: nn.Module, batch: Batch, progress: float) -> Terms:
+    def __call__(self, model: nn.Module, batch: Batch, progress: float) -> LossOutput:
         """Cross-entropy; every label must be known."""
         logits = model(batch.x).to(batch.x.dtype)
         nats = F.cross_entropy(logits, batch.labels, reduction="none")
         hit = (logits.argmax(-1) == batch.labels).to(nats.dtype)
-        return Terms(nats.mean(), {"cross_entropy": nats.detach(), "accuracy": hit})
+        return LossOutput(nats.mean(), {"cross_entropy": nats.detach(), "accuracy": hit})
 
 
 OBJECTIVES = {

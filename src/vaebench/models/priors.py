@@ -11,10 +11,10 @@ from torch import Size, Tensor, nn
 from torch.distributions import Categorical, Distribution, Independent, MixtureSameFamily
 from torch.nn import functional as F
 
-from vaebench.errors import VaebenchError
-from vaebench.frozen import Frozen, one_of
-from vaebench.models.latents import diagonal_gaussian
+from vaebench.core.errors import VaebenchError
+from vaebench.core.frozen import Frozen, one_of
 from vaebench.models.networks import Shape
+from vaebench.models.posteriors import diagonal_gaussian
 
 
 @runtime_checkable

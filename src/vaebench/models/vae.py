@@ -10,10 +10,10 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent
 
-from vaebench.frozen import Frozen
-from vaebench.models.latents import AnyPosterior, LogVariance, Posterior
+from vaebench.core.frozen import Frozen
 from vaebench.models.likelihoods import AnyLikelihood, BernoulliPixels
 from vaebench.models.networks import AnyNetwork, Conv, Shape
+from vaebench.models.posteriors import AnyPosterior, LogVariance, Posterior
 from vaebench.models.priors import AnyPrior, StandardNormal
 
 

@@ -11,17 +11,17 @@ from vaebench.data.datasets import Data
 from vaebench.data.images import Dataset
 from vaebench.evaluation.panels import Arrays, decoded, spread_over_classes
 from vaebench.evaluation.separation import in_groups, separation
+from vaebench.experiments.experiment import cifar10
+from vaebench.experiments.measurements import bounds_step, image_grids_step, latent_map
+from vaebench.experiments.trained import TrainedModel
 from vaebench.models.likelihoods import GaussianPixels
 from vaebench.models.networks import Conv
 from vaebench.models.objectives import Elbo
 from vaebench.models.vae import Model
-from vaebench.papers.paper import Paper, Promise, in_epochs
-from vaebench.papers.study import PaperStudy
-from vaebench.reports.pictures import Margins, in_rows, pairs, sheet
-from vaebench.reports.plots import Cloud, Panel, Series, lines, planes
-from vaebench.studies.measure import bounds_of, map_of, sheets_of
-from vaebench.studies.study import cifar10
-from vaebench.studies.trials import Trial
+from vaebench.papers.experiment import PaperExperiment
+from vaebench.papers.paper import Paper, ReportedResult, in_epochs
+from vaebench.plotting.plots import Cloud, Panel, Series, lines, planes
+from vaebench.runs.report.pictures import Margins, in_rows, pairs, sheet
 from vaebench.training.loop import Training
 from vaebench.training.schedules import Adam, Constant
 
@@ -52,173 +52,179 @@ SETTINGS = {
 PRINTED = ("mnist", "simple", "deep")
 
 
-def _promises() -> dict[str, Promise]:
-    found: dict[str, Promise] = {}
+def _promises() -> dict[str, ReportedResult]:
+    found: dict[str, ReportedResult] = {}
     for name, setting in SETTINGS.items():
-        found[f"error-{name}"] = Promise(
+        found[f"error-{name}"] = ReportedResult(
             "figure 5 (a chart)", f"{setting.words}: squared error summed over pixels, test"
         )
-        found[f"knn-{name}"] = Promise("ours", f"{setting.words}: kNN accuracy on means (10 classes)")
-        found[f"silhouette-{name}"] = Promise("ours", f"{setting.words}: silhouette of the classes (-1 to 1)")
+        found[f"knn-{name}"] = ReportedResult("ours", f"{setting.words}: kNN accuracy on means (10 classes)")
+        found[f"silhouette-{name}"] = ReportedResult("ours", f"{setting.words}: silhouette of the classes (-1 to 1)")
     for name in PRINTED:
         words = f"{SETTINGS[name].words}, formula as printed (mean squared error + KL): KL, nats per image"
-        found[f"printed-{name}"] = Promise("Methods, formula", words)
+        found[f"printed-{name}"] = ReportedResult("Methods, formula", words)
     return found | {
-        "collapse": Promise("ours", "the formula as printed collapses, so Figure 2 cannot come from it (kNN accuracy on sampled z, MNIST)"),
-        "separates": Promise("figure 2", "MNIST separates: 0, 1 and 2 lie apart (worst kNN recall of the three)"),
-        "overlap": Promise("figure 2", "4 and 9 overlap (share of 4s and 9s taken for the other)"),
-        "groups": Promise("figure 3", "CIFAR-10 separates vehicles from animals (kNN accuracy of the two groups, simple)"),
-        "only": Promise("figure 3", "and nothing more than that (kNN accuracy of ten classes, simple)"),
-        "deeper": Promise("figure 4", "the deep network separates a little better (kNN accuracy gained, points)"),
-        "best": Promise("figure 7", "the 16-dimensional network reconstructs best (squared error)"),
-        "vivid": Promise("figure 7", "deep reconstructions are slightly better than simple ones (squared error saved)"),
-        "flat": Promise("figure 5", "the MNIST loss is flat after about 4,000 batches of 50 (batches to within 2 % of its end)", 4000, "at most", 0),
-        "plateau": Promise("figure 5", "the 2-D CIFAR-10 losses plateau higher (times the MNIST loss, simple)"),
-        "oscillate": Promise("figure 5", "and oscillate more (relative to MNIST, sd of 50-step means in the last quarter)"),
-        "falling": Promise("figure 5", "the 16-D loss is still falling at the end (share lost in the last epoch)"),
-        "longer": Promise("Results", "several hundred epochs may help (squared error saved by two (full: three) times the epochs, 16-D)"),
-        "kl-16": Promise("ours", "the 16-D network's squared error with the KL term, relative to without"),
+        "collapse": ReportedResult("ours", "the formula as printed collapses, so Figure 2 cannot come from it (kNN accuracy on sampled z, MNIST)"),
+        "separates": ReportedResult("figure 2", "MNIST separates: 0, 1 and 2 lie apart (worst kNN recall of the three)"),
+        "overlap": ReportedResult("figure 2", "4 and 9 overlap (share of 4s and 9s taken for the other)"),
+        "groups": ReportedResult("figure 3", "CIFAR-10 separates vehicles from animals (kNN accuracy of the two groups, simple)"),
+        "only": ReportedResult("figure 3", "and nothing more than that (kNN accuracy of ten classes, simple)"),
+        "deeper": ReportedResult("figure 4", "the deep network separates a little better (kNN accuracy gained, points)"),
+        "best": ReportedResult("figure 7", "the 16-dimensional network reconstructs best (squared error)"),
+        "vivid": ReportedResult("figure 7", "deep reconstructions are slightly better than simple ones (squared error saved)"),
+        "flat": ReportedResult("figure 5", "the MNIST loss is flat after about 4,000 batches of 50 (batches to within 2 % of its end)", 4000, "at most", 0),
+        "plateau": ReportedResult("figure 5", "the 2-D CIFAR-10 losses plateau higher (times the MNIST loss, simple)"),
+        "oscillate": ReportedResult("figure 5", "and oscillate more (relative to MNIST, sd of 50-step means in the last quarter)"),
+        "falling": ReportedResult("figure 5", "the 16-D loss is still falling at the end (share lost in the last epoch)"),
+        "longer": ReportedResult("Results", "several hundred epochs may help (squared error saved by two (full: three) times the epochs, 16-D)"),
+        "kl-16": ReportedResult("ours", "the 16-D network's squared error with the KL term, relative to without"),
     }  # fmt: skip
 
 
-def perform(study: PaperStudy) -> None:
+def perform(experiment: PaperExperiment) -> None:
     """The trainings in both variants, their maps and reconstructions, and the claims."""
-    data = {"mnist": study.data(Data(source="mnist")), "cifar": study.data(cifar10())}
-    meant = {name: _trial(study, name, data) for name in SETTINGS}
-    printed = {name: _trial(study, name, data, printed=True) for name in PRINTED}
-    errors = {name: _error(study, name, trial) for name, trial in meant.items()}
-    apart = {name: _separation(study, name, trial) for name, trial in meant.items()}
+    data = {"mnist": experiment.data(Data(source="mnist")), "cifar": experiment.data(cifar10())}
+    meant = {name: _trial(experiment, name, data) for name in SETTINGS}
+    printed = {name: _trial(experiment, name, data, printed=True) for name in PRINTED}
+    errors = {name: _error(experiment, name, trial) for name, trial in meant.items()}
+    apart = {name: _separation(experiment, name, trial) for name, trial in meant.items()}
     note = f"{data['cifar'].note}; " if data["cifar"].note else ""
     for name in SETTINGS:
         words = note if name != "mnist" else ""
-        kl = bounds_of(study, name, meant[name])["test"]["kl"]
-        study.found(f"error-{name}", errors[name], holds=None, why=f"{words}KL {kl:.1f} nats")
+        kl = bounds_step(experiment, name, meant[name])["test"]["kl"]
+        experiment.found(f"error-{name}", errors[name], holds=None, why=f"{words}KL {kl:.1f} nats")
         chance = f"{words}chance 0.1; linear {apart[name]['linear']:.3f}"
-        study.found(f"knn-{name}", apart[name]["knn"], holds=None, why=chance)
-        study.found(f"silhouette-{name}", apart[name]["silhouette"], holds=None, why=f"{words}2,000 test images")
-    _collapse(study, printed)
-    _maps(study, apart)
-    _reconstruction_claims(study, errors)
-    _loss_claims(study, meant)
-    _longer(study, data, meant["high"], errors)
-    _figures(study, data, meant, printed)
+        experiment.found(f"knn-{name}", apart[name]["knn"], holds=None, why=chance)
+        experiment.found(f"silhouette-{name}", apart[name]["silhouette"], holds=None, why=f"{words}2,000 test images")
+    _collapse(experiment, printed)
+    _maps(experiment, apart)
+    _reconstruction_claims(experiment, errors)
+    _loss_claims(experiment, meant)
+    _longer(experiment, data, meant["high"], errors)
+    _figures(experiment, data, meant, printed)
 
 
-def _trial(study: PaperStudy, name: str, data: dict[str, Dataset], printed: bool = False, times: int = 1) -> Trial:
+def _trial(
+    experiment: PaperExperiment, name: str, data: dict[str, Dataset], printed: bool = False, times: int = 1
+) -> TrainedModel:
     """One training. As printed, the squared error is averaged over P pixels: the same objective with P times the KL."""
     setting = SETTINGS[name]
     images = data[setting.data]
     pixels = int(np.prod(images.train.shape))
     beta = setting.weight * (pixels if printed else 1)
     model = Model(latent=setting.latent, network=setting.network, likelihood=GaussianPixels())
-    epochs = study.pick(1, 1 if printed else 3, 10) * times
-    rate, batch = study.pick(1e-3, 1e-3, 1e-4), study.pick(50, 100, 50)
+    epochs = experiment.pick(1, 1 if printed else 3, 10) * times
+    rate, batch = experiment.pick(1e-3, 1e-3, 1e-4), experiment.pick(50, 100, 50)
     training = Training(epochs=epochs, batch=batch, optimiser=Adam(rate=rate), schedule=Constant())
     variant = "-printed" if printed else f"-{times}" if times > 1 else ""
-    return study.vae(f"{name}{variant}", images, model, Elbo(beta=beta), training)
+    return experiment.vae(f"{name}{variant}", images, model, Elbo(beta=beta), training)
 
 
-def _constant(trial: Trial) -> float:
+def _constant(trial: TrainedModel) -> float:
     """-log N(x; m, 1/2) less the squared error."""
     return float(0.5 * np.log(np.pi) * np.prod(trial.data.train.shape))
 
 
-def _error(study: PaperStudy, name: str, trial: Trial) -> float:
-    return float(bounds_of(study, name, trial)["test"]["reconstruction"] - _constant(trial))
+def _error(experiment: PaperExperiment, name: str, trial: TrainedModel) -> float:
+    return float(bounds_step(experiment, name, trial)["test"]["reconstruction"] - _constant(trial))
 
 
-def _separation(study: PaperStudy, name: str, trial: Trial, sampled: bool = False) -> dict[str, Any]:
+def _separation(experiment: PaperExperiment, name: str, trial: TrainedModel, sampled: bool = False) -> dict[str, Any]:
     def measure() -> dict[str, Any]:
         features = trial.features.sampled("sampled") if sampled else trial.features
         classes = trial.data.classes
-        found = separation(features.train, features.test, len(classes), study.compute)
+        found = separation(features.train, features.test, len(classes), experiment.compute)
         if set(classes) > VEHICLES:
             train, test = (in_groups(part, classes, VEHICLES) for part in (features.train, features.test))
-            found["groups"] = separation(train, test, 2, study.compute)
+            found["groups"] = separation(train, test, 2, experiment.compute)
         return found
 
-    return study.step(
+    return experiment.step(
         f"separation/{name}", {"trial": trial.key, "groups": sorted(VEHICLES), "sampled": sampled}, measure
     )
 
 
-def _collapse(study: PaperStudy, printed: dict[str, Trial]) -> None:
+def _collapse(experiment: PaperExperiment, printed: dict[str, TrainedModel]) -> None:
     kls = {}
     for name, trial in printed.items():
-        found = bounds_of(study, f"{name}-printed", trial)["test"]
+        found = bounds_step(experiment, f"{name}-printed", trial)["test"]
         kls[name] = found["kl"]
         pixels = int(np.prod(trial.data.train.shape))
         why = f"{found['active']} of 2 latents active; averaged over {pixels:,} pixels, its KL weighs {SETTINGS[name].weight * pixels:,.0f} times the squared error"
-        study.found(f"printed-{name}", found["kl"], holds=None, why=why)
-    knn = _separation(study, "mnist-printed", printed["mnist"], sampled=True)["knn"]
+        experiment.found(f"printed-{name}", found["kl"], holds=None, why=why)
+    knn = _separation(experiment, "mnist-printed", printed["mnist"], sampled=True)["knn"]
     words = ", ".join(f"{SETTINGS[name].words} {kl:.3f}" for name, kl in kls.items())
-    study.found("collapse", knn, holds=max(kls.values()) < 0.1 and knn < 0.2, why=f"chance 0.1; KL in nats: {words}")
+    experiment.found(
+        "collapse", knn, holds=max(kls.values()) < 0.1 and knn < 0.2, why=f"chance 0.1; KL in nats: {words}"
+    )
 
 
-def _maps(study: PaperStudy, apart: dict[str, dict[str, Any]]) -> None:
+def _maps(experiment: PaperExperiment, apart: dict[str, dict[str, Any]]) -> None:
     table = np.array(apart["mnist"]["confusion"])
     recall = np.diag(table) / table.sum(1)
     words = ", ".join(f"{digit} {share:.2f}" for digit, share in enumerate(recall))
     others = float(np.delete(recall, [0, 1, 2]).mean())
     holds = bool(recall[:3].min() > others)
-    study.found("separates", float(recall[:3].min()), holds=holds, why=f"kNN recall on the 2-D code: {words}")
+    experiment.found("separates", float(recall[:3].min()), holds=holds, why=f"kNN recall on the 2-D code: {words}")
     mixed = (table[4, 9] + table[9, 4]) / table[[4, 9]].sum()
     both = table + table.T
     np.fill_diagonal(both, 0)
     first, second = np.unravel_index(both.argmax(), both.shape)
     why = f"the most confused pair is {first} and {second}; 4s taken for 9s {table[4, 9] / table[4].sum():.2f}"
-    study.found("overlap", mixed, holds=bool(mixed > 0.15), why=why)
+    experiment.found("overlap", mixed, holds=bool(mixed > 0.15), why=why)
     groups = {name: apart[name]["groups"]["knn"] for name in ("simple", "deep")}
     why = f"always saying animal gives 0.60; the deep network {groups['deep']:.3f}"
-    study.found("groups", groups["simple"], holds=groups["simple"] > 0.65, why=why)
+    experiment.found("groups", groups["simple"], holds=groups["simple"] > 0.65, why=why)
     ten = apart["simple"]["knn"]
     why = f"chance 0.10; the silhouette of the ten classes is {apart['simple']['silhouette']:.2f}, of the two groups {apart['simple']['groups']['silhouette']:.2f}"
-    study.found("only", ten, holds=ten < 0.3, why=why)
+    experiment.found("only", ten, holds=ten < 0.3, why=why)
     gain = 100 * (apart["deep"]["knn"] - ten)
     why = f"{ten:.3f} to {apart['deep']['knn']:.3f}; silhouette {apart['simple']['silhouette']:.2f} to {apart['deep']['silhouette']:.2f}"
-    study.found("deeper", gain, holds=gain > 0.5, why=why)
+    experiment.found("deeper", gain, holds=gain > 0.5, why=why)
 
 
-def _reconstruction_claims(study: PaperStudy, errors: dict[str, float]) -> None:
+def _reconstruction_claims(experiment: PaperExperiment, errors: dict[str, float]) -> None:
     cifar = {name: error for name, error in errors.items() if name != "mnist"}
     words = ", ".join(f"{SETTINGS[name].words}: {error:.1f}" for name, error in cifar.items())
     best = min(cifar, key=lambda name: cifar[name])
-    study.found("best", errors["high"], holds=best in ("high", "high-kl"), why=words)
+    experiment.found("best", errors["high"], holds=best in ("high", "high-kl"), why=words)
     saved = errors["simple"] - errors["deep"]
     why = f"{errors['simple']:.1f} to {errors['deep']:.1f} a test image, {saved / errors['simple']:.1%}"
-    study.found("vivid", saved, holds=saved > 0, why=why)
+    experiment.found("vivid", saved, holds=saved > 0, why=why)
     ratio = errors["high-kl"] / errors["high"]
-    study.found("kl-16", ratio, holds=None, why=f"{errors['high-kl']:.1f} against {errors['high']:.1f}")
+    experiment.found("kl-16", ratio, holds=None, why=f"{errors['high-kl']:.1f} against {errors['high']:.1f}")
 
 
-def _loss_curve(trial: Trial) -> tuple[np.ndarray, np.ndarray]:
+def _loss_curve(trial: TrainedModel) -> tuple[np.ndarray, np.ndarray]:
     steps, losses = trial.by_step("loss")
     return np.array(steps), np.array(losses) - _constant(trial)
 
 
-def _loss_claims(study: PaperStudy, meant: dict[str, Trial]) -> None:
+def _loss_claims(experiment: PaperExperiment, meant: dict[str, TrainedModel]) -> None:
     curves = {name: _loss_curve(trial) for name, trial in meant.items()}
     steps, losses = curves["mnist"]
     end = losses[-max(1, len(losses) // 10) :].mean()
-    batch = study.pick(50, 100, 50)
+    batch = experiment.pick(50, 100, 50)
     flat = float(steps[np.argmax(losses <= 1.02 * end)] * batch / 50)
     total = steps[-1] * batch / 50
     why = f"of {total:,.0f} batches of 50, or as many images in batches of {batch}"
-    study.found("flat", flat, why=why)
+    experiment.found("flat", flat, why=why)
     ends = {name: float(values[-max(1, len(values) // 10) :].mean()) for name, (_, values) in curves.items()}
     words = ", ".join(f"{SETTINGS[name].words}: {value:.1f}" for name, value in ends.items())
     ratio = ends["simple"] / ends["mnist"]
-    study.found("plateau", ratio, holds=min(ends["simple"], ends["deep"]) > ends["mnist"], why=f"final loss, {words}")
+    experiment.found(
+        "plateau", ratio, holds=min(ends["simple"], ends["deep"]) > ends["mnist"], why=f"final loss, {words}"
+    )
     swings = {name: _swing(values) for name, (_, values) in curves.items()}
     words = ", ".join(f"{SETTINGS[name].words}: {value:.2f}" for name, value in swings.items())
     relative = {name: swings[name] / ends[name] for name in swings}
     ratio = swings["simple"] / max(swings["mnist"], 1e-12)
     why = f"sd about a line through the last quarter: {words}; as a share of the loss, simple {relative['simple']:.2%}, MNIST {relative['mnist']:.2%}"
-    study.found("oscillate", ratio, holds=min(swings["simple"], swings["deep"]) > swings["mnist"], why=why)
+    experiment.found("oscillate", ratio, holds=min(swings["simple"], swings["deep"]) > swings["mnist"], why=why)
     values = [record["loss"] - _constant(meant["high"]) for record in meant["high"].history]
     lost = (values[-2] - values[-1]) / values[-2] if len(values) > 1 else 0.0
     why = f"training loss by epoch: {', '.join(f'{value:.1f}' for value in values)}"
-    study.found("falling", lost, holds=lost > 0.005, why=why)
+    experiment.found("falling", lost, holds=lost > 0.005, why=why)
 
 
 def _swing(values: np.ndarray) -> float:
@@ -230,45 +236,52 @@ def _swing(values: np.ndarray) -> float:
     return float((last - np.polyval(np.polyfit(x, last, 1), x)).std())
 
 
-def _longer(study: PaperStudy, data: dict[str, Dataset], first: Trial, errors: dict[str, float]) -> None:
+def _longer(
+    experiment: PaperExperiment, data: dict[str, Dataset], first: TrainedModel, errors: dict[str, float]
+) -> None:
     """Two or three times the epochs, as far as the budget goes."""
-    trial = _trial(study, "high", data, times=study.pick(2, 2, 3))
-    error = _error(study, "high-3", trial)
+    trial = _trial(experiment, "high", data, times=experiment.pick(2, 2, 3))
+    error = _error(experiment, "high-3", trial)
     saved = errors["high"] - error
     why = f"{errors['high']:.1f} after {in_epochs(len(first.history))}, {error:.1f} after {len(trial.history)}"
-    study.found("longer", saved, holds=saved > 0, why=why)
+    experiment.found("longer", saved, holds=saved > 0, why=why)
 
 
-def _figures(study: PaperStudy, data: dict[str, Dataset], meant: dict[str, Trial], printed: dict[str, Trial]) -> None:
+def _figures(
+    experiment: PaperExperiment,
+    data: dict[str, Dataset],
+    meant: dict[str, TrainedModel],
+    printed: dict[str, TrainedModel],
+) -> None:
     def examples(name: str) -> Figure:
         images = data[name].train
         rows = in_rows(images.pixels[spread_over_classes(images, 40)].numpy(), 10)
         return sheet(rows, Margins(left=0.1))[0]
 
-    study.figure("training-mnist", lambda: examples("mnist"))
-    study.figure("training-cifar", lambda: examples("cifar"))
-    clouds = {name: _cloud(study, name, meant[name], SETTINGS[name].words) for name in PRINTED}
-    study.figure("map-mnist", lambda: planes([clouds["mnist"]], data["mnist"].classes))
-    study.figure("maps-cifar", lambda: planes([clouds["simple"], clouds["deep"]], data["cifar"].classes))
-    flat = _cloud(study, "mnist-printed", printed["mnist"], "MNIST, formula as printed")
-    study.figure("map-printed", lambda: planes([flat], data["mnist"].classes))
+    experiment.figure("training-mnist", lambda: examples("mnist"))
+    experiment.figure("training-cifar", lambda: examples("cifar"))
+    clouds = {name: _cloud(experiment, name, meant[name], SETTINGS[name].words) for name in PRINTED}
+    experiment.figure("map-mnist", lambda: planes([clouds["mnist"]], data["mnist"].classes))
+    experiment.figure("maps-cifar", lambda: planes([clouds["simple"], clouds["deep"]], data["cifar"].classes))
+    flat = _cloud(experiment, "mnist-printed", printed["mnist"], "MNIST, formula as printed")
+    experiment.figure("map-printed", lambda: planes([flat], data["mnist"].classes))
     found = {
         SETTINGS[name].words: Series(*(part.tolist() for part in _loss_curve(trial))) for name, trial in meant.items()
     }
     panel = Panel("training loss", found, "step", "squared error + weighted KL, per image", log_y=True)
-    study.figure("losses", lambda: lines([panel], size=(7.2, 4.2)))
-    shown = sheets_of(study, "mnist", meant["mnist"])
-    study.figure("pairs-mnist", lambda: pairs(shown["images"], shown["outputs"], None))
-    rows = _beside(study, {name: meant[name] for name in ("simple", "high", "deep")})
-    study.figure("pairs-cifar", lambda: _rows_sheet(rows))
+    experiment.figure("losses", lambda: lines([panel], size=(7.2, 4.2)))
+    shown = image_grids_step(experiment, "mnist", meant["mnist"])
+    experiment.figure("pairs-mnist", lambda: pairs(shown["images"], shown["outputs"], None))
+    rows = _beside(experiment, {name: meant[name] for name in ("simple", "high", "deep")})
+    experiment.figure("pairs-cifar", lambda: _rows_sheet(rows))
 
 
-def _cloud(study: PaperStudy, name: str, trial: Trial, title: str) -> Cloud:
-    found = map_of(study, name, trial)
+def _cloud(experiment: PaperExperiment, name: str, trial: TrainedModel, title: str) -> Cloud:
+    found = latent_map(experiment, name, trial)
     return Cloud(title, found["codes"], found["labels"])
 
 
-def _beside(study: PaperStudy, trials: dict[str, Trial]) -> np.ndarray:
+def _beside(experiment: PaperExperiment, trials: dict[str, TrainedModel]) -> np.ndarray:
     """Rows: test images, then each network's reconstructions of them."""
 
     def measure() -> Arrays:
@@ -279,7 +292,7 @@ def _beside(study: PaperStudy, trials: dict[str, Trial]) -> np.ndarray:
             found[name] = decoded(trial.vae, trial.features.test.mean[rows].to(trial.vae.zero.device))
         return found
 
-    found = study.arrays("beside", {name: trial.key for name, trial in trials.items()}, measure)
+    found = experiment.arrays("beside", {name: trial.key for name, trial in trials.items()}, measure)
     return np.stack([found["images"], *(found[name] for name in trials)])
 
 
@@ -306,7 +319,7 @@ PAPER = Paper(
         "CIFAR-10 is read from a JPEG copy where $VAEBENCH_DATA holds one; the rows say so.",
     ),
     minutes={"quick": 0.8, "cpu": 11, "full": 20},
-    promises=_promises(),
+    reported_results=_promises(),
     captions={
         "training-mnist": "Training images of MNIST (Figure 1).",
         "training-cifar": "Training images of CIFAR-10 (Figure 1).",

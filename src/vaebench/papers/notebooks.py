@@ -9,11 +9,11 @@ from torch import Tensor, nn
 from torch.distributions import Independent
 from torch.nn import functional as F
 
+from vaebench.core.frozen import Frozen
 from vaebench.data.images import Batch, Dataset
-from vaebench.frozen import Frozen
-from vaebench.models.latents import diagonal_gaussian, kl
 from vaebench.models.likelihoods import GaussianPixels
-from vaebench.models.terms import Terms, Weight
+from vaebench.models.loss import LossOutput, Weight
+from vaebench.models.posteriors import diagonal_gaussian, kl
 from vaebench.models.vae import VAE, Model
 
 
@@ -56,7 +56,7 @@ class AsCoded(Frozen):
     mean: float
     sd: float
 
-    def __call__(self, model: VAE, batch: Batch, progress: float) -> Terms:
+    def __call__(self, model: VAE, batch: Batch, progress: float) -> LossOutput:
         """The notebooks' loss, divided by the batch size."""
         q = model.posterior(batch.x)
         logits = model.decoder(q.rsample()).to(batch.x.dtype)
@@ -64,7 +64,7 @@ class AsCoded(Frozen):
         pixels = (F.softplus(logits) - target * logits).flatten(1).sum(1)
         information = kl(q, model.prior())
         parts = {"reconstruction": pixels.detach(), "kl": information.detach()}
-        return Terms((pixels + self.beta * information).mean(), parts)
+        return LossOutput((pixels + self.beta * information).mean(), parts)
 
 
 def moments(data: Dataset) -> tuple[float, float]:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from vaebench.experiments.info import BUDGETS, Budget
 from vaebench.papers.paper import Paper
-from vaebench.studies.subject import BUDGETS, Budget
 
 VERDICTS = {True: "yes", False: "**no**", None: "-"}
 BUDGET_WORDS: dict[Budget, str] = {
@@ -41,7 +41,7 @@ def page(papers: Mapping[str, Paper], rows: list[dict[str, Any]], made: dict[str
 
 
 def _overview(papers: Mapping[str, Paper], rows: list[dict[str, Any]]) -> str:
-    lines = ["| paper | budget | promises | hold | do not | no verdict |", "|---|---|---|---|---|---|"]
+    lines = ["| paper | budget | reported results | hold | do not | no verdict |", "|---|---|---|---|---|---|"]
     for short, paper in papers.items():
         for budget in BUDGETS:
             own = [row["holds"] for row in rows if (row["paper"], row["budget"]) == (short, budget)]

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from vaebench.studies.subject import Budget
+from vaebench.experiments.info import Budget
 
 if TYPE_CHECKING:
-    from vaebench.papers.study import PaperStudy
+    from vaebench.papers.experiment import PaperExperiment
 
 Rule = Literal["at least", "at most", "about"]
 HALF_A_POINT = 0.005
@@ -24,7 +24,7 @@ def in_epochs(count: int) -> str:
 
 
 @dataclass(frozen=True)
-class Promise:
+class ReportedResult:
     """One printed number or claim of a paper, or (``ours``) a number that it did not print and we add."""
 
     where: str
@@ -69,7 +69,7 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True)
 class Paper:
-    """One paper: its promises, our deviations, the time to expect, and its protocol."""
+    """One paper: its reported results, our deviations, the time to expect, and its protocol."""
 
     short: str
     """A to E."""
@@ -82,10 +82,10 @@ class Paper:
     """What we do otherwise, each with its reason."""
     minutes: dict[Budget, float | int]
     """Time to expect: quick and cpu on two cores, full on one GPU."""
-    promises: dict[str, Promise]
+    reported_results: dict[str, ReportedResult]
     captions: dict[str, str]
     """Every figure by name, with what to see in it."""
-    perform: Callable[[PaperStudy], None]
+    perform: Callable[[PaperExperiment], None]
     """Runs the protocol: fills every promise and draws every figure."""
 
     @property
@@ -95,8 +95,8 @@ class Paper:
 
 
 @dataclass
-class Findings:
-    """The rows of one paper under one budget, in the order of its promises."""
+class ReproducedResults:
+    """The rows of one paper under one budget, in the order of its reported results."""
 
     paper: Paper
     budget: Budget
@@ -116,7 +116,7 @@ class Findings:
             KeyError: the paper has no such promise.
             ValueError: the promise was filled before, or it fails or is a claim and ``why`` is empty.
         """
-        promise = self.paper.promises[key]
+        promise = self.paper.reported_results[key]
         if key in self.rows:
             raise ValueError(f"promise {key!r} of paper {self.paper.short} is filled twice")
         numbers = [] if values is None else [float(v) for v in np.atleast_1d(np.asarray(values, dtype=float))]
@@ -139,11 +139,11 @@ class Findings:
         )
 
     def in_order(self) -> list[dict[str, Any]]:
-        """Every row as a JSON object, in the order of the promises.
+        """Every row as a JSON object, in the order of the reported results.
 
         Raises:
             ValueError: a promise was not filled.
         """
-        if missing := [key for key in self.paper.promises if key not in self.rows]:
-            raise ValueError(f"paper {self.paper.short} left promises unfilled: {', '.join(missing)}")
-        return [self.rows[key]._asdict() for key in self.paper.promises]
+        if missing := [key for key in self.paper.reported_results if key not in self.rows]:
+            raise ValueError(f"paper {self.paper.short} left reported results unfilled: {', '.join(missing)}")
+        return [self.rows[key]._asdict() for key in self.paper.reported_results]

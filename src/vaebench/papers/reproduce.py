@@ -7,14 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from vaebench.errors import VaebenchError
-from vaebench.files import atomic, read_json, write_json, write_text
+from vaebench.core.errors import VaebenchError
+from vaebench.core.files import atomic, read_json, write_json, write_text
+from vaebench.core.locks import lock_folder
+from vaebench.core.progress import ProgressCallback
+from vaebench.core.provenance import commit
+from vaebench.experiments.info import BUDGETS, Budget
+from vaebench.papers.experiment import PaperExperiment
 from vaebench.papers.page import page
 from vaebench.papers.paper import Paper
 from vaebench.papers.registry import PAPERS
-from vaebench.papers.study import PaperStudy
-from vaebench.runs import Watch, commit, locked
-from vaebench.studies.subject import BUDGETS, Budget
 from vaebench.training.compute import Compute, machine
 
 
@@ -49,8 +51,13 @@ def minutes_left(papers: Sequence[Paper], budget: Budget, out: Path) -> tuple[fl
 
 
 def reproduce(
-    papers: Sequence[Paper], budget: Budget, out: Path, *, seeds: int | None = None, watch: Watch = lambda tick: None
-) -> list[PaperStudy]:
+    papers: Sequence[Paper],
+    budget: Budget,
+    out: Path,
+    *,
+    seeds: int | None = None,
+    callback: ProgressCallback = lambda tick: None,
+) -> list[PaperExperiment]:
     """Run each paper's protocol, going on where an earlier call stopped, and write ``papers.json``, ``papers.md``,
     ``papers-made.json`` (machine, commit, seconds) and ``papers/*.png`` into ``out``.
 
@@ -58,43 +65,43 @@ def reproduce(
         VaebenchError: data that cannot be had, or a folder in use.
         KeyboardInterrupt: Ctrl-C; what is done is kept.
     """
-    studies = []
+    experiments = []
     compute = Compute().resolve()
     for paper in papers:
         folder = study_folder(out, paper, budget)
-        with locked(folder):
-            study, sources = PaperStudy(paper, budget, folder, compute, watch, seeds), commit()
-            paper.perform(study)
-            _publish(study, out, sources)
-        study.finish()
-        studies.append(study)
-    return studies
+        with lock_folder(folder):
+            experiment, sources = PaperExperiment(paper, budget, folder, compute, callback, seeds), commit()
+            paper.perform(experiment)
+            _publish(experiment, out, sources)
+        experiment.finish()
+        experiments.append(experiment)
+    return experiments
 
 
-def _publish(study: PaperStudy, out: Path, sources: str | None) -> None:
+def _publish(experiment: PaperExperiment, out: Path, sources: str | None) -> None:
     """Put the rows and figures of one study, made by ``sources``, in the place of those of its paper and budget."""
     rows_file, made_file = out / "papers.json", out / "papers-made.json"
     rows: list[dict[str, Any]] = read_json(rows_file) if rows_file.exists() else []
     made: dict[str, Any] = read_json(made_file) if made_file.exists() else {}
-    own = (study.paper.short, study.budget)
-    rows = [row for row in rows if (row["paper"], row["budget"]) != own] + study.findings.in_order()
+    own = (experiment.paper.short, experiment.budget)
+    rows = [row for row in rows if (row["paper"], row["budget"]) != own] + experiment.findings.in_order()
     rows.sort(key=lambda row: (row["paper"], BUDGETS.index(row["budget"])))
-    if study.made or f"{own[0]} {own[1]}" not in made:
+    if experiment.made or f"{own[0]} {own[1]}" not in made:
         made[f"{own[0]} {own[1]}"] = {
-            "seconds": round(study.seconds, 1),
+            "seconds": round(experiment.seconds, 1),
             "date": time.strftime("%Y-%m-%d"),
             "commit": sources,
             "machine": machine(),
-            "compute": study.compute.model_dump(),
+            "compute": experiment.compute.model_dump(),
         }
-    for name, image in study.drawn.items():
-        with atomic(out / "papers" / figure_file(study, name)) as temporary:
+    for name, image in experiment.drawn.items():
+        with atomic(out / "papers" / figure_file(experiment, name)) as temporary:
             temporary.write_bytes(image)
     write_json(rows_file, rows)
     write_json(made_file, made)
     write_text(out / "papers.md", page(PAPERS, rows, made, out))
 
 
-def figure_file(study: PaperStudy, name: str) -> str:
+def figure_file(experiment: PaperExperiment, name: str) -> str:
     """The published name of a figure."""
-    return f"{study.paper.short}-{study.budget}-{name}.png"
+    return f"{experiment.paper.short}-{experiment.budget}-{name}.png"

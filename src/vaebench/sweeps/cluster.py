@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vaebench.errors import VaebenchError
-from vaebench.recipes import Recipe
-from vaebench.runs import Tick
+from vaebench.core.errors import VaebenchError
+from vaebench.core.progress import ProgressEvent
+from vaebench.runs.recipe import Recipe
 from vaebench.sweeps.grid import Trial
 from vaebench.sweeps.workers import TRIES, Outcome
 
@@ -32,7 +32,7 @@ class Cluster:
     address: str
 
     def __call__(
-        self, trials: Sequence[Trial], folder: Path, watch: Callable[[int, str, Tick], None]
+        self, trials: Sequence[Trial], folder: Path, callback: Callable[[int, str, ProgressEvent], None]
     ) -> Iterator[Outcome]:
         """Outcomes as they come. Ctrl-C stops every trial, each once its checkpoint is written.
 
@@ -41,18 +41,18 @@ class Cluster:
         """
         ray = _connected(self.address)
         try:
-            yield from self._outcomes(ray, trials, folder.resolve(), watch)
+            yield from self._outcomes(ray, trials, folder.resolve(), callback)
         finally:
             ray.shutdown()
 
     def _outcomes(
-        self, ray: Any, trials: Sequence[Trial], folder: Path, watch: Callable[[int, str, Tick], None]
+        self, ray: Any, trials: Sequence[Trial], folder: Path, callback: Callable[[int, str, ProgressEvent], None]
     ) -> Iterator[Outcome]:
         cores, gpus = _share(ray)
         task = ray.remote(max_retries=TRIES - 1, num_cpus=cores, num_gpus=gpus)(_perform)
         begun = {task.remote(trial.recipe, str(folder / trial.key), cores): trial for trial in trials}
         words = f"{len(trials)} trials on {len([node for node in ray.nodes() if node['Alive']])} machines"
-        watch(0, words, Tick("cluster", 0.0))
+        callback(0, words, ProgressEvent("cluster", 0.0))
         try:
             while begun:
                 for done in ray.wait(list(begun), num_returns=1)[0]:
@@ -88,7 +88,7 @@ def _share(ray: Any) -> tuple[int, int]:
 
 def _perform(recipe: Recipe, folder: str, cores: int) -> str | None:
     """One trial on some machine: why it failed, if it did."""
-    from vaebench.memory import keep_freed_memory
+    from vaebench.core.memory import keep_freed_memory
     from vaebench.sweeps.trial import perform_trial
 
     keep_freed_memory()

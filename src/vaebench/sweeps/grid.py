@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from itertools import product
 from typing import Any, NamedTuple
 
-from vaebench.errors import VaebenchError
-from vaebench.overrides import overridden
-from vaebench.recipes import Recipe
+from vaebench.core.errors import VaebenchError
+from vaebench.runs.overrides import overridden
+from vaebench.runs.recipe import Recipe
 
 MOST_TRIALS = 10_000
 

@@ -10,13 +10,13 @@ from typing import Any
 import matplotlib
 from matplotlib.figure import Figure
 
-from vaebench.evaluation.few_labels import summary
-from vaebench.files import write_text
-from vaebench.palette import clean, shortened
-from vaebench.reports.plots import Panel, Series, lines
-from vaebench.reports.style import STYLE, png
-from vaebench.reports.tables import Table
-from vaebench.reports.templates import template
+from vaebench.core.files import write_text
+from vaebench.core.statistics import summary
+from vaebench.plotting.palette import clean, shortened
+from vaebench.plotting.plots import Panel, Series, lines
+from vaebench.plotting.style import STYLE, png
+from vaebench.plotting.templates import template
+from vaebench.runs.report.tables import Table
 from vaebench.sweeps.grid import Axis
 from vaebench.sweeps.sweep import Sweep, score_names
 from vaebench.sweeps.trial import BEST

@@ -11,13 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vaebench.evaluation.few_labels import summary
-from vaebench.files import write_json, write_text
-from vaebench.recipes import Recipe
-from vaebench.runs import Tick, Watch, commit, locked
+from vaebench.core.files import write_json, write_text
+from vaebench.core.locks import lock_folder
+from vaebench.core.progress import ProgressCallback, ProgressEvent
+from vaebench.core.provenance import commit
+from vaebench.core.statistics import summary
+from vaebench.runs.recipe import Recipe
 from vaebench.sweeps.grid import Axis, Trial, trials
 from vaebench.sweeps.trial import BEST, is_done, scores
-from vaebench.sweeps.workers import Engine, Local
+from vaebench.sweeps.workers import Engine, LocalWorkers
 from vaebench.training.compute import machine
 
 SCHEMA = 1
@@ -70,7 +72,7 @@ def sweep(
     seeds: int = 1,
     folder: str | Path,
     engine: Engine | None = None,
-    watch: Watch = lambda tick: None,
+    callback: ProgressCallback = lambda tick: None,
 ) -> Sweep:
     """Run every trial that is not done yet, and write sweep.json, sweep.csv into ``folder``.
 
@@ -85,38 +87,40 @@ def sweep(
     """
     every, place = trials(base, axes, seeds), Path(folder)
     engine = engine or local()
-    with locked(place):
+    with lock_folder(place):
         left = [trial for trial in every if not is_done(trial.recipe, place / trial.key)]
-        troubles = _performed(left, len(every), place, engine, watch)
+        troubles = _performed(left, len(every), place, engine, callback)
         found = Sweep(base.name, tuple(axes), seeds, _points(every, place, troubles), place)
         _write(found, base)
     return found
 
 
-def local(workers: int | None = None) -> Local:
+def local(workers: int | None = None) -> LocalWorkers:
     """Processes on this machine: as many as are asked for, or one for every two cores."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     count = workers or max(1, cores // 2)
-    return Local(count, max(1, cores // count))
+    return LocalWorkers(count, max(1, cores // count))
 
 
-def _performed(left: list[Trial], total: int, place: Path, engine: Engine, watch: Watch) -> dict[str, str]:
+def _performed(
+    left: list[Trial], total: int, place: Path, engine: Engine, callback: ProgressCallback
+) -> dict[str, str]:
     """Run what is left; why trials failed, by their folder."""
     troubles: dict[str, str] = {}
     if not left:
         return troubles
     began = time.monotonic()
 
-    def tell(worker: int, words: str, tick: Tick) -> None:
-        watch(Tick(f"worker {worker + 1}", tick.done, note=f"{words}: {tick.stage}"))
+    def tell(worker: int, words: str, tick: ProgressEvent) -> None:
+        callback(ProgressEvent(f"worker {worker + 1}", tick.done, note=f"{words}: {tick.stage}"))
 
-    watch(Tick("trials", 1 - len(left) / total, note=f"{total - len(left)} of {total}"))
+    callback(ProgressEvent("trials", 1 - len(left) / total, note=f"{total - len(left)} of {total}"))
     for done, outcome in enumerate(engine(left, place, tell), start=1):
         if outcome.trouble is not None:
             troubles[outcome.trial.key] = outcome.trouble
         minutes = (time.monotonic() - began) / done * (len(left) - done) / 60
         count = total - len(left) + done
-        watch(Tick("trials", count / total, note=f"{count} of {total}, about {minutes:.1f} minutes left"))
+        callback(ProgressEvent("trials", count / total, note=f"{count} of {total}, about {minutes:.1f} minutes left"))
     return troubles
 
 

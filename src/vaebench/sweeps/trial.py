@@ -7,16 +7,17 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from vaebench.core.errors import OtherTrainingError
+from vaebench.core.files import read_json
+from vaebench.core.progress import ProgressCallback
 from vaebench.data.datasets import Data
 from vaebench.data.images import Dataset
-from vaebench.errors import OtherTrainingError
-from vaebench.evaluation.disentanglement import IN_WORDS
-from vaebench.files import read_json
-from vaebench.performance.perform import perform
-from vaebench.recipes import Recipe, parse_recipe
-from vaebench.reports.tables import accuracy_rows
-from vaebench.reports.verdict import reading_probe
-from vaebench.runs import Run, Watch
+from vaebench.evaluation.disentanglement import SCORE_NAMES
+from vaebench.runs.pipeline import run
+from vaebench.runs.recipe import Recipe, parse_recipe
+from vaebench.runs.report.tables import accuracy_rows
+from vaebench.runs.report.verdict import reading_probe
+from vaebench.runs.run import Run
 
 BEST = "validation ELBO"
 """What the best trial is chosen by: never a number of the test part."""
@@ -29,7 +30,7 @@ def _read(data: Data) -> Dataset:
     return data.load()
 
 
-def perform_trial(recipe: Recipe, folder: Path, watch: Watch) -> None:
+def perform_trial(recipe: Recipe, folder: Path, callback: ProgressCallback) -> None:
     """Train and measure, going on where an earlier call stopped.
 
     What another machine left half done cannot be gone on with to the same bits: it is begun anew.
@@ -42,11 +43,11 @@ def perform_trial(recipe: Recipe, folder: Path, watch: Watch) -> None:
     if begun.exists():  # the threads that it was begun with decide its bits
         compute = parse_recipe(read_json(begun), str(begun)).compute
         try:
-            perform(recipe.model_copy(update={"compute": compute}), folder, resume=True, watch=watch, load=_load)
+            run(recipe.model_copy(update={"compute": compute}), folder, resume=True, callback=callback, load=_load)
             return
         except OtherTrainingError:
             shutil.rmtree(folder)
-    perform(recipe, folder, resume=True, watch=watch, load=_load)
+    run(recipe, folder, resume=True, callback=callback, load=_load)
 
 
 def _load(data: Data, progress: Any) -> Dataset:
@@ -65,7 +66,7 @@ def scores(folder: Path) -> dict[str, float]:
     run = Run.load(folder)
     best = run.history[read_json(folder / "history.json")["best_epoch"] - 1]
     found = {BEST: best["validation_elbo"]} if "validation_elbo" in best else {}
-    names = {"elbo": "test ELBO", "kl": "test KL", "active_units": "active units", "frechet": FRECHET} | IN_WORDS
+    names = {"elbo": "test ELBO", "kl": "test KL", "active_units": "active units", "frechet": FRECHET} | SCORE_NAMES
     for row in run.rows:
         if row["metric"] in names and "latent" not in row and row.get("features", "samples") == "samples":
             found[names[row["metric"]]] = row["mean"]

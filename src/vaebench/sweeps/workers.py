@@ -11,10 +11,10 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from vaebench.errors import VaebenchError
-from vaebench.memory import keep_freed_memory
-from vaebench.processes import CONTEXT, die_with_parent
-from vaebench.runs import Tick
+from vaebench.core.errors import VaebenchError
+from vaebench.core.memory import keep_freed_memory
+from vaebench.core.processes import CONTEXT, die_with_parent
+from vaebench.core.progress import ProgressEvent
 from vaebench.sweeps.grid import Trial
 
 TRIES = 3
@@ -28,7 +28,7 @@ class Outcome(NamedTuple):
     trouble: str | None
 
 
-Engine = Callable[[Sequence[Trial], Path, Callable[[int, str, Tick], None]], Iterator[Outcome]]
+Engine = Callable[[Sequence[Trial], Path, Callable[[int, str, ProgressEvent], None]], Iterator[Outcome]]
 """Trials, the folder that theirs are in, and who is told of progress (worker, trial in words, tick)."""
 
 
@@ -43,14 +43,14 @@ class Worker:
 
 
 @dataclass(frozen=True)
-class Local:
+class LocalWorkers:
     """As many processes on this machine; GPUs are shared out in turn."""
 
     workers: int
     threads: int
 
     def __call__(
-        self, trials: Sequence[Trial], folder: Path, watch: Callable[[int, str, Tick], None]
+        self, trials: Sequence[Trial], folder: Path, callback: Callable[[int, str, ProgressEvent], None]
     ) -> Iterator[Outcome]:
         """Outcomes as they come. Ctrl-C stops every worker, each once its checkpoint is written."""
         waiting, tries = list(reversed(trials)), dict.fromkeys((trial.key for trial in trials), 0)
@@ -60,7 +60,7 @@ class Local:
                 for index, worker in enumerate(crew):
                     if worker.trial is None and waiting:
                         crew[index] = self._give(worker, waiting.pop(), folder)
-                yield from self._listen(crew, waiting, tries, folder, watch)
+                yield from self._listen(crew, waiting, tries, folder, callback)
         except BaseException:
             _stop(crew)
             raise
@@ -82,7 +82,7 @@ class Local:
         waiting: list[Trial],
         tries: dict[str, int],
         folder: Path,
-        watch: Callable[[int, str, Tick], None],
+        callback: Callable[[int, str, ProgressEvent], None],
     ) -> Iterator[Outcome]:
         busy = {worker.line: index for index, worker in enumerate(crew) if worker.trial}
         for line in wait(list(busy)):
@@ -101,8 +101,8 @@ class Local:
                     code = worker.process.exitcode
                     yield Outcome(worker.trial, f"its worker was lost {TRIES} times (exit code {code}): out of memory?")
                 continue
-            if isinstance(said, Tick):
-                watch(worker.number, worker.trial.words, said)
+            if isinstance(said, ProgressEvent):
+                callback(worker.number, worker.trial.words, said)
             else:
                 ended, worker.trial = worker.trial, None
                 yield Outcome(ended, said)
@@ -160,7 +160,7 @@ def _work(line: Connection, folder: Path, threads: int, number: int) -> None:
                 line.send(str(error))
 
 
-def _tell(line: Connection, tick: Tick) -> None:
+def _tell(line: Connection, tick: ProgressEvent) -> None:
     line.send(tick._replace(epoch=None))
 
 

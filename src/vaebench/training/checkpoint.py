@@ -13,9 +13,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from vaebench.errors import OtherTrainingError, VaebenchError
-from vaebench.files import atomic
-from vaebench.frozen import differences
+from vaebench.core.errors import OtherTrainingError, VaebenchError
+from vaebench.core.files import atomic
+from vaebench.core.frozen import differences
 
 SCHEMA = 4
 SAID = logging.getLogger("vaebench")

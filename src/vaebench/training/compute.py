@@ -15,10 +15,10 @@ import torch.distributed as dist
 from pydantic import Field
 from torch import nn
 
+from vaebench.core.errors import VaebenchError
+from vaebench.core.frozen import Frozen
 from vaebench.data.images import Batch
-from vaebench.errors import VaebenchError
-from vaebench.frozen import Frozen
-from vaebench.models.terms import Objective, Terms
+from vaebench.models.loss import LossOutput, Objective
 
 MATMUL: Any = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
 """oneDNN's products. That they may be rounded to bf16 is what makes torch take it for those of fp32."""
@@ -68,7 +68,7 @@ class Compute(Frozen):
         if not self.compile:
             return objective
 
-        def call(model: nn.Module, batch: Batch, progress: float) -> Terms:
+        def call(model: nn.Module, batch: Batch, progress: float) -> LossOutput:
             return objective(model, batch, progress)
 
         compiled: Objective = torch.compile(call, options={"fallback_random": True})  # noise as without compiling
@@ -153,3 +153,8 @@ def _processor() -> str:
             return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.processor() or "unknown"
+
+
+def worker_count(compute: Compute, most: int) -> int:
+    """How many processes of one thread share a study: on two cores, two get more done than one of two threads."""
+    return min(compute.threads or 1, most) if compute.device == "cpu" else 1

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor
 
-from vaebench.models.terms import Terms
-from vaebench.training.account import Account
+from vaebench.models.loss import LossOutput
+from vaebench.training.metrics import MetricAccumulator
 
 LOOK_EVERY = 50
 """Steps between looks at the loss: a look waits for the device, so not every step has one."""
@@ -23,15 +23,15 @@ class Finite:
 
     def __init__(self, steps: int) -> None:
         self.steps = steps
-        self.recent: list[tuple[int, Terms]] = []
+        self.recent: list[tuple[int, LossOutput]] = []
 
-    def saw(self, step: int, terms: Terms) -> None:
+    def saw(self, step: int, terms: LossOutput) -> None:
         """One step; now and then a look.
 
         Raises:
             FloatingPointError: as :meth:`look`.
         """
-        self.recent.append((step, Terms(terms.loss.detach(), terms.parts)))
+        self.recent.append((step, LossOutput(terms.loss.detach(), terms.parts)))
         if len(self.recent) >= LOOK_EVERY:
             self.look()
 
@@ -50,7 +50,7 @@ class Finite:
             raise self.diverged(f"the loss is {terms.loss.item()} at step {step}", parts)
         self.recent.clear()
 
-    def require(self, weights: Iterable[Tensor], step: int, account: Account) -> None:
+    def require(self, weights: Iterable[Tensor], step: int, account: MetricAccumulator) -> None:
         """A finite loss can still have had an infinite gradient: look at what it left.
 
         Raises:

@@ -14,10 +14,9 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from vaebench.core.frozen import Frozen
 from vaebench.data.images import Source, epoch_batches
-from vaebench.frozen import Frozen
-from vaebench.models.terms import Attaching, Objective
-from vaebench.training.account import Account
+from vaebench.models.loss import AttachableObjective, Objective
 from vaebench.training.checkpoint import (
     Checkpoint,
     generator_tensors,
@@ -28,14 +27,15 @@ from vaebench.training.checkpoint import (
     under,
 )
 from vaebench.training.compute import Compute
+from vaebench.training.distributed import DistributedContext, current_context
 from vaebench.training.finite import Finite
+from vaebench.training.metrics import MetricAccumulator
 from vaebench.training.schedules import Adam, AnyOptimiser, AnySchedule, OneCycle
 from vaebench.training.stopping import stoppable
 from vaebench.training.subnormals import EVERY, clear_subnormals
-from vaebench.training.team import Team, team
 from vaebench.training.validation import validate
 
-Watch = Callable[["Moment"], None]
+Watch = Callable[["TrainingEvent"], None]
 
 
 class Training(Frozen):
@@ -58,8 +58,8 @@ class Training(Frozen):
     """At most this much work is lost when the process is killed."""
 
 
-class Moment(NamedTuple):
-    """What a watcher is told."""
+class TrainingEvent(NamedTuple):
+    """What a callback receives."""
 
     step: int
     steps: int
@@ -90,7 +90,7 @@ def train(
     seed: int = 0,
     validation: Source | None = None,
     checkpoint: Checkpoint | None = None,
-    watch: Watch | None = None,
+    callback: Watch | None = None,
 ) -> Trained:
     """One optimiser step per batch; validation chooses the weights that are kept.
 
@@ -104,17 +104,26 @@ def train(
     """
     compute = compute.resolve()
     with torch.random.fork_rng(), stoppable() as stopped, compute.products():
-        if isinstance(objective, Attaching):
+        if isinstance(objective, AttachableObjective):
             torch.manual_seed(seed)
             objective.attach(model)
         run = _Run(
-            compute.place(model), objective, source, training, compute, seed, validation, checkpoint, watch, team()
+            compute.place(model),
+            objective,
+            source,
+            training,
+            compute,
+            seed,
+            validation,
+            checkpoint,
+            callback,
+            current_context(),
         )
         run.resume()
         while run.epoch < training.epochs and not run.out_of_patience():
             for rows in run.batches_left():
                 run.take_step(rows)
-                due, stop = run.team.agreed(run.step, run.due(), stopped())
+                due, stop = run.context.any_process(run.step, run.due(), stopped())
                 if due or stop:
                     run.save()
                 if stop:
@@ -140,14 +149,14 @@ class _Run:
     seed: int
     validation: Source | None
     checkpoint: Checkpoint | None
-    watch: Watch | None
-    team: Team
+    callback: Watch | None
+    context: DistributedContext
     epoch: int = 0
     step: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)
     best: dict[str, Tensor] = field(default_factory=dict)
     best_epoch: int = -1
-    account: Account = field(default_factory=Account)
+    account: MetricAccumulator = field(default_factory=MetricAccumulator)
     seconds_before: float = 0.0
 
     def __post_init__(self) -> None:
@@ -157,7 +166,7 @@ class _Run:
         self.averaged = (
             AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True) if decay else None
         )
-        self.loss = self.team.loss(self.model, self.compute.compiled(self.objective))
+        self.loss = self.context.loss(self.model, self.compute.compiled(self.objective))
         self.steps_an_epoch = sum(1 for _ in self._batches(0))
         self.steps = self.steps_an_epoch * self.training.epochs
         self.finite = Finite(self.steps)
@@ -166,13 +175,13 @@ class _Run:
 
     def _batches(self, epoch: int) -> Iterator[Tensor]:
         every = epoch_batches(self.source, self.training.batch, (self.seed, epoch))
-        return (rows for rows in every if self.team.size == 1 or len(rows) >= 2 * self.team.size)
+        return (rows for rows in every if self.context.size == 1 or len(rows) >= 2 * self.context.size)
 
     def batches_left(self) -> Iterator[Tensor]:
         """Rows of the batches of this epoch that are not done, the model ready for them; a new epoch begins its own
         random stream."""
         if self.step == self.epoch * self.steps_an_epoch:
-            torch.manual_seed(self.team.seed(seed_of_epoch(self.seed, self.epoch)))
+            torch.manual_seed(self.context.seed(seed_of_epoch(self.seed, self.epoch)))
         self.model.train()  # what comes finished, or was validated, was in evaluation mode
         return islice(self._batches(self.epoch), self.step - self.epoch * self.steps_an_epoch, None)
 
@@ -181,12 +190,12 @@ class _Run:
         progress = self.step / self.steps
         for group in self.optimiser.param_groups:
             group["lr"] = self.training.optimiser.rate * self.training.schedule(progress)
-        mine = self.team.share(rows)
+        mine = self.context.shard(rows)
         batch = self.source.batch(mine).to(self.compute.device)
         with self.compute.autocast():
             terms = self.loss(batch, progress)
         self.optimiser.zero_grad(set_to_none=True)
-        share = len(mine) * self.team.size / len(rows)  # gradients are averaged over processes, not over images
+        share = len(mine) * self.context.size / len(rows)  # gradients are averaged over processes, not over images
         (terms.loss if share == 1 else terms.loss * share).backward()
         if self.training.clip_value is not None:
             nn.utils.clip_grad_value_(self.parameters, self.training.clip_value)
@@ -206,30 +215,30 @@ class _Run:
     def tell(self, epoch: dict[str, Any] | None) -> None:
         """Call the watcher at the end of an epoch, and now and then within one."""
         now = time.monotonic()
-        if self.watch is None or not self.team.leads or (epoch is None and now - self.watched < 0.2):
+        if self.callback is None or not self.context.is_main or (epoch is None and now - self.watched < 0.2):
             return
         self.watched = now
         done = self.step - self.first_step
         left = (now - self.started) / max(done, 1) * (self.steps - self.step)
-        self.watch(Moment(self.step, self.steps, left, epoch))
+        self.callback(TrainingEvent(self.step, self.steps, left, epoch))
 
     def end_epoch(self) -> None:
         """Validate, keep the weights if they are the best, write the checkpoint."""
         self.finite.look()
         candidate = self.model if self.averaged is None else self.averaged.module
-        self.team.total(self.account)
-        record = self.team.told(lambda: self.record(candidate))
+        self.context.all_reduce(self.account)
+        record = self.context.broadcast(lambda: self.record(candidate))
         if not math.isfinite(loss := record.get("validation_loss", 0.0)):
             raise self.finite.diverged(f"the validation loss is {loss} at step {self.step}", _validated(record))
         self.epoch += 1
-        self.account = Account()
+        self.account = MetricAccumulator()
         if self._is_best(record):
             self.best_epoch = self.epoch
             if self.validation is not None:  # else the last weights are the best, and need no copy
                 self.best = {name: value.detach().clone() for name, value in candidate.state_dict().items()}
         self.history.append(record)
         self.tell(record)  # before the checkpoint, so that a watcher killed here sees this end again
-        if self.team.agreed(0, self.due())[0]:
+        if self.context.any_process(0, self.due())[0]:
             self.save()
 
     def record(self, candidate: nn.Module) -> dict[str, Any]:
@@ -263,10 +272,10 @@ class _Run:
             return
         self.finite.look()
         self.finite.require(self.parameters, self.step, self.account)
-        self.team.total(self.account)
-        generators = self.team.generators(generator_tensors())
+        self.context.all_reduce(self.account)
+        generators = self.context.generators(generator_tensors())
         self.saved = time.monotonic()
-        if not self.team.leads:
+        if not self.context.is_main:
             return
         tensors = {
             **prefixed("model", self.model.state_dict()),
@@ -292,10 +301,10 @@ class _Run:
         self.model.load_state_dict(under("model", tensors))
         self.best = {name: value.to(self.compute.device) for name, value in under("best", tensors).items()}
         restore_optimiser(self.optimiser, under("optimiser", tensors))
-        restore_generators(under(_of(self.team.rank), tensors))
+        restore_generators(under(_of(self.context.rank), tensors))
         sums = {name: value.to(self.compute.device) for name, value in under("sums", tensors).items()}
-        self.account = Account(sums, keep.pop("images"), keep.pop("marks"))
-        if not self.team.leads:
+        self.account = MetricAccumulator(sums, keep.pop("images"), keep.pop("marks"))
+        if not self.context.is_main:
             self.account.empty()
         if self.averaged is not None:
             self.averaged.load_state_dict(under("averaged", tensors))
@@ -312,8 +321,8 @@ class _Run:
         self.finite.require(self.parameters, self.step, self.account)
         last = self.model if self.averaged is None else self.averaged.module
         self.model.load_state_dict(self.best or last.state_dict())
-        self.team.level(self.model)
-        if isinstance(self.objective, Attaching):
+        self.context.broadcast_weights(self.model)
+        if isinstance(self.objective, AttachableObjective):
             self.objective.detach(self.model)
         return Trained(self.model.eval(), self.history, self.best_epoch, self.seconds())
 

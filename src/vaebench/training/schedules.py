@@ -10,7 +10,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from vaebench.frozen import Frozen, one_of
+from vaebench.core.frozen import Frozen, one_of
 from vaebench.training.muon import MuonAndAdam
 
 BETA1 = 0.9

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from vaebench.data.images import Source
-from vaebench.models.terms import Objective
+from vaebench.models.loss import Objective
 
 SEED = 20_131_220
 

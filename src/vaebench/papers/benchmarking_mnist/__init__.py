@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from vaebench.data.datasets import Data
 from vaebench.evaluation.samples import CONFIDENT
+from vaebench.experiments.measurements import train_evaluation_classifier
 from vaebench.models.objectives import Elbo
 from vaebench.papers.benchmarking_mnist.claims import (
     fill_claims,
@@ -14,23 +15,25 @@ from vaebench.papers.benchmarking_mnist.claims import (
     training,
 )
 from vaebench.papers.benchmarking_mnist.figures import draw
-from vaebench.papers.benchmarking_mnist.printed import SWEEP, model, promises
+from vaebench.papers.benchmarking_mnist.reported import SWEEP, model, reported_results
+from vaebench.papers.experiment import PaperExperiment
 from vaebench.papers.paper import Paper
-from vaebench.papers.study import PaperStudy
-from vaebench.studies.measure import judge
 
 
-def perform(study: PaperStudy) -> None:
+def perform(experiment: PaperExperiment) -> None:
     """Train the sweep, judge its samples and reconstructions, and fill every promise."""
-    data = study.data(Data(source="mnist"))
-    trials = {latent: study.vae(f"latent-{latent}", data, model(latent), Elbo(), training(study)) for latent in SWEEP}
-    losses = {latent: losses_of(study, f"latent-{latent}", trial) for latent, trial in trials.items()}
-    reader = judge(study, data)
-    judgements = {latent: judgement_of(study, latent, trial, reader) for latent, trial in trials.items()}
-    fill_table(study, trials, losses)
-    fill_claims(study, trials, losses, judgements)
-    further_work(study, data, losses, judgements)
-    draw(study, trials, judgements)
+    data = experiment.data(Data(source="mnist"))
+    trials = {
+        latent: experiment.vae(f"latent-{latent}", data, model(latent), Elbo(), training(experiment))
+        for latent in SWEEP
+    }
+    losses = {latent: losses_of(experiment, f"latent-{latent}", trial) for latent, trial in trials.items()}
+    reader = train_evaluation_classifier(experiment, data)
+    judgements = {latent: judgement_of(experiment, latent, trial, reader) for latent, trial in trials.items()}
+    fill_table(experiment, trials, losses)
+    fill_claims(experiment, trials, losses, judgements)
+    further_work(experiment, data, losses, judgements)
+    draw(experiment, trials, judgements)
 
 
 PAPER = Paper(
@@ -51,7 +54,7 @@ PAPER = Paper(
         f"probability of at least {CONFIDENT}, faithful where it reads image and reconstruction as the same digit.",
     ),
     minutes={"quick": 0.4, "cpu": 27, "full": 8},
-    promises=promises(),
+    reported_results=reported_results(),
     captions={
         "first-attempt": "The first attempt, latent 2: total loss, squared error and KL by step (means of 50 steps).",
         "sweep": "The same for each latent dimension. More latents trade squared error for KL, at a lower sum.",

@@ -9,45 +9,47 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from vaebench.evaluation.panels import Arrays, interpolations, spread_over_classes
-from vaebench.papers.benchmarking_mnist.printed import CONSTANT, SWEEP
-from vaebench.papers.study import PaperStudy
-from vaebench.reports.pictures import Margins, grids, in_rows, pairs, sheet
-from vaebench.reports.plots import Cloud, Panel, Series, confusion, lines, planes, space
-from vaebench.studies.measure import map_of, sheets_of
-from vaebench.studies.trials import Trial
+from vaebench.experiments.measurements import image_grids_step, latent_map
+from vaebench.experiments.trained import TrainedModel
+from vaebench.papers.benchmarking_mnist.reported import CONSTANT, SWEEP
+from vaebench.papers.experiment import PaperExperiment
+from vaebench.plotting.plots import Cloud, Panel, Series, confusion, lines, planes, space
+from vaebench.runs.report.pictures import Margins, grids, in_rows, pairs, sheet
 
 
-def draw(study: PaperStudy, trials: dict[int, Trial], judgements: dict[int, dict[str, Any]]) -> None:
+def draw(experiment: PaperExperiment, trials: dict[int, TrainedModel], judgements: dict[int, dict[str, Any]]) -> None:
     """Every figure."""
-    sheets = {latent: sheets_of(study, f"latent-{latent}", trial) for latent, trial in trials.items()}
-    maps = {latent: map_of(study, f"latent-{latent}", trials[latent]) for latent in (2, 3)}
-    study.figure("first-attempt", lambda: lines(loss_panels({"latent 2": trials[2]}, study.budget != "quick")))
-    study.figure(
-        "sweep", lambda: lines(loss_panels({f"latent {d}": t for d, t in trials.items()}, study.budget != "quick"))
+    sheets = {latent: image_grids_step(experiment, f"latent-{latent}", trial) for latent, trial in trials.items()}
+    maps = {latent: latent_map(experiment, f"latent-{latent}", trials[latent]) for latent in (2, 3)}
+    experiment.figure(
+        "first-attempt", lambda: lines(loss_panels({"latent 2": trials[2]}, experiment.budget != "quick"))
+    )
+    experiment.figure(
+        "sweep", lambda: lines(loss_panels({f"latent {d}": t for d, t in trials.items()}, experiment.budget != "quick"))
     )
     classes = trials[2].data.classes
     cloud = Cloud("latent 2", maps[2]["codes"], maps[2]["labels"])
-    study.figure("map-2d", lambda: planes([cloud], classes))
-    study.figure("map-3d", lambda: space(maps[3]["codes"], maps[3]["labels"], classes, ("z0", "z1", "z2")))
-    study.figure("pairs-3", lambda: pairs(sheets[3]["images"], sheets[3]["outputs"], None))
-    study.figure("pairs-5", lambda: pairs(sheets[5]["images"], sheets[5]["outputs"], None))
-    study.figure("samples", lambda: _sample_sheet(sheets))
-    walk = _walks(study, trials[5])
-    study.figure("interpolation", lambda: sheet(walk, Margins(left=0.1))[0])
+    experiment.figure("map-2d", lambda: planes([cloud], classes))
+    experiment.figure("map-3d", lambda: space(maps[3]["codes"], maps[3]["labels"], classes, ("z0", "z1", "z2")))
+    experiment.figure("pairs-3", lambda: pairs(sheets[3]["images"], sheets[3]["outputs"], None))
+    experiment.figure("pairs-5", lambda: pairs(sheets[5]["images"], sheets[5]["outputs"], None))
+    experiment.figure("samples", lambda: _sample_sheet(sheets))
+    walk = _walks(experiment, trials[5])
+    experiment.figure("interpolation", lambda: sheet(walk, Margins(left=0.1))[0])
     table = np.array(judgements[3]["confusion"])
     share = np.trace(table) / table.sum()
     title = f"reconstructions at latent 3 through the classifier: {100 * share:.1f} % keep their class"
-    study.figure("confusion-3", lambda: confusion(table, classes, title))
+    experiment.figure("confusion-3", lambda: confusion(table, classes, title))
     legible = Series(list(SWEEP), [100 * judgements[d]["legible"] for d in SWEEP])
     score = Series(list(SWEEP), [judgements[d]["score"][0] for d in SWEEP])
     panels = [
         Panel("legible samples", {"decoder means": legible}, "latent dimension", "share (%)", log_x=True),
         Panel("inception score", {"decoder means": score}, "latent dimension", "score (1 to 10)", log_x=True),
     ]
-    study.figure("legible", lambda: lines(panels))
+    experiment.figure("legible", lambda: lines(panels))
 
 
-def loss_panels(trials: dict[str, Trial], framed: bool) -> list[Panel]:
+def loss_panels(trials: dict[str, TrainedModel], framed: bool) -> list[Panel]:
     """Losses by step; ``framed`` leaves the first steps above the frame."""
     parts = {"loss": "squared error + KL", "reconstruction": "squared error", "kl": "KL"}
     return [
@@ -66,12 +68,12 @@ def loss_panels(trials: dict[str, Trial], framed: bool) -> list[Panel]:
     ]
 
 
-def _walks(study: PaperStudy, trial: Trial) -> np.ndarray:
+def _walks(experiment: PaperExperiment, trial: TrainedModel) -> np.ndarray:
     def measure() -> Arrays:
         test: Tensor = trial.features.test.mean[spread_over_classes(trial.data.test, 16)]
         return {"walks": interpolations(trial.vae, test.to(trial.vae.zero.device))}
 
-    return study.arrays("walks", {"trial": trial.key}, measure)["walks"]
+    return experiment.arrays("walks", {"trial": trial.key}, measure)["walks"]
 
 
 def _sample_sheet(sheets: dict[int, Arrays]) -> Figure:

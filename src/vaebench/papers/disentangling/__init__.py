@@ -3,33 +3,35 @@
 from __future__ import annotations
 
 from vaebench.data.datasets import Data
-from vaebench.papers.disentangling.bench import Bench
 from vaebench.papers.disentangling.claims import across, kinds_of_errors, optimisers, rotated_cifar, semi_supervised
+from vaebench.papers.disentangling.dataset import DatasetExperiment
 from vaebench.papers.disentangling.figures import draw
-from vaebench.papers.disentangling.printed import FAMILIES, FUTURE, promises
+from vaebench.papers.disentangling.reported import FAMILIES, FUTURE, reported_results
+from vaebench.papers.experiment import PaperExperiment
 from vaebench.papers.paper import Paper
-from vaebench.papers.study import PaperStudy
 
 
-def perform(study: PaperStudy) -> None:
+def perform(experiment: PaperExperiment) -> None:
     """Figure 4 for both architectures, what explains it, and the future work."""
-    data = study.data(Data(source="mnist"))
-    benches = {name: Bench(study, family, data) for name, family in FAMILIES.items()}
+    data = experiment.data(Data(source="mnist"))
+    benches = {name: DatasetExperiment(experiment, family, data) for name, family in FAMILIES.items()}
     for bench in benches.values():
         bench.fill()
-    across(study, benches)
-    optimisers(study, benches["mlp"])
-    kinds_of_errors(study, benches["cnn"])
-    rotated = Bench(study, FUTURE["rotated"], study.data(Data(source="mnist", rotation=45)), counts=(1, 10, 100))
-    other = Bench(study, FUTURE["other"], data, counts=(1, 10, 100))
+    across(experiment, benches)
+    optimisers(experiment, benches["mlp"])
+    kinds_of_errors(experiment, benches["cnn"])
+    rotated = DatasetExperiment(
+        experiment, FUTURE["rotated"], experiment.data(Data(source="mnist", rotation=45)), counts=(1, 10, 100)
+    )
+    other = DatasetExperiment(experiment, FUTURE["other"], data, counts=(1, 10, 100))
     for key, bench in (("future-rotated", rotated), ("future-other", other)):
-        study.found(key, bench.gap(1), holds=None, why=bench.in_words())
-    rotated_cifar(study)
-    semi_supervised(study, benches["mlp"])
-    study.found(
+        experiment.found(key, bench.gap(1), holds=None, why=bench.in_words())
+    rotated_cifar(experiment)
+    semi_supervised(experiment, benches["mlp"])
+    experiment.found(
         "future-imagenet", None, holds=None, why="out of scope: this project is for images of up to 64 pixels a side"
     )
-    draw(study, benches, rotated, other)
+    draw(experiment, benches, rotated, other)
 
 
 PAPER = Paper(
@@ -51,7 +53,7 @@ PAPER = Paper(
         "Rotated data are turned once by up to 45 degrees either way; in the cpu budget CIFAR-10 is cut to 1,500 images a class.",
     ),
     minutes={"quick": 0.8, "cpu": 23, "full": 75},
-    promises=promises(),
+    reported_results=reported_results(),
     captions={
         "figure-4": "Figure 4: test accuracy over labels a class, means of 5 draws (one at 1000 and all) with 95 % intervals.",
         "future": "The same on rotated MNIST (MLP), and with another CNN.",

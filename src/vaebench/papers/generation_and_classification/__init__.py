@@ -4,33 +4,34 @@ from __future__ import annotations
 
 from vaebench.data.datasets import Data
 from vaebench.models.objectives import Elbo
+from vaebench.papers.experiment import PaperExperiment
 from vaebench.papers.generation_and_classification.claims import elbos, fill_claims, floors, sharpness_claims
 from vaebench.papers.generation_and_classification.figures import draw
-from vaebench.papers.generation_and_classification.printed import VAES, WORDS, promises
+from vaebench.papers.generation_and_classification.reported import VAES, WORDS, reported_results
 from vaebench.papers.generation_and_classification.table import fill_table, own, progress_of, training_of, variants
 from vaebench.papers.paper import Paper
-from vaebench.papers.study import PaperStudy
 
 
-def perform(study: PaperStudy) -> None:
+def perform(experiment: PaperExperiment) -> None:
     """Both VAEs, their pictures, and every classifier on every input in both regimes."""
-    data = study.data(Data(source="fashion-mnist"))
+    data = experiment.data(Data(source="fashion-mnist"))
     trials = {
         name: [
-            study.vae(f"{name}-{seed}", data, model, Elbo(), training_of(study, name), seed) for seed in study.seeds(3)
+            experiment.vae(f"{name}-{seed}", data, model, Elbo(), training_of(experiment, name), seed)
+            for seed in experiment.seeds(3)
         ]
         for name, model in VAES.items()
     }
-    cells = fill_table(study, data, trials)
-    own(study, data)
-    variants(study, trials)
-    floors(study, data)
-    elbos(study, trials)
+    cells = fill_table(experiment, data, trials)
+    own(experiment, data)
+    variants(experiment, trials)
+    floors(experiment, data)
+    elbos(experiment, trials)
     fill_claims(
-        study, cells, ", ".join(f"{WORDS[name]}: {progress_of(several[0])}" for name, several in trials.items())
+        experiment, cells, ", ".join(f"{WORDS[name]}: {progress_of(several[0])}" for name, several in trials.items())
     )
-    sharpness_claims(study, trials)
-    draw(study, data, trials, cells)
+    sharpness_claims(experiment, trials)
+    draw(experiment, data, trials, cells)
 
 
 PAPER = Paper(
@@ -52,7 +53,7 @@ PAPER = Paper(
         "Samples over training come from three trainings of 1, 3 and all epochs.",
     ),
     minutes={"quick": 0.8, "cpu": 28, "full": 70},
-    promises=promises(),
+    reported_results=reported_results(),
     captions={
         "elbos": "Validation ELBO by epoch. The two scales are two densities: only the shapes compare.",
         "samples-normal": "Normal VAE: samples from the prior (decoder means) after 1, 3 and all epochs. The longer it trains, the more they scatter: its codes do not follow the prior.",

@@ -9,39 +9,39 @@ from torch import Tensor
 
 from vaebench.data.images import Dataset
 from vaebench.evaluation.features import encode
+from vaebench.evaluation.image_statistics import binary_fraction, ink, sharpness
 from vaebench.evaluation.panels import Arrays, decoded
 from vaebench.evaluation.samples import fitted_samples
-from vaebench.evaluation.shapes import binarised_share, ink, sharpness
+from vaebench.experiments.measurements import bounds_step, pixels, reconstructions
+from vaebench.experiments.trained import TrainedModel
 from vaebench.models.likelihoods import GaussianPixels, GaussianPixelScale
 from vaebench.models.objectives import Elbo
-from vaebench.papers.generation_and_classification.printed import CLASSIFIERS, FLOORS, NORMAL, REGIMES, VAES, WORDS
+from vaebench.papers.experiment import PaperExperiment
+from vaebench.papers.generation_and_classification.reported import CLASSIFIERS, FLOORS, NORMAL, REGIMES, VAES, WORDS
 from vaebench.papers.generation_and_classification.table import Cells, code_reading, head_of, training_of
 from vaebench.papers.paper import in_epochs
-from vaebench.papers.study import PaperStudy
-from vaebench.reports.plots import Panel, Series, lines
-from vaebench.studies.measure import bounds_of, pixels, reconstructions
-from vaebench.studies.trials import Trial
+from vaebench.plotting.plots import Panel, Series, lines
 
 
-def floors(study: PaperStudy, data: Dataset) -> None:
+def floors(experiment: PaperExperiment, data: Dataset) -> None:
     """The Normal VAE's ELBO under several floors of the scale, and with unit scale."""
-    epochs = study.pick(1, 6, 50)
+    epochs = experiment.pick(1, 6, 50)
     found = {}
     for floor in FLOORS:
         model = NORMAL.model_copy(update={"likelihood": GaussianPixelScale(floor=floor)})
-        trial = study.vae(f"floor-{floor:g}", data, model, Elbo(), training_of(study, "normal", epochs))
-        found[floor] = bounds_of(study, f"floor-{floor:g}", trial)["test"]["elbo"]
+        trial = experiment.vae(f"floor-{floor:g}", data, model, Elbo(), training_of(experiment, "normal", epochs))
+        found[floor] = bounds_step(experiment, f"floor-{floor:g}", trial)["test"]["elbo"]
         most = 784 * (-np.log(floor) - 0.5 * np.log(2 * np.pi))
         why = f"{in_epochs(epochs)}; the floor bounds the log density of an image at {most:,.0f} nats"
-        study.found(f"floor-{floor:g}", found[floor], holds=None, why=why)
+        experiment.found(f"floor-{floor:g}", found[floor], holds=None, why=why)
     model = NORMAL.model_copy(update={"likelihood": GaussianPixels(scale=1.0)})
-    trial = study.vae("unit", data, model, Elbo(), training_of(study, "normal", epochs))
-    elbo = bounds_of(study, "unit", trial)["test"]
+    trial = experiment.vae("unit", data, model, Elbo(), training_of(experiment, "normal", epochs))
+    elbo = bounds_step(experiment, "unit", trial)["test"]
     why = f"KL {elbo['kl']:.1f} nats, {elbo['active']} of 20 latents active: beside unit noise a pixel little of an image is worth coding"
-    study.found("unit", elbo["elbo"], holds=None, why=why)
-    head = head_of(study, "multilayer", "normal", "large")
-    result = study.curves("unit-large-multilayer", head, code_reading(trial, "large", rows=4), 10)
-    study.found("unit-accuracy", result["accuracy"], holds=None, why=f"{in_epochs(epochs)}, one seed")
+    experiment.found("unit", elbo["elbo"], holds=None, why=why)
+    head = head_of(experiment, "multilayer", "normal", "large")
+    result = experiment.curves("unit-large-multilayer", head, code_reading(trial, "large", rows=4), 10)
+    experiment.found("unit-accuracy", result["accuracy"], holds=None, why=f"{in_epochs(epochs)}, one seed")
     panel = Panel(
         "Normal VAE",
         {"test ELBO": Series(list(FLOORS), list(found.values()))},
@@ -49,37 +49,37 @@ def floors(study: PaperStudy, data: Dataset) -> None:
         "nats per image",
         log_x=True,
     )
-    study.figure("floors", lambda: lines([panel]))
+    experiment.figure("floors", lambda: lines([panel]))
 
 
-def elbos(study: PaperStudy, trials: dict[str, list[Trial]]) -> None:
+def elbos(experiment: PaperExperiment, trials: dict[str, list[TrainedModel]]) -> None:
     """Bounds, seconds an epoch, and when training has converged."""
     shares = {}
     for name, several in trials.items():
-        values = [bounds_of(study, f"{name}-{seed}", trial)["test"] for seed, trial in enumerate(several)]
+        values = [bounds_step(experiment, f"{name}-{seed}", trial)["test"] for seed, trial in enumerate(several)]
         why = f"KL {values[0]['kl']:.1f} nats, {values[0]['active']} of 20 latents active"
-        study.found(f"elbo-{name}", [value["elbo"] for value in values], holds=None, why=why)
+        experiment.found(f"elbo-{name}", [value["elbo"] for value in values], holds=None, why=why)
         seconds = [trial.seconds / len(trial.history) for trial in several]
-        study.found(f"cost-{name}", seconds, why=f"{study.device}, 55,000 images")
+        experiment.found(f"cost-{name}", seconds, why=f"{experiment.device}, 55,000 images")
         shares[name] = _converged(several[0])
     words = ", ".join(
         f"{WORDS[name]} after {share:.0%} of {in_epochs(len(trials[name][0].history))}"
         for name, share in shares.items()
     )
-    schedule = "constant" if study.budget == "full" else "one-cycle"
+    schedule = "constant" if experiment.budget == "full" else "one-cycle"
     why = f"validation ELBO within 1 % of its rise from its end, under a {schedule} rate: {words}"
-    holds = all(0.3 <= share <= 0.7 for share in shares.values()) if study.budget == "full" else None
-    study.found("converge", list(shares.values()), holds=holds, why=why)
+    holds = all(0.3 <= share <= 0.7 for share in shares.values()) if experiment.budget == "full" else None
+    experiment.found("converge", list(shares.values()), holds=holds, why=why)
 
 
-def _converged(trial: Trial) -> float:
+def _converged(trial: TrainedModel) -> float:
     """The share of training after which the validation ELBO stays within 1 % of all that it gains."""
     elbo = [record["validation_elbo"] for record in trial.history]
     close = max(elbo) - 0.01 * (max(elbo) - elbo[0])
     return next(index + 1 for index, value in enumerate(elbo) if value >= close) / len(elbo)
 
 
-def fill_claims(study: PaperStudy, cells: Cells, progress: str) -> None:
+def fill_claims(experiment: PaperExperiment, cells: Cells, progress: str) -> None:
     """Who leads, and what a small training set costs each classifier."""
 
     def mean(source: str, regime: str, classifier: str) -> float:
@@ -92,7 +92,7 @@ def fill_claims(study: PaperStudy, cells: Cells, progress: str) -> None:
     }
     words = ", ".join(f"{regime} {classifier} {lead:+.1f}" for (regime, classifier), lead in leads.items())
     holds = min(leads.values()) > 1 and max(leads.values()) < 5
-    study.found("leads", float(np.mean(list(leads.values()))), holds=holds, why=f"points: {words} ({progress})")
+    experiment.found("leads", float(np.mean(list(leads.values()))), holds=holds, why=f"points: {words} ({progress})")
     lost = {
         (source, classifier): 100 * (mean(source, "large", classifier) - mean(source, "small", classifier))
         for source in WORDS
@@ -102,43 +102,43 @@ def fill_claims(study: PaperStudy, cells: Cells, progress: str) -> None:
     many = [lost[source, "multilayer"] for source in VAES]
     words = ", ".join(f"{WORDS[source]} {value:.1f}" for (source, kind), value in lost.items() if kind == "simple")
     why = f"points lost by the simple CNN from large to small: {words}"
-    study.found("robust", simple, holds=max(simple) < 1 and max(simple) < lost["original", "simple"], why=why)
+    experiment.found("robust", simple, holds=max(simple) < 1 and max(simple) < lost["original", "simple"], why=why)
     words = ", ".join(f"{WORDS[source]} {value:.1f}" for (source, kind), value in lost.items() if kind == "multilayer")
     holds = min(many) > 3 and min(many) > 2 * max(simple)
-    study.found("drops", many, holds=holds, why=f"points lost by the multilayer CNN from large to small: {words}")
+    experiment.found("drops", many, holds=holds, why=f"points lost by the multilayer CNN from large to small: {words}")
 
 
 def _mean_ink(x: Float[Tensor, "N C H W"]) -> float:
     return float(ink(x).double().mean())
 
 
-def fitted_to_codes(study: PaperStudy, name: str, trial: Trial) -> np.ndarray:
+def fitted_to_codes(experiment: PaperExperiment, name: str, trial: TrainedModel) -> np.ndarray:
     """Decoder means of codes from a Gaussian fitted to the training images' codes."""
 
     def measure() -> Arrays:
         codes = encode(trial.vae, trial.data.train)
         return {"samples": decoded(trial.vae, fitted_samples(codes, 2000, seed=0))}
 
-    return study.arrays(f"fitted/{name}", {"trial": trial.key}, measure)["samples"]
+    return experiment.arrays(f"fitted/{name}", {"trial": trial.key}, measure)["samples"]
 
 
-def _looks(study: PaperStudy, name: str, trial: Trial) -> dict[str, float]:
+def _looks(experiment: PaperExperiment, name: str, trial: TrainedModel) -> dict[str, float]:
     """Sharpness, ink and share of binarised pixels of samples, reconstructions and real images."""
 
     def measure() -> dict[str, float]:
         z = torch.randn(2000, 20, generator=torch.Generator().manual_seed(0))
-        drawn = {"samples": decoded(trial.vae, z), "fitted": fitted_to_codes(study, name, trial)}
+        drawn = {"samples": decoded(trial.vae, z), "fitted": fitted_to_codes(experiment, name, trial)}
         found = {what: torch.from_numpy(images).float() / 255 for what, images in drawn.items()}
         found |= {"reconstructions": reconstructions(trial), "real": pixels(trial.data.test)}
-        scores = {"sharpness": sharpness, "binarised": binarised_share, "ink": _mean_ink}
+        scores = {"sharpness": sharpness, "binarised": binary_fraction, "ink": _mean_ink}
         return {f"{what}-{words}": score(x) for what, x in found.items() for words, score in scores.items()}
 
-    return study.step(f"looks/{name}", {"trial": trial.key}, measure)
+    return experiment.step(f"looks/{name}", {"trial": trial.key}, measure)
 
 
-def sharpness_claims(study: PaperStudy, trials: dict[str, list[Trial]]) -> None:
+def sharpness_claims(experiment: PaperExperiment, trials: dict[str, list[TrainedModel]]) -> None:
     """How sharp samples and reconstructions are."""
-    found = {name: _looks(study, name, several[0]) for name, several in trials.items()}
+    found = {name: _looks(experiment, name, several[0]) for name, several in trials.items()}
     normal, cb = found["normal"], found["cb"]
     for key, what in (("sharper", "samples"), ("sharper-fitted", "fitted"), ("sharper-rec", "reconstructions")):
         ratio = cb[f"{what}-sharpness"] / normal[f"{what}-sharpness"]
@@ -147,7 +147,7 @@ def sharpness_claims(study: PaperStudy, trials: dict[str, list[Trial]]) -> None:
         scatter = (
             "; where samples are far darker than images, they lie where no image was coded" if what == "samples" else ""
         )
-        study.found(key, ratio, holds=ratio > 1.02, why=why + scatter)
+        experiment.found(key, ratio, holds=ratio > 1.02, why=why + scatter)
     share = cb["samples-binarised"]
     why = f"Normal samples {normal['samples-binarised']:.2f}, real images {cb['real-binarised']:.2f}"
-    study.found("binarised", share, holds=share > cb["real-binarised"] + 0.05, why=why)
+    experiment.found("binarised", share, holds=share > cb["real-binarised"] + 0.05, why=why)

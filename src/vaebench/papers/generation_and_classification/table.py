@@ -12,12 +12,12 @@ from vaebench.data.images import Dataset, Images, split
 from vaebench.evaluation.features import Grid, encode
 from vaebench.evaluation.probes import Head
 from vaebench.evaluation.scores import Split
+from vaebench.experiments.trained import ProbeInput, TrainedModel
 from vaebench.models.networks import MLP, Conv, Network
 from vaebench.models.objectives import Elbo
-from vaebench.papers.generation_and_classification.printed import CLASSIFIERS, OWN, OWN_BETA, REGIMES, TABLE, VAES
+from vaebench.papers.experiment import PaperExperiment
+from vaebench.papers.generation_and_classification.reported import CLASSIFIERS, OWN, OWN_BETA, REGIMES, TABLE, VAES
 from vaebench.papers.paper import in_epochs
-from vaebench.papers.study import PaperStudy
-from vaebench.studies.trials import Reading, Trial
 from vaebench.training.loop import Training
 from vaebench.training.schedules import Adam, Constant, OneCycle
 
@@ -25,15 +25,15 @@ SHORT = (1, 3)
 """Epochs of the trainings that show what there was on the way."""
 
 
-def training_of(study: PaperStudy, name: str, epochs: int = 0) -> Training:
+def training_of(experiment: PaperExperiment, name: str, epochs: int = 0) -> Training:
     """Adam at 1e-3 for 200 epochs, gradients within +-2; in cpu a one-cycle rate and fewer epochs."""
-    if study.budget == "full":
+    if experiment.budget == "full":
         return Training(epochs=epochs or 200, batch=128, optimiser=Adam(rate=1e-3), schedule=Constant(), clip_value=2.0)
     long = {"normal": 40, "cb": 15, "own": 5}[name]
     rate = {"normal": 4e-3, "cb": 2e-3, "own": 2e-2}[name]
     return Training(
-        epochs=study.pick(1, epochs or long, 0),
-        batch=study.pick(128, 256 if name == "cb" else 512, 0),
+        epochs=experiment.pick(1, epochs or long, 0),
+        batch=experiment.pick(128, 256 if name == "cb" else 512, 0),
         optimiser=Adam(rate=rate, beta2=0.99),
         schedule=OneCycle(rise=0.2),
         clip_value=2.0,
@@ -49,12 +49,12 @@ def parts_of(data: Dataset, regime: str) -> tuple[Images, Images, Images]:
     return train, validation, Images(torch.cat([data.train.pixels, data.validation.pixels]), labels, data.classes)
 
 
-def image_reading(study: PaperStudy, data: Dataset, regime: str) -> Reading:
+def image_reading(experiment: PaperExperiment, data: Dataset, regime: str) -> ProbeInput:
     """The images themselves."""
-    return Reading(f"{study.fingerprint(data)}/{regime}", lambda: Split(*parts_of(data, regime)))
+    return ProbeInput(f"{experiment.fingerprint(data)}/{regime}", lambda: Split(*parts_of(data, regime)))
 
 
-def code_reading(trial: Trial, regime: str, rows: int, sampled: bool = False) -> Reading:
+def code_reading(trial: TrainedModel, regime: str, rows: int, sampled: bool = False) -> ProbeInput:
     """The trial's codes, standardised by their training part with one scale, as images of so many rows."""
 
     def make() -> Split:
@@ -62,10 +62,10 @@ def code_reading(trial: Trial, regime: str, rows: int, sampled: bool = False) ->
         scaled = [replace(part.standardised_by(parts[0]), sampled=sampled) for part in parts]
         return Split(*(Grid(part, rows) for part in scaled))
 
-    return Reading(f"{trial.key}/{regime}/{rows}/{sampled}", make)
+    return ProbeInput(f"{trial.key}/{regime}/{rows}/{sampled}", make)
 
 
-def head_of(study: PaperStudy, classifier: str, source: str, regime: str, pool: bool = True) -> Head:
+def head_of(experiment: PaperExperiment, classifier: str, source: str, regime: str, pool: bool = True) -> Head:
     """One of the paper's three classifiers; logistic regression is a linear layer trained by its cross-entropy."""
     images = source == "original"
     convolution: dict[str, Any] = {
@@ -87,7 +87,7 @@ def head_of(study: PaperStudy, classifier: str, source: str, regime: str, pool: 
     return Head(
         name=classifier,
         network=networks[classifier],
-        epochs=study.pick(2, epochs, 5 * epochs),
+        epochs=experiment.pick(2, epochs, 5 * epochs),
         batch=128 if images else 256,
         optimiser=Adam(rate=rate, beta2=0.99),
         schedule=OneCycle(rise=0.2),
@@ -97,20 +97,20 @@ def head_of(study: PaperStudy, classifier: str, source: str, regime: str, pool: 
 Cells = dict[tuple[str, str, str], list[dict[str, Any]]]
 
 
-def fill_table(study: PaperStudy, data: Dataset, trials: dict[str, list[Trial]]) -> Cells:
+def fill_table(experiment: PaperExperiment, data: Dataset, trials: dict[str, list[TrainedModel]]) -> Cells:
     """All 18 cells, each from every seed."""
     cells: Cells = {}
-    growth = {name: _growth(study, data, name) for name in VAES}
+    growth = {name: _growth(experiment, data, name) for name in VAES}
     for source, regime in TABLE:
         for classifier in CLASSIFIERS:
-            head, found = head_of(study, classifier, source, regime), []
-            for seed in study.seeds(3):
+            head, found = head_of(experiment, classifier, source, regime), []
+            for seed in experiment.seeds(3):
                 reading = (
-                    image_reading(study, data, regime)
+                    image_reading(experiment, data, regime)
                     if source == "original"
                     else code_reading(trials[source][seed], regime, rows=4)
                 )
-                found.append(study.curves(f"table/{source}-{regime}-{classifier}-{seed}", head, reading, 10, seed))
+                found.append(experiment.curves(f"table/{source}-{regime}-{classifier}-{seed}", head, reading, 10, seed))
             cells[source, regime, classifier] = found
             values = [result["accuracy"] for result in found]
             last = found[0]["epochs"][-1]
@@ -119,57 +119,57 @@ def fill_table(study: PaperStudy, data: Dataset, trials: dict[str, list[Trial]])
                 so_far = np.mean([result["accuracy"] for result in cells[source, "large", "logistic"]])
                 grown = f"{growth[source]}, {so_far:.3f} after all {len(trials[source][0].history)}"
                 why += f"; logistic regression, large, by epochs of the VAE: {grown}; ours is in a row below"
-            study.found(f"{source}-{regime}-{classifier}", values, why=why)
+            experiment.found(f"{source}-{regime}-{classifier}", values, why=why)
     return cells
 
 
-def progress_of(trial: Trial) -> str:
+def progress_of(trial: TrainedModel) -> str:
     """How far the VAE's training was from its end."""
     elbo = [record["validation_elbo"] for record in trial.history]
     gain = elbo[-1] - elbo[-2] if len(elbo) > 1 else float("nan")
     return f"{in_epochs(len(elbo))} of the VAE, which gained {gain:.1f} nats in the last"
 
 
-def _growth(study: PaperStudy, data: Dataset, name: str) -> str:
+def _growth(experiment: PaperExperiment, data: Dataset, name: str) -> str:
     """What logistic regression reads from shorter trainings of the VAE: whether more epochs would help."""
-    head, found = head_of(study, "logistic", name, "large"), []
+    head, found = head_of(experiment, "logistic", name, "large"), []
     for epochs in SHORT:
-        reading = code_reading(short_trial(study, data, name, epochs), "large", rows=4)
-        accuracy = study.curves(f"growth/{name}-{epochs}", head, reading, 10)["accuracy"]
+        reading = code_reading(short_trial(experiment, data, name, epochs), "large", rows=4)
+        accuracy = experiment.curves(f"growth/{name}-{epochs}", head, reading, 10)["accuracy"]
         found.append(f"{accuracy:.3f} after {epochs}")
     return ", ".join(found)
 
 
-def own(study: PaperStudy, data: Dataset) -> None:
+def own(experiment: PaperExperiment, data: Dataset) -> None:
     """A frozen convolutional VAE with more latents and a lower beta, read by the same kinds of classifier."""
-    trial = study.vae(
-        "own", data, OWN, Elbo(beta=OWN_BETA), training_of(study, "own", 80 if study.budget == "full" else 0)
+    trial = experiment.vae(
+        "own", data, OWN, Elbo(beta=OWN_BETA), training_of(experiment, "own", 80 if experiment.budget == "full" else 0)
     )
     for regime in REGIMES:
         for classifier in CLASSIFIERS:
             reading = code_reading(trial, regime, rows=8)
-            head = head_of(study, classifier, "own", regime)
-            found = study.curves(f"own/{regime}-{classifier}", head, reading, 10)
+            head = head_of(experiment, classifier, "own", regime)
+            found = experiment.curves(f"own/{regime}-{classifier}", head, reading, 10)
             why = "standardised means, the code as an image of 8x8; the epoch chosen on validation"
-            study.found(f"own-{regime}-{classifier}", found["accuracy"], why=why)
+            experiment.found(f"own-{regime}-{classifier}", found["accuracy"], why=why)
 
 
-def variants(study: PaperStudy, trials: dict[str, list[Trial]]) -> None:
+def variants(experiment: PaperExperiment, trials: dict[str, list[TrainedModel]]) -> None:
     """Sampled z instead of means, and the code as a row."""
     for source in VAES:
         for regime in REGIMES:
-            means = study.findings.rows[f"{source}-{regime}-multilayer"].found
+            means = experiment.findings.rows[f"{source}-{regime}-multilayer"].found
             reading = code_reading(trials[source][0], regime, rows=4, sampled=True)
-            head = head_of(study, "multilayer", source, regime)
-            found = study.curves(f"variants/sampled-{source}-{regime}", head, reading, 10)
-            study.found(f"sampled-{source}-{regime}", found["accuracy"], holds=None, why=f"on means {means:.4f}")
-            grid = study.findings.rows[f"{source}-{regime}-simple"].found
+            head = head_of(experiment, "multilayer", source, regime)
+            found = experiment.curves(f"variants/sampled-{source}-{regime}", head, reading, 10)
+            experiment.found(f"sampled-{source}-{regime}", found["accuracy"], holds=None, why=f"on means {means:.4f}")
+            grid = experiment.findings.rows[f"{source}-{regime}-simple"].found
             reading = code_reading(trials[source][0], regime, rows=1)
-            head = head_of(study, "simple", source, regime, pool=False)
-            found = study.curves(f"variants/row-{source}-{regime}", head, reading, 10)
-            study.found(f"row-{source}-{regime}", found["accuracy"], holds=None, why=f"as 4x5 {grid:.4f}")
+            head = head_of(experiment, "simple", source, regime, pool=False)
+            found = experiment.curves(f"variants/row-{source}-{regime}", head, reading, 10)
+            experiment.found(f"row-{source}-{regime}", found["accuracy"], holds=None, why=f"as 4x5 {grid:.4f}")
 
 
-def short_trial(study: PaperStudy, data: Dataset, name: str, epochs: int) -> Trial:
+def short_trial(experiment: PaperExperiment, data: Dataset, name: str, epochs: int) -> TrainedModel:
     """A shorter training of one of the VAEs."""
-    return study.vae(f"short-{name}-{epochs}", data, VAES[name], Elbo(), training_of(study, name, epochs))
+    return experiment.vae(f"short-{name}-{epochs}", data, VAES[name], Elbo(), training_of(experiment, name, epochs))

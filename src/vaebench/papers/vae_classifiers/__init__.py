@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
+from vaebench.papers.experiment import PaperExperiment
 from vaebench.papers.paper import Paper
-from vaebench.papers.study import PaperStudy
-from vaebench.papers.vae_classifiers.bench import Bench, dataset_of
 from vaebench.papers.vae_classifiers.claims import fashion_claims, quickdraw_claims, ten_at_200, time_claims
+from vaebench.papers.vae_classifiers.dataset import DatasetExperiment, dataset_of
 from vaebench.papers.vae_classifiers.figures import draw
 from vaebench.papers.vae_classifiers.networks import bottleneck, fully_connected
-from vaebench.papers.vae_classifiers.printed import SETS, promises
+from vaebench.papers.vae_classifiers.reported import SETS, reported_results
 from vaebench.papers.vae_classifiers.search import betas_and_search
 
 
-def perform(study: PaperStudy) -> None:
+def perform(experiment: PaperExperiment) -> None:
     """Every experiment of the paper, and what explains it."""
-    sets = {name: Bench(study, one, dataset_of(study, name)) for name, one in SETS.items()}
+    sets = {name: DatasetExperiment(experiment, one, dataset_of(experiment, name)) for name, one in SETS.items()}
     for bench in sets.values():
         bench.table()
         bench.explain()
-    quickdraw_claims(study, sets["quickdraw"])
-    time_claims(study, sets)
-    fashion_claims(study, sets["fashion"])
-    betas_and_search(study, sets["mnist"])
-    fully_connected(study, sets["mnist"])
-    bottleneck(study, sets["mnist"].data)
-    ten_at_200(study)
-    draw(study, sets)
+    quickdraw_claims(experiment, sets["quickdraw"])
+    time_claims(experiment, sets)
+    fashion_claims(experiment, sets["fashion"])
+    betas_and_search(experiment, sets["mnist"])
+    fully_connected(experiment, sets["mnist"])
+    bottleneck(experiment, sets["mnist"].data)
+    ten_at_200(experiment)
+    draw(experiment, sets)
 
 
 PAPER = Paper(
@@ -52,7 +52,7 @@ PAPER = Paper(
         "cat, coffee cup, diamond, fish, shoe, spoon, tree) at 2,000 each stand in, without a verdict.",
     ),
     minutes={"quick": 0.8, "cpu": 27, "full": 150},
-    promises=promises(),
+    reported_results=reported_results(),
     captions={
         "variants": "Accuracy by variant: with a proper beta of 3 the samples of z are noisy; the printed 97 % belongs to the "
         "notebooks' much smaller beta.",

@@ -10,18 +10,18 @@ from vaebench.data.images import Dataset, Images, split
 from vaebench.evaluation.features import Codes
 from vaebench.evaluation.probes import KNN
 from vaebench.evaluation.scores import Split
+from vaebench.experiments.measurements import bounds_step
+from vaebench.experiments.trained import ProbeInput, TrainedModel
 from vaebench.models.objectives import Elbo
+from vaebench.papers.experiment import PaperExperiment
 from vaebench.papers.paper import in_epochs
-from vaebench.papers.study import PaperStudy
-from vaebench.papers.vae_classifiers.bench import Bench, head_of, per_class_shares, values_of
-from vaebench.papers.vae_classifiers.printed import PAPER_TEN, SETS
-from vaebench.studies.measure import bounds_of
-from vaebench.studies.trials import Reading, Trial
+from vaebench.papers.vae_classifiers.dataset import DatasetExperiment, head_of, per_class_shares, values_of
+from vaebench.papers.vae_classifiers.reported import PAPER_TEN, SETS
 from vaebench.training.loop import Training
 from vaebench.training.schedules import Adam, OneCycle
 
 
-def quickdraw_claims(study: PaperStudy, bench: Bench) -> None:
+def quickdraw_claims(experiment: PaperExperiment, bench: DatasetExperiment) -> None:
     """The worst classes, 40 epochs against 9, three latents."""
     shares = per_class_shares(bench.large[0])
     order, names = np.argsort(shares), bench.data.classes
@@ -32,33 +32,33 @@ def quickdraw_claims(study: PaperStudy, bench: Bench) -> None:
     at_40, at_9 = long["accuracy"], bench.large[0]["accuracy"]
     gain = 100 * (at_40 - at_9)
     why = f"{at_9:.4f} in {in_epochs(bench.one.head_epochs)}, {at_40:.4f} in 40 (the best of them on validation)"
-    study.found("forty", gain, holds=gain < 1, why=why)
-    _three_latents(study, bench)
+    experiment.found("forty", gain, holds=gain < 1, why=why)
+    _three_latents(experiment, bench)
 
 
-def _three_latents(study: PaperStudy, bench: Bench) -> None:
+def _three_latents(experiment: PaperExperiment, bench: DatasetExperiment) -> None:
     trial = bench.trials[0]
-    nats = bounds_of(study, "quickdraw-0", trial)["test"]["kl_per_latent"]
+    nats = bounds_step(experiment, "quickdraw-0", trial)["test"]["kl_per_latent"]
     best = np.argsort(nats)[::-1][:3].tolist()
     drawn = np.random.default_rng(0).permutation(len(nats))[:3].tolist()
     chance = 1 / bench.classes
     for key, latents in (("three", drawn), ("three-best", best)):
-        reading = Reading(f"{trial.key}/{latents}", lambda latents=latents: _columns(trial, latents))  # type: ignore[misc]
-        found = study.probe(f"quickdraw/{key}", KNN(), reading, bench.classes)["accuracy"]
+        reading = ProbeInput(f"{trial.key}/{latents}", lambda latents=latents: _columns(trial, latents))  # type: ignore[misc]
+        found = experiment.probe(f"quickdraw/{key}", KNN(), reading, bench.classes)["accuracy"]
         words = f"latents {', '.join(f'z{d}' for d in latents)}, {sum(nats[d] for d in latents):.1f} nats; chance {chance:.2f}"
         if key == "three":
             holds = found > 2 * chance
-            study.found(key, found, holds=holds, why=f"{words}: {'well' if holds else 'not far'} above chance")
+            experiment.found(key, found, holds=holds, why=f"{words}: {'well' if holds else 'not far'} above chance")
         else:
-            study.found(key, found, holds=None, why=words)
+            experiment.found(key, found, holds=None, why=words)
 
 
-def _columns(trial: Trial, latents: list[int]) -> Split:
+def _columns(trial: TrainedModel, latents: list[int]) -> Split:
     features = trial.features
     return Split(*(Codes(p.mean[:, latents], p.labels) for p in (features.train, features.validation, features.test)))
 
 
-def time_claims(study: PaperStudy, sets: dict[str, Bench]) -> None:
+def time_claims(experiment: PaperExperiment, sets: dict[str, DatasetExperiment]) -> None:
     """What a head saves against a network from pixels."""
     bench = sets["mnist"]
     head, cnn, vae = bench.large[0], bench.cnn(), bench.trials[0].seconds
@@ -66,55 +66,59 @@ def time_claims(study: PaperStudy, sets: dict[str, Bench]) -> None:
     words = (
         f"head {head['seconds']:.1f} s at {head['accuracy']:.3f}, CNN {cnn['seconds']:.1f} s at {cnn['accuracy']:.3f}"
     )
-    study.found("fast", ratio, holds=ratio > 2, why=words)
+    experiment.found("fast", ratio, holds=ratio > 2, why=words)
     ratio = cnn["seconds"] / (head["seconds"] + vae)
     holds_why = f"the VAE took {vae:.0f} s before; the CNN needs no VAE, and is the more accurate"
-    study.found("fast-whole", ratio, holds=None, why=holds_why)
+    experiment.found("fast-whole", ratio, holds=None, why=holds_why)
     slowest = max(result["seconds"] for one in sets.values() for result in one.large)
-    study.found(
+    experiment.found(
         "converge", slowest, why=f"the best validation epochs were {[o.large[0]['best_epoch'] for o in sets.values()]}"
     )
 
 
-def fashion_claims(study: PaperStudy, bench: Bench) -> None:
+def fashion_claims(experiment: PaperExperiment, bench: DatasetExperiment) -> None:
     """How far Fashion-MNIST stays from the state of the art."""
     own, _ = bench.own()
     found = values_of(bench.large)
-    study.found("fashion-84", found, why=f"Table 1's own number is 0.83; a proper beta 3 gives {np.mean(found):.3f}")
+    experiment.found(
+        "fashion-84", found, why=f"Table 1's own number is 0.83; a proper beta 3 gives {np.mean(found):.3f}"
+    )
     gap = 0.93 - float(np.mean(found))
     why = f"quoted: 83 % plus the 10 points that it names; the recipe as printed is {100 * gap:.0f} points below it"
-    study.found("state", found, holds=bool(gap >= 0.095), why=why)
+    experiment.found("state", found, holds=bool(gap >= 0.095), why=why)
     closed = own["accuracy"] >= 0.93
     cnn = bench.cnn()["accuracy"]
     why = f"our best frozen VAE is {100 * (0.93 - own['accuracy']):.1f} points below 0.93; the CNN from pixels has {cnn:.3f}"
-    study.found("tuning", own["accuracy"], holds=closed, why=why)
+    experiment.found("tuning", own["accuracy"], holds=closed, why=why)
 
 
-def ten_at_200(study: PaperStudy) -> None:
+def ten_at_200(experiment: PaperExperiment) -> None:
     """The paper's own ten classes, sheep included, where 200 drawings of each are at hand."""
-    data = _small_quickdraw(study.pick(40, 200, 200))
+    data = _small_quickdraw(experiment.pick(40, 200, 200))
     keys = ("ten-200", "ten-200-own", "ten-200-sheep")
     if data is None:
         for key in keys:
-            study.found(key, None, holds=None, why="the drawings are not at hand: quickdraw/paper-ten-200/<class>.npy")
+            experiment.found(
+                key, None, holds=None, why="the drawings are not at hand: quickdraw/paper-ten-200/<class>.npy"
+            )
         return
     one = SETS["quickdraw"]
     training = Training(
-        epochs=study.pick(1, 25, 200), batch=64, optimiser=Adam(rate=5e-3, beta2=0.99), schedule=OneCycle()
+        epochs=experiment.pick(1, 25, 200), batch=64, optimiser=Adam(rate=5e-3, beta2=0.99), schedule=OneCycle()
     )
-    printed = study.vae("ten-200", data, one.model, Elbo(beta=3.0), training)
-    own = study.vae("ten-200-own", data, one.own, Elbo(beta=one.own_beta), training)
-    head = head_of(study, one.large, 40)
-    found = study.curves("ten-200/large", head, printed.sampled, 10)
-    best = study.curves("ten-200/own", head, own.means, 10)
+    printed = experiment.vae("ten-200", data, one.model, Elbo(beta=3.0), training)
+    own = experiment.vae("ten-200-own", data, one.own, Elbo(beta=one.own_beta), training)
+    head = head_of(experiment, one.large, 40)
+    found = experiment.curves("ten-200/large", head, printed.sampled, 10)
+    best = experiment.curves("ten-200/own", head, own.means, 10)
     why = f"trained on {len(data.train):,} drawings only, tested on {len(data.test)}; the paper had 84,000"
-    study.found("ten-200", found["accuracy"], holds=None, why=why)
-    study.found("ten-200-own", best["accuracy"], holds=None, why=why)
+    experiment.found("ten-200", found["accuracy"], holds=None, why=why)
+    experiment.found("ten-200-own", best["accuracy"], holds=None, why=why)
     shares = per_class_shares(best)
     worst = data.classes[int(np.argmin(shares))]
     sheep = shares[data.classes.index("sheep")]
     why = f"the worst class here is {worst} ({shares.min():.2f}); {len(data.test) // 10} test drawings a class"
-    study.found("ten-200-sheep", sheep, holds=None, why=why)
+    experiment.found("ten-200-sheep", sheep, holds=None, why=why)
 
 
 def _small_quickdraw(per_class: int) -> Dataset | None:

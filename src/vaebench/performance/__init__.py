@@ -1,1 +1,0 @@
-"""A recipe to a finished run, stage by stage."""

@@ -1,0 +1,96 @@
+"""How figures look: one style, one colour for each representation, names that the font can draw."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from functools import cache
+from typing import Any
+
+import matplotlib
+from matplotlib import font_manager
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from vaebench.plotting.palette import clean, shortened
+
+DPI = 150
+INK = "#1f2933"
+FAINT = "#9aa5b1"
+
+STYLE: dict[Any, Any] = {
+    "font.family": ["DejaVu Sans"],
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelcolor": INK,
+    "axes.edgecolor": FAINT,
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.grid": False,
+    "grid.color": "#e4e7eb",
+    "grid.linewidth": 0.8,
+    "text.color": INK,
+    "text.parse_math": False,  # a class named "$5" is a name, not a formula
+    "axes.unicode_minus": True,
+    "xtick.color": FAINT,
+    "ytick.color": FAINT,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "legend.frameon": False,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+    "lines.linewidth": 1.5,
+}
+"""Matplotlib's settings for every figure; made and saved inside ``matplotlib.rc_context(STYLE)``."""
+
+REPRESENTATIONS: dict[str, tuple[str, str, str]] = {
+    "self-trained": ("self-trained VAE", "#cc79a7", "p"),
+    "graph": ("VAE latents on a graph", "#882255", "h"),
+    "vae": ("VAE latents", "#d55e00", "o"),
+    "vae-sampled": ("VAE latents, sampled", "#e69f00", "D"),
+    "autoencoder": ("plain autoencoder", "#0072b2", "s"),
+    "pixels": ("raw pixels", "#333333", "^"),
+    "pca": ("PCA", "#56b4e9", "v"),
+    "random": ("random encoder", "#999999", "X"),
+    "images": ("supervised network", "#009e73", "P"),
+}
+"""Name in words, colour (Okabe and Ito's, told apart by the colour-blind) and marker of each representation."""
+
+
+def in_words(features: str) -> str:
+    """A representation's name in words."""
+    return REPRESENTATIONS[features][0] if features in REPRESENTATIONS else clean(features)
+
+
+def signed(value: float, form: str) -> str:
+    """A number with its sign, a true minus; zero has none."""
+    text = format(value, f"+{form}").replace("-", "\N{MINUS SIGN}")
+    return text if value else text.lstrip("+")
+
+
+def class_names(classes: Iterable[str], length: int = 18) -> list[str]:
+    """Names that figures can draw; one with letters that the font lacks becomes "class 3"."""
+    found = []
+    for index, name in enumerate(map(clean, classes)):
+        drawable = bool(name.strip()) and {ord(c) for c in name} <= _glyphs()
+        found.append(shortened(name, length) if drawable else f"class {index}")
+    return found
+
+
+@cache
+def _glyphs() -> frozenset[int]:
+    path = font_manager.findfont(font_manager.FontProperties(family=STYLE["font.family"]))
+    return frozenset(font_manager.get_font(path).get_charmap())
+
+
+def png(figure: Figure, dpi: int = DPI) -> bytes:
+    """The figure as PNG bytes, the same for the same figure."""
+    image = io.BytesIO()
+    with matplotlib.rc_context(STYLE):
+        FigureCanvasAgg(figure)
+        figure.savefig(image, format="png", dpi=dpi, metadata={"Software": None})
+    return image.getvalue()

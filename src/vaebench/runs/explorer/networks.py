@@ -1,0 +1,67 @@
+"""What the page runs: encoder and decoder as ONNX, weights stored as 16-bit floats."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from vaebench.evaluation.probes import LinearClassifier
+from vaebench.models.export import halved, to_onnx
+from vaebench.models.vae import VAE
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+
+class Decode(nn.Module):
+    """A code to the mean of p(x|z), and to class probabilities where there is a head."""
+
+    def __init__(self, vae: VAE, head: LinearClassifier | None) -> None:
+        super().__init__()
+        self.vae = vae
+        self.head = None if head is None else nn.Linear(len(vae.zero), len(head.bias))
+        if head is not None and self.head is not None:
+            self.head.load_state_dict({"weight": head.weight, "bias": head.bias})
+
+    def forward(self, z: Float[Tensor, "B D"]) -> tuple[Tensor, ...]:
+        """Images (B, C, H, W) in [0, 1]; probabilities (B, Y)."""
+        images = self.vae.decode(z).mean.clamp(0, 1)
+        return (images,) if self.head is None else (images, self.head(z).softmax(-1))
+
+
+class Encode(nn.Module):
+    """An image to the mean and log-variance of q(z|x)."""
+
+    def __init__(self, vae: VAE) -> None:
+        super().__init__()
+        self.vae = vae
+
+    def forward(self, x: Float[Tensor, "B C H W"]) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance, each (B, D), of images in [0, 1]."""
+        q = self.vae.posterior(x).base_dist
+        return q.loc, 2 * q.scale.log()
+
+
+def decoder_onnx(vae: VAE, head: LinearClassifier | None) -> ModelProto:
+    """Input ``z`` (B, D); outputs ``images`` (B, C, H, W) and, with a head, ``probabilities`` (B, Y)."""
+    outputs = ["images"] if head is None else ["images", "probabilities"]
+    return halved(to_onnx(Decode(vae, head), torch.zeros(2, len(vae.zero)), ["z"], outputs))
+
+
+def encoder_onnx(vae: VAE, shape: tuple[int, int, int]) -> ModelProto:
+    """Input ``x`` (B, C, H, W) in [0, 1]; outputs ``mean`` and ``log_variance`` (B, D)."""
+    return halved(to_onnx(Encode(vae), torch.zeros(2, *shape), ["x"], ["mean", "log_variance"]))
+
+
+def stored_error(vae: VAE, decoder: ModelProto, codes: Float[Tensor, "N D"]) -> float:
+    """The largest difference of a pixel, on the scale 0 to 1, between the decoder as stored and as trained."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(decoder.SerializeToString(), providers=["CPUExecutionProvider"])
+    with torch.no_grad():
+        exact = vae.decode(codes).mean.clamp(0, 1)
+    stored = torch.from_numpy(session.run(["images"], {"z": codes.numpy()})[0])
+    return float((stored - exact).abs().max())

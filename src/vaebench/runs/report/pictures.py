@@ -1,0 +1,203 @@
+"""Sheets of images: reconstructions, samples, traversals, interpolations."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import UInt8
+from matplotlib.axes import Axes
+from matplotlib.collections import PatchCollection
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from PIL import Image
+
+from vaebench.evaluation.bounds import DEAD_BELOW
+from vaebench.plotting.style import DPI, FAINT, INK, signed
+from vaebench.runs.run import Run
+
+WIDTH = 1300
+"""Width that a sheet aims at, in its own pixels."""
+LARGEST = 64
+"""Images with a longer side are shown at this size, so that a page of them can still be sent."""
+ACROSS = 8
+
+Sheet = UInt8[np.ndarray, "rows columns C H W"]
+
+
+def reconstructions(run: Run) -> Figure:
+    """Test images, each above the decoder's mean for it."""
+    return pairs(run.panels["reconstruction_images"], run.panels["reconstruction_outputs"], None)
+
+
+def worst_reconstructions(run: Run) -> Figure:
+    """The test images that cost most, above their reconstructions, with their nats."""
+    nats = [f"{value:.1f} nats" for value in run.panels["worst_nats"]]
+    return pairs(run.panels["worst_images"], run.panels["worst_outputs"], nats)
+
+
+def samples(run: Run) -> Figure:
+    """What the decoder draws for codes from the prior."""
+    return _square(run.panels["samples"])
+
+
+def nearest(run: Run) -> Figure:
+    """Samples, each above the training image nearest to it."""
+    return pairs(run.panels["nearest_samples"], run.panels["nearest_images"], None, ("sample", "nearest"))
+
+
+def _square(images: np.ndarray) -> Figure:
+    return sheet(in_rows(images, math.ceil(math.sqrt(len(images)))), Margins(left=0.1), width=900)[0]
+
+
+def taught_reconstructions(run: Run) -> Figure:
+    """Test images, each above what the self-trained VAE makes of it."""
+    return pairs(run.panels["taught_images"], run.panels["taught_outputs"], None)
+
+
+def taught_samples(run: Run) -> Figure:
+    """What the self-trained VAE draws for codes from the prior."""
+    return _square(run.panels["taught_samples"])
+
+
+def traversals(run: Run) -> Figure:
+    """One latent a row, the highest KL first, moved over +-3 standard deviations of the prior."""
+    nats = run.panels["kl_per_latent"]
+    latents = run.panels["traversal_latents"].tolist()
+    walks = run.panels["traversals"]
+    figure, ax, x, y = sheet(walks, Margins(left=1.15, bottom=0.5))
+    ax.set_yticks(y, [f"z{d}  {nats[d]:.2f} nats" for d in latents])
+    for label, d in zip(ax.get_yticklabels(), latents, strict=True):
+        label.set_color(FAINT if nats[d] < DEAD_BELOW else INK)
+    steps = np.linspace(-3, 3, walks.shape[1]).round(6)
+    ax.set_xticks(x, [signed(step, ".2g") for step in steps.tolist()])
+    ax.set_xlabel("the latent's value, in standard deviations of the prior")
+    return figure
+
+
+def growth(run: Run) -> Figure:
+    """One code a row, what it was decoded to after some epochs in the columns."""
+    looks = run.panels["growth_samples"].swapaxes(0, 1)
+    figure, ax, x, _ = sheet(looks, Margins(left=0.3, right=0.3, bottom=0.45), width=1000)
+    ax.set_xticks(x, [str(epoch) for epoch in run.panels["growth_epochs"].tolist()])
+    ax.set_xlabel("epochs of training")
+    return figure
+
+
+def interpolations(run: Run) -> Figure:
+    """Straight walks between the codes of two test images, one row a pair."""
+    figure, ax, x, _ = sheet(run.panels["interpolations"], Margins(left=0.3, right=0.3, bottom=0.3))
+    ax.set_xticks([x[0], x[-1]], ["one image", "another"])
+    return figure
+
+
+def pairs(
+    images: np.ndarray, outputs: np.ndarray, words: list[str] | None, names: tuple[str, str] = ("image", "decoded")
+) -> Figure:
+    """Images, each above what belongs to it."""
+    above, below = in_rows(images, ACROSS), in_rows(outputs, ACROSS)
+    rows = np.stack([above, below], axis=1).reshape(-1, *above.shape[1:])
+    figure, ax, x, y = sheet(rows, Margins(left=0.75), block=2, band=0.34 if words else 0.12)
+    ax.set_yticks(y, list(names) * len(above))
+    for index, text in enumerate(words or []):
+        row, column = divmod(index, len(x))
+        edge = y[2 * row] - 0.54 * (y[1] - y[0])
+        ax.text(x[column], edge, text, ha="center", va="bottom", fontsize="small")
+    return figure
+
+
+def in_rows(images: np.ndarray, across: int) -> np.ndarray:
+    """(N, C, H, W) as (rows, columns, C, H, W): as few rows as can be, evenly full, the rest white."""
+    rows = math.ceil(len(images) / across)
+    columns = math.ceil(len(images) / rows)
+    white = np.full((rows * columns - len(images), *images.shape[1:]), 255, dtype=np.uint8)
+    return np.concatenate([images, white]).reshape(rows, columns, *images.shape[1:])
+
+
+class Margins(NamedTuple):
+    """Inches around a sheet, for what is written there."""
+
+    left: float
+    right: float = 0.1
+    top: float = 0.05
+    bottom: float = 0.1
+
+
+def sheet(
+    images: Sheet, margins: Margins, *, block: int = 1, band: float = 0.0, width: int = WIDTH
+) -> tuple[Figure, Axes, list[float], list[float]]:
+    """A figure of images in rows, with the centres of its columns and rows.
+
+    Every pixel of an image is a whole number of pixels of the figure, so that none looks wider than its
+    neighbour. Above each ``block`` of rows a band is left free, as high as this share of an image.
+    """
+    images = _small_enough(images)
+    canvas, x, y = _canvas(images, block, band)
+    scale = max(1, width // canvas.shape[1])
+    high, wide = (side * scale / DPI for side in canvas.shape[:2])
+    across, down = margins.left + wide + margins.right, margins.top + high + margins.bottom
+    figure = Figure(figsize=(across, down))
+    ax = figure.add_axes((margins.left / across, margins.bottom / down, wide / across, high / down))
+    ax.imshow(canvas, interpolation="nearest", aspect="auto")
+    _frame(ax, x, y, images.shape[-2:])
+    ax.set_xticks([])
+    ax.set_yticks([])
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    return figure, ax, x, y
+
+
+def grids(sheets: Mapping[str, Sheet], columns: int = 1, width: int = WIDTH) -> Figure:
+    """Sheets of one size in so many columns, each under its name, their pixels whole as in ``sheet``."""
+    canvases = {name: _canvas(_small_enough(images), 1, 0.0) for name, images in sheets.items()}
+    high, wide = next(iter(canvases.values()))[0].shape[:2]
+    scale = max(1, width // (columns * wide)) / DPI
+    rows, pad, title = math.ceil(len(sheets) / columns), 0.1, 0.3
+    across, down = columns * (wide * scale + pad) + pad, rows * (high * scale + title) + pad
+    figure = Figure(figsize=(across, down))
+    for index, (name, (canvas, x, y)) in enumerate(canvases.items()):
+        left = pad + index % columns * (wide * scale + pad)
+        bottom = down - (index // columns + 1) * (high * scale + title)
+        ax = figure.add_axes((left / across, bottom / down, wide * scale / across, high * scale / down))
+        ax.imshow(canvas, interpolation="nearest", aspect="auto")
+        _frame(ax, x, y, sheets[name].shape[-2:])
+        ax.set_axis_off()
+        ax.set_title(name, pad=3)
+    return figure
+
+
+def _frame(ax: Axes, x: list[float], y: list[float], size: tuple[int, ...]) -> None:
+    """A thin line around every image: white images end somewhere too."""
+    height, width = size
+    corners = [(centre - width / 2, middle - height / 2) for middle in y for centre in x]
+    frames = [Rectangle(corner, width, height) for corner in corners]
+    line = PatchCollection(frames, facecolor="none", edgecolor="#c5cdd6", linewidth=0.5, clip_on=False)
+    ax.add_collection(line, autolim=False)
+
+
+def _canvas(images: Sheet, block: int, band: float) -> tuple[np.ndarray, list[float], list[float]]:
+    """All images on one white canvas (H, W, 3), with the centres of its columns and rows."""
+    rows, columns, _, height, width = images.shape
+    gap, free = max(1, height // 14), round(band * height)
+    lefts = [column * (width + gap) for column in range(columns)]
+    tops = [row * (height + gap) + (row // block + 1) * free for row in range(rows)]
+    canvas = np.full((tops[-1] + height, lefts[-1] + width, 3), 255, dtype=np.uint8)
+    for row, top in enumerate(tops):
+        for column, left in enumerate(lefts):
+            canvas[top : top + height, left : left + width] = np.moveaxis(images[row, column], 0, -1)
+    x = [left + (width - 1) / 2 for left in lefts]
+    return canvas, x, [top + (height - 1) / 2 for top in tops]
+
+
+def _small_enough(images: Sheet) -> np.ndarray:
+    """The images, those above the largest size made smaller by averaging."""
+    height, width = images.shape[-2:]
+    scale = LARGEST / max(height, width)
+    if scale >= 1:
+        return images
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    flat = images.reshape(-1, height, width)
+    small = [np.asarray(Image.fromarray(plane).resize(size, Image.Resampling.BOX)) for plane in flat]
+    return np.stack(small).reshape(*images.shape[:-2], size[1], size[0])

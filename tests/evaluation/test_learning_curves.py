@@ -1,0 +1,133 @@
+"""Label draws are balanced and saved; every cell is done once; numbers carry their spread."""
+
+import json
+
+import pytest
+import torch
+
+from vaebench.core.errors import VaebenchError
+from vaebench.core.statistics import summary
+from vaebench.evaluation.features import Codes
+from vaebench.evaluation.learning_curves import (
+    FitKey,
+    FitLog,
+    ProbeData,
+    curve_rows,
+    label_draws,
+    learning_curve,
+    save_draws,
+)
+from vaebench.evaluation.probes import KNN, Logistic
+from vaebench.training.compute import Compute
+
+CPU = Compute(device="cpu", precision="fp32", threads=1)
+
+
+def part(seed, count=60):
+    labels = torch.arange(count) % 3
+    mean = torch.nn.functional.one_hot(labels).float() + 0.3 * torch.randn(
+        count, 3, generator=torch.Generator().manual_seed(seed)
+    )
+    return Codes(mean, labels)
+
+
+def parts():
+    return ProbeData(part(0), part(2))
+
+
+def test_draws_are_balanced_distinct_and_repeatable():
+    labels = torch.arange(3000) % 10
+    draws = label_draws(labels, (1, 7, "all"), 5, seed=4)
+    again = label_draws(labels, (1, 7, "all"), 5, seed=4)
+    for count in (1, 7):
+        for rows, same in zip(draws[count], again[count], strict=True):
+            assert labels[rows].bincount().tolist() == [count] * 10
+            assert rows.unique().numel() == 10 * count
+            assert torch.equal(rows, same)
+        assert len({tuple(rows.tolist()) for rows in draws[count]}) == 5
+    assert torch.equal(draws["all"][0], torch.arange(3000))
+    assert len(draws["all"]) == 1
+
+
+def test_counts_that_a_class_cannot_give_are_left_out():
+    labels = torch.tensor([0] * 50 + [1] * 5)
+    assert list(label_draws(labels, (1, 5, 6, "all"), 2, 0)) == [1, 5, "all"]
+
+
+def test_draws_are_saved_as_rows(tmp_path):
+    draws = label_draws(torch.arange(30) % 3, (1, 2, "all"), 3, 0)
+    save_draws(tmp_path / "draws.json", draws)
+    kept = json.loads((tmp_path / "draws.json").read_text())
+    assert kept == {str(n): [rows.tolist() for rows in draws[n]] for n in (1, 2)}
+
+
+def curve(ledger, probes=None):
+    draws = label_draws(part(0).labels, (1, 4, "all"), 3, 0)
+    readers = {"codes": probes or [Logistic(), KNN()]}
+    learning_curve({"codes": parts()}, readers, draws, 3, ledger=ledger, compute=CPU)
+    return ledger
+
+
+def test_every_cell_is_fitted_once_and_a_resumed_curve_is_the_same(tmp_path):
+    whole = curve(FitLog(tmp_path / "whole.jsonl"))
+    assert len(whole.done) == 2 * (3 + 3 + 1)
+    lines = (tmp_path / "whole.jsonl").read_text().splitlines(keepends=True)
+    (tmp_path / "cut.jsonl").write_text("".join(lines[:5]) + lines[5][:17])
+
+    fits = []
+
+    class Counting(Logistic):
+        def fit(self, *arguments):
+            fits.append(1)
+            return super().fit(*arguments)
+
+    resumed = curve(FitLog(tmp_path / "cut.jsonl"), [Counting(), KNN()])
+    assert resumed.done == whole.done
+    assert FitLog(tmp_path / "cut.jsonl").done == whole.done
+    done_before = sum(1 for line in lines[:5] if '"logistic"' in line)
+    assert len(fits) == 7 - done_before
+
+
+def test_an_unlabelled_images_label_is_never_read(tmp_path):
+    draws = label_draws(part(0).labels, (2,), 2, 0)
+    clean = parts()
+    labels = clean.train.labels.clone()
+    drawn = torch.cat(draws[2])
+    hidden = torch.ones(len(labels), dtype=torch.bool)
+    hidden[drawn] = False
+    labels[hidden] = (labels[hidden] + 1) % 3
+    poisoned = ProbeData(Codes(clean.train.mean, labels), clean.test)
+    ledgers = []
+    for index, which in enumerate((clean, poisoned)):
+        ledgers.append(FitLog(tmp_path / f"{index}.jsonl"))
+        learning_curve({"codes": which}, {"codes": [Logistic(), KNN()]}, draws, 3, ledger=ledgers[-1], compute=CPU)
+    assert ledgers[0].done == ledgers[1].done
+
+
+def test_rows_carry_what_was_measured(tmp_path):
+    ledger = FitLog(tmp_path / "cells.jsonl")
+    for draw, value in enumerate((0.5, 0.7, 0.9)):
+        ledger.add(FitKey("vae", "knn", 3, draw), value)
+    ledger.add(FitKey("vae", "knn", "all", 0), 0.95)
+    rows = curve_rows(ledger, "toy")
+    three = next(r for r in rows if r["labels_per_class"] == 3 and r["split"] == "test")
+    assert {k: three[k] for k in ("data", "features", "probe", "metric", "n")} == {
+        "data": "toy", "features": "vae", "probe": "knn", "metric": "accuracy", "n": 3,
+    }  # fmt: skip
+    assert three["mean"] == pytest.approx(0.7)
+    assert three["sd"] == pytest.approx(0.2)
+    # Student's t with 2 degrees of freedom: 4.302653 x 0.2 / sqrt(3)
+    assert three["interval"] == pytest.approx([0.7 - 0.4968275, 0.7 + 0.4968275], abs=1e-6)
+    everything = next(r for r in rows if r["labels_per_class"] == "all")
+    assert (everything["mean"], everything["n"], everything["sd"], everything["interval"]) == (0.95, 1, None, None)
+
+
+def test_one_value_has_no_spread():
+    assert summary([0.25]) == {"mean": 0.25, "sd": None, "n": 1, "values": [0.25], "interval": None}
+
+
+@pytest.mark.parametrize("line", ["{}", "no json", '{"cell": [1], "accuracy": 0.5}', '{"cell": null, "accuracy": "x"}'])
+def test_a_damaged_ledger_is_one_sentence(tmp_path, line):
+    (tmp_path / "cells.jsonl").write_text(line + "\n")
+    with pytest.raises(VaebenchError, match=r"cells\.jsonl holds a damaged line"):
+        FitLog(tmp_path / "cells.jsonl")

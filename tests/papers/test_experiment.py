@@ -1,0 +1,218 @@
+"""The machinery of the papers: steps done once, stops that lose nothing, reported results all kept, rows and page."""
+
+import json
+import signal
+
+import pytest
+import torch
+from made_up_paper import PAPER, PROMISES
+
+from vaebench.core.errors import VaebenchError
+from vaebench.experiments.info import check_budget
+from vaebench.papers import registry
+from vaebench.papers.experiment import PaperExperiment
+from vaebench.papers.page import number, page
+from vaebench.papers.paper import ReportedResult, ReproducedResults
+from vaebench.papers.reproduce import find_papers, minutes_left, reproduce
+from vaebench.training.checkpoint import Checkpoint, read_tensors
+from vaebench.training.compute import Compute
+
+KEYS = ["paper", "where", "what", "printed", "found", "sd", "n", "budget", "holds", "why"]
+
+
+@pytest.fixture(autouse=True)
+def _registered(monkeypatch):
+    monkeypatch.setitem(registry.PAPERS, "Z", PAPER)
+
+
+def rows_in(out):
+    return json.loads((out / "papers.json").read_text())
+
+
+def weights(out, budget="quick"):
+    return read_tensors(out / "Z-made-up" / budget / "networks" / "vae-0.safetensors")[0]
+
+
+def test_a_second_call_makes_nothing_and_finds_the_same(tmp_path):
+    first = reproduce([PAPER], "quick", tmp_path)[0]
+    files = {name: (tmp_path / name).read_bytes() for name in ("papers.json", "papers.md", "papers-made.json")}
+    assert first.made == ["vae-0", "line-0", "head"]
+    second = reproduce([PAPER], "quick", tmp_path)[0]
+    assert second.made == []
+    assert {name: (tmp_path / name).read_bytes() for name in files} == files
+    whole, done = minutes_left([PAPER], "quick", tmp_path)
+    assert whole == 0.1
+    assert 60 * done == pytest.approx(first.seconds, rel=1e-6)
+
+
+def test_rows_have_the_agreed_keys_and_the_order_of_the_promises(tmp_path):
+    reproduce([PAPER], "cpu", tmp_path, seeds=3)
+    rows = rows_in(tmp_path)
+    assert [list(row) for row in rows] == [KEYS] * 3
+    assert [row["what"] for row in rows] == [promise.what for promise in PROMISES.values()]
+    accuracy, cross_entropy, claim = rows
+    assert (accuracy["n"], cross_entropy["n"]) == (3, 1)
+    assert accuracy["sd"] > 0
+    assert cross_entropy["sd"] is None
+    assert cross_entropy["holds"] is False  # chance is 2.3 nats, two epochs are nowhere near 0.1
+    assert claim["printed"] is None
+    assert claim["holds"] is True
+
+
+def test_each_budget_has_its_own_rows_and_a_new_call_replaces_only_them(tmp_path):
+    reproduce([PAPER], "cpu", tmp_path)
+    reproduce([PAPER], "quick", tmp_path)
+    before = rows_in(tmp_path)
+    assert [row["budget"] for row in before] == ["quick"] * 3 + ["cpu"] * 3
+    reproduce([PAPER], "cpu", tmp_path, seeds=1)
+    after = rows_in(tmp_path)
+    assert after[:3] == before[:3]
+    assert [row["n"] for row in before[3:]] == [2, 1, 1]
+    assert [row["n"] for row in after[3:]] == [1, 1, 1]
+
+
+def test_more_seeds_make_only_the_new_ones(tmp_path):
+    reproduce([PAPER], "quick", tmp_path)
+    assert reproduce([PAPER], "quick", tmp_path, seeds=2)[0].made == ["vae-1", "line-1"]
+
+
+def test_a_step_under_another_identity_is_made_again(tmp_path):
+    first = reproduce([PAPER], "quick", tmp_path)[0]
+    value = first.step("extra", {"answer": 41}, lambda: {"value": 1.5})
+    assert first.step("extra", {"answer": 41}, lambda: {"value": 2.5}) == value
+    assert first.step("extra", {"answer": 42}, lambda: {"value": 2.5}) == {"value": 2.5}
+
+
+def test_stopped_in_a_training_and_called_again_it_ends_with_the_same_bits(tmp_path):
+    reproduce([PAPER], "cpu", tmp_path / "whole", seeds=1)
+    stops = []
+
+    def stop_once(tick):
+        if not stops and tick.note.startswith("vae-0, step"):
+            stops.append(tick.note)
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        reproduce([PAPER], "cpu", tmp_path / "stopped", seeds=1, callback=stop_once)
+    assert (tmp_path / "stopped" / "Z-made-up" / "cpu" / "networks" / "vae-0.checkpoint").exists()
+    reproduce([PAPER], "cpu", tmp_path / "stopped", seeds=1)
+    whole, stopped = weights(tmp_path / "whole", "cpu"), weights(tmp_path / "stopped", "cpu")
+    assert whole.keys() == stopped.keys()
+    assert all(torch.equal(whole[name], stopped[name]) for name in whole)
+    assert not list((tmp_path / "stopped").rglob("*.checkpoint"))
+
+    def found(out):
+        return [row["found"] for row in rows_in(out)]
+
+    assert found(tmp_path / "whole") == found(tmp_path / "stopped")
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path):
+    reproduce([PAPER], "quick", tmp_path)
+    networks = tmp_path / "Z-made-up" / "quick" / "networks"
+    record = json.loads((networks / "vae-0.json").read_text())
+    (networks / "vae-0.json").write_text(json.dumps({**record, "identity": {"older": True}}))
+    (networks / "vae-0.checkpoint").write_bytes(b"cut")
+    with pytest.raises(VaebenchError, match=r"vae-0.checkpoint is not a whole .* delete it to begin that part again"):
+        reproduce([PAPER], "quick", tmp_path)
+
+
+def test_a_checkpoint_of_an_older_recipe_does_not_stand_in_the_way(tmp_path):
+    experiment = reproduce([PAPER], "quick", tmp_path)[0]
+    networks = experiment.folder / "networks"
+    Checkpoint(networks / "vae-0.checkpoint", {"older": True}).save({"weight": torch.ones(2)}, {"epoch": 1})
+    (networks / "vae-0.json").unlink()
+    assert reproduce([PAPER], "quick", tmp_path)[0].made == ["vae-0"]
+    assert not (networks / "vae-0.checkpoint").exists()
+
+
+@pytest.mark.parametrize(
+    ("rule", "tolerance", "found", "met"),
+    [
+        ("at least", 0.005, 0.9651, True),
+        ("at least", 0.005, 0.9649, False),
+        ("at most", 0.0, 0.97, True),
+        ("at most", 0.0, 0.9701, False),
+        ("about", 0.1, 1.06, True),
+        ("about", 0.1, 1.07, False),
+        ("about", 0.1, 0.86, False),
+    ],
+)
+def test_when_a_promise_is_met(rule, tolerance, found, met):
+    assert ReportedResult("Table 1", "accuracy", 0.97, rule, tolerance).met(found) is met
+
+
+def test_a_claim_has_no_verdict_by_number():
+    assert ReportedResult("section 1", "it is blurry").met(3.0) is None
+
+
+def test_findings_refuse_what_would_leave_a_reader_without_an_answer():
+    findings = ReproducedResults(PAPER, "quick")
+    findings.found("accuracy", [0.2, 0.5])
+    assert findings.rows["accuracy"].holds is True
+    assert findings.rows["accuracy"].sd == pytest.approx(0.2121320)
+    with pytest.raises(ValueError, match="filled twice"):
+        findings.found("accuracy", 0.9)
+    with pytest.raises(ValueError, match="say why"):
+        findings.found("cross-entropy", 0.2)
+    with pytest.raises(ValueError, match="say why"):
+        findings.found("claim", 0.2)
+    with pytest.raises(KeyError):
+        findings.found("nothing", 0.2)
+    with pytest.raises(ValueError, match="unfilled: cross-entropy, claim"):
+        findings.in_order()
+
+
+def test_a_figure_without_a_caption_is_refused(tmp_path):
+    experiment = reproduce([PAPER], "quick", tmp_path)[0]
+    with pytest.raises(KeyError):
+        experiment.figure("unheard-of", lambda: None)
+
+
+def test_the_page_shows_every_row_and_figure_and_breaks_no_table(tmp_path):
+    reproduce([PAPER], "quick", tmp_path)
+    text = (tmp_path / "papers.md").read_text()
+    assert "| Table 1 | accuracy of a line \\| on means | 0.3 |" in text
+    assert "![curves](papers/Z-quick-curves.png)" in text
+    assert (tmp_path / "papers" / "Z-quick-curves.png").read_bytes().startswith(b"\x89PNG")
+    tables = [line for line in text.splitlines() if line.startswith("| Table 1") or line.startswith("| section 4")]
+    assert len(tables) == 3
+    assert {line.replace("\\|", "").count("|") for line in tables} == {8}
+    made = json.loads((tmp_path / "papers-made.json").read_text())
+    assert text == page({"Z": PAPER}, rows_in(tmp_path), made, tmp_path)
+    assert set(made["Z quick"]) == {"seconds", "date", "commit", "machine", "compute"}
+
+
+@pytest.mark.parametrize(
+    ("value", "like", "text"),
+    [(0.96126, 0.97, "0.9613"), (12.587, None, "12.59"), (3.0, None, "3"), (36.2341, 36.68, "36.23"),
+     (3.0, 4.41, "3.000"), (-3354359.0, -3354359.0, "-3,354,359"), (0.0000123, None, "1.2e-05"), (0.0, None, "0")],
+)  # fmt: skip
+def test_numbers_have_the_digits_worth_reading(value, like, text):
+    assert number(value, like) == text
+
+
+def test_papers_are_found_by_short_and_long_name():
+    assert find_papers("Z") == find_papers("z") == find_papers("made-up") == [PAPER]
+    assert PAPER in find_papers("all")
+    with pytest.raises(VaebenchError, match=r"there is no paper 'Q'; expected all, or one of .*Z \(made-up\)"):
+        find_papers("Q")
+    with pytest.raises(VaebenchError, match="--budget is 'gpu'; expected one of quick, cpu, full"):
+        check_budget("gpu")
+
+
+def test_a_step_counts_its_own_seconds_and_not_those_of_the_steps_it_calls_for(tmp_path, monkeypatch):
+    experiment, now = PaperExperiment(PAPER, "quick", tmp_path, Compute(device="cpu", threads=1)), [100.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+
+    def inner():
+        now[0] += 2.0
+        return {"value": 1}
+
+    def outer():
+        now[0] += 0.5
+        return experiment.step("inner", {}, inner)
+
+    assert experiment.step("outer", {}, outer) == {"value": 1}
+    assert experiment.took == {"inner": 2.0, "outer": 0.5}
+    assert experiment.seconds == experiment.accounted == 2.5

@@ -1,0 +1,124 @@
+"""Plots shared by reports and papers: what stands on their axes and in their legends."""
+
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib.text import Text
+
+from vaebench.plotting.plots import Estimate, Panel, Series, bars, confusion, estimates, lines
+from vaebench.plotting.style import DPI, STYLE, png
+from vaebench.runs.report.pictures import grids
+
+
+@pytest.fixture(autouse=True)
+def style():
+    with matplotlib.rc_context(STYLE):
+        yield
+
+
+def words(figure):
+    return [text.get_text() for text in figure.findobj(Text) if text.get_text()]
+
+
+def ticks(axis):
+    return [label.get_text() for label in axis.get_ticklabels() if label.get_text()]
+
+
+def test_logarithmic_axes_have_plain_numbers():
+    x = list(range(1, 13))
+    figure = lines([Panel("loss", {"a": Series(x, [30.0 * n for n in x])}, "step", "nats", log_x=True, log_y=True)])
+    png(figure)
+    ax = figure.axes[0]
+    assert {"1", "2", "5", "10"} <= set(ticks(ax.xaxis))
+    assert {"50", "100", "200"} <= set(ticks(ax.yaxis))
+    assert not [word for word in words(figure) if "$" in word]
+
+
+@pytest.mark.parametrize("length", [3, 12, 22, 30])
+@pytest.mark.parametrize("count", [2, 4, 6])
+def test_the_legend_stays_inside_the_figure(length, count):
+    names = [f"{n}".ljust(length, "m")[:length] for n in range(count)]
+    drawn = (
+        bars(["x", "y", "z"], {name: [1.0, 2.0, 3.0] for name in names}, "y"),
+        lines([Panel("t", {name: Series([0, 1], [0.0, 1.0]) for name in names}, "x", "y")] * 2),
+    )
+    for figure in drawn:
+        png(figure)
+        box = figure.legends[0].get_window_extent()
+        assert box.x0 >= 0
+        assert box.x1 <= figure.bbox.width
+
+
+def test_an_interval_is_seen_about_one_point_too():
+    series = {"a": Series([1], [0.5], [0.4], [0.7]), "b": Series([1, 2], [0.5, 0.6], [0.4, 0.5], [0.6, 0.7])}
+    (axes,) = lines([Panel("score", series, "", "score")]).axes
+    one, band = axes.collections
+    assert [point[1] for point in one.get_segments()[0]] == [0.4, 0.7]
+    assert band.get_paths()[0].get_extents().height == pytest.approx(0.3)
+
+
+SCORES = {"one": 0.5, "two": 0.6, "three": 0.7}
+
+
+def test_estimates_stand_at_their_values_each_name_on_its_line():
+    panels = {
+        "one": {"1 label": {"graph": Estimate(2.0, 1.0, 3.5), "images": Estimate(-1.0, -2.0, 0.0)}},
+        "other": {"1 label": {"images": Estimate(0.5, 0.0, 1.0)}, "10 labels": {"images": Estimate(4.0, 3.0, 5.0)}},
+    }
+    figure = estimates(panels, "points")
+    png(figure)
+    first, second = figure.axes
+    assert ticks(first.yaxis) == ["graph", "images"]
+    seen = [container.lines[0].get_xydata().tolist() for container in (*first.containers, *second.containers)]
+    assert [[x for x, _ in points] for points in seen] == [[2.0, -1.0], [0.5], [4.0]]
+    assert [[round(y) for _, y in points] for points in seen] == [[0, 1], [1], [1]]
+    (bars_,) = first.containers[0].lines[2]
+    assert [segment[:, 0].tolist() for segment in bars_.get_segments()] == [[1.0, 3.5], [-2.0, 0.0]]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["1 label", "10 labels"]
+
+
+def test_scores_in_several_rows_keep_their_range_and_their_names_in_each_row():
+    panels = {title: {"": {"a": Estimate(at, 0.0, 0.9), "b": Estimate(0.1, 0.0, 0.2)}} for title, at in SCORES.items()}
+    figure = estimates(panels, "score", 2, (0.0, 1.0))
+    png(figure)
+    assert [ax.get_title("left") for ax in figure.axes] == list(SCORES)
+    assert [ax.containers[0].lines[0].get_xdata()[0] for ax in figure.axes] == list(SCORES.values())
+    assert all(ax.get_xlim() == (0, 1) for ax in figure.axes)
+    lefts = [ax for ax in figure.axes if ax.yaxis.get_tick_params()["labelleft"]]
+    assert [ax.get_title("left") for ax in lefts] == ["one", "three"]
+    assert not figure.legends
+
+
+def test_a_share_below_one_percent_says_so():
+    figure = confusion(np.array([[995, 5], [10, 990]]), ["a", "b"], "errors")
+    assert [word for word in words(figure) if word.endswith("1 %")] == ["<1 %", "1 %"]
+
+
+@pytest.mark.parametrize(("columns", "shape"), [(1, (2, 16)), (3, (8, 8)), (2, (1, 3))])
+def test_grids_name_every_sheet_and_keep_its_pixels(columns, shape):
+    rng = np.random.default_rng(0)
+    sheets = {name: rng.integers(0, 256, (*shape, 1, 28, 28)).astype(np.uint8) for name in ("a", "b", "c", "d")}
+    figure = grids(sheets, columns)
+    png(figure)
+    assert [ax.get_title("left") for ax in figure.axes] == list(sheets)
+    wide, high = figure.get_size_inches() * DPI
+    tops = []
+    for ax, images in zip(figure.axes, sheets.values(), strict=True):
+        canvas = ax.images[0].get_array()
+        np.testing.assert_array_equal(canvas[-28:, -28:, 0], images[-1, -1, 0])
+        box = ax.get_position()
+        across, down = box.width * wide / canvas.shape[1], box.height * high / canvas.shape[0]
+        assert across == pytest.approx(round(across))
+        assert down == pytest.approx(across)
+        tops.append((ax.get_window_extent(), ax.title.get_window_extent()))
+    for image, _ in tops:
+        assert not any(image.overlaps(words) for _, words in tops)
+
+
+def test_large_numbers_on_logarithmic_axes_are_written_in_full():
+    panel = Panel("", {"a": Series([100, 1_000_000], [0.02, 2_000_000])}, "images", "s", log_x=True, log_y=True)
+    figure = lines([panel])
+    figure.draw_without_rendering()
+    found = words(figure)
+    assert {"100", "1,000,000", "0.02", "2,000,000"} <= set(found)
+    assert not any("e+" in word for word in found)

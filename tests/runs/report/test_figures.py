@@ -1,0 +1,191 @@
+"""Which figures are drawn, and what stands in them."""
+
+import numpy as np
+import pytest
+from made_up import accuracy_row
+from matplotlib.text import Text
+
+from vaebench.plotting.palette import class_look
+from vaebench.plotting.style import class_names, png, signed
+from vaebench.runs.report.figures import FIGURES, figures
+
+TEN = tuple(str(digit) for digit in range(10))
+LABELS = {"learning-curve", "nearest-training-images", "confusion"}
+TAUGHT = {name for name in FIGURES if name.startswith("self-trained")}
+
+
+def words(figure):
+    return [text.get_text() for text in figure.findobj(Text)]
+
+
+def test_without_labels_exactly_the_label_panels_are_left_out(make_run):
+    assert set(FIGURES) - set(figures(make_run())) == LABELS | TAUGHT
+
+
+@pytest.mark.parametrize(
+    ("latent", "missing"),
+    [(1, {"map-images", "map-tsne", "map-2d", "map-3d"}), (2, {"map-3d"}), (3, set()), (12, set())],
+)
+def test_maps_need_as_many_latents(make_run, latent, missing):
+    drawn = figures(make_run(latent=latent, classes=("a", "b")))
+    assert set(FIGURES) - set(drawn) == missing | TAUGHT
+    for figure in drawn.values():
+        assert png(figure).startswith(b"\x89PNG")
+
+
+def test_without_an_autoencoder_its_losses_are_left_out(make_run):
+    assert set(FIGURES) - set(figures(make_run(classes=TEN, autoencoder=False))) == {"autoencoder-losses"} | TAUGHT
+
+
+def test_a_self_trained_vae_is_shown_beside_the_vae(make_run):
+    drawn = figures(make_run(classes=TEN, taught=True))
+    assert set(drawn) == set(FIGURES)
+    assert "accuracy 100.0 %" in " ".join(words(drawn["self-trained-confusion"]))
+    for ax in drawn["learning-curve"].axes:
+        curve = next(line for line in ax.lines if line.get_label() == "self-trained VAE")
+        np.testing.assert_allclose(curve.get_ydata(), 90.0)
+
+
+def test_a_figure_that_fails_is_not_swallowed(make_run):
+    run = make_run(classes=TEN)
+    del run.panels["worst_nats"]
+    with pytest.raises(KeyError, match="worst_nats"):
+        figures(run)
+
+
+def test_learning_curve_draws_the_rows(make_run):
+    run = make_run(classes=TEN)
+    figure = FIGURES["learning-curve"].figure(run)
+    assert [ax.get_title("left") for ax in figure.axes] == [
+        "logistic on each representation",
+        "knn on each representation",
+    ]
+    for ax, probe in zip(figure.axes, ("logistic", "knn"), strict=True):
+        drawn = {line.get_label(): line.get_ydata() for line in ax.lines}
+        for features, name, read_by in (
+            ("vae", "VAE latents", probe),
+            ("pixels", "raw pixels", probe),
+            ("images", "supervised network", "supervised"),
+        ):
+            means = [
+                100 * row["mean"]
+                for row in run.rows
+                if (row.get("features"), row.get("probe"), row["split"]) == (features, read_by, "test")
+            ]
+            np.testing.assert_allclose(drawn[name], means)
+        assert [label.get_text() for label in ax.get_xticklabels()] == ["1", "10", "all"]
+
+
+def test_traversals_are_named_by_latent_and_nats(make_run):
+    found = words(FIGURES["traversals"].figure(make_run(latent=3)))
+    assert "z0  2.00 nats" in found
+    assert "z2  0.01 nats" in found
+    assert {"\N{MINUS SIGN}3", "0", "+3"} <= set(found)
+
+
+def test_dead_latents_are_counted_in_the_bars(make_run):
+    found = FIGURES["kl-per-latent"].figure(make_run(latent=3))
+    assert found.axes[0].get_title("left") == "3.01 nats in all; 1 of 3 latents are dead"
+
+
+def test_confusion_names_its_probe_and_accuracy(make_run):
+    run = make_run(classes=TEN)
+    counts = run.panels["confusion"]
+    title = FIGURES["confusion"].figure(run).axes[0].get_title("left")
+    assert title.startswith("logistic on VAE means, all training labels")
+    assert f"{100 * np.trace(counts) / counts.sum():.1f} %" in title
+
+
+def test_numbers_in_the_confusion_only_where_there_is_room(make_run):
+    ten = make_run(classes=TEN)
+    assert str(ten.panels["confusion"].max()) in words(FIGURES["confusion"].figure(ten))
+
+
+def test_many_classes_have_no_numbers_in_the_confusion(make_run):
+    run = make_run(classes=tuple("abcdefghijklmnopqrstuvwxyz"), points=120)
+    figure = FIGURES["confusion"].figure(run)
+    assert not figure.axes[0].texts
+    assert set("abcdefghijklmnopqrstuvwxyz") <= set(words(FIGURES["map-tsne"].figure(run)))
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 32, 32), (3, 64, 48), (1, 90, 130), (3, 200, 200)])
+def test_pictures_of_any_size_and_colour(make_run, shape):
+    run = make_run(shape=shape, pairs=5)
+    for name in ("reconstructions", "worst-reconstructions", "samples", "traversals", "interpolations"):
+        figure = FIGURES[name].figure(run)
+        canvas = figure.axes[0].images[0].get_array()
+        assert canvas.shape[-1] == 3
+        assert max(figure.get_size_inches()) < 22
+
+
+def test_image_pixels_reach_the_sheet_unchanged(make_run):
+    run = make_run(shape=(3, 8, 8))
+    canvas = FIGURES["samples"].figure(run).axes[0].images[0].get_array()
+    first = np.moveaxis(run.panels["samples"][0], 0, -1)
+    np.testing.assert_array_equal(canvas[:8, :8], first)
+
+
+def test_every_image_pixel_is_a_whole_number_of_figure_pixels(make_run):
+    figure = FIGURES["reconstructions"].figure(make_run(shape=(1, 28, 28)))
+    ax = figure.axes[0]
+    box = ax.get_position()
+    wide, high = figure.get_size_inches() * 150
+    rows, columns, _ = ax.images[0].get_array().shape
+    across, down = box.width * wide / columns, box.height * high / rows
+    assert across == pytest.approx(round(across))
+    assert down == pytest.approx(across)
+
+
+def test_hostile_names_are_drawn_as_they_are(make_run):
+    names = ("$x_1$", "$\\frac{$", "a_b^c", "new\nline\x07", "\u65e5\u672c", "x" * 80, "\u202eevil", "<b>")
+    run = make_run(classes=names)
+    for name in ("map-tsne", "map-2d", "confusion"):
+        figure = FIGURES[name].figure(run)
+        assert {"$x_1$", "$\\frac{$", "a_b^c", "new line", "class 4", "evil", "<b>"} <= set(words(figure))
+        assert max(map(len, words(figure))) < 80
+        assert png(figure).startswith(b"\x89PNG")
+
+
+def test_a_single_epoch_and_a_single_count_can_be_drawn(make_run):
+    run = make_run(classes=("a", "b"), counts=("all",), epochs=1)
+    for name in ("losses", "autoencoder-losses", "learning-curve"):
+        assert png(FIGURES[name].figure(run)).startswith(b"\x89PNG")
+
+
+def test_partly_labelled_maps_name_the_rest(make_run):
+    run = make_run(classes=("a", "b"))
+    run.panels["map_labels"][:5] = -1
+    assert "no label" in words(FIGURES["map-2d"].figure(run))
+
+
+def test_the_same_run_gives_the_same_bytes(make_run):
+    run = make_run(classes=TEN)
+    assert png(FIGURES["losses"].figure(run)) == png(FIGURES["losses"].figure(run))
+
+
+def test_looks_are_distinct_for_up_to_thirty_classes():
+    assert len({class_look(index) for index in range(30)}) == 30
+
+
+def test_an_empty_name_still_has_one():
+    assert class_names(["", " ", "\x00", "ok"]) == ["class 0", "class 1", "class 2", "ok"]
+
+
+@pytest.mark.parametrize(("value", "text"), [(-3.0, "\N{MINUS SIGN}3"), (0.0, "0"), (0.6, "+0.6")])
+def test_signed(value, text):
+    assert signed(value, ".2g") == text
+
+
+def test_an_odd_number_of_probes_leaves_no_empty_panel(make_run):
+    rows = [accuracy_row("vae", 1, [0.2, 0.9], probe) for probe in ("logistic", "knn", "mlp")]
+    figure = FIGURES["learning-curve"].figure(make_run(classes=("a", "b"), counts=(1,), rows=rows))
+    assert len(figure.axes) == 3
+    for ax in figure.axes:  # the interval reaches from below 0 to above 100 %
+        assert ax.get_ylim() == (-2, 102)
+
+
+def test_chance_far_below_every_score_is_named_but_takes_no_room(make_run):
+    rows = [accuracy_row("vae", 1, [0.80, 0.81]), accuracy_row("vae", 1, [0.90, 0.91], "knn")]
+    figure = FIGURES["learning-curve"].figure(make_run(classes=TEN, counts=(1,), rows=rows))
+    assert "chance (10 %), below the frame" in words(figure)
+    assert all(50 < ax.get_ylim()[0] < 100 * rows[0]["interval"][0] for ax in figure.axes)

@@ -1,0 +1,51 @@
+"""Nearest neighbours beside those of scikit-learn's tree, in float64."""
+
+import numpy as np
+import pytest
+from sklearn.neighbors import NearestNeighbors
+
+from vaebench.semi_supervised import neighbours
+from vaebench.semi_supervised.neighbours import BLOCK, nearest
+
+
+def codes(size, dimensions=5, seed=0):
+    return np.random.default_rng(seed).normal(size=(size, dimensions))
+
+
+def truth(known, queries, count):
+    return NearestNeighbors(n_neighbors=count, algorithm="kd_tree").fit(known).kneighbors(queries)
+
+
+@pytest.mark.parametrize("size", [11, BLOCK, BLOCK + 1, 7 * BLOCK - 3, 40 * BLOCK])
+@pytest.mark.parametrize("at_once", [1, 2**21])
+def test_none_is_missed(size, at_once, monkeypatch):
+    monkeypatch.setattr(neighbours, "AT_ONCE", at_once)
+    known, queries = codes(size), codes(150, seed=1)
+    distances, rows = nearest(known, queries, 11)
+    expected, found = truth(known, queries, 11)
+    np.testing.assert_array_equal(rows, found)
+    np.testing.assert_allclose(distances, expected, rtol=1e-12)
+
+
+def test_all_of_them_in_one_block():
+    """Sorted along a line, the nearest lie side by side: the blocks with the least distances hold them all."""
+    known = np.sort(codes(10 * BLOCK, 1), axis=0)
+    distances, rows = nearest(known, known, BLOCK)
+    expected, _ = truth(known, known, BLOCK)
+    np.testing.assert_allclose(distances, expected, rtol=1e-12, atol=1e-15)
+    assert all(len(set(row)) == BLOCK for row in rows.tolist())
+
+
+def test_far_from_the_origin_single_precision_still_tells_neighbours():
+    known = (codes(500) + 1000).astype(np.float32)
+    distances, rows = nearest(known, known[:50], 3)
+    expected, found = truth(known.astype(np.float64), known[:50].astype(np.float64), 3)
+    np.testing.assert_array_equal(rows, found)
+    np.testing.assert_allclose(distances, expected, rtol=1e-3, atol=1e-6)
+    assert distances.dtype == np.float32
+
+
+def test_every_code_is_a_neighbour_where_all_are_asked_for():
+    distances, rows = nearest(codes(9), codes(4, seed=1), 9)
+    assert (np.sort(rows) == np.arange(9)).all()
+    assert (np.diff(distances) >= 0).all()
