@@ -162,7 +162,7 @@ def weighed_images(
                 samples,
                 kept=partial_file,
                 callback=lambda share: experiment.callback(
-                    ProgressEvent(experiment.subject.title_in_short, 0.0, note=f"{step}, {share:.0%}")
+                    ProgressEvent(experiment.info.title_in_short, 0.0, note=f"{step}, {share:.0%}")
                 ),
             )
         partial_file.unlink(missing_ok=True)

@@ -58,3 +58,8 @@ def upgrade_recipe(values: Any) -> Any:
     if isinstance(labeller, dict) and labeller.get("kind") in PSEUDO_LABELLER_KINDS:
         fields["pseudo_labeller"] = labeller | {"kind": PSEUDO_LABELLER_KINDS[labeller["kind"]]}
     return values | {"evaluation": values["evaluation"] | {"self_training": fields}}
+
+
+def workers_of(machine: dict[str, Any]) -> int:
+    """Number of workers in a step's record; until 0.1 the key was "hands"."""
+    return int(machine.get("workers", machine.get("hands", 1)))

@@ -1,4 +1,4 @@
-"""Hands: every step is made once, whoever makes it; a hand that is lost or stopped takes nothing with it."""
+"""Workers: every step is computed once, whoever computes it; a worker that is lost or stopped loses nothing."""
 
 import json
 import os
@@ -75,9 +75,9 @@ def stay(folder):
         (folder / "kept").touch()
 
 
-def test_two_hands_make_every_step_once_and_both_make_some(tmp_path):
+def test_two_workers_compute_every_step_once_and_both_make_some(tmp_path):
     with worker_processes(1, walk, (tmp_path,)):
-        while not (tmp_path / "made").exists():  # the other hand takes seconds to begin
+        while not (tmp_path / "made").exists():  # the other worker takes seconds to begin
             time.sleep(0.01)
         walk(tmp_path)
     lines = [line.split() for line in (tmp_path / "made").read_text().splitlines()]
@@ -91,20 +91,20 @@ def test_two_hands_make_every_step_once_and_both_make_some(tmp_path):
     }
 
 
-def test_a_step_that_another_hand_is_at_is_waited_for_and_not_made_again(tmp_path):
+def test_a_step_that_another_worker_computes_is_waited_for_and_not_made_again(tmp_path):
     experiment, made = study_in(tmp_path), CONTEXT.Event()
     path = tmp_path / "claims" / "steps" / "slow.lock"
     other = CONTEXT.Process(target=hold, args=(path, made))
     other.start()
     assert made.wait(30)
-    with file_lock(path, patient=False) as mine:
+    with file_lock(path, wait=False) as mine:
         assert not mine
     os.kill(other.pid, signal.SIGKILL)  # what it held is free, and the step is made here
     assert step(experiment, "slow", 0) == {"value": 4}
     other.join()
 
 
-def test_a_step_that_two_hands_want_is_made_by_the_first_alone(tmp_path):
+def test_a_step_that_two_workers_want_is_made_by_the_first_alone(tmp_path):
     with worker_processes(1, make_slowly, (tmp_path,)):
         while not (tmp_path / "made").exists():
             time.sleep(0.01)
@@ -112,12 +112,12 @@ def test_a_step_that_two_hands_want_is_made_by_the_first_alone(tmp_path):
     assert len((tmp_path / "made").read_text().splitlines()) == 1
 
 
-def test_a_hand_that_is_lost_costs_nothing_and_is_told_of(tmp_path, caplog, monkeypatch):
+def test_a_worker_that_is_lost_costs_nothing_and_is_reported(tmp_path, caplog, monkeypatch):
     monkeypatch.setattr("vaebench.core.workers.GRACE", 60)  # a busy machine takes long to start a process
     with worker_processes(1, fail, ()):
         walk(tmp_path)
     assert len((tmp_path / "made").read_text().splitlines()) == len(NAMES)
-    assert "process 2 of those that share this work was lost (exit code 9)" in caplog.text
+    assert "process 2 of the workers was lost (exit code 9)" in caplog.text
 
 
 def test_an_error_of_the_projects_own_is_left_to_the_first_process_to_say(caplog, capfd):

@@ -1,9 +1,9 @@
-"""What a study hands to training."""
+"""Sources that an experiment trains on."""
 
 import torch
 
 from vaebench.data.datasets import Data
-from vaebench.experiments import experiment as experiments
+from vaebench.experiments import networks
 from vaebench.experiments.experiment import Experiment
 from vaebench.few_label_benchmark.run import BenchmarkInfo
 from vaebench.models.networks import MLP
@@ -23,8 +23,8 @@ def test_binarised_images_are_drawn_anew_at_each_visit_in_training_and_only_ther
         seen.append([torch.equal(part.batch(rows).x, part.batch(rows).x) for part in (source, validation)])
         return real(model, objective, source, *rest, validation=validation, **more)
 
-    real = experiments.train
-    monkeypatch.setattr(experiments, "train", watched)
+    real = networks.train
+    monkeypatch.setattr(networks, "train", watched)
     experiment = Experiment(BenchmarkInfo(), "cpu", tmp_path, Compute(device="cpu", threads=1).resolve())
     for binarised in (False, True):
         data = experiment.data(Data(source="digits", binarised=binarised))

@@ -214,5 +214,5 @@ def test_a_step_counts_its_own_seconds_and_not_those_of_the_steps_it_calls_for(t
         return experiment.step("inner", {}, inner)
 
     assert experiment.step("outer", {}, outer) == {"value": 1}
-    assert experiment.took == {"inner": 2.0, "outer": 0.5}
-    assert experiment.seconds == experiment.accounted == 2.5
+    assert experiment.cache.seconds == {"inner": 2.0, "outer": 0.5}
+    assert experiment.seconds == experiment.cache.spent == 2.5

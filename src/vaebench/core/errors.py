@@ -1,4 +1,4 @@
-"""What a user did, said in one sentence; what a model does wrong, said by name."""
+"""Errors that the command line prints as one sentence, and pydantic errors turned into such sentences."""
 
 from __future__ import annotations
 
@@ -10,25 +10,27 @@ from pydantic import BaseModel, ValidationError
 
 
 class VaebenchError(ValueError):
-    """A mistake that the user can mend: one sentence with the argument or file, its value, what was expected
-    and what to do. The command line prints it without a traceback."""
+    """A user's mistake in one sentence: argument or file, value, what was expected, what to do.
+
+    The command line prints it without a traceback.
+    """
 
 
 class OtherTrainingError(VaebenchError):
-    """A checkpoint that was written under other settings or on another machine, and so cannot be gone on with."""
+    """A checkpoint from other settings or another machine, from which this training cannot be resumed."""
 
 
 class VaebenchWarning(UserWarning):
-    """A result that would fool its reader if nobody said so."""
+    """A result that would mislead without an explanation."""
 
 
 def explain(error: ValidationError, model: type[BaseModel], where: str) -> VaebenchError:
-    """Pydantic's findings as one sentence each; a misspelt field names the fields that exist."""
+    """Return pydantic's errors as one sentence each; a misspelt field lists the fields that exist."""
     return VaebenchError("; ".join(_sentence(item, model, where) for item in _merged(error)))
 
 
 def _merged(error: ValidationError) -> list[dict[str, Any]]:
-    """One finding a value: the branches of a plain union ("a number or 'all'") become one message."""
+    """Merge the errors of the branches of a plain union ("a number or 'all'") into one a value."""
     found: dict[tuple[Any, ...], dict[str, Any]] = {}
     findings: list[Any] = error.errors()
     for item in findings:
@@ -63,7 +65,7 @@ def _sentence(item: dict[str, Any], model: type[BaseModel], where: str) -> str:
 
 
 def _walk(model: type[BaseModel], loc: tuple[Any, ...]) -> Iterator[tuple[str, bool, list[type[BaseModel]]]]:
-    """Each part of ``loc``, whether it is the tag of a union (not typed by the user), and the models found there."""
+    """Yield each part of ``loc``, whether it is the tag of a union (not typed by the user), and the models there."""
     found = [model]
     for part in loc:
         is_tag = len(found) > 1 and any(_kind(m) == part for m in found)
@@ -83,7 +85,7 @@ def _without_tags(model: type[BaseModel], loc: tuple[Any, ...]) -> list[str]:
 
 
 def _fields_beside(model: type[BaseModel], loc: tuple[Any, ...]) -> list[str]:
-    """Fields of the model in which the last part of ``loc`` was looked for, through unions told apart by kind."""
+    """Return the fields of the model that was expected to have the last part of ``loc``."""
     steps = list(_walk(model, loc[:-1]))
     found = steps[-1][2] if steps else [model]
     return sorted(name for m in found[:1] for name in m.model_fields)

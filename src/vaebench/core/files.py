@@ -1,4 +1,4 @@
-"""Writes that are whole or not there at all."""
+"""Atomic writes, and reads that name a missing or damaged file."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from vaebench.core.errors import VaebenchError
 
 @contextmanager
 def atomic(path: Path, before: Path | None = None) -> Iterator[Path]:
-    """Yield a temporary path beside ``path``; on leaving without an error it is synced and takes its place.
+    """Yield a temporary path beside ``path``, which replaces ``path`` when the block ends without an error.
 
-    A process killed in between leaves the old file as it was. With ``before``, the old file is kept there, and a
-    process killed between the two renames leaves it there alone.
+    A process killed in between leaves the old file unchanged. With ``before``, the old file is moved there; a process
+    killed between the two renames leaves it there alone.
 
     Raises:
         VaebenchError: the folder cannot be written, or the disk is full.
@@ -48,21 +48,26 @@ def atomic(path: Path, before: Path | None = None) -> Iterator[Path]:
         temporary.replace(path)
     except OSError as error:
         raise VaebenchError(
-            f"{path} cannot be written ({error.strerror or error}); what was there is as it was: free some space, and "
-            "run the same again"
+            f"{path} cannot be written ({error.strerror or error}); the old file is unchanged: free some space and "
+            "run the same command again"
         ) from error
     finally:
         temporary.unlink(missing_ok=True)
 
 
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write bytes atomically."""
+    with atomic(path) as temporary:
+        temporary.write_bytes(data)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text atomically."""
-    with atomic(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_bytes(path, text.encode())
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON atomically; NaN is refused, so that what is written is JSON everywhere."""
+    """Write JSON atomically. NaN is refused, since it is no JSON."""
     write_text(path, json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
 
 
@@ -73,7 +78,11 @@ def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """Read an .npz of plain arrays; a missing or damaged one is one sentence."""
+    """Read an .npz of plain arrays.
+
+    Raises:
+        VaebenchError: the file is missing or damaged.
+    """
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as found:
             return dict(found)
@@ -84,7 +93,11 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file; a missing or damaged one is one sentence."""
+    """Read a JSON file.
+
+    Raises:
+        VaebenchError: the file is missing or damaged.
+    """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:

@@ -1,4 +1,4 @@
-"""The base of everything that describes and does: one frozen, validated object per idea."""
+"""Base class of all configurable parts: frozen, validated pydantic models."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Frozen(BaseModel):
-    """An object that is its own configuration: ``repr`` is the record, ``model_dump_json`` the file,
-    ``model_copy(update=...)`` the override. Unknown fields are refused."""
+    """Frozen pydantic model that refuses unknown fields.
+
+    The object is its own configuration: ``model_dump_json`` writes it, ``model_copy(update=...)`` overrides fields.
+    """
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True, allow_inf_nan=False
@@ -24,7 +26,7 @@ def stable_key(part: object) -> str:
 
 
 def one_of(kinds: dict[str, type[Any]]) -> Any:
-    """The type "one of these", told apart in TOML and JSON by the field ``kind``."""
+    """Return the union of these classes, discriminated by the field ``kind``."""
     classes = tuple(kinds.values())
     if len(classes) == 1:
         return classes[0]
@@ -32,7 +34,7 @@ def one_of(kinds: dict[str, type[Any]]) -> Any:
 
 
 def differences(old: Any, new: Any, path: str = "") -> list[str]:
-    """Where two JSON values differ, a sentence each: "training.epochs was 8 and is now 9"."""
+    """Return one sentence for each difference of two JSON values: "training.epochs was 8 and is now 9"."""
     if isinstance(old, dict) and isinstance(new, dict):
         return [
             line

@@ -1,46 +1,48 @@
-"""File locks between processes."""
+"""File locks between processes. The system releases the lock of a process that was killed."""
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from vaebench.core.errors import VaebenchError
 
 
 @contextmanager
 def lock_folder(path: Path) -> Iterator[None]:
-    """Hold the run's folder; a second process is refused.
+    """Create the folder and lock it for this process.
 
     Raises:
-        VaebenchError: the folder is in use, or cannot be written.
+        VaebenchError: another process holds the folder, or it cannot be written.
     """
+    lock = FileLock(path / ".lock", timeout=0)
     try:
         path.mkdir(parents=True, exist_ok=True)
-        handle = (path / ".lock").open("w")
+        lock.acquire()
+    except Timeout as error:
+        raise VaebenchError(f"{path} is in use by another process; wait for it or choose another --out") from error
     except OSError as error:
         raise VaebenchError(f"{path} cannot be written ({error.strerror}); choose another folder (--out)") from error
-    with handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise VaebenchError(f"{path} is in use by another process; wait for it or choose another --out") from error
+    try:
         yield
+    finally:
+        lock.release()
 
 
 @contextmanager
-def file_lock(path: Path, patient: bool = True) -> Iterator[bool]:
-    """Hold the file ``path``: wait for another process to let it go, or yield False at once where not ``patient``.
-
-    The system lets go of what a killed process held.
-    """
+def file_lock(path: Path, wait: bool = True) -> Iterator[bool]:
+    """Lock the file ``path``; with ``wait=False`` yield False at once where another process holds it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | (0 if patient else fcntl.LOCK_NB))
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
+    lock = FileLock(path, timeout=-1 if wait else 0)
+    try:
+        lock.acquire()
+    except Timeout:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()

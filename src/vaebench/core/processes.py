@@ -1,4 +1,4 @@
-"""Processes that this one starts."""
+"""How worker processes are started, and how they end with their parent."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import threading
 from multiprocessing.connection import wait
 
 CONTEXT = multiprocessing.get_context("spawn")
-"""How processes are started: afresh, for forked ones inherit locks of torch's threads."""
+"""Processes are spawned, since forked ones inherit locks of torch's threads."""
 
 
 def die_with_parent() -> None:
-    """End this process when the one that started it is gone: it would go on alone and hold its folder."""
+    """End this process when its parent is gone; otherwise it would go on and keep its folder locked."""
     parent = multiprocessing.parent_process()
     assert parent is not None
 
-    def callback() -> None:
+    def watch() -> None:
         wait([parent.sentinel])
         os._exit(1)
 
-    threading.Thread(target=callback, daemon=True).start()
+    threading.Thread(target=watch, daemon=True).start()

@@ -1,4 +1,4 @@
-"""Progress of a long job: the event a callback receives, and the seconds that each stage took."""
+"""Progress of a long job: the event that a callback receives, and the seconds that each stage took."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from typing import Any, NamedTuple
 
 
 class ProgressEvent(NamedTuple):
-    """Progress of a run: which stage, how much of it is done, the record of an epoch if one just ended, and words."""
+    """Progress of a job."""
 
     stage: str
     done: float
+    """Fraction of the stage that is complete, 0 to 1."""
     seconds_left: float | None = None
     epoch: dict[str, Any] | None = None
+    """The record of the epoch that just ended; see :class:`vaebench.training.loop.Trained`."""
     note: str = ""
+    """The current step."""
 
 
 ProgressCallback = Callable[[ProgressEvent], None]
@@ -29,7 +32,7 @@ class StageTimer:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Time what happens inside."""
+        """Add the duration of the block to the stage."""
         start = time.monotonic()
         yield
         self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - start

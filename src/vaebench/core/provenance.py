@@ -1,4 +1,4 @@
-"""The version of the sources that made a result."""
+"""The version of the sources that produced a result."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from pathlib import Path
 
 
 def commit() -> str | None:
-    """The commit of vaebench's own sources, "+" appended if they were edited, or nothing outside a checkout."""
-    here = Path(__file__).parent
+    """Return the commit of vaebench's sources, followed by "+" if they were edited, or None outside a checkout."""
+    package = Path(__file__).parents[1]
     try:
-        head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=True)
-        edited = subprocess.run(["git", "status", "--porcelain", "."], cwd=here, capture_output=True, text=True)
+        head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=package, capture_output=True, text=True, check=True)
+        edited = subprocess.run(["git", "status", "--porcelain", "."], cwd=package, capture_output=True, text=True)
     except (OSError, subprocess.CalledProcessError):
         return None
     return head.stdout.strip() + ("+" if edited.stdout.strip() else "")

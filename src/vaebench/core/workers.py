@@ -1,4 +1,4 @@
-"""Hands: processes that do the steps of one study together. Each walks the same tasks; who claims one does it."""
+"""Worker processes that share the steps of one job: each runs through the same tasks and takes those that are free."""
 
 from __future__ import annotations
 
@@ -17,68 +17,69 @@ from vaebench.core.files import read_json
 from vaebench.core.memory import keep_freed_memory
 from vaebench.core.processes import CONTEXT, die_with_parent
 from vaebench.core.progress import ProgressCallback, ProgressEvent
+from vaebench.deprecated import workers_of
 
-SAID = logging.getLogger(__name__)
+LOG = logging.getLogger(__name__)
 GRACE = 5.0
-"""Seconds in which a process that Ctrl-C has reached already may end in order."""
+"""Seconds that a process which Ctrl-C has already reached gets to end by itself."""
 
 
 def seconds_done(folder: Path) -> float:
-    """Seconds of the steps of a study's folder that are done, as if done one by one by the workers that did them."""
-    kept = (read_json(path) for path in folder.rglob("*.json"))
-    return sum((float(one["seconds"]) / int(one["machine"]["workers"]) for one in kept), 0.0)
+    """Return the wall seconds of the finished steps below a folder, each divided by the workers that shared the job."""
+    records = (read_json(path) for path in folder.rglob("*.json"))
+    return sum((float(record["seconds"]) / workers_of(record["machine"]) for record in records), 0.0)
 
 
 def with_time_left(callback: ProgressCallback, folder: Path, minutes: float | int) -> ProgressCallback:
-    """Ticks with the share and the time left of the whole study in this folder, whoever does it."""
-    before, whole, start = seconds_done(folder), 60 * minutes, time.monotonic()
+    """Return a callback that adds the fraction done and the time left of the whole job in this folder."""
+    before, total, start = seconds_done(folder), 60 * minutes, time.monotonic()
 
-    def tell(tick: ProgressEvent) -> None:
-        left = max(0.0, whole - before - (time.monotonic() - start))
-        callback(tick if tick.done == 1 else tick._replace(done=min(0.99, 1 - left / whole), seconds_left=left))
+    def report(event: ProgressEvent) -> None:
+        left = max(0.0, total - before - (time.monotonic() - start))
+        callback(event if event.done == 1 else event._replace(done=min(0.99, 1 - left / total), seconds_left=left))
 
-    return tell
+    return report
 
 
 @contextmanager
 def worker_processes(count: int, work: Callable[..., None], arguments: Sequence[Any]) -> Iterator[None]:
-    """``count`` processes that call ``work(*arguments)`` beside this one, which does whatever they leave undone.
+    """Run ``work(*arguments)`` in ``count`` further processes while the block runs.
 
-    When this one is done, or is stopped, they are stopped as Ctrl-C would, with time to keep what they have. One that
-    was lost is told of at the end: this process has done its part.
+    The block does whatever the workers leave undone. When it ends or is stopped, the workers are stopped as by Ctrl-C,
+    with time to save their state. A worker that was lost is reported by a warning at the end.
     """
     ended = CONTEXT.Event()
-    crew = [
-        CONTEXT.Process(target=_begin, args=(ended, work, *arguments), name=f"process {n + 2}") for n in range(count)
+    processes = [
+        CONTEXT.Process(target=_run, args=(ended, work, *arguments), name=f"process {n + 2}") for n in range(count)
     ]
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # until each is ready to stop in order
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # until each handles the signal itself
     try:
-        for process in crew:
+        for process in processes:
             process.start()
     finally:
         signal.signal(signal.SIGINT, before)
     try:
         yield
     finally:
-        for process in crew:
+        for process in processes:
             process.join(GRACE)
         ended.set()
-        for process in crew:
+        for process in processes:
             if process.is_alive():
                 os.kill(process.pid or 0, signal.SIGINT)
-        for process in crew:
+        for process in processes:
             process.join()
             if process.exitcode:
-                SAID.warning("%s of those that share this work was lost (exit code %s)", process.name, process.exitcode)
+                LOG.warning("%s of the workers was lost (exit code %s)", process.name, process.exitcode)
 
 
-def _begin(ended: Event, work: Callable[..., None], *arguments: Any) -> None:
+def _run(ended: Event, work: Callable[..., None], *arguments: Any) -> None:
     die_with_parent()
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    with suppress(KeyboardInterrupt, VaebenchError):  # the first process comes to the same error, and says it
+    with suppress(KeyboardInterrupt, VaebenchError):  # the first process meets the same error and reports it
         try:
-            if not ended.is_set():  # what was sent to stop this one before it listened went unheard
+            if not ended.is_set():  # a signal that came before the handler was set had no effect
                 keep_freed_memory()
                 work(*arguments)
         finally:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # what has finished its work cannot be lost any more
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # finished work must not be lost by a late signal

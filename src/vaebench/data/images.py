@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -13,6 +14,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from vaebench.core.errors import VaebenchError
+from vaebench.core.steps import content_key
 
 HIDDEN = -1
 """The label of an image whose label is not known or not to be seen."""
@@ -215,6 +217,11 @@ class Dataset:
     def classes(self) -> tuple[str, ...]:
         """Names of the classes; empty where there are no labels."""
         return self.train.classes
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of the images, labels and split."""
+        return content_key([part.fingerprint() for part in (self.train, self.validation, self.test)])
 
     @property
     def labelled(self) -> bool:

@@ -1,1 +1,1 @@
-"""Studies: experiments of many steps, each done once and kept, under a budget, with figures."""
+"""Long experiments of many steps, each computed once and kept, under a budget, with figures."""

@@ -1,4 +1,4 @@
-"""What a study is about, as far as its machinery must know it."""
+"""What an experiment is told about itself: its title, budgets and figures."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ BUDGETS: tuple[Budget, ...] = ("quick", "cpu", "full")
 
 @runtime_checkable
 class ExperimentInfo(Protocol):
-    """What a study needs to know of its subject."""
+    """Description of an experiment."""
 
     @property
     def title_in_short(self) -> str:
-        """What progress and folders call it."""
+        """Name in progress messages and folders."""
         ...
 
     @property
     def minutes(self) -> Mapping[Budget, float | int]:
-        """Time to expect: quick and cpu on two cores, full on one GPU."""
+        """Expected minutes of each budget: quick and cpu on two cores, full on one GPU."""
         ...
 
     @property
     def captions(self) -> Mapping[str, str]:
-        """Every figure by name, with what to see in it."""
+        """Caption of each figure, by name."""
         ...
 
 
 def check_budget(name: str) -> Budget:
-    """The budget of this name.
+    """Return the budget of this name.
 
     Raises:
         VaebenchError: there is no such budget.

@@ -1,4 +1,4 @@
-"""Trial: one trained network of a study. Reading: labelled parts for a probe."""
+"""A trained network of an experiment, and the labelled data that a probe reads."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from vaebench.models.vae import VAE
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """One trained network: the weights are read, and the images encoded, when they are first asked for."""
+    """A trained network. Weights are loaded, and images encoded, on first use."""
 
     key: str
-    """Names everything that decided its bits."""
+    """Hash of everything that decided the weights."""
     data: Dataset
     history: list[dict[str, Any]]
     """One record an epoch; see :class:`vaebench.training.loop.Trained`."""
@@ -34,42 +34,43 @@ class TrainedModel:
         return self.load()
 
     def by_step(self, part: str = "loss") -> tuple[list[int], list[float]]:
-        """Steps and the part's mean over the 50 before each; by epoch where the training was shorter than that."""
+        """Return steps and the mean of ``part`` over the 50 steps before each; one value an epoch for short runs."""
         records = [mark for epoch in self.history for mark in epoch["trace"]] or self.history
         return [record["step"] for record in records], [record[part] for record in records]
 
     @property
     def vae(self) -> VAE:
-        """The network, where it is a VAE."""
+        """The network, which must be a VAE."""
         assert isinstance(self.model, VAE)
         return self.model
 
     @cached_property
     def features(self) -> Features:
-        """Posterior means and log-variances of the three parts of its data."""
+        """Posterior means and log-variances of training, validation and test images."""
         return latent_features("vae", self.vae, self.data)
 
     @property
     def means(self) -> ProbeInput:
-        """What a probe of the means reads."""
+        """Posterior means, for a probe."""
         return ProbeInput(f"{self.key}/means", lambda: _split(self.features))
 
     @property
     def sampled(self) -> ProbeInput:
-        """What a probe of fresh samples of z reads."""
+        """Latents sampled anew at each visit, for a probe."""
         return ProbeInput(f"{self.key}/sampled", lambda: _split(self.features.sampled("sampled")))
 
 
 @dataclass(frozen=True)
 class ProbeInput:
-    """Labelled parts for a probe, made when they are first needed; ``key`` names all that decides them."""
+    """Labelled training, validation and test data of a probe, made on first use."""
 
     key: str
+    """Identifies everything that decides the data."""
     make: Callable[[], Split]
 
     @cached_property
     def split(self) -> Split:
-        """The parts to train on, to choose by, and to test on."""
+        """Training, validation and test data."""
         return self.make()
 
 

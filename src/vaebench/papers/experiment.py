@@ -1,4 +1,4 @@
-"""PaperStudy: the study of one paper, and what it found."""
+"""The experiment of one paper and the results that it reproduces."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from vaebench.papers.paper import Paper, ReproducedResults
 
 @dataclass
 class PaperExperiment(Experiment):
-    """One paper under one budget."""
+    """The protocol of one paper under one budget."""
 
-    subject: Paper
+    info: Paper
     findings: ReproducedResults = field(init=False)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.findings = ReproducedResults(self.subject, self.budget)
+        self.findings = ReproducedResults(self.info, self.budget)
         self.found = self.findings.found
 
     @property
     def paper(self) -> Paper:
         """The paper."""
-        return self.subject
+        return self.info

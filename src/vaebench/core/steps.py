@@ -1,0 +1,115 @@
+"""StepCache: the results of a long job's steps, each computed once and kept under its identity."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vaebench.core.files import read_json, write_arrays, write_json
+from vaebench.core.locks import file_lock
+
+Arrays = dict[str, np.ndarray]
+
+
+@dataclass
+class StepCache:
+    """Steps of one job in one folder; several processes may share it.
+
+    A step is identified by its name and its identity, a JSON object of everything that decides the result. A kept
+    result with the same identity is read; otherwise the step is computed and written atomically.
+    """
+
+    folder: Path
+    workers: int = 1
+    """Processes that share the folder. With more than one, a step is locked while it is read or computed."""
+    machine: dict[str, Any] = field(default_factory=dict)
+    """Stored beside each result: where it was computed."""
+    on_start: Callable[[str], None] = lambda name: None
+    """Called with the name of a step before it is computed."""
+    seconds: dict[str, float] = field(default_factory=dict)
+    """Seconds that each step took when it was computed, in this call or an earlier one."""
+    computed: list[str] = field(default_factory=list)
+    """Names of the steps that this call computed."""
+    spent: float = 0.0
+    """Seconds of the steps that this call computed."""
+
+    def json(self, name: str, identity: dict[str, Any], compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """Return the step's result, a JSON object, kept as ``steps/NAME.json``."""
+        path = self.folder / "steps" / f"{name}.json"
+        with self.exclusive(name):
+            if self.read(path, identity) is None:
+                with self.timed(name):
+                    result = compute()
+                self.write(path, name, identity, {"result": result})
+            kept = read_json(path)
+        self.seconds[name] = kept["seconds"]
+        return dict(kept["result"])
+
+    def arrays(self, name: str, identity: dict[str, Any], compute: Callable[[], Arrays]) -> Arrays:
+        """Return the step's named arrays, kept as ``steps/NAME.npz`` beside ``steps/NAME.json``."""
+        path = self.folder / "steps" / f"{name}.json"
+        values = path.with_name(f"{path.name.removesuffix('.json')}.npz")
+        with self.exclusive(name):
+            if self.read(path, identity) is None or not values.exists():
+                with self.timed(name):
+                    result = compute()
+                write_arrays(values, result)
+                self.write(path, name, identity, {"result": {}})
+        self.seconds[name] = read_json(path)["seconds"]
+        with np.load(values, allow_pickle=False) as stored:
+            return dict(stored)
+
+    def run_tasks(self, tasks: Mapping[str, Callable[[], object]]) -> None:
+        """Run every task once among all workers; a task that another worker is running is left to it."""
+        for name, task in tasks.items():
+            if self.workers == 1:
+                task()
+                continue
+            with file_lock(self.folder / "claims" / "tasks" / f"{name}.lock", wait=False) as acquired:
+                if acquired:
+                    task()
+
+    def exclusive(self, name: str) -> AbstractContextManager[object]:
+        """Lock a step, so that no other worker computes it at the same time."""
+        return nullcontext() if self.workers == 1 else file_lock(self.folder / "claims" / "steps" / f"{name}.lock")
+
+    def read(self, path: Path, identity: dict[str, Any]) -> dict[str, Any] | None:
+        """Return the record in ``path``, or None where there is none with this identity."""
+        if not path.exists():
+            return None
+        record: dict[str, Any] = read_json(path)
+        return record if record["identity"] == as_json(identity) else None
+
+    def write(self, path: Path, name: str, identity: dict[str, Any], record: dict[str, Any]) -> None:
+        """Write a computed step's record with its identity, seconds and machine."""
+        head = {"identity": as_json(identity), "seconds": self.seconds[name]}
+        write_json(path, head | record | {"machine": {**self.machine, "workers": self.workers}})
+
+    @contextmanager
+    def timed(self, name: str) -> Iterator[None]:
+        """Measure a step's own seconds, without those of the steps that it computes on the way."""
+        self.on_start(name)
+        self.computed.append(name)
+        start, before = time.monotonic(), self.spent
+        yield
+        own = time.monotonic() - start - (self.spent - before)
+        self.seconds[name] = max(own, 0.0)  # a resumed training also counts the seconds before it was stopped
+        self.spent += self.seconds[name]
+
+
+def as_json(value: Any) -> Any:
+    """Return the value as it comes back from JSON."""
+    return json.loads(json.dumps(value))
+
+
+def content_key(value: Any) -> str:
+    """Return a hash of a JSON value that does not depend on the order of keys."""
+    return hashlib.blake2b(json.dumps(as_json(value), sort_keys=True).encode(), digest_size=12).hexdigest()
