@@ -69,12 +69,12 @@ def test_with_true_conditionals_every_sample_gives_the_evidence(exact):
     x = torch.randn(N, *SHAPE)
     joint = torch.stack([density.log_prob(x.flatten(1)) for density in densities], 1) - math.log(CLASSES)
     hidden = ADGMElbo()(model, Batch(x, torch.full((N,), -1)), 0.0)
-    assert_close(hidden.parts["bound"], joint.logsumexp(1), atol=1e-10, rtol=0)
+    assert_close(hidden.components["bound"], joint.logsumexp(1), atol=1e-10, rtol=0)
     assert_close(hidden.loss, -joint.logsumexp(1).mean(), atol=1e-10, rtol=0)
     labels = torch.arange(N) % CLASSES
     seen = ADGMElbo(alpha=3.0)(model, Batch(x, labels), 0.0)
     own = joint.gather(1, labels[:, None])[:, 0]
-    assert_close(seen.parts["bound"], own, atol=1e-10, rtol=0)
+    assert_close(seen.components["bound"], own, atol=1e-10, rtol=0)
     assert_close(seen.loss, 3.0 * (joint.logsumexp(1) - own).mean() - own.mean(), atol=1e-10, rtol=0)
 
 
@@ -84,7 +84,7 @@ def test_a_wrong_classifier_costs_its_divergence(exact):
     model.classifier = Line(torch.zeros(CLASSES, 6 + HINTS), wrong.log())
     joint = torch.stack([density.log_prob(x.flatten(1)) for density in densities], 1) - math.log(CLASSES)
     divergence = (wrong * (wrong.log() - joint.log_softmax(1))).sum(1)
-    found = ADGMElbo()(model, Batch(x, torch.full((N,), -1)), 0.0).parts["bound"]
+    found = ADGMElbo()(model, Batch(x, torch.full((N,), -1)), 0.0).components["bound"]
     assert_close(found, joint.logsumexp(1) - divergence, atol=1e-10, rtol=0)
 
 

@@ -103,8 +103,8 @@ def test_a_critic_that_cannot_tell_has_a_loss_of_log_two(vae):
     vae.critic.layers[-2].weight.zero_()
     vae.critic.layers[-2].bias.zero_()
     terms = FactorVAE()(vae.eval(), batch_of(), 0.0)
-    assert_close(terms.parts["critic"], torch.full((12,), math.log(2)))
-    assert_close(terms.parts["total_correlation"], torch.zeros(12))
+    assert_close(terms.components["critic"], torch.full((12,), math.log(2)))
+    assert_close(terms.components["total_correlation"], torch.zeros(12))
 
 
 def test_the_loss_is_the_vaes_and_gamma_weighs_the_critics_odds(vae):
@@ -112,7 +112,7 @@ def test_the_loss_is_the_vaes_and_gamma_weighs_the_critics_odds(vae):
     objective.attach(vae)
     torch.manual_seed(1)
     terms = objective(vae, batch, 0.0)
-    expected = -terms.parts["elbo"].mean() + 7 * terms.parts["total_correlation"].mean()
+    expected = -terms.components["elbo"].mean() + 7 * terms.components["total_correlation"].mean()
     assert_close(terms.loss.detach(), expected)
 
 

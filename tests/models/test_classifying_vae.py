@@ -85,4 +85,4 @@ def test_all_or_none_labelled_is_finite(model, labels):
     terms = seeded(SelfTrainingLoss(weak=WEAK, strong=STRONG, generative=0.1), model, batch(labels))
     terms.loss.backward()
     assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
-    assert all(value.shape == (4,) for value in terms.parts.values())
+    assert all(value.shape == (4,) for value in terms.components.values())

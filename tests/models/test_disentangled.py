@@ -62,7 +62,7 @@ def test_beta_one_is_the_elbo_and_more_adds_the_total_correlation():
     one = seeded(TotalCorrelation(beta=1.0), vae, batch)
     six = seeded(TotalCorrelation(beta=6.0), vae, batch)
     assert_close(one.loss, elbo.loss)
-    assert_close(six.loss - one.loss, 5 * six.parts["total_correlation"].mean())
+    assert_close(six.loss - one.loss, 5 * six.components["total_correlation"].mean())
 
 
 @pytest.mark.parametrize("objective", [CovarianceOfMeans, CovarianceOfCodes])
@@ -76,5 +76,5 @@ def test_the_penalty_is_of_the_covariance_by_numpy(objective):
     variances = sum((expected[i, i] - 1) ** 2 for i in range(3))
     found = seeded(objective(off=2.0, on=5.0), vae, batch)
     assert_close(found.loss - seeded(Elbo(), vae, batch).loss, torch.tensor(2 * between + 5 * variances))
-    assert_close(found.parts["penalty"], torch.full((40,), 2 * between + 5 * variances))
+    assert_close(found.components["penalty"], torch.full((40,), 2 * between + 5 * variances))
     assert_close(seeded(objective(off=0, on=0), vae, batch).loss, seeded(Elbo(), vae, batch).loss)

@@ -50,10 +50,10 @@ def test_the_loss_is_cross_entropy_plus_beta_kl_by_hand():
     terms = InformationBottleneckLoss(beta=0.25)(model, batch(), 0.0)
     cross_entropy = math.log(1 + math.exp(-6))
     divergence = 0.5 * (1.5**2 + math.exp(-20) - 1 + 20)
-    assert terms.parts["kl"].mean().item() == pytest.approx(divergence, rel=1e-9)
-    assert terms.parts["cross_entropy"].mean().item() == pytest.approx(cross_entropy, abs=1e-4)
+    assert terms.components["kl"].mean().item() == pytest.approx(divergence, rel=1e-9)
+    assert terms.components["cross_entropy"].mean().item() == pytest.approx(cross_entropy, abs=1e-4)
     assert terms.loss.item() == pytest.approx(cross_entropy + 0.25 * divergence, abs=1e-4)
-    assert terms.parts["accuracy"].mean().item() == 1.0
+    assert terms.components["accuracy"].mean().item() == 1.0
 
 
 @pytest.mark.parametrize("beta", [1.0, 3.0, 128.0])
@@ -87,4 +87,4 @@ def test_built_by_its_parts_every_weight_is_trained():
     terms = InformationBottleneckLoss()(model, Batch(torch.rand(6, 1, 4, 4), torch.arange(6) % 5), 0.0)
     terms.loss.backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.parameters())
-    assert all(value.shape == (6,) for value in terms.parts.values())
+    assert all(value.shape == (6,) for value in terms.components.values())

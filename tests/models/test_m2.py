@@ -75,14 +75,14 @@ def test_a_labelled_image_costs_its_joint_evidence_and_alpha_times_its_cross_ent
     model, x, joint = exact
     terms = M2Elbo(alpha=3.0)(model, Batch(x, labels(label)), 0.0)
     cross_entropy = joint.logsumexp(0) - joint[label]
-    error = 5 * float(terms.parts["bound"].std()) / REPEATS**0.5
+    error = 5 * float(terms.components["bound"].std()) / REPEATS**0.5
     assert_close(terms.loss, 3.0 * cross_entropy - joint[label], atol=error, rtol=0)
 
 
 def test_an_unlabelled_image_costs_its_evidence(exact):
     model, x, joint = exact
     terms = M2Elbo()(model, Batch(x, labels(-1)), 0.0)
-    error = 5 * float(terms.parts["bound"].std()) / REPEATS**0.5
+    error = 5 * float(terms.components["bound"].std()) / REPEATS**0.5
     assert error < 0.1
     assert_close(terms.loss, -joint.logsumexp(0), atol=error, rtol=0)
 
@@ -93,7 +93,7 @@ def test_a_wrong_classifier_costs_its_divergence(exact):
     model.classifier = Line(torch.zeros(CLASSES, 6), wrong.log())
     terms = M2Elbo()(model, Batch(x, labels(-1)), 0.0)
     divergence = (wrong * (wrong.log() - (joint - joint.logsumexp(0)))).sum()
-    error = 5 * float(terms.parts["bound"].std()) / REPEATS**0.5
+    error = 5 * float(terms.components["bound"].std()) / REPEATS**0.5
     assert_close(terms.loss, divergence - joint.logsumexp(0), atol=error, rtol=0)
 
 
@@ -128,7 +128,7 @@ def test_enumeration_by_hand_with_the_same_noise():
 def test_hidden_labels_are_never_read():
     net = M2Model(latent=2, network=MLP(hidden=(5,)), features=4).build((1, 3, 3), CLASSES).double()
     terms = M2Elbo(alpha=1e6)(net, Batch(torch.rand(8, 1, 3, 3), torch.full((8,), -1)), 0.0)
-    assert terms.loss.item() == pytest.approx(-terms.parts["bound"].mean().item(), rel=1e-12)
+    assert terms.loss.item() == pytest.approx(-terms.components["bound"].mean().item(), rel=1e-12)
     terms.loss.backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in net.parameters())
 

@@ -81,13 +81,13 @@ def worsened(vae):
 def test_exact_posterior_makes_every_one_sample_bound_the_log_evidence(linear_gaussian):
     vae, x, evidence = linear_gaussian
     for _ in range(5):
-        parts = ImportanceWeighted(samples=1)(vae, Batch(x, hidden(x)), 0.0).parts
+        parts = ImportanceWeighted(samples=1)(vae, Batch(x, hidden(x)), 0.0).components
         assert_close(parts["bound"], evidence, atol=1e-12, rtol=0)
 
 
 def test_any_number_of_samples_keeps_an_exact_bound(linear_gaussian):
     vae, x, evidence = linear_gaussian
-    parts = ImportanceWeighted(samples=50)(vae, Batch(x, hidden(x)), 0.0).parts
+    parts = ImportanceWeighted(samples=50)(vae, Batch(x, hidden(x)), 0.0).components
     assert_close(parts["bound"], evidence, atol=1e-12, rtol=0)
 
 
@@ -97,7 +97,7 @@ def test_the_elbo_is_the_evidence_minus_the_kl_to_the_true_posterior(linear_gaus
     true = type(true)(type(true.base_dist)(true.base_dist.loc.detach(), true.base_dist.scale.detach()), 1)
     worsened(vae)
     many = x.repeat_interleave(40_000, 0)
-    elbo = Elbo()(vae, Batch(many, hidden(many)), 0.0).parts["elbo"].view(6, -1)
+    elbo = Elbo()(vae, Batch(many, hidden(many)), 0.0).components["elbo"].view(6, -1)
     error = elbo.std(1) / elbo.shape[1] ** 0.5
     gap = kl(vae.posterior(x), true)
     assert (gap > 0.1).all()
@@ -109,7 +109,7 @@ def test_the_importance_weighted_bound_rises_with_samples_towards_the_evidence(l
     worsened(vae)
     many = x.repeat_interleave(2_000, 0)
     bounds = [
-        ImportanceWeighted(samples=k)(vae, Batch(many, hidden(many)), 0.0).parts["bound"].view(6, -1).mean(1)
+        ImportanceWeighted(samples=k)(vae, Batch(many, hidden(many)), 0.0).components["bound"].view(6, -1).mean(1)
         for k in (1, 5, 50)
     ]
     assert (bounds[0] + 0.05 < bounds[1]).all()
@@ -134,8 +134,8 @@ def test_beta_weighs_the_kl_per_image():
     terms = {beta: seeded(Elbo(beta=beta), vae, batch) for beta in (0.0, 1.0, 4.0)}
     mean_kl = kl(vae.posterior(batch.x), vae.prior()).mean()
     assert_close(terms[4.0].loss - terms[0.0].loss, 4 * mean_kl)
-    assert_close(terms[1.0].loss, -terms[1.0].parts["elbo"].mean())
-    assert_close(terms[4.0].parts["reconstruction"], terms[0.0].parts["reconstruction"])
+    assert_close(terms[1.0].loss, -terms[1.0].components["elbo"].mean())
+    assert_close(terms[4.0].components["reconstruction"], terms[0.0].components["reconstruction"])
 
 
 def test_the_loss_is_a_sum_over_pixels_and_a_mean_over_images():
@@ -162,7 +162,7 @@ def test_free_bits_floor_each_latents_batch_mean():
     per_latent = kl_per_latent(vae.posterior(batch.x), vae.prior()).mean(0).detach()
     floor = float(per_latent.sort().values[1])  # one latent below, one above
     loss = seeded(FreeBits(floor=floor), vae, batch).loss
-    reconstruction = seeded(Elbo(), vae, batch).parts["reconstruction"].mean()
+    reconstruction = seeded(Elbo(), vae, batch).components["reconstruction"].mean()
     assert_close(loss, reconstruction + sum(max(floor, float(v)) for v in per_latent))
     assert_close(seeded(FreeBits(floor=0.0), vae, batch).loss, seeded(Elbo(), vae, batch).loss)
 
@@ -170,7 +170,7 @@ def test_free_bits_floor_each_latents_batch_mean():
 def test_capacity_pulls_the_kl_to_its_target():
     vae, batch = one_batch()
     mean_kl = float(kl(vae.posterior(batch.x), vae.prior()).mean().detach())
-    base = seeded(Elbo(), vae, batch).parts["reconstruction"].mean()
+    base = seeded(Elbo(), vae, batch).components["reconstruction"].mean()
     half = seeded(Capacity(nats=8.0, gamma=10.0, share=0.5), vae, batch, 0.25).loss
     assert_close(half, base + 10 * abs(mean_kl - 4.0))
 
@@ -195,11 +195,11 @@ def test_consistency_adds_the_divergence_of_the_warped_posterior_from_the_plain_
     log_px, kl_q = vae.decode(q.rsample()).log_prob(both), kl(q, vae.prior())
     (m, m_warped), (s, s_warped) = q.base_dist.loc.chunk(2), q.base_dist.scale.chunk(2)
     apart = (s / s_warped).log() + (s_warped.square() + (m_warped - m).square()) / (2 * s.square()) - 0.5
-    assert_close(terms.parts["apart"], apart.sum(1))
+    assert_close(terms.components["apart"], apart.sum(1))
     assert_close(terms.loss, (2 * kl_q - log_px).mean() + 0.7 * apart.sum(1).mean())
-    assert_close(terms.parts["elbo"], (log_px - kl_q)[:9])
+    assert_close(terms.components["elbo"], (log_px - kl_q)[:9])
     still = seeded(Consistent(augmentation=Augmentation()), vae, batch)
-    assert_close(still.parts["apart"], torch.zeros(9), atol=1e-12, rtol=0)
+    assert_close(still.components["apart"], torch.zeros(9), atol=1e-12, rtol=0)
 
 
 def test_contrast_is_the_cross_entropy_of_finding_the_partner_by_hand():
@@ -216,7 +216,7 @@ def test_contrast_is_the_cross_entropy_of_finding_the_partner_by_hand():
         partner = torch.cosine_similarity(q.mean[i], q.mean[(i + 9) % 18], dim=0) / 0.3
         search.append(torch.stack(cosines).logsumexp(0) - partner)
     search = torch.stack(search)
-    assert_close(terms.parts["search"], search[:9])
+    assert_close(terms.components["search"], search[:9])
     assert_close(terms.loss, (2 * kl_q - log_px).mean() + 0.7 * search.mean())
 
 
@@ -231,8 +231,8 @@ def test_cross_entropy_counts_nats_and_hits():
     logits = torch.tensor([[2.0, 0, 0], [0, 0, 1]])
     terms = CrossEntropy()(nn.Identity(), Batch(logits, torch.tensor([0, 1])), 0.0)
     nats = [math.log(math.e**2 + 2) - 2, math.log(2 + math.e)]
-    assert_close(terms.parts["cross_entropy"], torch.tensor(nats))
-    assert_close(terms.parts["accuracy"], torch.tensor([1.0, 0.0]))
+    assert_close(terms.components["cross_entropy"], torch.tensor(nats))
+    assert_close(terms.components["accuracy"], torch.tensor([1.0, 0.0]))
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)

@@ -86,7 +86,7 @@ def test_every_objective_trains_under_every_prior(kind, name):
     terms = objective(vae, batch, 0.5)
     terms.loss.backward()
     assert torch.isfinite(terms.loss)
-    assert all(value.shape == (8,) for value in terms.parts.values())
+    assert all(value.shape == (8,) for value in terms.components.values())
     learned = [parameter for parameter in vae.to_prior.parameters() if name != "reconstruction"]
     assert all(parameter.grad is not None and parameter.grad.isfinite().all() for parameter in learned)
 
@@ -147,8 +147,8 @@ def test_the_evidence_under_a_mixture_prior_is_that_of_a_mixture_of_gaussians():
     assert ((found.log_px - exact).abs() < 4.5 * found.error).all()
     assert float(found.error.max()) < 0.05
     batch = Batch(images.batch(torch.arange(6)).x.repeat_interleave(2000, 0), torch.full((12_000,), -1))
-    elbo = Elbo()(vae, batch, 0.0).parts["elbo"].view(6, -1).mean(1)
-    weighted = ImportanceWeighted(samples=20)(vae, batch, 0.0).parts["bound"].view(6, -1).mean(1)
+    elbo = Elbo()(vae, batch, 0.0).components["elbo"].view(6, -1).mean(1)
+    weighted = ImportanceWeighted(samples=20)(vae, batch, 0.0).components["bound"].view(6, -1).mean(1)
     assert (elbo < weighted).all()
     assert (weighted < exact + 0.02).all()
 

@@ -53,7 +53,7 @@ def test_one_standard_component_gives_the_elbo():
     x = torch.rand(1, 1, 3, 3).round().expand(20_000, -1, -1, -1)
     batch = Batch(x, torch.full((len(x),), -1))
     plain, mixed = Elbo()(vae, batch, 0.0), VaDEElbo()(started(vae, mixture), batch, 0.0)
-    error = 5 * float(mixed.parts["elbo"].std()) / len(x) ** 0.5
+    error = 5 * float(mixed.components["elbo"].std()) / len(x) ** 0.5
     assert_close(mixed.loss, plain.loss, atol=2 * error, rtol=0)
 
 
@@ -88,7 +88,7 @@ def test_its_mean_exponential_is_the_evidence_of_a_mixture_of_gaussians():
     ]
     evidence = sum(a * b for a, b in zip(shares, parts, strict=True))
     many = x.view(1, 1, 1, 3).expand(400_000, -1, -1, -1)
-    ratios = VaDEElbo()(vae, Batch(many, torch.full((len(many),), -1)), 0.0).parts["elbo"].exp()
+    ratios = VaDEElbo()(vae, Batch(many, torch.full((len(many),), -1)), 0.0).components["elbo"].exp()
     evidence = evidence.detach()
     assert_close(ratios.mean(), evidence, atol=5 * float(ratios.std()) / len(ratios) ** 0.5, rtol=0)
     assert float(ratios.std()) / len(ratios) ** 0.5 < 0.01 * float(evidence)

@@ -21,7 +21,7 @@ class LossOutput(NamedTuple):
 
     loss: Float[Tensor, ""]
     """Mean over the batch; this is what the optimiser sees."""
-    parts: dict[str, Float[Tensor, " B"]]
+    components: dict[str, Float[Tensor, " B"]]
     """Per-image quantities, each of shape (B,)."""
 
 

@@ -31,7 +31,7 @@ class Finite:
         Raises:
             FloatingPointError: as :meth:`look`.
         """
-        self.recent.append((step, LossOutput(terms.loss.detach(), terms.parts)))
+        self.recent.append((step, LossOutput(terms.loss.detach(), terms.components)))
         if len(self.recent) >= LOOK_EVERY:
             self.look()
 
@@ -46,7 +46,7 @@ class Finite:
         losses = torch.stack([terms.loss for _, terms in self.recent]).isfinite()
         if not bool(losses.all()):
             step, terms = self.recent[int((~losses).nonzero()[0])]
-            parts = {name: float(value.double().mean()) for name, value in terms.parts.items()}
+            parts = {name: float(value.double().mean()) for name, value in terms.components.items()}
             raise self.diverged(f"the loss is {terms.loss.item()} at step {step}", parts)
         self.recent.clear()
 

@@ -26,7 +26,7 @@ class MetricAccumulator:
     def add(self, step: int, terms: LossOutput, images: int) -> None:
         """One step's loss and parts."""
         self.images += images
-        for name, value in {"loss": terms.loss.detach() * images, **terms.parts}.items():
+        for name, value in {"loss": terms.loss.detach() * images, **terms.components}.items():
             total = value.sum().double()
             self.sums[name] = self.sums[name] + total if name in self.sums else total
         if step % TRACE_EVERY == 0:

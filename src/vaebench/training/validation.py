@@ -21,7 +21,7 @@ def validate(model: nn.Module, objective: Objective, source: Source, batch: int 
         torch.manual_seed(SEED)
         for rows in torch.arange(len(source)).split(batch):
             terms = objective(model, source.batch(rows).to(device), 1.0)
-            for name, value in {"loss": terms.loss * len(rows), **terms.parts}.items():
+            for name, value in {"loss": terms.loss * len(rows), **terms.components}.items():
                 total = value.sum().double()
                 sums[name] = sums[name] + total if name in sums else total
     return {name: float(total / len(source)) for name, total in sums.items()}
