@@ -9,7 +9,7 @@ from torch.distributions import Normal
 from torch.testing import assert_close
 
 from vaebench.data.images import Batch
-from vaebench.models.disentangled import CovarianceOfCodes, CovarianceOfMeans, TotalCorrelation, total_correlation
+from vaebench.models.disentangled import DIPVAEI, DIPVAEII, BetaTCVAE, total_correlation
 from vaebench.models.objectives import Elbo
 from vaebench.models.posteriors import diagonal_gaussian
 from vaebench.models.vae import Model
@@ -59,18 +59,18 @@ def test_posteriors_that_are_all_alike_have_none():
 def test_beta_one_is_the_elbo_and_more_adds_the_total_correlation():
     vae, batch = a_batch()
     elbo = seeded(Elbo(), vae, batch)
-    one = seeded(TotalCorrelation(beta=1.0), vae, batch)
-    six = seeded(TotalCorrelation(beta=6.0), vae, batch)
+    one = seeded(BetaTCVAE(beta=1.0), vae, batch)
+    six = seeded(BetaTCVAE(beta=6.0), vae, batch)
     assert_close(one.loss, elbo.loss)
     assert_close(six.loss - one.loss, 5 * six.components["total_correlation"].mean())
 
 
-@pytest.mark.parametrize("objective", [CovarianceOfMeans, CovarianceOfCodes])
+@pytest.mark.parametrize("objective", [DIPVAEI, DIPVAEII])
 def test_the_penalty_is_of_the_covariance_by_numpy(objective):
     vae, batch = a_batch()
     q = vae.posterior(batch.x)
     expected = np.cov(q.mean.detach().numpy().T, bias=True)
-    if objective is CovarianceOfCodes:
+    if objective is DIPVAEII:
         expected = expected + np.diag(q.variance.detach().numpy().mean(0))
     between = sum(expected[i, j] ** 2 for i in range(3) for j in range(3) if i != j)
     variances = sum((expected[i, i] - 1) ** 2 for i in range(3))

@@ -17,7 +17,7 @@ from vaebench.models.posteriors import divergence
 from vaebench.models.vae import VAE
 
 
-class TotalCorrelation(Frozen):
+class BetaTCVAE(Frozen):
     """The negative ELBO plus (beta - 1) TC, with TC = KL(q(z) || prod_d q(z_d)).
 
     beta-TCVAE, Chen et al. 2018, "Isolating sources of disentanglement in VAEs", eq. 4 with alpha = gamma = 1. q(z) is
@@ -51,7 +51,7 @@ def total_correlation(q: Independent, z: Float[Tensor, "B D"]) -> Float[Tensor, 
     return joint - alone
 
 
-class CovarianceOfMeans(Frozen):
+class DIPVAEI(Frozen):
     """The negative ELBO plus off sum_{i != j} C_ij^2 + on sum_i (C_ii - 1)^2, C the batch's covariance of posterior
     means: they are to have the moments of the prior.
 
@@ -70,7 +70,7 @@ class CovarianceOfMeans(Frozen):
         return _with_moments(model, batch, q, covariance(q.base_dist.loc), self.off, self.on)
 
 
-class CovarianceOfCodes(Frozen):
+class DIPVAEII(Frozen):
     """The same of z itself: C is the covariance of means plus the mean of variances.
 
     DIP-VAE-II, Kumar et al. 2018, eq. 7.

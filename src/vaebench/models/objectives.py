@@ -19,7 +19,7 @@ from vaebench.core.frozen import Frozen, one_of
 from vaebench.data.augment import Augmentation
 from vaebench.data.images import Batch
 from vaebench.models.adversary import FactorVAE
-from vaebench.models.disentangled import CovarianceOfCodes, CovarianceOfMeans, TotalCorrelation
+from vaebench.models.disentangled import DIPVAEI, DIPVAEII, BetaTCVAE
 from vaebench.models.loss import LossOutput, Objective, UnitFraction, Weight, loss_components, loss_output, one_sample
 from vaebench.models.posteriors import diagonal_gaussian, divergence, kl, kl_per_latent
 from vaebench.models.vae import VAE
@@ -218,10 +218,10 @@ OBJECTIVES = {
     "reconstruction": Reconstruction,
     "consistent": Consistent,
     "contrastive": Contrastive,
-    "total-correlation": TotalCorrelation,
+    "total-correlation": BetaTCVAE,
     "factor": FactorVAE,
-    "dip-i": CovarianceOfMeans,
-    "dip-ii": CovarianceOfCodes,
+    "dip-i": DIPVAEI,
+    "dip-ii": DIPVAEII,
 }
 
 if TYPE_CHECKING:
