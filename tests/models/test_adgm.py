@@ -98,7 +98,7 @@ def test_enumeration_by_hand_with_the_same_noise():
     loss = 0.0
     for i in range(4):
         h = model.encoder(x[i : i + 1])[0]
-        q_a = gaussian(model.auxiliary(h[None])[0])
+        q_a = gaussian(model.auxiliary_encoder(h[None])[0])
         a = q_a.mean + q_a.stddev * noise_a[i]
         log_q = model.classifier(torch.cat([h, a])[None])[0].log_softmax(0)
         bounds = []
@@ -106,7 +106,7 @@ def test_enumeration_by_hand_with_the_same_noise():
             hot = torch.eye(CLASSES)[y]
             q_z = gaussian(model.inference(torch.cat([h, a, hot])[None])[0])
             z = q_z.mean + q_z.stddev * noise_z[i, y]
-            p_a = gaussian(model.explainer(torch.cat([h, z, hot])[None])[0])
+            p_a = gaussian(model.auxiliary_decoder(torch.cat([h, z, hot])[None])[0])
             logits = model.decoder(torch.cat([z, hot])[None])[0]
             log_px = (x[i] * logits - nn.functional.softplus(logits)).sum()
             prior = Normal(torch.zeros(2), 1.0).log_prob(z).sum()

@@ -10,7 +10,7 @@ from torch.testing import assert_close
 
 from vaebench.data.datasets import Data
 from vaebench.data.images import Batch
-from vaebench.models.adversary import RATE, Critic, FactorVAE, critic_loss
+from vaebench.models.adversary import LEARNING_RATE, Critic, FactorVAE, critic_loss
 from vaebench.models.networks import MLP
 from vaebench.models.objectives import Elbo
 from vaebench.models.vae import Model
@@ -73,7 +73,7 @@ def test_the_critic_learns_by_itself_what_there_is_to_tell():
     torch.manual_seed(0)
     critic = Critic((2, 64, 64))
     for _ in range(150):
-        critic.learn(posteriors(), 5)
+        critic.fit(posteriors(), 5)
     q = posteriors(20_000)
     assert critic(q.sample()).mean().item() == pytest.approx(-math.log(1 - 0.81) / 2, abs=0.2)
 
@@ -84,9 +84,9 @@ def test_the_critics_steps_are_those_of_adam():
     critic = Critic((2, 8))
     torch.manual_seed(1)
     twin = nn.Sequential(nn.Linear(2, 8), nn.LeakyReLU(0.2), nn.Linear(8, 1), nn.Flatten(0))
-    optimiser = torch.optim.Adam(twin.parameters(), RATE, betas=(0.5, 0.9))
+    optimiser = torch.optim.Adam(twin.parameters(), LEARNING_RATE, betas=(0.5, 0.9))
     torch.manual_seed(2)
-    critic.learn(q, 7)
+    critic.fit(q, 7)
     torch.manual_seed(2)
     for _ in range(7):
         loss = critic_loss(twin, q.sample(), q.sample())

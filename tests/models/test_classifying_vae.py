@@ -48,7 +48,7 @@ def test_the_loss_is_the_sum_of_its_three_terms_by_hand(model):
     with torch.no_grad():
         model.classifier[1].weight.mul_(20)  # sure of some, not of all
     objective = SelfTrainingLoss(
-        weak=WEAK, strong=STRONG, threshold=0.5, consistency=0.7, generative=0.01, beta=2.0, share=0.6
+        weak=WEAK, strong=STRONG, threshold=0.5, consistency=0.7, generative=0.01, beta=2.0, elbo_fraction=0.6
     )
     found = seeded(objective, model, at)
     torch.manual_seed(2)
@@ -66,7 +66,7 @@ def test_the_loss_is_the_sum_of_its_three_terms_by_hand(model):
 
 def test_without_labels_and_certainty_only_the_elbo_is_left(model):
     at = batch([-1] * 6)
-    alone = SelfTrainingLoss(threshold=0.999, generative=1.0, beta=1.5, share=1.0)
+    alone = SelfTrainingLoss(threshold=0.999, generative=1.0, beta=1.5, elbo_fraction=1.0)
     assert_close(seeded(alone, model, at).loss, seeded(Elbo(beta=1.5), model.vae, at).loss)
 
 

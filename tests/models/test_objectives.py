@@ -151,7 +151,7 @@ def test_the_loss_is_a_sum_over_pixels_and_a_mean_over_images():
 
 def test_warm_up_rises_to_beta_and_stays():
     vae, batch = one_batch()
-    at = {p: seeded(WarmUp(beta=3.0, share=0.5), vae, batch, p).loss for p in (0.0, 0.25, 0.5, 1.0)}
+    at = {p: seeded(WarmUp(beta=3.0, fraction=0.5), vae, batch, p).loss for p in (0.0, 0.25, 0.5, 1.0)}
     weights = {0.0: 0.0, 0.25: 1.5, 0.5: 3.0, 1.0: 3.0}
     for progress, loss in at.items():
         assert_close(loss, seeded(Elbo(beta=weights[progress]), vae, batch).loss)
@@ -171,7 +171,7 @@ def test_capacity_pulls_the_kl_to_its_target():
     vae, batch = one_batch()
     mean_kl = float(kl(vae.posterior(batch.x), vae.prior()).mean().detach())
     base = seeded(Elbo(), vae, batch).components["reconstruction"].mean()
-    half = seeded(Capacity(nats=8.0, gamma=10.0, share=0.5), vae, batch, 0.25).loss
+    half = seeded(Capacity(nats=8.0, gamma=10.0, fraction=0.5), vae, batch, 0.25).loss
     assert_close(half, base + 10 * abs(mean_kl - 4.0))
 
 

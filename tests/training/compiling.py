@@ -57,7 +57,7 @@ def main(backend, *names):
         torch._dynamo.reset()
         counter, (model, objective), (eager, plain) = CompileCounterWithBackend(backend), begun(name), begun(name)
         torch.compile, kept = partial(torch.compile, backend=partial(asked, counter)), torch.compile
-        compiled = COMPILING.compiled(objective)
+        compiled = COMPILING.compile_objective(objective)
         torch.compile = kept
         record = {"losses": losses(model, compiled, 3), "eager": losses(eager, plain, 3)}
         record |= {"graphs": counter.frame_count, "names": list(model.state_dict()) == list(eager.state_dict())}

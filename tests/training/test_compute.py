@@ -56,7 +56,7 @@ def test_a_gpu_rounds_products_only_in_a_training_that_asked_for_it(monkeypatch)
     for precision, expected in (("tf32", (True, True)), ("fp32", (False, False)), ("bf16", (False, False))):
         compute = Compute(device="cuda", precision=precision).resolve()
         assert rounded() == (False, False)
-        with compute.products():
+        with compute.matmul_precision():
             assert rounded() == expected
         assert rounded() == (False, False)
 
@@ -64,7 +64,7 @@ def test_a_gpu_rounds_products_only_in_a_training_that_asked_for_it(monkeypatch)
 @pytest.mark.usefixtures("torchs_own_rounding")
 def test_a_training_on_a_processor_leaves_the_gpus_flags_alone():
     before = rounded()
-    with Compute(device="cpu", precision="fp32", threads=1).resolve().products():
+    with Compute(device="cpu", precision="fp32", threads=1).resolve().matmul_precision():
         assert rounded() == before
     assert rounded() == before
 
@@ -79,7 +79,7 @@ def error_of_products():
 
 
 def test_products_in_a_training_are_those_of_fp32_on_whatever_processor():
-    with Compute(device="cpu", precision="fp32", threads=1).products():
+    with Compute(device="cpu", precision="fp32", threads=1).matmul_precision():
         assert error_of_products() < 1e-5
     with torch.autocast("cpu", torch.bfloat16):
         assert error_of_products() > 1e-4  # so coarse is what must not be
@@ -99,7 +99,7 @@ def test_onednn_computes_products_where_it_is_quicker_and_exact(monkeypatch, pro
     monkeypatch.setattr(compute, "_onednn_error", lambda: error)
     monkeypatch.setattr(compute, "_processor", lambda: processor)
     before = MATMUL.fp32_precision
-    with suppress(KeyboardInterrupt), Compute(device="cpu", precision="fp32", threads=1).products():
+    with suppress(KeyboardInterrupt), Compute(device="cpu", precision="fp32", threads=1).matmul_precision():
         within = MATMUL.fp32_precision
         raise KeyboardInterrupt
     assert within == ("bf16" if expected else before)
@@ -164,7 +164,7 @@ def test_what_the_compiler_makes_computes_the_same():
 
 def test_an_objective_is_left_alone_where_compiling_is_not_asked_for():
     objective = OBJECTIVES["elbo"]()
-    assert Compute(device="cpu").compiled(objective) is objective
+    assert Compute(device="cpu").compile_objective(objective) is objective
 
 
 def test_the_record_names_processor_and_versions():

@@ -15,7 +15,7 @@ from torch.testing import assert_close
 from vaebench.models.loss import LossOutput
 from vaebench.runs.run import Run
 from vaebench.training.checkpoint import read_tensors
-from vaebench.training.distributed import ProcessGroup, SingleProcess, current_context, is_main_process
+from vaebench.training.distributed import DistributedContext, ProcessGroup, current_context, is_main_process
 from vaebench.training.metrics import MetricAccumulator
 
 TWO = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
@@ -137,10 +137,10 @@ def test_ctrl_c_stops_both_and_the_run_goes_on(tmp_path):
 
 
 def test_one_process_is_a_team_of_its_own():
-    assert isinstance(current_context(), SingleProcess)
-    assert SingleProcess().any_process(3, True, False) == [True, False]
+    assert isinstance(current_context(), DistributedContext)
+    assert DistributedContext().any_process(3, True, False) == [True, False]
     rows = torch.arange(5)
-    assert SingleProcess().share(rows) is rows
+    assert DistributedContext().shard(rows) is rows
 
 
 def test_processes_part_a_batch_and_have_noise_of_their_own():
@@ -149,9 +149,9 @@ def test_processes_part_a_batch_and_have_noise_of_their_own():
         group = ProcessGroup.__new__(ProcessGroup)
         group.rank, group.size = rank, 2
         pair.append(group)
-    assert [group.share(torch.arange(5)).tolist() for group in pair] == [[0, 2, 4], [1, 3]]
-    assert pair[0].seed(7) == 7
-    assert len({group.seed(epoch) for group in pair for epoch in range(1000)}) == 2000
+    assert [group.shard(torch.arange(5)).tolist() for group in pair] == [[0, 2, 4], [1, 3]]
+    assert pair[0].process_seed(7) == 7
+    assert len({group.process_seed(epoch) for group in pair for epoch in range(1000)}) == 2000
 
 
 def test_an_account_that_is_handed_over_goes_on_with_what_comes_after():
@@ -159,12 +159,12 @@ def test_an_account_that_is_handed_over_goes_on_with_what_comes_after():
     accounts = [MetricAccumulator(), MetricAccumulator()]
     for step in range(1, 61):
         for rank, account in enumerate(accounts):
-            account.add(step, LossOutput(torch.tensor(1.0 + rank), {"kl": torch.full((2,), float(step))}), 2)
-    accounts[1].empty()
-    accounts[1].add(61, LossOutput(torch.tensor(5.0), {"kl": torch.tensor([1.0, 2.0])}), 2)
+            account.update(step, LossOutput(torch.tensor(1.0 + rank), {"kl": torch.full((2,), float(step))}), 2)
+    accounts[1].reset()
+    accounts[1].update(61, LossOutput(torch.tensor(5.0), {"kl": torch.tensor([1.0, 2.0])}), 2)
     assert accounts[1].images == 2
-    assert {name: float(value) for name, value in accounts[1].sums.items()} == {"loss": 10.0, "kl": 3.0}
-    assert accounts[1].marks == [{"step": 50, "images": 0, "loss": 0, "kl": 0}]
+    assert {name: float(value) for name, value in accounts[1].totals.items()} == {"loss": 10.0, "kl": 3.0}
+    assert accounts[1].snapshots == [{"step": 50, "images": 0, "loss": 0, "kl": 0}]
     assert accounts[0].means() == {"loss": 1.0, "kl": pytest.approx(30.5)}
     assert accounts[0].trace() == [{"step": 50, "loss": 1.0, "kl": pytest.approx(25.5)}]
 

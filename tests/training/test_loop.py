@@ -153,7 +153,7 @@ def test_a_checkpoint_cut_at_any_length_gives_way_to_the_one_before(tmp_path, ca
         assert "going on from the checkpoint before it" in caplog.text
     checkpoint.path.unlink()
     assert checkpoint.load()[1] == {"epoch": 2}
-    checkpoint.before.write_bytes(b"cut")
+    checkpoint.previous.write_bytes(b"cut")
     with pytest.raises(VaebenchError, match="before is not a whole vaebench file"):
         checkpoint.load()
     checkpoint.clear()
@@ -168,7 +168,7 @@ def test_the_two_checkpoints_are_never_one_file(tmp_path, monkeypatch):
 
     def watched(source, target):
         replace(source, target)
-        there = [file for file in (checkpoint.path, checkpoint.before) if file.exists()]
+        there = [file for file in (checkpoint.path, checkpoint.previous) if file.exists()]
         assert len({file.stat().st_ino for file in there}) == len(there) > 0
         assert checkpoint.load()[1]["epoch"] in (epoch, epoch - 1)
         renamed.append(target)

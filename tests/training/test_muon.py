@@ -10,7 +10,7 @@ from vaebench.models.loss import LossOutput
 from vaebench.training import muon
 from vaebench.training.compute import Compute
 from vaebench.training.loop import Training, train
-from vaebench.training.muon import LEAST, MuonAndAdam, is_matrix, orthogonal
+from vaebench.training.muon import MIN_SIDE, MuonAndAdam, is_matrix, orthogonalize
 from vaebench.training.schedules import Adam, Muon
 
 
@@ -19,7 +19,7 @@ def evened_out(shape, kind):
     torch.manual_seed(0)
     left, _, right = torch.linalg.svd(torch.randn(*shape, dtype=torch.float64), full_matrices=False)
     sizes = torch.logspace(0, -1.5, min(shape), dtype=torch.float64)
-    [found] = orthogonal([(7.0 * left @ sizes.diag() @ right).to(kind)])
+    [found] = orthogonalize([(7.0 * left @ sizes.diag() @ right).to(kind)])
     return left.T @ found.double() @ right.T
 
 
@@ -45,11 +45,11 @@ def test_products_of_a_training_are_rounded_as_it_says(monkeypatch, precision, k
     kinds, weights = [], nn.Linear(20, 20)
 
     def seen(matrices):
-        found = orthogonal(matrices)
+        found = orthogonalize(matrices)
         kinds.extend(one.dtype for one in found)
         return found
 
-    monkeypatch.setattr("vaebench.training.muon.orthogonal", seen)
+    monkeypatch.setattr("vaebench.training.muon.orthogonalize", seen)
     pixels = torch.randint(0, 256, (8, 1, 4, 5), dtype=torch.uint8)
     images = Images(pixels, torch.full((8,), HIDDEN))
     rule = Training(epochs=1, batch=4, optimiser=Muon())
@@ -68,11 +68,11 @@ def test_wide_matrices_come_to_the_same_by_their_short_side(kind, near):
     torch.manual_seed(4)
     left, _, right = torch.linalg.svd(torch.randn(32, 200, dtype=torch.float64), full_matrices=False)
     flat = (left @ torch.logspace(0, -8, 32, dtype=torch.float64).diag() @ right).to(kind)
-    exact = muon._by_turns(flat.double())
-    [found] = muon._by_gram([flat])
+    exact = muon._newton_schulz(flat.double())
+    [found] = muon._newton_schulz_gram([flat])
     assert (found - exact).norm() < near * exact.norm()
     with torch.autocast("cpu", torch.bfloat16):
-        [found] = muon._by_gram([flat])
+        [found] = muon._newton_schulz_gram([flat])
     assert found.dtype == kind
 
 
@@ -80,16 +80,16 @@ def test_matrices_of_any_shapes_together_come_to_what_each_comes_to_alone():
     torch.manual_seed(6)
     shapes = [(64, 200), (16, 32), (300, 20), (24, 24), (65, 130), (40, 200), (500, 70), (64, 128)]
     matrices = [torch.randn(*shape, dtype=torch.float64) for shape in shapes]
-    for matrix, found in zip(matrices, orthogonal(matrices), strict=True):
+    for matrix, found in zip(matrices, orthogonalize(matrices), strict=True):
         flat = matrix / matrix.norm()
-        exact = muon._by_turns(flat) if len(flat) <= flat.shape[1] else muon._by_turns(flat.T).T
+        exact = muon._newton_schulz(flat) if len(flat) <= flat.shape[1] else muon._newton_schulz(flat.T).T
         assert_close(found, exact, rtol=0, atol=1e-12)
 
 
 def test_orthogonal_of_nothing_is_nothing():
-    assert not orthogonal([torch.zeros(16, 20)])[0].any()
-    assert not orthogonal([torch.zeros(16, 40)])[0].any()
-    assert orthogonal([]) == []
+    assert not orthogonalize([torch.zeros(16, 20)])[0].any()
+    assert not orthogonalize([torch.zeros(16, 40)])[0].any()
+    assert orthogonalize([]) == []
 
 
 def descended(optimiser, weights, steps=4):
@@ -142,9 +142,9 @@ def test_filters_are_rows_in_any_memory_layout():
 @pytest.mark.parametrize(
     ("shape", "expected"),
     [
-        ((LEAST, LEAST), True),
-        ((LEAST - 1, 90), False),
-        ((90, LEAST - 1), False),
+        ((MIN_SIDE, MIN_SIDE), True),
+        ((MIN_SIDE - 1, 90), False),
+        ((90, MIN_SIDE - 1), False),
         ((90,), False),
         ((32, 1, 4, 4), True),
         ((), False),

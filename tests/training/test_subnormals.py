@@ -13,7 +13,7 @@ from vaebench.models.vae import Model
 from vaebench.training.compute import Compute
 from vaebench.training.loop import Training, train
 from vaebench.training.schedules import SGD, Adam, Muon
-from vaebench.training.subnormals import EVERY, clear_subnormals
+from vaebench.training.subnormals import CLEAR_EVERY, clear_subnormals
 
 SMALLEST = torch.finfo(torch.float32).tiny
 OPTIMISERS = {"adam": Adam(beta2=0.9), "muon": Muon(beta2=0.9), "sgd": SGD()}
@@ -32,7 +32,7 @@ def descended(optimiser, clears, steps=1500):
     for step in range(steps):
         weights.grad = torch.where(torch.arange(40) < 20, float(step == 0), torch.cos(torch.arange(40.0) + step))
         built.step()
-        if clears and (step + 1) % EVERY == 0:
+        if clears and (step + 1) % CLEAR_EVERY == 0:
             clear_subnormals(built)
         most = max(most, subnormal(built))
     return weights.detach(), most
@@ -76,6 +76,6 @@ def test_a_training_ends_without_subnormal_moments():
     pixels[:, :, 1] = torch.randint(0, 256, (10, 1, 4), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
     torch.manual_seed(0)
     model = Model(latent=2, network=MLP(hidden=(64,))).build((1, 4, 4))
-    rule = Training(epochs=10 * EVERY, batch=10, optimiser=Seen(rate=0.03))
+    rule = Training(epochs=10 * CLEAR_EVERY, batch=10, optimiser=Seen(rate=0.03))
     train(model, Elbo(), Images(pixels, torch.full((10,), -1)), rule, compute=Compute(threads=1, precision="fp32"))
     assert subnormal(BUILT.pop()) == 0
