@@ -63,7 +63,6 @@ class BernoulliPixels(_PixelLikelihood):
     unit_interval: ClassVar[bool] = True
 
     def __call__(self, raw: Float[Tensor, "*batch P H W"]) -> Distribution:
-        """Independent Bernoulli distributions with these logits."""
         return Independent(Bernoulli(logits=raw, validate_args=False), 3, validate_args=False)
 
 
@@ -77,7 +76,6 @@ class ContinuousBernoulliPixels(_PixelLikelihood):
     unit_interval: ClassVar[bool] = True
 
     def __call__(self, raw: Float[Tensor, "*batch P H W"]) -> Distribution:
-        """Independent continuous Bernoulli distributions with these logits."""
         return Independent(ContinuousBernoulli(raw, validate_args=False), 3, validate_args=False)
 
 
@@ -93,7 +91,6 @@ class GaussianPixels(_PixelLikelihood):
     """Standard deviation of every pixel, in units of the pixel range."""
 
     def __call__(self, raw: Float[Tensor, "*batch P H W"]) -> Distribution:
-        """Independent Gaussians with means ``raw``."""
         return _gaussian(raw, raw.new_tensor(self.scale))
 
 
@@ -108,7 +105,6 @@ class GaussianSigmoidMean(_PixelLikelihood):
     """Standard deviation of every pixel, in units of the pixel range."""
 
     def __call__(self, raw: Float[Tensor, "*batch P H W"]) -> Distribution:
-        """Independent Gaussians with means sigmoid(raw)."""
         return _gaussian(raw.sigmoid(), raw.new_tensor(self.scale))
 
 

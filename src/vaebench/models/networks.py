@@ -59,12 +59,10 @@ class MLP(Frozen):
     """Dropout after each hidden layer."""
 
     def encoder(self, shape: Shape, outputs: int) -> nn.Module:
-        """Images (B, *shape) to raw values (B, outputs)."""
         widths = (math.prod(shape), *self.hidden)
         return nn.Sequential(nn.Flatten(), *_dense(self, widths), nn.Linear(widths[-1], outputs))
 
     def decoder(self, latent: int, shape: Shape) -> nn.Module:
-        """Codes (B, latent) to raw values (B, *shape)."""
         widths = (latent, *reversed(self.hidden))
         last = nn.Linear(widths[-1], math.prod(shape))
         return nn.Sequential(*_dense(self, widths), last, nn.Unflatten(1, shape))
@@ -136,7 +134,6 @@ class Conv(Frozen):
         return [*sizes, (final, final)]
 
     def encoder(self, shape: Shape, outputs: int) -> nn.Module:
-        """Images (B, *shape) to raw values (B, outputs)."""
         sizes = self._sizes(shape)
         layers: list[nn.Module] = []
         for index, (before, after) in enumerate(sizes[:-1]):
@@ -148,7 +145,6 @@ class Conv(Frozen):
         return nn.Sequential(*layers, Flatten(), *_dense(self, widths), nn.Linear(widths[-1], outputs))
 
     def decoder(self, latent: int, shape: Shape) -> nn.Module:
-        """Codes (B, latent) to raw values (B, *shape)."""
         sizes = self._sizes(shape)
         final = sizes[-1][0]
         widths = (latent, *reversed(self.hidden), math.prod(final))

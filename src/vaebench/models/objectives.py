@@ -44,7 +44,6 @@ class Elbo(Frozen):
     """Weight of the KL, per image, in nats: summed over latents and pixels, averaged over images."""
 
     def __call__(self, model: VAE, batch: Batch, progress: float) -> LossOutput:
-        """The negative beta-ELBO."""
         _, log_px, kl_q = elbo_terms(model, batch.x)
         return LossOutput((self.beta * kl_q - log_px).mean(), loss_components(log_px, kl_q))
 
@@ -62,7 +61,6 @@ class WarmUp(Frozen):
     """Fraction of training during which it rises."""
 
     def __call__(self, model: VAE, batch: Batch, progress: float) -> LossOutput:
-        """The negative ELBO with the current beta."""
         beta = self.beta * min(1.0, progress / self.fraction)
         _, log_px, kl_q = elbo_terms(model, batch.x)
         return LossOutput((beta * kl_q - log_px).mean(), loss_components(log_px, kl_q))
@@ -110,7 +108,6 @@ class Capacity(Frozen):
     """Fraction of training during which C rises."""
 
     def __call__(self, model: VAE, batch: Batch, progress: float) -> LossOutput:
-        """The loss with the current capacity."""
         capacity = self.nats * min(1.0, progress / self.fraction)
         _, log_px, kl_q = elbo_terms(model, batch.x)
         loss = self.gamma * (kl_q.mean() - capacity).abs() - log_px.mean()
@@ -125,7 +122,6 @@ class ImportanceWeighted(Frozen):
     """K; 1 gives a Monte Carlo estimate of the ELBO, larger values a tighter bound on log p(x)."""
 
     def __call__(self, model: VAE, batch: Batch, progress: float) -> LossOutput:
-        """The negative importance-weighted bound."""
         q, p = model.posterior(batch.x), model.prior()
         z = q.rsample((self.samples,))
         log_px = model.decode(z).log_prob(batch.x)
@@ -141,7 +137,6 @@ class Reconstruction(Frozen):
     kind: Literal["reconstruction"] = "reconstruction"
 
     def __call__(self, model: VAE, batch: Batch, progress: float) -> LossOutput:
-        """The negative log-likelihood at the mean code."""
         q = model.posterior(batch.x)
         log_px = model.decode(q.mean).log_prob(batch.x)
         return LossOutput(-log_px.mean(), {"reconstruction": -log_px.detach()})

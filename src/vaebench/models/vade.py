@@ -67,6 +67,5 @@ class VaDEElbo(Frozen):
     """Weight of the KL to the prior, which has no closed form."""
 
     def __call__(self, model: VaDE, batch: Batch, progress: float) -> LossOutput:
-        """The negative bound."""
         _, log_px, kl_q = elbo_terms(model, batch.x)
         return LossOutput((self.beta * kl_q - log_px).mean(), loss_components(log_px, kl_q))

@@ -109,17 +109,9 @@ def train(
             torch.manual_seed(seed)
             objective.attach(model)
         run = _TrainingRun(
-            compute.place(model),
-            objective,
-            source,
-            training,
-            compute,
-            seed,
-            validation,
-            checkpoint,
-            callback,
+            compute.place(model), objective, source, training, compute, seed, validation, checkpoint, callback,
             current_context(),
-        )
+        )  # fmt: skip
         run.resume()
         while run.epoch < training.epochs and not run.out_of_patience():
             for rows in run.remaining_batches():

@@ -34,7 +34,6 @@ class Constant(Frozen):
     kind: Literal["constant"] = "constant"
 
     def __call__(self, progress: float) -> float:
-        """Always 1."""
         return 1.0
 
 
@@ -45,7 +44,6 @@ class WarmUpCosine(Frozen):
     warm_up: OpenUnitInterval = 0.05
 
     def __call__(self, progress: float) -> float:
-        """The factor at this fraction of training."""
         if progress < self.warm_up:
             return progress / self.warm_up
         return 0.5 + 0.5 * math.cos(math.pi * (progress - self.warm_up) / (1 - self.warm_up))
@@ -59,7 +57,6 @@ class OneCycle(Frozen):
     """Fraction of training during which the learning rate rises."""
 
     def __call__(self, progress: float) -> float:
-        """The factor at this fraction of training."""
         if progress < self.rise:
             start, end, fraction = 1 / 25, 1.0, progress / self.rise
         else:
@@ -77,7 +74,6 @@ class Adam(Frozen):
     weight_decay: float = Field(0.0, ge=0)
 
     def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        """The torch optimiser of these parameters."""
         return torch.optim.AdamW(
             parameters, self.rate, betas=(BETA1, self.beta2), weight_decay=self.weight_decay, fused=True
         )
@@ -100,7 +96,6 @@ class Muon(Frozen):
     """Adam's decay of the mean squared gradient."""
 
     def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        """The torch optimiser of these parameters."""
         return MuonAndAdam(parameters, self.rate, self.others, self.momentum, (BETA1, self.beta2))
 
 
@@ -114,7 +109,6 @@ class SGD(Frozen):
     weight_decay: float = Field(0.0, ge=0)
 
     def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        """The torch optimiser of these parameters."""
         return torch.optim.SGD(parameters, self.rate, self.momentum, weight_decay=self.weight_decay)
 
 
