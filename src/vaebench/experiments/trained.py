@@ -23,7 +23,7 @@ class TrainedModel:
     """Names everything that decided its bits."""
     data: Dataset
     history: list[dict[str, Any]]
-    """One record an epoch; see :class:`vaebench.training.loop.Trained`."""
+    """One record an epoch; see :class:`vaebench.training.loop.TrainingResult`."""
     best_epoch: int
     seconds: float
     load: Callable[[], nn.Module]

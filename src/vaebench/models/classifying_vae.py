@@ -95,10 +95,8 @@ class SelfTrainingLoss(Frozen):
         if self.consistency and bool(unlabelled.any()):
             consistency, confident = self._fixmatch(model, batch.x[unlabelled], logits[unlabelled])
             loss = loss + self.consistency * consistency.sum() / unlabelled.sum().clamp(min=1)
-            components |= {
-                "consistency": _scatter(consistency.detach(), unlabelled),
-                "sure": _scatter(confident, unlabelled),
-            }
+            components["consistency"] = _scatter(consistency.detach(), unlabelled)
+            components["sure"] = _scatter(confident, unlabelled)
         if self.generative:
             last = slice(-math.ceil(self.elbo_fraction * len(x)), None)
             _, log_px, kl_q = elbo_terms(model.vae, x[last], model.posterior(features[last]))

@@ -74,9 +74,7 @@ def to_half(model: ModelProto) -> ModelProto:
         if tensor.data_type != TensorProto.FLOAT or values.size < MIN_HALF_SIZE:
             continue
         if np.abs(values).max() > np.finfo(np.float16).max:
-            raise VaebenchError(
-                f"{tensor.name} has weights above 65,504, the largest 16-bit float; train the network again"
-            )
+            raise VaebenchError(f"{tensor.name} has weights above 65,504, the largest 16-bit float; train it again")
         name, half = tensor.name, f"{tensor.name}.half"
         tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), half))
         casts.append(helper.make_node("Cast", [half], [name], to=TensorProto.FLOAT))

@@ -139,21 +139,10 @@ class M2Elbo(Frozen):
 
 
 def semi_supervised_loss(
-    joint: Float[Tensor, "B Y"],
-    log_q: Float[Tensor, "B Y"],
-    labels: Tensor,
-    alpha: float,
-    per_class: dict[str, Float[Tensor, "B Y"]],
+    joint: Float[Tensor, "B Y"], log_q: Float[Tensor, "B Y"], labels: Tensor, alpha: float, per_class: dict[str, Tensor]
 ) -> LossOutput:
-    """The loss from the bounds L(x, y) and log q(y|x) of each image and class; Kingma et al. 2014, eqs. 7 to 9.
-
-    Args:
-        joint: L(x, y), nats per image.
-        log_q: log q(y|x).
-        labels: classes (B,), -1 for unlabelled images.
-        alpha: weight of the mean cross-entropy of the labelled images.
-        per_class: quantities whose mean under q(y|x) is a component of the output.
-    """
+    """The loss from ``joint`` = L(x, y) and ``log_q`` = log q(y|x), Kingma et al. 2014, eqs. 7 to 9; the means under
+    q(y|x) of the quantities ``per_class`` (B, Y) are components of the output."""
     labelled = (labels != HIDDEN).to(joint.dtype)
     classes = labels.clamp(min=0)
     labelled_bound = joint.gather(1, classes[:, None])[:, 0]

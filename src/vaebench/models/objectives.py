@@ -126,9 +126,8 @@ class ImportanceWeighted(Frozen):
         z = q.rsample((self.samples,))
         log_px = model.decode(z).log_prob(batch.x)
         bound = (log_px + p.log_prob(z) - q.log_prob(z)).logsumexp(0) - math.log(self.samples)
-        return LossOutput(
-            -bound.mean(), loss_components(log_px.mean(0), divergence(q, p, z)) | {"bound": bound.detach()}
-        )
+        components = loss_components(log_px.mean(0), divergence(q, p, z)) | {"bound": bound.detach()}
+        return LossOutput(-bound.mean(), components)
 
 
 class Reconstruction(Frozen):
@@ -161,10 +160,8 @@ class Consistent(Frozen):
         x = torch.cat([batch.x, self.augmentation(batch.x)])
         q, size = model.posterior(x), len(batch.x)
         _, log_px, kl_q = elbo_terms(model, x, q)
-        original, augmented = (
-            diagonal_gaussian(q.base_dist.loc[half], q.base_dist.scale[half])
-            for half in (slice(size), slice(size, None))
-        )
+        means, scales = q.base_dist.loc, q.base_dist.scale
+        original, augmented = (diagonal_gaussian(means[i:j], scales[i:j]) for i, j in ((0, size), (size, 2 * size)))
         inconsistency = kl(augmented, original)
         loss = (self.beta * kl_q - log_px).mean() + self.weight * inconsistency.mean()
         components = loss_components(log_px[:size], kl_q[:size]) | {"apart": inconsistency.detach()}

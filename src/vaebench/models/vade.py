@@ -34,11 +34,7 @@ class VaDE(VAE):
     """
 
     def __init__(
-        self,
-        vae: VAE,
-        weights: Float[Tensor, " K"],
-        means: Float[Tensor, "K D"],
-        scales: Float[Tensor, "K D"],
+        self, vae: VAE, weights: Float[Tensor, " K"], means: Float[Tensor, "K D"], scales: Float[Tensor, "K D"]
     ) -> None:
         super().__init__(vae.encoder, vae.decoder, len(vae.zero), vae.to_posterior, vae.likelihood)
         self.share = nn.Parameter(weights.log())
