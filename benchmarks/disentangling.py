@@ -26,7 +26,7 @@ from vaebench.evaluation.disentanglement import SCORE_NAMES, FactorCodes, disent
 from vaebench.evaluation.features import encode
 from vaebench.experiments.experiment import Experiment
 from vaebench.models.adversary import FactorVAE
-from vaebench.models.disentangled import CovarianceOfCodes, CovarianceOfMeans, TotalCorrelation, covariance
+from vaebench.models.disentangled import DIPVAEI, DIPVAEII, BetaTCVAE, covariance
 from vaebench.models.loss import Objective
 from vaebench.models.networks import Conv, Shape
 from vaebench.models.objectives import Capacity, Elbo
@@ -47,13 +47,13 @@ OBJECTIVES: dict[str, tuple[str, Objective]] = {
     "beta": ("beta-VAE, beta 4", Elbo(beta=4.0)),
     "beta-6": ("beta-VAE, beta 6", Elbo(beta=6.0)),
     "capacity": ("capacity of 25 nats, gamma 1,000", Capacity(gamma=1000.0)),
-    "total-correlation": ("beta-TCVAE, beta 6", TotalCorrelation()),
+    "total-correlation": ("beta-TCVAE, beta 6", BetaTCVAE()),
     "factor": ("FactorVAE, gamma 35", FactorVAE(gamma=35.0)),
     "factor-10": ("FactorVAE, gamma 10", FactorVAE(gamma=10.0)),
-    "dip-i": ("DIP-VAE-I, 10 and 100", CovarianceOfMeans()),
-    "dip-ii": ("DIP-VAE-II, 10 and 10", CovarianceOfCodes()),
-    "dip-ii-50": ("DIP-VAE-II, 50 and 50", CovarianceOfCodes(off=50.0, on=50.0)),
-    "dip-ii-200": ("DIP-VAE-II, 200 and 200", CovarianceOfCodes(off=200.0, on=200.0)),
+    "dip-i": ("DIP-VAE-I, 10 and 100", DIPVAEI()),
+    "dip-ii": ("DIP-VAE-II, 10 and 10", DIPVAEII()),
+    "dip-ii-50": ("DIP-VAE-II, 50 and 50", DIPVAEII(off=50.0, on=50.0)),
+    "dip-ii-200": ("DIP-VAE-II, 200 and 200", DIPVAEII(off=200.0, on=200.0)),
 }
 WORDS = {UNTRAINED: "no training"} | {name: words for name, (words, _) in OBJECTIVES.items()}
 PARTS = {

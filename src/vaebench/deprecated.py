@@ -35,6 +35,22 @@ def renamed_arguments(**names: str) -> Callable[[Callable[P, R]], Callable[P, R]
     return decorate
 
 
+RECIPE_FIELDS = {
+    "objective": {"share": "fraction"},
+    "evaluation.self_training.objective": {"share": "elbo_fraction"},
+}
+"""Old field of a part of a recipe -> today's, by the part's place."""
+
+
+def _rename_fields(values: Any, path: list[str], names: dict[str, str]) -> Any:
+    """Values whose part at ``path``, if there is one, has its fields renamed."""
+    if not isinstance(values, dict):
+        return values
+    if not path:
+        return {names.get(name, name): value for name, value in values.items()}
+    return values | {name: _rename_fields(value, path[1:], names) for name, value in values.items() if name == path[0]}
+
+
 SELF_TRAINING_FIELDS = {
     "spreader": "propagation",
     "teacher": "pseudo_labeller",
@@ -49,6 +65,8 @@ PSEUDO_LABELLER_KINDS = {"own-answers": "network", "feature-graph": "graph"}
 
 def upgrade_recipe(values: Any) -> Any:
     """A recipe's plain values with the field names and kinds of today; other values are returned as they are."""
+    for part, names in RECIPE_FIELDS.items():
+        values = _rename_fields(values, part.split("."), names)
     try:
         old = values["evaluation"]["self_training"]
         fields = {SELF_TRAINING_FIELDS.get(name, name): value for name, value in old.items()}

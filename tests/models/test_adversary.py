@@ -1,16 +1,16 @@
-"""FactorVAE: the critic finds a known total correlation, and neither loss moves the other's weights."""
+"""FactorVAE: the critic estimates a known total correlation; VAE and critic do not update each other."""
 
 import math
 
 import pytest
 import torch
+from exact import unlabelled
 from torch import nn
 from torch.distributions import Independent, Normal
 from torch.testing import assert_close
 
 from vaebench.data.datasets import Data
-from vaebench.data.images import Batch
-from vaebench.models.adversary import RATE, Critic, FactorVAE, critic_loss
+from vaebench.models.adversary import LEARNING_RATE, Critic, FactorVAE, critic_loss
 from vaebench.models.networks import MLP
 from vaebench.models.objectives import Elbo
 from vaebench.models.vae import Model
@@ -28,7 +28,7 @@ def vae():
 
 
 def batch_of(count=12):
-    return Batch(torch.rand(count, 1, 4, 4), torch.full((count,), -1))
+    return unlabelled(torch.rand(count, 1, 4, 4))
 
 
 def grads(model):
@@ -36,7 +36,7 @@ def grads(model):
 
 
 class Quadratic(nn.Module):
-    """All that the log-odds of Gaussians can be."""
+    """A critic whose log-odds are quadratic, as those of Gaussians are."""
 
     def __init__(self):
         super().__init__()
@@ -64,29 +64,29 @@ def test_the_critics_log_odds_are_the_total_correlation_of_a_known_gaussian():
 
 
 def posteriors(count=256):
-    """Two latents that go together, of correlation 0.9."""
+    """Posteriors whose two latents have correlation 0.9."""
     root = torch.linalg.cholesky(torch.tensor([[1.0, 0.9], [0.9, 1.0]]))
     return Independent(Normal(torch.randn(count, 2) @ root.T, 0.05), 1)
 
 
-def test_the_critic_learns_by_itself_what_there_is_to_tell():
+def test_the_critics_own_training_finds_the_total_correlation():
     torch.manual_seed(0)
     critic = Critic((2, 64, 64))
     for _ in range(150):
-        critic.learn(posteriors(), 5)
+        critic.fit(posteriors(), 5)
     q = posteriors(20_000)
     assert critic(q.sample()).mean().item() == pytest.approx(-math.log(1 - 0.81) / 2, abs=0.2)
 
 
-def test_the_critics_steps_are_those_of_adam():
+def test_critic_training_equals_adam():
     q = posteriors(32)
     torch.manual_seed(1)
     critic = Critic((2, 8))
     torch.manual_seed(1)
     twin = nn.Sequential(nn.Linear(2, 8), nn.LeakyReLU(0.2), nn.Linear(8, 1), nn.Flatten(0))
-    optimiser = torch.optim.Adam(twin.parameters(), RATE, betas=(0.5, 0.9))
+    optimiser = torch.optim.Adam(twin.parameters(), LEARNING_RATE, betas=(0.5, 0.9))
     torch.manual_seed(2)
-    critic.learn(q, 7)
+    critic.fit(q, 7)
     torch.manual_seed(2)
     for _ in range(7):
         loss = critic_loss(twin, q.sample(), q.sample())
@@ -98,25 +98,25 @@ def test_the_critics_steps_are_those_of_adam():
         assert_close(found, expected.detach(), rtol=1e-5, atol=1e-6)
 
 
-def test_a_critic_that_cannot_tell_has_a_loss_of_log_two(vae):
+def test_a_constant_critic_has_a_loss_of_log_two(vae):
     FactorVAE().attach(vae)
     vae.critic.layers[-2].weight.zero_()
     vae.critic.layers[-2].bias.zero_()
-    terms = FactorVAE()(vae.eval(), batch_of(), 0.0)
-    assert_close(terms.parts["critic"], torch.full((12,), math.log(2)))
-    assert_close(terms.parts["total_correlation"], torch.zeros(12))
+    output = FactorVAE()(vae.eval(), batch_of(), 0.0)
+    assert_close(output.components["critic"], torch.full((12,), math.log(2)))
+    assert_close(output.components["total_correlation"], torch.zeros(12))
 
 
-def test_the_loss_is_the_vaes_and_gamma_weighs_the_critics_odds(vae):
+def test_the_loss_is_the_negative_elbo_plus_gamma_times_the_log_odds(vae):
     objective, batch = FactorVAE(gamma=7.0), batch_of()
     objective.attach(vae)
     torch.manual_seed(1)
-    terms = objective(vae, batch, 0.0)
-    expected = -terms.parts["elbo"].mean() + 7 * terms.parts["total_correlation"].mean()
-    assert_close(terms.loss.detach(), expected)
+    output = objective(vae, batch, 0.0)
+    expected = -output.components["elbo"].mean() + 7 * output.components["total_correlation"].mean()
+    assert_close(output.loss.detach(), expected)
 
 
-def test_a_model_in_training_alone_teaches_the_critic(vae):
+def test_the_critic_is_trained_in_training_mode_only(vae):
     FactorVAE().attach(vae)
     before = [part.clone() for part in vae.critic.buffers()]
     FactorVAE()(vae.eval(), batch_of(), 0.0)
@@ -127,11 +127,11 @@ def test_a_model_in_training_alone_teaches_the_critic(vae):
     assert not any(torch.equal(one, other) for one, other in zip(before, vae.critic.buffers(), strict=True))
 
 
-def test_neither_loss_moves_the_others_weights(vae):
+def test_vae_and_critic_do_not_update_each_other(vae):
     batch = batch_of()
     plain = list(vae.parameters())
     FactorVAE().attach(vae.eval())
-    assert [*map(id, vae.parameters())] == [*map(id, plain)]  # no optimiser of the VAE's sees the critic
+    assert [*map(id, vae.parameters())] == [*map(id, plain)]  # the critic has no parameters
     found = {}
     for objective in (FactorVAE(gamma=0.0), FactorVAE(gamma=10.0), Elbo()):
         torch.manual_seed(1)
@@ -144,31 +144,31 @@ def test_neither_loss_moves_the_others_weights(vae):
     assert not torch.allclose(some["encoder.1.weight"], elbo["encoder.1.weight"])
     decoder = [name for name in elbo if name.startswith("decoder")]
     assert decoder
-    assert all(torch.equal(some[name], elbo[name]) for name in decoder)  # codes alone are asked to be independent
+    assert all(torch.equal(some[name], elbo[name]) for name in decoder)  # the penalty depends on the encoder only
 
 
-def test_shuffling_keeps_each_latent_and_parts_them(vae):
+def test_permutation_keeps_marginals_and_breaks_dependence(vae):
     torch.manual_seed(0)
     codes = torch.arange(40.0).reshape(20, 2)
     seen = []
 
-    class Watched(nn.Module):
+    class Recorder(nn.Module):
         def forward(self, z):
             seen.append(z)
             return z.sum(1)
 
-    critic_loss(Watched(), codes, codes)
+    critic_loss(Recorder(), codes, codes)
     shuffled = seen[1]
     assert torch.equal(shuffled.sort(0).values, codes)
     assert (shuffled[:, 1] - shuffled[:, 0] != 1).any()
 
 
 @pytest.mark.parametrize("stopped", [False, True])
-def test_training_gives_back_a_plain_vae_and_resumes_to_the_same_bits(tmp_path, stopped):
+def test_training_returns_a_plain_vae_and_resumes_to_the_same_bits(tmp_path, stopped):
     data = Data(source="digits", per_class=20).load()
     training = Training(epochs=3, batch=32, checkpoint_seconds=0)
 
-    stirred = iter(range(100, 110))
+    other_seeds = iter(range(100, 110))
 
     class Stop(Exception):
         pass
@@ -176,7 +176,7 @@ def test_training_gives_back_a_plain_vae_and_resumes_to_the_same_bits(tmp_path, 
     def run(checkpoint=None, last=None):
         torch.manual_seed(0)
         model = Model(latent=3, network=MLP(hidden=(9,))).build(data.train.shape)
-        torch.manual_seed(next(stirred))  # what was drawn before decides nothing
+        torch.manual_seed(next(other_seeds))  # earlier random numbers have no effect
 
         def callback(at):
             if last is not None and at.epoch is not None and at.epoch["epoch"] == last:
@@ -204,7 +204,7 @@ def test_training_gives_back_a_plain_vae_and_resumes_to_the_same_bits(tmp_path, 
     assert all(torch.equal(whole[name], again[name]) for name in whole)
 
 
-def test_one_image_is_enough_for_a_look(vae):
+def test_the_loss_of_one_image_is_finite(vae):
     FactorVAE().attach(vae)
     with torch.no_grad():
         assert FactorVAE()(vae.eval(), batch_of(1), 1.0).loss.isfinite()

@@ -1,4 +1,4 @@
-"""Self-training term by term: what is counted, what teaches, what is never read."""
+"""The terms of the self-training loss."""
 
 import pytest
 import torch
@@ -34,7 +34,7 @@ def seeded(objective, model, at, seed=2):
     return objective(model, at, 0.0)
 
 
-def test_class_and_code_read_the_same_features(model):
+def test_classifier_and_posterior_share_features(model):
     x = torch.rand(5, 1, 8, 8)
     features = model.features(x)
     assert_close(model(x), model.classifier(features))
@@ -43,12 +43,12 @@ def test_class_and_code_read_the_same_features(model):
     assert_close(through.variance, own.variance)
 
 
-def test_the_loss_is_the_sum_of_its_three_terms_by_hand(model):
+def test_the_loss_is_the_sum_of_its_three_terms(model):
     at = batch([2, -1, -1, 0, -1])
     with torch.no_grad():
-        model.classifier[1].weight.mul_(20)  # sure of some, not of all
+        model.classifier[1].weight.mul_(20)  # confident in some predictions only
     objective = SelfTrainingLoss(
-        weak=WEAK, strong=STRONG, threshold=0.5, consistency=0.7, generative=0.01, beta=2.0, share=0.6
+        weak=WEAK, strong=STRONG, threshold=0.5, consistency=0.7, generative=0.01, beta=2.0, elbo_fraction=0.6
     )
     found = seeded(objective, model, at)
     torch.manual_seed(2)
@@ -64,13 +64,13 @@ def test_the_loss_is_the_sum_of_its_three_terms_by_hand(model):
     assert_close(found.loss, seen + 0.7 * unseen + 0.01 * (2.0 * kl - log_px).mean())
 
 
-def test_without_labels_and_certainty_only_the_elbo_is_left(model):
+def test_without_labels_or_confident_predictions_the_loss_is_the_elbo(model):
     at = batch([-1] * 6)
-    alone = SelfTrainingLoss(threshold=0.999, generative=1.0, beta=1.5, share=1.0)
+    alone = SelfTrainingLoss(threshold=0.999, generative=1.0, beta=1.5, elbo_fraction=1.0)
     assert_close(seeded(alone, model, at).loss, seeded(Elbo(beta=1.5), model.vae, at).loss)
 
 
-def test_guesses_teach_but_are_not_taught(model):
+def test_pseudo_labels_have_no_gradient(model):
     at = batch([-1] * 8)
     seeded(SelfTrainingLoss(weak=WEAK, strong=STRONG, threshold=0.0), model, at).loss.backward()
     torch.manual_seed(2)
@@ -82,7 +82,7 @@ def test_guesses_teach_but_are_not_taught(model):
 
 @pytest.mark.parametrize("labels", [[-1] * 4, [0, 1, 2, 3]])
 def test_all_or_none_labelled_is_finite(model, labels):
-    terms = seeded(SelfTrainingLoss(weak=WEAK, strong=STRONG, generative=0.1), model, batch(labels))
-    terms.loss.backward()
+    output = seeded(SelfTrainingLoss(weak=WEAK, strong=STRONG, generative=0.1), model, batch(labels))
+    output.loss.backward()
     assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
-    assert all(value.shape == (4,) for value in terms.parts.values())
+    assert all(value.shape == (4,) for value in output.components.values())

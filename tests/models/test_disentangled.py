@@ -1,15 +1,15 @@
-"""Total correlation against quadrature, covariances against numpy, and the ELBO where penalties vanish."""
+"""Total correlation compared with quadrature, covariances with numpy, and losses without penalty with the ELBO."""
 
 import math
 
 import numpy as np
 import pytest
 import torch
+from exact import unlabelled
 from torch.distributions import Normal
 from torch.testing import assert_close
 
-from vaebench.data.images import Batch
-from vaebench.models.disentangled import CovarianceOfCodes, CovarianceOfMeans, TotalCorrelation, total_correlation
+from vaebench.models.disentangled import DIPVAEI, DIPVAEII, BetaTCVAE, total_correlation
 from vaebench.models.objectives import Elbo
 from vaebench.models.posteriors import diagonal_gaussian
 from vaebench.models.vae import Model
@@ -22,7 +22,7 @@ SCALES = torch.tensor([[0.5, 0.8], [0.7, 0.4], [0.3, 0.6]], dtype=torch.float64)
 def a_batch(count=40):
     vae = Model(latent=3, network={"kind": "mlp", "hidden": (7,)}).build((1, 4, 4))
     x = torch.rand(count, 1, 4, 4)
-    return vae, Batch(x, torch.full((count,), -1))
+    return vae, unlabelled(x)
 
 
 def seeded(objective, vae, batch):
@@ -39,7 +39,7 @@ def true_total_correlation():
     return float((joint.exp() * (joint - alone)).sum() * (16 / 1600) ** 2)
 
 
-def test_total_correlation_is_that_of_the_mixture_by_quadrature():
+def test_total_correlation_equals_quadrature():
     copies = 700
     q = diagonal_gaussian(MEANS.repeat(copies, 1), SCALES.repeat(copies, 1))
     torch.manual_seed(0)
@@ -51,30 +51,30 @@ def test_total_correlation_is_that_of_the_mixture_by_quadrature():
     assert error < 0.05 * truth
 
 
-def test_posteriors_that_are_all_alike_have_none():
+def test_equal_posteriors_have_no_total_correlation():
     q = diagonal_gaussian(MEANS[:1].expand(20, 2), SCALES[:1].expand(20, 2))
     assert_close(total_correlation(q, q.sample()), torch.zeros(20))
 
 
-def test_beta_one_is_the_elbo_and_more_adds_the_total_correlation():
+def test_beta_weighs_the_total_correlation():
     vae, batch = a_batch()
     elbo = seeded(Elbo(), vae, batch)
-    one = seeded(TotalCorrelation(beta=1.0), vae, batch)
-    six = seeded(TotalCorrelation(beta=6.0), vae, batch)
+    one = seeded(BetaTCVAE(beta=1.0), vae, batch)
+    six = seeded(BetaTCVAE(beta=6.0), vae, batch)
     assert_close(one.loss, elbo.loss)
-    assert_close(six.loss - one.loss, 5 * six.parts["total_correlation"].mean())
+    assert_close(six.loss - one.loss, 5 * six.components["total_correlation"].mean())
 
 
-@pytest.mark.parametrize("objective", [CovarianceOfMeans, CovarianceOfCodes])
-def test_the_penalty_is_of_the_covariance_by_numpy(objective):
+@pytest.mark.parametrize("objective", [DIPVAEI, DIPVAEII])
+def test_the_penalty_uses_the_population_covariance(objective):
     vae, batch = a_batch()
     q = vae.posterior(batch.x)
     expected = np.cov(q.mean.detach().numpy().T, bias=True)
-    if objective is CovarianceOfCodes:
+    if objective is DIPVAEII:
         expected = expected + np.diag(q.variance.detach().numpy().mean(0))
     between = sum(expected[i, j] ** 2 for i in range(3) for j in range(3) if i != j)
     variances = sum((expected[i, i] - 1) ** 2 for i in range(3))
     found = seeded(objective(off=2.0, on=5.0), vae, batch)
     assert_close(found.loss - seeded(Elbo(), vae, batch).loss, torch.tensor(2 * between + 5 * variances))
-    assert_close(found.parts["penalty"], torch.full((40,), 2 * between + 5 * variances))
+    assert_close(found.components["penalty"], torch.full((40,), 2 * between + 5 * variances))
     assert_close(seeded(objective(off=0, on=0), vae, batch).loss, seeded(Elbo(), vae, batch).loss)

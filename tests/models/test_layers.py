@@ -1,4 +1,4 @@
-"""Layers that take less time are torch's own in values and gradients, in float64; both lie as is said."""
+"""Faster layers equal torch's in values and gradients, and have the documented memory layouts."""
 
 import pytest
 import torch
@@ -14,13 +14,13 @@ EXACT = {"atol": 1e-12, "rtol": 0}
 
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize(
-    ("kernel", "stride", "padding", "more"),
+    ("kernel", "stride", "padding", "extra"),
     [(4, 2, 1, 0), (3, 2, 1, 1), (3, 2, 1, 0), (5, 3, 0, 2), (2, 2, 0, 1), (4, 4, 1, 1),
      (5, (2, 3), (4, 1), (0, 2)), ((1, 4), 2, 0, 1)],
 )  # fmt: skip
-def test_one_channel_is_the_transposed_convolution(float64, kernel, stride, padding, more, bias):
-    layer = OneChannel(5, 1, kernel, stride, padding, more, bias=bias)
-    plain = nn.ConvTranspose2d(5, 1, kernel, stride, padding, more, bias=bias)
+def test_one_channel_equals_the_transposed_convolution(float64, kernel, stride, padding, extra, bias):
+    layer = OneChannel(5, 1, kernel, stride, padding, extra, bias=bias)
+    plain = nn.ConvTranspose2d(5, 1, kernel, stride, padding, extra, bias=bias)
     plain.load_state_dict(layer.state_dict())
     x = torch.randn(2, 5, 7, 9).to(memory_format=torch.channels_last)
     ours, theirs = (x.clone().requires_grad_() for _ in range(2))
@@ -34,7 +34,7 @@ def test_one_channel_is_the_transposed_convolution(float64, kernel, stride, padd
         assert_close(mine.grad, other.grad, **EXACT)
 
 
-def test_one_channel_is_added_up_in_the_precision_of_its_weights():
+def test_one_channel_accumulates_in_the_precision_of_its_weights():
     layer, x = OneChannel(32, 1, 4, 2, 1), torch.randn(3, 32, 7, 7)
     with torch.autocast("cpu", torch.bfloat16):
         found = layer(x)
@@ -45,30 +45,30 @@ def test_one_channel_is_added_up_in_the_precision_of_its_weights():
 
 
 @pytest.mark.parametrize("shape", [(3, 4, 5), (1, 6, 5), (7, 1, 1)])
-def test_rows_are_torchs_and_gradients_lie_as_the_values_beside_them(shape):
+def test_flatten_equals_torch_and_gradients_have_the_layout_of_values(shape):
     images = torch.randn(2, *shape).to(memory_format=torch.channels_last)
-    laid = []
+    layouts = []
     x = images.clone().requires_grad_()
-    x.register_hook(lambda g: laid.append(g.is_contiguous(memory_format=torch.channels_last)))
+    x.register_hook(lambda g: layouts.append(g.is_contiguous(memory_format=torch.channels_last)))
     rows = Flatten()(x)
     assert torch.equal(rows, nn.Flatten()(images))
     noise = torch.randn_like(rows)
     rows.backward(noise)
     assert torch.equal(x.grad, noise.unflatten(1, shape))
-    assert laid == [True]
+    assert layouts == [True]
 
     y = rows.detach().clone().requires_grad_()
-    y.register_hook(lambda g: laid.append(g.is_contiguous()))
+    y.register_hook(lambda g: layouts.append(g.is_contiguous()))
     back = Unflatten(1, shape)(y)
     assert torch.equal(back, images)
     assert back.is_contiguous(memory_format=torch.channels_last)
     noise = torch.randn_like(back)
     back.backward(noise)
     assert torch.equal(y.grad, noise.flatten(1))
-    assert laid == [True, True]
+    assert layouts == [True, True]
 
 
-def test_layers_hold_under_vmap_and_twice_differentiated(float64):
+def test_layers_support_vmap_and_second_derivatives(float64):
     x = torch.randn(3, 2, 2, 3, 3)
     for layer in (Flatten(), nn.Sequential(nn.Flatten(), Unflatten(1, (2, 3, 3)))):
 
@@ -88,7 +88,7 @@ def test_layers_hold_under_vmap_and_twice_differentiated(float64):
     [Conv(filters=(4, 6), kernel=(3,), stride=(2,), hidden=(7,)), MLP(hidden=(9, 5), batch_norm="before")],
     ids=["conv", "mlp"],
 )
-def test_biases_that_normalisation_takes_away_are_not_trained(float64, network):
+def test_biases_before_normalisation_are_frozen(float64, network):
     both = [network.encoder((1, 9, 9), 3), network.decoder(3, (1, 9, 9))]
     for net, x in zip(both, (torch.randn(8, 1, 9, 9), torch.randn(8, 3)), strict=True):
         names = dict(net.named_parameters())

@@ -1,4 +1,4 @@
-"""Every likelihood is a density, with its constants."""
+"""Likelihoods are normalised: sums over binary images or integrals over pixels are one."""
 
 import math
 
@@ -26,7 +26,7 @@ def all_binary_images():
 
 
 def one_pixel(likelihood, value):
-    """The distribution of a 1x1 image from random raw values, its last layer applied."""
+    """log p of 1x1 images under random raw values, with the last layer applied."""
     raw = torch.randn(likelihood.outputs, 1, 1)
     p = likelihood(likelihood.last_layer(1)(raw))
     return p.log_prob(value.view(-1, 1, 1, 1))
@@ -57,7 +57,7 @@ def test_log_prob_sums_over_pixels_and_keeps_the_batch(name):
     assert p.mean.shape == x.shape
 
 
-def test_a_sigmoid_mean_stays_within_the_pixels_range_and_says_which():
+def test_gaussian_sigmoid_has_a_sigmoid_mean_and_a_fixed_scale():
     raw = torch.randn(3, 1, 2, 2) * 4
     drawn = LIKELIHOODS["gaussian-sigmoid"](scale=0.3)(raw)
     assert_close(drawn.mean, 1 / (1 + (-raw).exp()))
@@ -78,7 +78,7 @@ def test_learned_scales_stay_above_the_floor(name):
     assert_close(likelihood(raw).base_dist.scale, torch.full((1, 2, 2), 0.03))
 
 
-def test_global_scale_is_one_parameter_that_learns():
+def test_global_scale_is_one_parameter_with_a_gradient():
     likelihood = LIKELIHOODS["gaussian-global"]()
     layer = likelihood.last_layer(3)
     p = likelihood(layer(torch.randn(2, 3, 4, 4)))
@@ -91,13 +91,13 @@ class TestContinuousBernoulli:
     def test_agrees_with_torch_away_from_a_half(self):
         logits = torch.tensor([-5.0, -1, -0.2, 0.2, 1, 5])
         x = torch.rand(100, 6)
-        theirs = TorchContinuousBernoulli(logits=logits)
-        ours = ContinuousBernoulli(logits)
-        assert_close(ours.log_prob(x), theirs.log_prob(x), atol=1e-7, rtol=1e-7)
-        assert_close(ours.mean, theirs.mean, atol=1e-7, rtol=1e-7)
+        expected = TorchContinuousBernoulli(logits=logits)
+        own = ContinuousBernoulli(logits)
+        assert_close(own.log_prob(x), expected.log_prob(x), atol=1e-7, rtol=1e-7)
+        assert_close(own.mean, expected.mean, atol=1e-7, rtol=1e-7)
 
     def test_mean_is_the_integral_of_x(self):
-        # Gauss-Legendre on [0, 1]: an integral that shares no formula with the code.
+        # by Gauss-Legendre quadrature on [0, 1]
         nodes, weights = (torch.from_numpy(a) for a in np.polynomial.legendre.leggauss(200))
         x, w = (nodes + 1) / 2, weights / 2
         logits = LOGITS[LOGITS.abs() < 50]
@@ -118,7 +118,7 @@ class TestContinuousBernoulli:
         exact = ContinuousBernoulli(logits)
         rough = ContinuousBernoulli(logits.float())
         assert_close(rough.log_prob(x.float()).double(), exact.log_prob(x), atol=3e-7, rtol=0)
-        # coth(u) and 1/u are near 10 where the closed form begins: two roundings of 6e-8 x 10, halved.
+        # coth(u) and 1/u are near 10 where the closed form begins: two rounding errors of 6e-8 x 10, halved
         assert_close(rough.mean.double(), exact.mean, atol=6e-7, rtol=0)
 
     def test_gradients(self):
@@ -133,7 +133,7 @@ class TestContinuousBernoulli:
         torch.manual_seed(5)
         u = torch.rand(1000, 9)
         t = torch.where(logits == 0, 1e-12, logits)
-        reached = torch.expm1(t * x) / torch.expm1(t)  # the distribution function, small t by expm1
+        reached = torch.expm1(t * x) / torch.expm1(t)  # the distribution function
         assert_close(torch.where(logits > 1e-4, 1 - reached, reached), u, atol=1e-9, rtol=0)
 
     def test_samples_have_the_mean_and_follow_the_logits(self):

@@ -1,10 +1,10 @@
-"""The local decoder is a true probability, sees nothing that comes later, and nothing from afar."""
+"""The local decoder is normalised, and a pixel depends on earlier pixels within its horizon only."""
 
 import pytest
 import torch
+from exact import unlabelled
 from torch.testing import assert_close
 
-from vaebench.data.images import Batch
 from vaebench.models.local_decoder import LocalDecoderModel, LocalPixels
 from vaebench.models.networks import MLP
 from vaebench.models.objectives import Elbo
@@ -26,7 +26,7 @@ def test_it_sums_to_one_over_all_images(horizon):
 
 
 @pytest.mark.parametrize("horizon", [1, 2])
-def test_a_pixel_sees_only_its_horizon_above_and_to_the_left(horizon):
+def test_a_pixel_depends_only_on_its_horizon_above_and_to_the_left(horizon):
     net, x = pixels(2, horizon), torch.rand(1, 2, 7, 7, requires_grad=True)
     raw = torch.randn(1, 6, 7, 7)
     (slope,) = torch.autograd.grad(net.logits(raw, x)[0, :, 4, 3].sum(), x)
@@ -49,16 +49,16 @@ def test_samples_follow_the_probabilities():
     assert (found - expected).abs().max() < 5 * 0.5 / len(code) ** 0.5
 
 
-def test_the_picture_is_in_range_and_seeded_by_nothing():
+def test_the_mean_is_deterministic_and_in_range():
     p = pixels()(torch.randn(4, 3, 5, 5))
     assert torch.equal(p.mean, p.mean)
     assert p.mean.shape == (4, 1, 5, 5)
     assert 0 <= p.mean.min() < p.mean.max() <= 1
 
 
-def test_built_as_a_vae_every_weight_learns():
+def test_every_weight_of_a_built_model_has_a_gradient():
     vae = LocalDecoderModel(latent=3, network=MLP(hidden=(9,)), features=2).build((3, 6, 6)).double()
     x = torch.rand(5, 3, 6, 6)
     assert vae.decode(torch.randn(2, 5, 3)).log_prob(x).shape == (2, 5)
-    Elbo()(vae, Batch(x, torch.full((5,), -1)), 0.0).loss.backward()
+    Elbo()(vae, unlabelled(x), 0.0).loss.backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in vae.parameters())

@@ -1,4 +1,4 @@
-"""Mirrored decoders for every size, every network of papers A to E by parameters alone, gradients everywhere."""
+"""Decoders mirror encoders for every image size; the networks of papers A to E are built from parameters."""
 
 import pytest
 import torch
@@ -59,7 +59,7 @@ def layers(module, kind):
 
 
 @pytest.mark.parametrize("name", PAPERS)
-def test_every_paper_network_trains_every_parameter(name):
+def test_every_parameter_of_paper_networks_has_a_gradient(name):
     model, shape = PAPERS[name]
     vae = model.build(shape)
     x = torch.rand(4, *shape)
@@ -71,7 +71,7 @@ def test_every_paper_network_trains_every_parameter(name):
     assert len(untouched) == (model.network.batch_norm == "before") * len(layers(vae, nn.BatchNorm2d | nn.BatchNorm1d))
 
 
-def test_paper_a_has_the_printed_shapes():
+def test_paper_a_has_the_published_shapes():
     vae = PAPERS["A"][0].build((1, 28, 28))
     convolutions = [(c.in_channels, c.out_channels, c.kernel_size[0], c.stride[0]) for c in layers(vae, nn.Conv2d)]
     assert convolutions == [(1, 32, 4, 2), (32, 64, 4, 2), (64, 64, 4, 1)]
@@ -128,13 +128,13 @@ def test_the_decoder_mirrors_square_images(size):
             assert small.decoder(2, shape).eval()(torch.randn(2, 2)).shape == (2, *shape)
 
 
-def test_images_too_small_are_refused_in_one_sentence():
+def test_too_small_images_are_an_error():
     with pytest.raises(VaebenchError, match=r"images of 4x4 pixels are too small for convolution 1 of 2 \(kernel 5"):
         C_ENCODER.encoder((1, 4, 4), 2)
 
 
 @pytest.mark.parametrize("activation", ["relu", "leaky-relu", "selu", "sigmoid", "tanh", "silu"])
-def test_activations_and_normalisation_stand_in_the_order_asked_for(activation):
+def test_normalisation_is_before_or_after_the_activation(activation):
     for order, at in (("before", 1), ("after", 2)):
         made = MLP(hidden=(4,), activation=activation, batch_norm=order).encoder((1, 2, 2), 1)
         kinds = [type(layer) for layer in made]
@@ -142,7 +142,7 @@ def test_activations_and_normalisation_stand_in_the_order_asked_for(activation):
     assert nn.BatchNorm1d not in [type(layer) for layer in MLP(hidden=(4,)).encoder((1, 2, 2), 1)]
 
 
-def test_one_value_a_layer_or_one_for_all():
+def test_parameters_have_one_value_or_one_per_layer():
     with pytest.raises(ValueError, match=r"kernel has 2 values \(3, 4\) for 3 filters"):
         Conv(kernel=(3, 4))
     with pytest.raises(ValueError, match="filters is empty"):
@@ -151,7 +151,7 @@ def test_one_value_a_layer_or_one_for_all():
 
 @pytest.mark.parametrize("likelihood", LIKELIHOODS)
 @pytest.mark.parametrize("network", NETWORKS)
-def test_every_network_feeds_every_likelihood_in_colour(network, likelihood):
+def test_every_network_works_with_every_likelihood(network, likelihood):
     model = Model(latent=3, network=NETWORKS[network](), likelihood=LIKELIHOODS[likelihood]())
     vae = model.build((3, 16, 12)).eval()
     x = torch.rand(2, 3, 16, 12)

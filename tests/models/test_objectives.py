@@ -1,15 +1,17 @@
-"""Objectives against a linear-Gaussian VAE, whose evidence and posterior are known exactly."""
+"""Objectives compared with a linear-Gaussian VAE whose evidence and posterior are known."""
 
 import math
 
 import pytest
 import torch
+from exact import Affine, unlabelled
 from torch import nn
 from torch.distributions import MultivariateNormal
 from torch.testing import assert_close
 
 from vaebench.data.augment import Augmentation
 from vaebench.data.images import Batch
+from vaebench.models.classifying_vae import SelfTrainingLoss
 from vaebench.models.likelihoods import GaussianPixels
 from vaebench.models.loss import AttachableObjective
 from vaebench.models.objectives import (
@@ -26,29 +28,10 @@ from vaebench.models.objectives import (
 )
 from vaebench.models.posteriors import LogVariance, kl, kl_per_latent
 from vaebench.models.vae import VAE, Model
+from vaebench.runs.recipe import read_recipe
 
 pytestmark = pytest.mark.usefixtures("float64")
 SHAPE, LATENT, SCALE = (1, 3, 4), 2, 0.7
-
-
-def hidden(x):
-    return torch.full((len(x),), -1)
-
-
-class Affine(nn.Module):
-    """Images to (means, log-variances) by a matrix, or codes to images."""
-
-    def __init__(self, weight, bias, tail, shape):
-        super().__init__()
-        self.weight, self.bias = nn.Parameter(weight), nn.Parameter(bias)
-        self.tail = None if tail is None else nn.Parameter(tail)
-        self.shape = shape
-
-    def forward(self, x):
-        mean = x.flatten(1) @ self.weight.T + self.bias
-        if self.tail is None:
-            return mean.unflatten(1, self.shape)
-        return torch.cat([mean, self.tail.expand(len(x), -1)], -1)
 
 
 @pytest.fixture
@@ -59,8 +42,8 @@ def linear_gaussian():
     precision = 1 + (w * w).sum(0) / SCALE**2
     encode = w.T / SCALE**2 / precision[:, None]
     vae = VAE(
-        Affine(encode, -encode @ b, -precision.log(), None),
-        Affine(w, b, None, SHAPE),
+        Affine(encode, -encode @ b, tail=-precision.log()),
+        Affine(w, b, SHAPE),
         LATENT,
         LogVariance(),
         GaussianPixels(scale=SCALE),
@@ -70,8 +53,8 @@ def linear_gaussian():
     return vae, x, evidence
 
 
-def worsened(vae):
-    """The same VAE with a wrong posterior."""
+def with_wrong_posterior(vae):
+    """The VAE with changed posterior parameters, in place."""
     with torch.no_grad():
         vae.encoder.bias += 0.4
         vae.encoder.tail += 0.5
@@ -81,23 +64,23 @@ def worsened(vae):
 def test_exact_posterior_makes_every_one_sample_bound_the_log_evidence(linear_gaussian):
     vae, x, evidence = linear_gaussian
     for _ in range(5):
-        parts = ImportanceWeighted(samples=1)(vae, Batch(x, hidden(x)), 0.0).parts
-        assert_close(parts["bound"], evidence, atol=1e-12, rtol=0)
+        components = ImportanceWeighted(samples=1)(vae, unlabelled(x), 0.0).components
+        assert_close(components["bound"], evidence, atol=1e-12, rtol=0)
 
 
 def test_any_number_of_samples_keeps_an_exact_bound(linear_gaussian):
     vae, x, evidence = linear_gaussian
-    parts = ImportanceWeighted(samples=50)(vae, Batch(x, hidden(x)), 0.0).parts
-    assert_close(parts["bound"], evidence, atol=1e-12, rtol=0)
+    components = ImportanceWeighted(samples=50)(vae, unlabelled(x), 0.0).components
+    assert_close(components["bound"], evidence, atol=1e-12, rtol=0)
 
 
 def test_the_elbo_is_the_evidence_minus_the_kl_to_the_true_posterior(linear_gaussian):
     vae, x, evidence = linear_gaussian
     true = vae.posterior(x)
     true = type(true)(type(true.base_dist)(true.base_dist.loc.detach(), true.base_dist.scale.detach()), 1)
-    worsened(vae)
+    with_wrong_posterior(vae)
     many = x.repeat_interleave(40_000, 0)
-    elbo = Elbo()(vae, Batch(many, hidden(many)), 0.0).parts["elbo"].view(6, -1)
+    elbo = Elbo()(vae, unlabelled(many), 0.0).components["elbo"].view(6, -1)
     error = elbo.std(1) / elbo.shape[1] ** 0.5
     gap = kl(vae.posterior(x), true)
     assert (gap > 0.1).all()
@@ -106,10 +89,10 @@ def test_the_elbo_is_the_evidence_minus_the_kl_to_the_true_posterior(linear_gaus
 
 def test_the_importance_weighted_bound_rises_with_samples_towards_the_evidence(linear_gaussian):
     vae, x, evidence = linear_gaussian
-    worsened(vae)
+    with_wrong_posterior(vae)
     many = x.repeat_interleave(2_000, 0)
     bounds = [
-        ImportanceWeighted(samples=k)(vae, Batch(many, hidden(many)), 0.0).parts["bound"].view(6, -1).mean(1)
+        ImportanceWeighted(samples=k)(vae, unlabelled(many), 0.0).components["bound"].view(6, -1).mean(1)
         for k in (1, 5, 50)
     ]
     assert (bounds[0] + 0.05 < bounds[1]).all()
@@ -121,7 +104,7 @@ def test_the_importance_weighted_bound_rises_with_samples_towards_the_evidence(l
 def one_batch():
     vae = Model(latent=3, network={"kind": "mlp", "hidden": (7,)}).build((1, 4, 4))
     x = torch.rand(9, 1, 4, 4)
-    return vae, Batch(x, hidden(x))
+    return vae, unlabelled(x)
 
 
 def seeded(objective, vae, batch, progress=1.0):
@@ -131,11 +114,11 @@ def seeded(objective, vae, batch, progress=1.0):
 
 def test_beta_weighs_the_kl_per_image():
     vae, batch = one_batch()
-    terms = {beta: seeded(Elbo(beta=beta), vae, batch) for beta in (0.0, 1.0, 4.0)}
+    output = {beta: seeded(Elbo(beta=beta), vae, batch) for beta in (0.0, 1.0, 4.0)}
     mean_kl = kl(vae.posterior(batch.x), vae.prior()).mean()
-    assert_close(terms[4.0].loss - terms[0.0].loss, 4 * mean_kl)
-    assert_close(terms[1.0].loss, -terms[1.0].parts["elbo"].mean())
-    assert_close(terms[4.0].parts["reconstruction"], terms[0.0].parts["reconstruction"])
+    assert_close(output[4.0].loss - output[0.0].loss, 4 * mean_kl)
+    assert_close(output[1.0].loss, -output[1.0].components["elbo"].mean())
+    assert_close(output[4.0].components["reconstruction"], output[0.0].components["reconstruction"])
 
 
 def test_the_loss_is_a_sum_over_pixels_and_a_mean_over_images():
@@ -151,10 +134,21 @@ def test_the_loss_is_a_sum_over_pixels_and_a_mean_over_images():
 
 def test_warm_up_rises_to_beta_and_stays():
     vae, batch = one_batch()
-    at = {p: seeded(WarmUp(beta=3.0, share=0.5), vae, batch, p).loss for p in (0.0, 0.25, 0.5, 1.0)}
+    at = {p: seeded(WarmUp(beta=3.0, fraction=0.5), vae, batch, p).loss for p in (0.0, 0.25, 0.5, 1.0)}
     weights = {0.0: 0.0, 0.25: 1.5, 0.5: 3.0, 1.0: 3.0}
     for progress, loss in at.items():
         assert_close(loss, seeded(Elbo(beta=weights[progress]), vae, batch).loss)
+
+
+def test_recipes_with_the_old_field_share_are_read(tmp_path):
+    old = tmp_path / "old.toml"
+    for kind in ("warm-up", "capacity"):
+        old.write_text(
+            f'objective = {{kind = "{kind}", share = 0.4}}\nevaluation.self_training.objective.share = 0.6\n'
+        )
+        recipe = read_recipe(old)
+        assert recipe.objective == OBJECTIVES[kind](fraction=0.4)
+        assert recipe.evaluation.self_training.objective == SelfTrainingLoss(elbo_fraction=0.6)
 
 
 def test_free_bits_floor_each_latents_batch_mean():
@@ -162,7 +156,7 @@ def test_free_bits_floor_each_latents_batch_mean():
     per_latent = kl_per_latent(vae.posterior(batch.x), vae.prior()).mean(0).detach()
     floor = float(per_latent.sort().values[1])  # one latent below, one above
     loss = seeded(FreeBits(floor=floor), vae, batch).loss
-    reconstruction = seeded(Elbo(), vae, batch).parts["reconstruction"].mean()
+    reconstruction = seeded(Elbo(), vae, batch).components["reconstruction"].mean()
     assert_close(loss, reconstruction + sum(max(floor, float(v)) for v in per_latent))
     assert_close(seeded(FreeBits(floor=0.0), vae, batch).loss, seeded(Elbo(), vae, batch).loss)
 
@@ -170,8 +164,8 @@ def test_free_bits_floor_each_latents_batch_mean():
 def test_capacity_pulls_the_kl_to_its_target():
     vae, batch = one_batch()
     mean_kl = float(kl(vae.posterior(batch.x), vae.prior()).mean().detach())
-    base = seeded(Elbo(), vae, batch).parts["reconstruction"].mean()
-    half = seeded(Capacity(nats=8.0, gamma=10.0, share=0.5), vae, batch, 0.25).loss
+    base = seeded(Elbo(), vae, batch).components["reconstruction"].mean()
+    half = seeded(Capacity(nats=8.0, gamma=10.0, fraction=0.5), vae, batch, 0.25).loss
     assert_close(half, base + 10 * abs(mean_kl - 4.0))
 
 
@@ -184,10 +178,10 @@ def test_one_importance_sample_is_the_elbo_by_monte_carlo():
     assert_close(seeded(ImportanceWeighted(samples=1), vae, batch).loss, -expected.mean())
 
 
-def test_consistency_adds_the_divergence_of_the_warped_posterior_from_the_plain_one():
+def test_consistent_adds_the_kl_of_augmented_and_original_posterior():
     vae, batch = one_batch()
     objective = Consistent(beta=2.0, weight=0.7, augmentation=Augmentation(shift=1, rotation=20))
-    terms = seeded(objective, vae, batch)
+    output = seeded(objective, vae, batch)
     torch.manual_seed(3)
     warped = objective.augmentation(batch.x)
     both = torch.cat([batch.x, warped])
@@ -195,17 +189,17 @@ def test_consistency_adds_the_divergence_of_the_warped_posterior_from_the_plain_
     log_px, kl_q = vae.decode(q.rsample()).log_prob(both), kl(q, vae.prior())
     (m, m_warped), (s, s_warped) = q.base_dist.loc.chunk(2), q.base_dist.scale.chunk(2)
     apart = (s / s_warped).log() + (s_warped.square() + (m_warped - m).square()) / (2 * s.square()) - 0.5
-    assert_close(terms.parts["apart"], apart.sum(1))
-    assert_close(terms.loss, (2 * kl_q - log_px).mean() + 0.7 * apart.sum(1).mean())
-    assert_close(terms.parts["elbo"], (log_px - kl_q)[:9])
+    assert_close(output.components["apart"], apart.sum(1))
+    assert_close(output.loss, (2 * kl_q - log_px).mean() + 0.7 * apart.sum(1).mean())
+    assert_close(output.components["elbo"], (log_px - kl_q)[:9])
     still = seeded(Consistent(augmentation=Augmentation()), vae, batch)
-    assert_close(still.parts["apart"], torch.zeros(9), atol=1e-12, rtol=0)
+    assert_close(still.components["apart"], torch.zeros(9), atol=1e-12, rtol=0)
 
 
-def test_contrast_is_the_cross_entropy_of_finding_the_partner_by_hand():
+def test_contrastive_adds_nt_xent():
     vae, batch = one_batch()
     objective = Contrastive(beta=2.0, weight=0.7, temperature=0.3, augmentation=Augmentation(shift=1, rotation=20))
-    terms = seeded(objective, vae, batch)
+    output = seeded(objective, vae, batch)
     torch.manual_seed(3)
     both = torch.cat([batch.x, objective.augmentation(batch.x)])
     q = vae.posterior(both)
@@ -216,8 +210,8 @@ def test_contrast_is_the_cross_entropy_of_finding_the_partner_by_hand():
         partner = torch.cosine_similarity(q.mean[i], q.mean[(i + 9) % 18], dim=0) / 0.3
         search.append(torch.stack(cosines).logsumexp(0) - partner)
     search = torch.stack(search)
-    assert_close(terms.parts["search"], search[:9])
-    assert_close(terms.loss, (2 * kl_q - log_px).mean() + 0.7 * search.mean())
+    assert_close(output.components["search"], search[:9])
+    assert_close(output.loss, (2 * kl_q - log_px).mean() + 0.7 * search.mean())
 
 
 def test_reconstruction_is_deterministic_at_the_mean_code():
@@ -227,25 +221,25 @@ def test_reconstruction_is_deterministic_at_the_mean_code():
     assert_close(first, -vae.decode(vae.posterior(batch.x).mean).log_prob(batch.x).mean())
 
 
-def test_cross_entropy_counts_nats_and_hits():
+def test_cross_entropy_and_accuracy():
     logits = torch.tensor([[2.0, 0, 0], [0, 0, 1]])
-    terms = CrossEntropy()(nn.Identity(), Batch(logits, torch.tensor([0, 1])), 0.0)
+    output = CrossEntropy()(nn.Identity(), Batch(logits, torch.tensor([0, 1])), 0.0)
     nats = [math.log(math.e**2 + 2) - 2, math.log(2 + math.e)]
-    assert_close(terms.parts["cross_entropy"], torch.tensor(nats))
-    assert_close(terms.parts["accuracy"], torch.tensor([1.0, 0.0]))
+    assert_close(output.components["cross_entropy"], torch.tensor(nats))
+    assert_close(output.components["accuracy"], torch.tensor([1.0, 0.0]))
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
-def test_every_objective_gives_per_image_parts_and_reaches_its_parameters(name):
+def test_every_objective_has_per_image_components_and_gradients(name):
     vae, batch = one_batch()
     objective = OBJECTIVES[name]()
     if isinstance(objective, AttachableObjective):
         objective.attach(vae)
-    loss, parts = objective(vae, batch, 0.7)
+    loss, components = objective(vae, batch, 0.7)
     assert loss.shape == ()
-    assert all(part.shape == (9,) and not part.requires_grad for part in parts.values())
+    assert all(value.shape == (9,) and not value.requires_grad for value in components.values())
     loss.backward()
-    spread_row = vae.encoder[-1].weight.grad[3:]  # a plain autoencoder has no use for the posterior's scale
+    scale_rows = vae.encoder[-1].weight.grad[3:]  # the autoencoder does not use the posterior's scale
     touched = {n for n, p in vae.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
     assert touched == {n for n, _ in vae.named_parameters()}
-    assert (spread_row.abs().sum() > 0) == (name != "reconstruction")
+    assert (scale_rows.abs().sum() > 0) == (name != "reconstruction")

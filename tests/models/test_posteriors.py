@@ -1,4 +1,4 @@
-"""The closed-form KL against Monte Carlo and torch; posteriors from raw values."""
+"""The closed-form KL compared with Monte Carlo and torch; posteriors from raw values."""
 
 import pytest
 import torch
@@ -40,7 +40,7 @@ def test_kl_against_monte_carlo():
     assert (error < 0.01).all()
 
 
-def test_log_variance_and_softplus_read_their_raw_values():
+def test_log_variance_and_softplus_parametrisations():
     raw = torch.randn(5, 8)
     mean, rest = raw.chunk(2, -1)
     log_variance = POSTERIORS["log-variance"]()(raw).base_dist

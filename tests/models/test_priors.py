@@ -1,16 +1,17 @@
-"""Every prior is a density, samples follow it, and bounds under it are those of known models."""
+"""Priors integrate to one, samples follow them, and bounds under them equal those of known models."""
 
 import math
 import sys
 
 import pytest
 import torch
+from exact import Affine, unlabelled
 from torch import nn
 from torch.distributions import Independent, MultivariateNormal, Normal
 from torch.testing import assert_close
 
 from vaebench.core.errors import VaebenchError
-from vaebench.data.images import Batch, Images
+from vaebench.data.images import Images
 from vaebench.evaluation.bounds import bounds
 from vaebench.evaluation.evidence import evidence
 from vaebench.evaluation.panels import prior_samples
@@ -18,7 +19,7 @@ from vaebench.models.likelihoods import GaussianPixels
 from vaebench.models.loss import AttachableObjective
 from vaebench.models.networks import MLP, Conv
 from vaebench.models.objectives import OBJECTIVES, Elbo, FreeBits, ImportanceWeighted
-from vaebench.models.posteriors import LogVariance, diagonal_gaussian, divergence, kl
+from vaebench.models.posteriors import LogVariance, diagonal_gaussian, divergence, kl, kl_per_latent
 from vaebench.models.priors import PRIORS, Flow, Mixture, StandardNormal, Vamp
 from vaebench.models.vae import VAE, Model
 
@@ -34,7 +35,7 @@ def vae_with(kind, latent=2):
 
 
 def batch_of(count=5):
-    return Batch(torch.rand(count, *SHAPE), torch.full((count,), -1))
+    return unlabelled(torch.rand(count, *SHAPE))
 
 
 def grid(side=12.0, steps=601):
@@ -61,8 +62,8 @@ def test_every_prior_integrates_to_one_and_its_samples_have_its_moments(kind):
 
 
 @pytest.mark.parametrize("kind", [kind for kind in PRIORS if kind != "standard-normal"])
-def test_a_learned_prior_learns_where_codes_are(kind):
-    """Codes huddle about (2, -1): a few hundred steps move the prior there, and log p(z) rises."""
+def test_a_learned_prior_fits_codes(kind):
+    """300 steps fit the prior to codes around (2, -1)."""
     vae = vae_with(kind)
     codes = torch.randn(256, 2) * 0.3 + torch.tensor([2.0, -1.0])
     before = float(vae.prior().log_prob(codes).detach().mean())
@@ -83,23 +84,23 @@ def test_every_objective_trains_under_every_prior(kind, name):
     vae, batch, objective = vae_with(kind), batch_of(8), OBJECTIVES[name]()
     if isinstance(objective, AttachableObjective):
         objective.attach(vae)
-    terms = objective(vae, batch, 0.5)
-    terms.loss.backward()
-    assert torch.isfinite(terms.loss)
-    assert all(value.shape == (8,) for value in terms.parts.values())
+    output = objective(vae, batch, 0.5)
+    output.loss.backward()
+    assert torch.isfinite(output.loss)
+    assert all(value.shape == (8,) for value in output.components.values())
     learned = [parameter for parameter in vae.to_prior.parameters() if name != "reconstruction"]
     assert all(parameter.grad is not None and parameter.grad.isfinite().all() for parameter in learned)
 
 
-def test_free_bits_needs_a_kl_for_each_latent():
+def test_free_bits_needs_a_factorised_prior():
     with pytest.raises(VaebenchError, match=r"set model\.prior\.kind to standard-normal"):
         FreeBits()(vae_with("mixture"), batch_of(), 0.0)
 
 
-def test_the_divergence_without_closed_form_is_the_kl_in_the_mean():
+def test_the_mean_monte_carlo_divergence_is_the_kl():
     q = diagonal_gaussian(torch.tensor([[0.5, -1.0]]), torch.tensor([[0.6, 1.3]]))
     vae = vae_with("mixture")
-    with torch.no_grad():  # one standard component, twice
+    with torch.no_grad():  # two equal standard normal components
         vae.to_prior.centre.zero_()
         vae.to_prior.log_scale.zero_()
     z = q.sample((200_000,))
@@ -108,24 +109,15 @@ def test_the_divergence_without_closed_form_is_the_kl_in_the_mean():
     assert_close(divergence(q, vae_with("standard-normal").prior(), z), exact)
 
 
-class Affine(nn.Module):
-    def __init__(self, weight, bias, shape):
-        super().__init__()
-        self.weight, self.bias, self.shape = weight, bias, shape
-
-    def forward(self, z):
-        return (z @ self.weight.T + self.bias).unflatten(1, self.shape)
-
-
 class Wide(nn.Module):
-    """One posterior for all images, wider than any true one: importance weights are then bounded."""
+    """One posterior for all images, wider than the true ones, so that importance weights are bounded."""
 
     def forward(self, x):
         return torch.cat([torch.zeros(len(x), 2), torch.full((len(x), 2), math.log(9.0))], 1)
 
 
 def test_the_evidence_under_a_mixture_prior_is_that_of_a_mixture_of_gaussians():
-    """x = W z + b + noise with z from a mixture: log p(x) is written out, importance weighting finds it."""
+    """x = W z + b + noise with z from a mixture, whose log p(x) importance weighting estimates."""
     torch.manual_seed(1)
     w, b, scale = torch.randn(16, 2) * 0.3, torch.rand(16), 0.8
     prior = Mixture(components=3).build(2, SHAPE).double()
@@ -146,9 +138,9 @@ def test_the_evidence_under_a_mixture_prior_is_that_of_a_mixture_of_gaussians():
     found = evidence(vae, images, 20_000, 0)
     assert ((found.log_px - exact).abs() < 4.5 * found.error).all()
     assert float(found.error.max()) < 0.05
-    batch = Batch(images.batch(torch.arange(6)).x.repeat_interleave(2000, 0), torch.full((12_000,), -1))
-    elbo = Elbo()(vae, batch, 0.0).parts["elbo"].view(6, -1).mean(1)
-    weighted = ImportanceWeighted(samples=20)(vae, batch, 0.0).parts["bound"].view(6, -1).mean(1)
+    batch = unlabelled(images.batch(torch.arange(6)).x.repeat_interleave(2000, 0))
+    elbo = Elbo()(vae, batch, 0.0).components["elbo"].view(6, -1).mean(1)
+    weighted = ImportanceWeighted(samples=20)(vae, batch, 0.0).components["bound"].view(6, -1).mean(1)
     assert (elbo < weighted).all()
     assert (weighted < exact + 0.02).all()
 
@@ -156,14 +148,14 @@ def test_the_evidence_under_a_mixture_prior_is_that_of_a_mixture_of_gaussians():
 def test_the_vamp_prior_is_the_mean_of_posteriors_of_its_pseudo_inputs():
     vae = vae_with("vamp")
     with torch.no_grad():
-        vae.to_prior.pseudo[0] = 5.0  # kept within [0, 1]
+        vae.to_prior.pseudo[0] = 5.0  # is clamped to [0, 1]
     z = torch.randn(7, 2)
     q = vae.posterior(vae.to_prior.pseudo.clamp(0, 1))
     by_hand = torch.stack([Normal(m, s).log_prob(z).sum(1) for m, s in zip(q.mean, q.stddev, strict=True)])
     assert_close(vae.prior().log_prob(z), by_hand.logsumexp(0) - math.log(3))
 
 
-def test_pseudo_inputs_leave_batch_normalisation_and_the_mode_as_they_were():
+def test_pseudo_inputs_do_not_change_batch_normalisation_or_mode():
     torch.manual_seed(0)
     vae = (
         Model(latent=2, network=Conv(filters=(4,), stride=(2,)), prior=Vamp(components=4)).build(SHAPE).double().train()
@@ -191,14 +183,10 @@ def test_bounds_under_a_learned_prior_are_estimates_at_the_same_sample(kind):
     assert found.elbo == pytest.approx(-float(found.reconstruction.mean()) - found.kl, rel=1e-12)
     total = q.mean.var(0, correction=0) + q.variance.mean(0)
     gaussian = diagonal_gaussian(q.mean.mean(0), total.sqrt())
-    assert_close(found.kl_per_latent, kl_of(q, gaussian).mean(0), atol=1e-9, rtol=0)
+    assert_close(found.kl_per_latent, kl_per_latent(q, gaussian).mean(0), atol=1e-9, rtol=0)
 
 
-def kl_of(q, p):
-    return torch.distributions.kl_divergence(q.base_dist, p.base_dist)
-
-
-def test_the_prior_is_saved_with_the_weights_and_the_fixed_one_adds_none():
+def test_only_learned_priors_add_to_the_state_dict():
     plain, learned = vae_with("standard-normal"), vae_with("flow")
     assert not [name for name in plain.state_dict() if name.startswith("to_prior")]
     other = vae_with("flow")
@@ -218,7 +206,7 @@ def test_the_flows_density_is_not_rounded_to_bf16():
         assert torch.equal(vae.prior().log_prob(z), exact)
 
 
-def test_without_zuko_the_flow_says_what_to_install(monkeypatch):
+def test_without_zuko_the_error_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "zuko.flows", None)
     with pytest.raises(VaebenchError, match=r"pip install 'vaebench\[flows\]'"):
         Flow().build(2, SHAPE)

@@ -1,16 +1,15 @@
-"""A mixture prior against densities written out, and a linear-Gaussian VAE whose evidence is known."""
+"""VaDE compared with scikit-learn's mixture, written-out densities, and a linear-Gaussian VAE of known evidence."""
 
 import math
 
 import numpy as np
 import pytest
 import torch
+from exact import Affine, unlabelled
 from sklearn.mixture import GaussianMixture
-from torch import nn
 from torch.distributions import MultivariateNormal, Normal
 from torch.testing import assert_close
 
-from vaebench.data.images import Batch
 from vaebench.models.likelihoods import GaussianPixels
 from vaebench.models.networks import MLP
 from vaebench.models.objectives import Elbo
@@ -26,7 +25,7 @@ def fitted(components, dimensions=2, seed=0):
     return GaussianMixture(components, covariance_type="diag", random_state=0).fit(points)
 
 
-def started(vae, mixture):
+def vade_from(vae, mixture):
     parts = (mixture.weights_, mixture.means_, np.sqrt(mixture.covariances_))
     return VaDE(vae, *(torch.from_numpy(part) for part in parts)).double()
 
@@ -38,7 +37,7 @@ def small_vae():
 
 def test_the_prior_starts_as_the_fitted_mixture():
     mixture = fitted(4)
-    vae = started(small_vae(), mixture)
+    vae = vade_from(small_vae(), mixture)
     z = np.random.default_rng(1).normal(size=(20, 2))
     assert_close(
         vae.prior().log_prob(torch.from_numpy(z)), torch.from_numpy(mixture.score_samples(z)), atol=1e-9, rtol=0
@@ -51,52 +50,40 @@ def test_one_standard_component_gives_the_elbo():
     vae, mixture = small_vae(), fitted(1)
     mixture.weights_, mixture.means_, mixture.covariances_ = np.ones(1), np.zeros((1, 2)), np.ones((1, 2))
     x = torch.rand(1, 1, 3, 3).round().expand(20_000, -1, -1, -1)
-    batch = Batch(x, torch.full((len(x),), -1))
-    plain, mixed = Elbo()(vae, batch, 0.0), VaDEElbo()(started(vae, mixture), batch, 0.0)
-    error = 5 * float(mixed.parts["elbo"].std()) / len(x) ** 0.5
+    batch = unlabelled(x)
+    plain, mixed = Elbo()(vae, batch, 0.0), VaDEElbo()(vade_from(vae, mixture), batch, 0.0)
+    error = 5 * float(mixed.components["elbo"].std()) / len(x) ** 0.5
     assert_close(mixed.loss, plain.loss, atol=2 * error, rtol=0)
 
 
-class Fixed(nn.Module):
-    """A matrix, its outputs given a shape."""
-
-    def __init__(self, weight, bias, shape=None):
-        super().__init__()
-        self.weight, self.bias, self.shape = weight, nn.Parameter(bias), shape
-
-    def forward(self, x):
-        found = x.flatten(1) @ self.weight.T + self.bias
-        return found if self.shape is None else found.unflatten(1, self.shape)
-
-
-def test_its_mean_exponential_is_the_evidence_of_a_mixture_of_gaussians():
+def test_importance_weights_average_to_the_evidence():
     """E_q[p(x, z) / q(z|x)] = p(x) for any q that covers the posterior."""
     torch.manual_seed(1)
     scale, w = 0.8, torch.tensor([[1.0, 0.3], [-0.5, 0.9], [0.2, 0.7]])
     encode = torch.cat([torch.linalg.pinv(w), torch.zeros(2, 3)])
     spread = torch.cat([torch.zeros(2), torch.full((2,), math.log(1.0))])
     base = VAE(
-        Fixed(encode, spread), Fixed(w, torch.zeros(3), (1, 1, 3)), 2, LogVariance(), GaussianPixels(scale=scale)
+        Affine(encode, spread), Affine(w, torch.zeros(3), (1, 1, 3)), 2, LogVariance(), GaussianPixels(scale=scale)
     )
-    vae = started(base, fitted(3))
+    vae = vade_from(base, fitted(3))
     x = torch.tensor([[0.4, -0.2, 0.6]])
-    shares = vae.share.softmax(0)
+    weights = vae.share.softmax(0)
     noise = scale**2 * torch.eye(3)
-    parts = [
+    densities = [
         MultivariateNormal(w @ mu, w @ torch.diag((2 * s).exp()) @ w.T + noise).log_prob(x[0]).exp()
         for mu, s in zip(vae.centre, vae.log_scale, strict=True)
     ]
-    evidence = sum(a * b for a, b in zip(shares, parts, strict=True))
+    evidence = sum(a * b for a, b in zip(weights, densities, strict=True))
     many = x.view(1, 1, 1, 3).expand(400_000, -1, -1, -1)
-    ratios = VaDEElbo()(vae, Batch(many, torch.full((len(many),), -1)), 0.0).parts["elbo"].exp()
+    ratios = VaDEElbo()(vae, unlabelled(many), 0.0).components["elbo"].exp()
     evidence = evidence.detach()
     assert_close(ratios.mean(), evidence, atol=5 * float(ratios.std()) / len(ratios) ** 0.5, rtol=0)
     assert float(ratios.std()) / len(ratios) ** 0.5 < 0.01 * float(evidence)
 
 
-def test_beta_weighs_the_latent_alone():
-    vae = started(small_vae(), fitted(2))
-    batch = Batch(torch.rand(6, 1, 3, 3), torch.full((6,), -1))
+def test_beta_weighs_the_kl():
+    vae = vade_from(small_vae(), fitted(2))
+    batch = unlabelled(torch.rand(6, 1, 3, 3))
     losses = []
     for beta in (0.0, 1.0, 3.0):
         torch.manual_seed(2)

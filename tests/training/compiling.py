@@ -1,6 +1,6 @@
-"""Every objective beside itself compiled: `python compiling.py BACKEND NAME ...` prints a JSON object.
+"""Compare objectives with their compiled versions: `python compiling.py BACKEND NAME ...` prints a JSON object.
 
-A program of its own, as torch's compiler cannot read what checks the shapes of arguments in tests.
+A separate program, as torch.compile does not support the shape checks that pytest adds to functions.
 """
 
 import json
@@ -21,8 +21,8 @@ from vaebench.training.compute import Compute
 COMPILING = Compute(device="cpu", precision="fp32", compile=True, threads=1)
 
 
-def begun(name):
-    """A model and its objective, attached to it where it learns something of its own."""
+def build(name):
+    """A model and an objective, attached to the model if it is attachable."""
     torch.manual_seed(0)
     model, objective = Model(latent=3, network=MLP(hidden=(8,))).build((1, 4, 4)), OBJECTIVES[name]()
     if isinstance(objective, AttachableObjective):
@@ -31,22 +31,22 @@ def begun(name):
 
 
 def losses(model, objective, steps):
-    """Of some steps of training on the same images, each with its own noise and progress; then each part's mean."""
+    """Loss and component means of training steps on the same images."""
     pixels = torch.rand(6, 1, 4, 4, generator=torch.Generator().manual_seed(1))
     batch = Batch(pixels, torch.zeros(6, dtype=torch.long))
     optimiser, found = torch.optim.SGD(model.parameters(), 1e-2), []
     torch.manual_seed(2)
     for step in range(steps):
         optimiser.zero_grad()
-        loss, parts = objective(model, batch, step / 10)
+        loss, components = objective(model, batch, step / 10)
         loss.backward()
         optimiser.step()
-        found.append([float(loss), *(float(part.float().mean()) for part in parts.values())])
+        found.append([float(loss), *(float(part.float().mean()) for part in components.values())])
     return found
 
 
-def asked(counter, graph, inputs, options=None):
-    """The counter's backend, given the options of whoever compiles, which it would refuse."""
+def call_backend(counter, graph, inputs, options=None):
+    """Call the counting backend with the compile options set, as it accepts none."""
     with torch._inductor.config.patch(options or {}):
         return counter(graph, inputs)
 
@@ -55,9 +55,9 @@ def main(backend, *names):
     found = {}
     for name in names:
         torch._dynamo.reset()
-        counter, (model, objective), (eager, plain) = CompileCounterWithBackend(backend), begun(name), begun(name)
-        torch.compile, kept = partial(torch.compile, backend=partial(asked, counter)), torch.compile
-        compiled = COMPILING.compiled(objective)
+        counter, (model, objective), (eager, plain) = CompileCounterWithBackend(backend), build(name), build(name)
+        torch.compile, kept = partial(torch.compile, backend=partial(call_backend, counter)), torch.compile
+        compiled = COMPILING.compile_objective(objective)
         torch.compile = kept
         record = {"losses": losses(model, compiled, 3), "eager": losses(eager, plain, 3)}
         record |= {"graphs": counter.frame_count, "names": list(model.state_dict()) == list(eager.state_dict())}

@@ -1,4 +1,4 @@
-"""Auto is resolved to what is then recorded."""
+"""Resolution of automatic choices, precision of products, and compilation."""
 
 import json
 import shutil
@@ -26,12 +26,12 @@ def test_auto_is_resolved_before_use_and_resolving_again_changes_nothing():
     assert resolved.resolve() == resolved
 
 
-def test_choices_are_kept():
+def test_explicit_choices_are_not_changed():
     chosen = Compute(device="cpu", precision="fp32", threads=1)
     assert chosen.resolve() == chosen
 
 
-def test_tf32_is_for_gpus(monkeypatch):
+def test_tf32_is_an_error_on_cpus(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(VaebenchError, match="'tf32', which only a GPU has"):
         Compute(precision="tf32").resolve()
@@ -42,29 +42,29 @@ def rounded():
 
 
 @pytest.fixture
-def torchs_own_rounding():
+def torch_defaults():
     before = rounded()
     torch.backends.cudnn.allow_tf32 = True
     yield
     torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
 
 
-@pytest.mark.usefixtures("torchs_own_rounding")
-def test_a_gpu_rounds_products_only_in_a_training_that_asked_for_it(monkeypatch):
+@pytest.mark.usefixtures("torch_defaults")
+def test_tf32_is_on_only_within_a_tf32_training(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
     for precision, expected in (("tf32", (True, True)), ("fp32", (False, False)), ("bf16", (False, False))):
         compute = Compute(device="cuda", precision=precision).resolve()
         assert rounded() == (False, False)
-        with compute.products():
+        with compute.matmul_precision():
             assert rounded() == expected
         assert rounded() == (False, False)
 
 
-@pytest.mark.usefixtures("torchs_own_rounding")
-def test_a_training_on_a_processor_leaves_the_gpus_flags_alone():
+@pytest.mark.usefixtures("torch_defaults")
+def test_a_cpu_training_does_not_change_gpu_flags():
     before = rounded()
-    with Compute(device="cpu", precision="fp32", threads=1).resolve().products():
+    with Compute(device="cpu", precision="fp32", threads=1).resolve().matmul_precision():
         assert rounded() == before
     assert rounded() == before
 
@@ -78,11 +78,11 @@ def error_of_products():
     return ((x @ w - exact).abs().max() / exact.abs().max()).item()
 
 
-def test_products_in_a_training_are_those_of_fp32_on_whatever_processor():
-    with Compute(device="cpu", precision="fp32", threads=1).products():
+def test_fp32_products_are_exact_on_every_processor():
+    with Compute(device="cpu", precision="fp32", threads=1).matmul_precision():
         assert error_of_products() < 1e-5
     with torch.autocast("cpu", torch.bfloat16):
-        assert error_of_products() > 1e-4  # so coarse is what must not be
+        assert error_of_products() > 1e-4  # the error of bf16 products
 
 
 @pytest.mark.parametrize(
@@ -94,12 +94,12 @@ def test_products_in_a_training_are_those_of_fp32_on_whatever_processor():
         ("Intel(R) Xeon(R) Processor", True, 1e-6, False),
     ],
 )
-def test_onednn_computes_products_where_it_is_quicker_and_exact(monkeypatch, processor, vector, error, expected):
+def test_onednn_is_used_if_faster_and_exact(monkeypatch, processor, vector, error, expected):
     monkeypatch.setattr(torch.cpu, "_is_avx512_supported", lambda: vector)
     monkeypatch.setattr(compute, "_onednn_error", lambda: error)
     monkeypatch.setattr(compute, "_processor", lambda: processor)
     before = MATMUL.fp32_precision
-    with suppress(KeyboardInterrupt), Compute(device="cpu", precision="fp32", threads=1).products():
+    with suppress(KeyboardInterrupt), Compute(device="cpu", precision="fp32", threads=1).matmul_precision():
         within = MATMUL.fp32_precision
         raise KeyboardInterrupt
     assert within == ("bf16" if expected else before)
@@ -107,7 +107,7 @@ def test_onednn_computes_products_where_it_is_quicker_and_exact(monkeypatch, pro
     assert machine().get("fp32_products") == ("oneDNN" if expected else None)
 
 
-def test_the_probe_sees_rounded_factors():
+def test_the_onednn_error_detects_rounding():
     def rounded(one, other):
         return (one.bfloat16() @ other.bfloat16()).to(one.dtype)
 
@@ -122,7 +122,7 @@ def test_the_probe_sees_rounded_factors():
         assert compute._onednn_error.__wrapped__() > 1e-4
 
 
-def test_the_probe_finds_the_same_within_whatever_its_caller_has_set():
+def test_the_onednn_error_ignores_the_callers_settings():
     alone = compute._onednn_error.__wrapped__()
     with torch.autocast("cpu", torch.bfloat16):
         assert compute._onednn_error.__wrapped__() == alone
@@ -135,7 +135,7 @@ def test_the_probe_finds_the_same_within_whatever_its_caller_has_set():
         torch.set_default_dtype(torch.float32)
 
 
-def test_bf16_autocast_runs_layers_in_bf16_and_fp32_leaves_them():
+def test_autocast_is_on_for_bf16_only():
     layer = nn.Linear(3, 3)
     for precision, dtype in (("bf16", torch.bfloat16), ("fp32", torch.float32)):
         with Compute(device="cpu", precision=precision, threads=1).autocast():
@@ -147,7 +147,7 @@ def compiled(backend, *names):
     return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
-def test_every_objective_is_compiled_once_for_all_of_training_and_computes_the_same():
+def test_every_objective_compiles_once_and_gives_equal_losses():
     found = compiled("aot_eager", *OBJECTIVES)
     assert list(found) == list(OBJECTIVES)
     for name, one in found.items():
@@ -157,17 +157,17 @@ def test_every_objective_is_compiled_once_for_all_of_training_and_computes_the_s
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="no g++: torch.compile has no compiler here")
-def test_what_the_compiler_makes_computes_the_same():
+def test_inductor_gives_equal_losses():
     found = compiled("inductor", "elbo")["elbo"]
     np.testing.assert_allclose(found["losses"], found["eager"], rtol=1e-4)
 
 
-def test_an_objective_is_left_alone_where_compiling_is_not_asked_for():
+def test_objectives_are_not_compiled_by_default():
     objective = OBJECTIVES["elbo"]()
-    assert Compute(device="cpu").compiled(objective) is objective
+    assert Compute(device="cpu").compile_objective(objective) is objective
 
 
-def test_the_record_names_processor_and_versions():
+def test_machine_has_processor_and_versions():
     record = machine()
     assert record["versions"]["torch"] == torch.__version__
     assert record["cores"] >= 1
@@ -183,7 +183,7 @@ def test_the_record_names_processor_and_versions():
         (False, False, "AMD EPYC 7763", "fp32"),
     ],
 )
-def test_auto_takes_bf16_where_the_processor_is_faster_in_it(monkeypatch, vector, tiles, processor, expected):
+def test_auto_precision_by_processor(monkeypatch, vector, tiles, processor, expected):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: vector)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: tiles)

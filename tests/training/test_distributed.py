@@ -1,4 +1,4 @@
-"""Two processes train as one would: the same curve, one writer, exact resume, and a lost one ends all."""
+"""Training by two processes equals training by one, resumes exactly, and stops when a process is lost."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from torch.testing import assert_close
 from vaebench.models.loss import LossOutput
 from vaebench.runs.run import Run
 from vaebench.training.checkpoint import read_tensors
-from vaebench.training.distributed import ProcessGroup, SingleProcess, current_context, is_main_process
+from vaebench.training.distributed import DistributedContext, ProcessGroup, current_context, is_main_process
 from vaebench.training.metrics import MetricAccumulator
 
 TWO = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
@@ -31,7 +31,7 @@ RUN = [
 ]
 RUN += ["--evaluation.features", "vae", "--model.network.kind", "mlp", "--model.network.hidden", "32"]
 RUN += ["--compute.threads", "1", "--compute.precision", "fp32", "--training.checkpoint-seconds", "0"]
-PLAIN = ["--objective.kind", "reconstruction"]  # without noise: processes and one alone see the same
+PLAIN = ["--objective.kind", "reconstruction"]  # without noise, so that two processes give the numbers of one
 
 
 def vaebench(folder, *words, together=True, **options):
@@ -60,7 +60,7 @@ def pair(tmp_path_factory):
     return folder
 
 
-def test_two_processes_have_the_curve_of_one(pair):
+def test_two_processes_have_the_learning_curve_of_one(pair):
     one, two = losses(pair / "one"), losses(pair / "two")
     assert len(one) == 3
     for alone, both in zip(one, two, strict=True):
@@ -73,15 +73,15 @@ def test_two_processes_have_the_curve_of_one(pair):
         assert_close(weights[1][name], value, atol=1e-3, rtol=1e-3)
 
 
-def test_one_of_them_writes_and_tells(pair):
+def test_only_the_main_process_writes_and_reports(pair):
     assert (pair / "two.txt").read_text().count("open ") == 1
     results = json.loads((pair / "two" / "results.json").read_text())
-    assert "processes" not in results["machine"]  # what was measured was measured by one
+    assert "processes" not in results["machine"]  # only one process evaluates
     assert (pair / "two" / "report.html").exists()
 
 
 def stopped_midway(folder, stop, words):
-    """Start two processes, and stop them once a checkpoint of the second epoch is there."""
+    """Start two processes, and stop them when a checkpoint of the second epoch exists."""
     process = vaebench(folder, *words, start_new_session=True)
     file, end = folder / "checkpoint.safetensors", time.monotonic() + 120
     while time.monotonic() < end and process.poll() is None:
@@ -93,8 +93,8 @@ def stopped_midway(folder, stop, words):
     return process
 
 
-def one_is_killed(process):
-    """kill -9 for the second."""
+def kill_second_process(process):
+    """Send SIGKILL to the process of rank 1."""
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     ranks = {_environment(child).get("RANK"): child for child in children}
     os.kill(int(ranks["1"]), signal.SIGKILL)
@@ -106,13 +106,13 @@ def _environment(pid):
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("objective", ["elbo", "factor"])  # the second with a critic that learns in the model's buffers
-def test_a_lost_process_ends_all_and_the_run_goes_on_to_the_same_bits(tmp_path, objective):
+@pytest.mark.parametrize("objective", ["elbo", "factor"])  # factor trains a critic in buffers of the model
+def test_a_lost_process_stops_the_run_which_resumes_to_the_same_bits(tmp_path, objective):
     words = ["--training.epochs", "12", "--training.batch", "16", "--objective.kind", objective]
     whole = tmp_path / "whole"
     ended(vaebench(whole, *words))
     folder = tmp_path / "stopped"
-    process = stopped_midway(folder, one_is_killed, words)
+    process = stopped_midway(folder, kill_second_process, words)
     errors = process.communicate(timeout=100)[1]
     assert process.returncode != 0
     assert "vaebench: another process of this training was lost; the same command with --resume goes on" in errors
@@ -126,7 +126,7 @@ def test_a_lost_process_ends_all_and_the_run_goes_on_to_the_same_bits(tmp_path, 
 
 
 @pytest.mark.soak
-def test_ctrl_c_stops_both_and_the_run_goes_on(tmp_path):
+def test_ctrl_c_stops_both_processes_and_the_run_resumes(tmp_path):
     words = ["--training.epochs", "12", "--training.batch", "16"]
     process = stopped_midway(tmp_path, lambda process: os.killpg(process.pid, signal.SIGINT), words)
     errors = process.communicate(timeout=100)[1]
@@ -136,44 +136,44 @@ def test_ctrl_c_stops_both_and_the_run_goes_on(tmp_path):
     assert len(Run.load(tmp_path).history) == 12
 
 
-def test_one_process_is_a_team_of_its_own():
-    assert isinstance(current_context(), SingleProcess)
-    assert SingleProcess().any_process(3, True, False) == [True, False]
+def test_the_context_of_a_single_process():
+    assert isinstance(current_context(), DistributedContext)
+    assert DistributedContext().any_process(3, True, False) == [True, False]
     rows = torch.arange(5)
-    assert SingleProcess().share(rows) is rows
+    assert DistributedContext().shard(rows) is rows
 
 
-def test_processes_part_a_batch_and_have_noise_of_their_own():
+def test_processes_have_disjoint_shards_and_different_seeds():
     pair = []
     for rank in (0, 1):
         group = ProcessGroup.__new__(ProcessGroup)
         group.rank, group.size = rank, 2
         pair.append(group)
-    assert [group.share(torch.arange(5)).tolist() for group in pair] == [[0, 2, 4], [1, 3]]
-    assert pair[0].seed(7) == 7
-    assert len({group.seed(epoch) for group in pair for epoch in range(1000)}) == 2000
+    assert [group.shard(torch.arange(5)).tolist() for group in pair] == [[0, 2, 4], [1, 3]]
+    assert pair[0].process_seed(7) == 7
+    assert len({group.process_seed(epoch) for group in pair for epoch in range(1000)}) == 2000
 
 
-def test_an_account_that_is_handed_over_goes_on_with_what_comes_after():
-    """What the first holds after a hand-over, and the others add later, is the sum of all."""
-    accounts = [MetricAccumulator(), MetricAccumulator()]
+def test_metrics_accumulate_after_a_reset():
+    """After a reset, totals are those of later steps; the other process keeps its own."""
+    metrics = [MetricAccumulator(), MetricAccumulator()]
     for step in range(1, 61):
-        for rank, account in enumerate(accounts):
-            account.add(step, LossOutput(torch.tensor(1.0 + rank), {"kl": torch.full((2,), float(step))}), 2)
-    accounts[1].empty()
-    accounts[1].add(61, LossOutput(torch.tensor(5.0), {"kl": torch.tensor([1.0, 2.0])}), 2)
-    assert accounts[1].images == 2
-    assert {name: float(value) for name, value in accounts[1].sums.items()} == {"loss": 10.0, "kl": 3.0}
-    assert accounts[1].marks == [{"step": 50, "images": 0, "loss": 0, "kl": 0}]
-    assert accounts[0].means() == {"loss": 1.0, "kl": pytest.approx(30.5)}
-    assert accounts[0].trace() == [{"step": 50, "loss": 1.0, "kl": pytest.approx(25.5)}]
+        for rank, accumulator in enumerate(metrics):
+            accumulator.update(step, LossOutput(torch.tensor(1.0 + rank), {"kl": torch.full((2,), float(step))}), 2)
+    metrics[1].reset()
+    metrics[1].update(61, LossOutput(torch.tensor(5.0), {"kl": torch.tensor([1.0, 2.0])}), 2)
+    assert metrics[1].images == 2
+    assert {name: float(value) for name, value in metrics[1].totals.items()} == {"loss": 10.0, "kl": 3.0}
+    assert metrics[1].snapshots == [{"step": 50, "images": 0, "loss": 0, "kl": 0}]
+    assert metrics[0].means() == {"loss": 1.0, "kl": pytest.approx(30.5)}
+    assert metrics[0].trace() == [{"step": 50, "loss": 1.0, "kl": pytest.approx(25.5)}]
 
 
 @pytest.mark.parametrize(
     ("world", "rank", "first"),
     [(None, None, True), (None, "3", True), ("1", "0", True), ("2", "0", True), ("2", "1", False)],
 )
-def test_the_process_that_tells_is_the_first_or_the_only_one(monkeypatch, world, rank, first):
+def test_the_main_process_is_the_first_or_the_only_one(monkeypatch, world, rank, first):
     for name, value in (("WORLD_SIZE", world), ("RANK", rank)):
         monkeypatch.delenv(name, raising=False)
         if value is not None:

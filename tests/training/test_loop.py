@@ -1,4 +1,4 @@
-"""The loop: exact resume, clipping, schedules, averages, stopping, and what it refuses."""
+"""The training loop: exact resume, clipping, schedules, averaging, early stopping, and errors."""
 
 import copy
 import math
@@ -28,7 +28,7 @@ SMALL = Model(latent=3, network=Conv(filters=(4, 6), kernel=(3,), stride=(2,), h
 
 
 class Killed(Exception):
-    """Stands for the power going off."""
+    """Simulates a killed process."""
 
 
 def some_images(count=70, seed=1):
@@ -82,7 +82,7 @@ def test_stopped_at_any_step_and_resumed_gives_the_same_bits(tmp_path, variant):
 
 
 class _CountingElbo:
-    """An ELBO that goes off like a bomb at its n-th training step."""
+    """An ELBO that raises :class:`Killed` at its n-th training step."""
 
     def __init__(self, stop):
         self.stop, self.calls = stop, 0
@@ -127,7 +127,7 @@ def test_a_checkpoint_of_another_schema_is_refused(tmp_path):
         checkpoint.load()
 
 
-def test_a_truncated_checkpoint_is_one_sentence(tmp_path):
+def test_a_truncated_checkpoint_is_an_error(tmp_path):
     path = tmp_path / "checkpoint.safetensors"
     write_tensors(path, {"a": torch.arange(100)}, {"schema": 1})
     whole = path.read_bytes()
@@ -137,7 +137,7 @@ def test_a_truncated_checkpoint_is_one_sentence(tmp_path):
             read_tensors(path)
 
 
-def test_a_checkpoint_cut_at_any_length_gives_way_to_the_one_before(tmp_path, caplog):
+def test_the_previous_checkpoint_replaces_a_truncated_one(tmp_path, caplog):
     checkpoint = Checkpoint(tmp_path / "checkpoint.safetensors", {"seed": 0})
     for epoch in (1, 2, 3):
         checkpoint.save({"weight": torch.full((50,), float(epoch))}, {"epoch": epoch})
@@ -153,7 +153,7 @@ def test_a_checkpoint_cut_at_any_length_gives_way_to_the_one_before(tmp_path, ca
         assert "going on from the checkpoint before it" in caplog.text
     checkpoint.path.unlink()
     assert checkpoint.load()[1] == {"epoch": 2}
-    checkpoint.before.write_bytes(b"cut")
+    checkpoint.previous.write_bytes(b"cut")
     with pytest.raises(VaebenchError, match="before is not a whole vaebench file"):
         checkpoint.load()
     checkpoint.clear()
@@ -161,14 +161,14 @@ def test_a_checkpoint_cut_at_any_length_gives_way_to_the_one_before(tmp_path, ca
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_two_checkpoints_are_never_one_file(tmp_path, monkeypatch):
-    """Whatever moment a kill comes at, cutting the last one must leave the one before whole."""
+def test_the_two_checkpoints_are_always_separate_files(tmp_path, monkeypatch):
+    """Truncating the last file must not change the previous one, at whatever moment the process is killed."""
     checkpoint = Checkpoint(tmp_path / "checkpoint.safetensors", {})
     renamed, replace = [], Path.replace
 
     def watched(source, target):
         replace(source, target)
-        there = [file for file in (checkpoint.path, checkpoint.before) if file.exists()]
+        there = [file for file in (checkpoint.path, checkpoint.previous) if file.exists()]
         assert len({file.stat().st_ino for file in there}) == len(there) > 0
         assert checkpoint.load()[1]["epoch"] in (epoch, epoch - 1)
         renamed.append(target)
@@ -195,7 +195,7 @@ def test_a_run_whose_checkpoint_is_damaged_ends_with_the_same_bits(tmp_path, sto
     assert whole.history == resumed.history
 
 
-def test_a_loss_that_is_not_finite_names_step_and_parts_and_keeps_the_last_good_weights(tmp_path):
+def test_a_nan_loss_names_step_and_components_and_keeps_the_last_good_weights(tmp_path):
     class Poisoned:
         steps = 0
 
@@ -216,7 +216,7 @@ def test_a_loss_that_is_not_finite_names_step_and_parts_and_keeps_the_last_good_
 
 
 def test_an_infinite_gradient_behind_a_finite_loss_is_found_before_it_is_saved(tmp_path):
-    class Edge:  # sqrt has an infinite slope at 0
+    class Edge:  # sqrt has an infinite derivative at 0
         def __call__(self, model, batch, progress):
             weight = next(model.parameters())
             return LossOutput((weight - weight.detach()).abs().sum().sqrt() + 1.0, {"one": torch.ones(len(batch.x))})
@@ -248,34 +248,31 @@ def test_clipping_by_value_and_by_norm():
 def test_averaged_weights_are_the_exponential_average_of_the_steps():
     class Pull:  # the gradient is always -1, so that SGD at rate 1 gives the weights 1, 2, 3, ...
         def __call__(self, model, batch, progress):
-            return LossOutput(-model.weight.sum(), {})
-
-    class Number(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.weight = nn.Parameter(torch.zeros(1))
+            return LossOutput(-model.weight, {})
 
     training = Training(epochs=1, batch=10, optimiser=SGD(rate=1.0, momentum=0), schedule=Constant(), ema=0.5)
-    got = train(Number(), Pull(), some_images(40), training, compute=FP32).model.weight
+    got = train(Scalar(), Pull(), some_images(40), training, compute=FP32).model.weight
     average = 1.0
     for weight in (2.0, 3.0, 4.0):
         average = 0.5 * average + 0.5 * weight
-    assert_close(got.detach(), torch.tensor([average]))
+    assert_close(got.detach(), torch.tensor(average))
 
 
-class _Scripted(nn.Module):
-    """A model whose validation loss follows a script, one entry an epoch."""
+class Scalar(nn.Module):
+    """A model with one weight, which is 0 at the start."""
 
-    def __init__(self):
+    def __init__(self, dtype=torch.float32):
         super().__init__()
-        self.epoch = nn.Parameter(torch.zeros(()))
+        self.weight = nn.Parameter(torch.zeros((), dtype=dtype))
 
 
 def script(losses):
+    """An objective whose validation losses are given: the weight counts epochs."""
+
     def objective(model, batch, progress):
         if model.training:
-            return LossOutput(-model.epoch, {})  # SGD at rate 1: one step an epoch adds 1
-        return LossOutput(torch.tensor(losses[int(model.epoch) - 1]), {})
+            return LossOutput(-model.weight, {})  # SGD at rate 1: one step per epoch adds 1
+        return LossOutput(torch.tensor(losses[int(model.weight) - 1]), {})
 
     return objective
 
@@ -287,43 +284,33 @@ def script(losses):
 def test_validation_chooses_the_weights_and_patience_ends_the_training(losses, patience, best, epochs):
     training = Training(epochs=5, batch=40, optimiser=SGD(rate=1.0, momentum=0), schedule=Constant(), patience=patience)
     images = some_images(40)
-    out = train(_Scripted(), script(losses), images, training, compute=FP32, validation=images)
+    out = train(Scalar(), script(losses), images, training, compute=FP32, validation=images)
     assert (out.best_epoch, len(out.history)) == (best, epochs)
-    assert out.model.epoch.item() == best
+    assert out.model.weight.item() == best
 
 
 def test_history_holds_exact_means_over_all_images():
-    class Constant1(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.weight = nn.Parameter(torch.zeros(()))
-
     def brightness(model, batch, progress):
         value = batch.x.mean((1, 2, 3))
         return LossOutput(model.weight * 0 + value.mean(), {"brightness": value})
 
     images = some_images(70)
-    out = train(Constant1(), brightness, images, Training(epochs=1, batch=16), compute=FP32, validation=images)
+    out = train(Scalar(), brightness, images, Training(epochs=1, batch=16), compute=FP32, validation=images)
     expected = float(images.pixels.double().mean() / 255)
     for key in ("loss", "brightness", "validation_loss", "validation_brightness"):
         assert out.history[0][key] == pytest.approx(expected, abs=1e-6)
 
 
-def test_the_trace_holds_the_means_between_its_marks(monkeypatch):
+def test_the_trace_has_the_means_between_snapshots(monkeypatch):
     monkeypatch.setattr("vaebench.training.metrics.TRACE_EVERY", 2)
     seen = []
-
-    class Weight(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.weight = nn.Parameter(torch.zeros(()))
 
     def brightness(model, batch, progress):
         value = batch.x.mean((1, 2, 3))
         seen.append(value)
         return LossOutput(model.weight * 0 + value.mean(), {"brightness": value})
 
-    out = train(Weight(), brightness, some_images(70), Training(epochs=2, batch=16), compute=FP32)
+    out = train(Scalar(), brightness, some_images(70), Training(epochs=2, batch=16), compute=FP32)
     for epoch, record in enumerate(out.history):
         batches = seen[5 * epoch : 5 * epoch + 5]
         steps = [2, 4] if epoch == 0 else [6, 8, 10]
@@ -358,13 +345,8 @@ def test_the_schedule_scales_the_rate():
     def steps_taken(model, batch, progress):
         return LossOutput(-model.weight, {})
 
-    class Number(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.weight = nn.Parameter(torch.zeros((), dtype=torch.float64))
-
     training = Training(epochs=2, batch=10, optimiser=SGD(rate=0.5, momentum=0), schedule=WarmUpCosine(warm_up=0.3))
-    got = train(Number(), steps_taken, some_images(40), training, compute=FP32).model.weight.item()
+    got = train(Scalar(torch.float64), steps_taken, some_images(40), training, compute=FP32).model.weight.item()
     assert got == pytest.approx(0.5 * sum(WarmUpCosine(warm_up=0.3)(step / 8) for step in range(8)))
 
 

@@ -1,4 +1,4 @@
-"""Ctrl-C as a question between two steps."""
+"""Interruption by Ctrl-C."""
 
 import signal
 
@@ -7,7 +7,7 @@ import pytest
 from vaebench.training.stopping import stoppable
 
 
-def asked_after_the_last_step():
+def interrupt_after_the_last_step():
     with stoppable() as stopped:
         assert not stopped()
         signal.raise_signal(signal.SIGINT)
@@ -16,7 +16,7 @@ def asked_after_the_last_step():
 def test_a_request_after_the_last_step_is_not_lost():
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
-        asked_after_the_last_step()
+        interrupt_after_the_last_step()
     assert signal.getsignal(signal.SIGINT) is before
     with stoppable() as stopped:
         assert not stopped()

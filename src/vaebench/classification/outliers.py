@@ -17,7 +17,7 @@ from vaebench.core.errors import VaebenchError
 from vaebench.data.images import Images
 from vaebench.models.folding import fold_batch_norm
 from vaebench.models.vae import VAE
-from vaebench.training.checkpoint import read_tensors, under, write_tensors
+from vaebench.training.checkpoint import read_tensors, select_prefix, write_tensors
 
 NEIGHBOURS = 10
 LIMIT = 6.0
@@ -107,7 +107,7 @@ def load_outlier_detector(vae: VAE, folder: Path) -> OutlierDetector:
     path = folder / "usual.safetensors"
     tensors = read_tensors(path)[0]
     try:
-        vae.load_state_dict(under("vae", tensors))
+        vae.load_state_dict(select_prefix("vae", tensors))
         parts = [tensors[name].numpy() for name in ("codes", "medians", "spreads")]
     except (RuntimeError, KeyError) as error:
         raise VaebenchError(f"{path} does not fit model.json; copy both from the same model folder") from error

@@ -23,7 +23,7 @@ class TrainedModel:
     """Hash of everything that decided the weights."""
     data: Dataset
     history: list[dict[str, Any]]
-    """One record an epoch; see :class:`vaebench.training.loop.Trained`."""
+    """One record an epoch; see :class:`vaebench.training.loop.TrainingResult`."""
     best_epoch: int
     seconds: float
     load: Callable[[], nn.Module]

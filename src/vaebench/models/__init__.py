@@ -1,1 +1,1 @@
-"""Networks that return distributions, and the objectives that ask them for log-probabilities."""
+"""Networks, distributions, VAEs and their variants, and the objectives that train them."""

@@ -1,4 +1,4 @@
-"""The continuous Bernoulli distribution, exact and stable; the rest comes from ``torch.distributions``."""
+"""A numerically stable continuous Bernoulli distribution."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.distributions import Distribution, constraints
 
 SERIES_BELOW = 0.1
-"""Below this |logit| / 2 the Taylor series are exact to float64; above it the closed forms are."""
+"""|logit| / 2 below which the Taylor series are exact to float64, and above which the closed forms are."""
 
 
 def log_sinhc(u: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
@@ -34,18 +34,18 @@ def langevin(u: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
 
 
 class ContinuousBernoulli(Distribution):
-    """p(x) = C(lambda) lambda^x (1 - lambda)^(1-x) on [0, 1], by its logits t = logit(lambda).
+    """p(x) = C(lambda) lambda^x (1 - lambda)^(1-x) on [0, 1], a density, with logits t = logit(lambda).
 
-    In terms of t it is the truncated exponential p(x) = t e^(t x) / (e^t - 1), so that
-    log p(x) = t (x - 1/2) - log(sinh(t/2) / (t/2)) holds for every t, near 0 (lambda near 0.5) by a series.
+    In terms of t it is the truncated exponential p(x) = t e^(t x) / (e^t - 1), so
+    log p(x) = t (x - 1/2) - log(sinh(t/2) / (t/2)) for every t, computed by a series near t = 0 (lambda = 0.5).
 
-    Source: Loaiza-Ganem & Cunningham 2019 (arXiv:1907.06845), eqs. 4-8.
+    Loaiza-Ganem & Cunningham 2019 (arXiv:1907.06845), eqs. 4-8.
 
     Args:
-        logits: logit(lambda), any shape; batch shape of the distribution.
+        logits: t, whose shape is the batch shape.
     """
 
-    arg_constraints = {"logits": constraints.real}  # noqa: RUF012 - torch's own protocol
+    arg_constraints = {"logits": constraints.real}  # noqa: RUF012 - defined so by torch
     support = constraints.unit_interval
     has_rsample = True
 
@@ -54,7 +54,7 @@ class ContinuousBernoulli(Distribution):
         super().__init__(logits.shape, validate_args=validate_args)
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> ContinuousBernoulli:
-        """The same distribution with its batch expanded."""
+        """The distribution with an expanded batch shape."""
         return ContinuousBernoulli(self.logits.expand(batch_shape), validate_args=False)
 
     def log_prob(self, value: Tensor) -> Tensor:
@@ -63,14 +63,14 @@ class ContinuousBernoulli(Distribution):
 
     @property
     def mean(self) -> Tensor:
-        """E[x]: not lambda, but 1/2 + (coth(t/2) - 2/t) / 2."""
+        """E[x] = 1/2 + (coth(t/2) - 2/t) / 2, which is not lambda."""
         return 0.5 + 0.5 * langevin(self.logits / 2)
 
     def rsample(self, sample_shape: Any = ()) -> Tensor:
-        """Samples by the inverse of the distribution function, differentiable in the logits."""
+        """Samples by inversion of the distribution function, differentiable with respect to the logits."""
         t = self.logits.expand(self._extended_shape(torch.Size(sample_shape)))
         u = torch.rand_like(t)
         small = t.abs() < 1e-4  # nearly uniform: two terms of the series are exact to 1e-9
-        b = torch.where(small, -1.0, -t.abs())  # a positive t mirrors a negative one, and cannot overflow so
+        b = torch.where(small, -1.0, -t.abs())  # positive t by symmetry, which avoids overflow
         y = torch.log1p(u * torch.expm1(b)) / b
         return torch.where(small, u + t * u * (1 - u) / 2, torch.where(t > 0, 1 - y, y))

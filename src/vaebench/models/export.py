@@ -1,4 +1,4 @@
-"""ONNX: a torch module as one file that needs nothing of vaebench."""
+"""Export of torch modules to ONNX."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from vaebench.core.errors import VaebenchError
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-ONNX_PARTS = ("onnx", "onnxscript", "onnxruntime")
-"""What the extra "onnx" installs."""
-HALVED_FROM = 64
-"""Values in an array from which :func:`halved` stores it as 16-bit floats."""
+ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
+"""Packages of the extra "onnx"."""
+MIN_HALF_SIZE = 64
+"""Number of values from which :func:`to_half` stores an array as 16-bit floats."""
 
 
 def can_export() -> bool:
-    """Whether what :func:`to_onnx` needs is installed."""
-    return all(find_spec(part) for part in ONNX_PARTS)
+    """Whether the packages that :func:`to_onnx` needs are installed."""
+    return all(find_spec(package) for package in ONNX_PACKAGES)
 
 
 def to_onnx(
@@ -36,16 +36,16 @@ def to_onnx(
     outputs: Sequence[str],
     metadata: Mapping[str, str] | None = None,
 ) -> ModelProto:
-    """The module as an ONNX graph; the first axis of its input is free.
+    """Return the module as an ONNX graph whose input has a dynamic first axis.
 
     Raises:
-        VaebenchError: what the extra "onnx" installs is missing.
+        VaebenchError: a package of the extra "onnx" is not installed.
     """
     if not can_export():
         raise VaebenchError(
             "onnx, onnxscript and onnxruntime are needed; install them with pip install 'vaebench[onnx]'"
         )
-    with _quiet():
+    with _silenced():
         program = torch.onnx.export(
             module.eval(),
             (example,),
@@ -60,21 +60,21 @@ def to_onnx(
         return program.model_proto
 
 
-def halved(model: ModelProto) -> ModelProto:
-    """The same graph with its larger arrays stored as 16-bit floats and computed with as 32-bit ones.
+def to_half(model: ModelProto) -> ModelProto:
+    """Store the graph's larger arrays as 16-bit floats, in place; computations remain in 32 bits.
 
     Raises:
-        VaebenchError: a weight is beyond what 16 bits hold (65,504).
+        VaebenchError: a weight is outside the range of 16-bit floats (65,504).
     """
     from onnx import TensorProto, helper, numpy_helper
 
     casts = []
     for tensor in model.graph.initializer:
         values = numpy_helper.to_array(tensor)
-        if tensor.data_type != TensorProto.FLOAT or values.size < HALVED_FROM:
+        if tensor.data_type != TensorProto.FLOAT or values.size < MIN_HALF_SIZE:
             continue
         if np.abs(values).max() > np.finfo(np.float16).max:
-            raise VaebenchError(f"{tensor.name} holds weights above 65,504, which 16-bit floats cannot; train it anew")
+            raise VaebenchError(f"{tensor.name} has weights above 65,504, the largest 16-bit float; train it again")
         name, half = tensor.name, f"{tensor.name}.half"
         tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), half))
         casts.append(helper.make_node("Cast", [half], [name], to=TensorProto.FLOAT))
@@ -85,8 +85,8 @@ def halved(model: ModelProto) -> ModelProto:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """The exporter asks for torchvision, which nothing here needs, and warns of its own ways."""
+def _silenced() -> Iterator[None]:
+    """Suppress the exporter's messages about torchvision, which is not needed, and its own deprecations."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)

@@ -1,4 +1,4 @@
-"""The variational information bottleneck: a classifier that reads a sample of q(z|x) and pays for what z says of x."""
+"""The variational information bottleneck, a classifier of a noisy code whose information about x is penalised."""
 
 from __future__ import annotations
 
@@ -9,17 +9,25 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
 from torch.distributions import Independent
-from torch.nn import functional as F
 
 from vaebench.core.frozen import Frozen
 from vaebench.data.images import Batch
-from vaebench.models.loss import LossOutput, Weight
+from vaebench.models.loss import LossOutput, Weight, classification_terms
 from vaebench.models.networks import AnyNetwork, Conv, Shape
-from vaebench.models.posteriors import AnyPosterior, LogVariance, Posterior, diagonal_gaussian, kl
+from vaebench.models.posteriors import AnyPosterior, LogVariance, Posterior, kl, standard_normal
 
 
 class InformationBottleneck(nn.Module):
-    """q(z|x) and a classifier q(y|z). Alemi et al. 2017, "Deep variational information bottleneck"."""
+    """Encoder q(z|x), a diagonal Gaussian, and classifier q(y|z), with the reference r(z) = N(0, I).
+
+    Alemi et al. 2017, "Deep variational information bottleneck". It is discriminative: there is no decoder.
+
+    Args:
+        encoder: images (B, C, H, W) to raw values (B, 2D).
+        classifier: codes (B, D) to logits (B, Y).
+        latent: D.
+        posterior: raw values to q(z|x).
+    """
 
     zero: Tensor
 
@@ -36,29 +44,30 @@ class InformationBottleneck(nn.Module):
 
     def prior(self) -> Independent:
         """r(z) = N(0, I), event shape (D,)."""
-        return diagonal_gaussian(self.zero, torch.ones_like(self.zero))
+        return standard_normal(self.zero)
 
     def logits(self, z: Float[Tensor, "B D"]) -> Float[Tensor, "B Y"]:
         """Logits of q(y|z)."""
-        found: Tensor = self.classifier(z).to(z.dtype)
-        return found
+        logits: Tensor = self.classifier(z).to(z.dtype)
+        return logits
 
     def probabilities(self, x: Float[Tensor, "B C H W"], samples: int = 12) -> Float[Tensor, "B Y"]:
-        """The mean of q(y|z) over samples of q(z|x)."""
+        """Class probabilities: the mean of q(y|z) over samples of q(z|x)."""
         q = self.posterior(x)
         return torch.stack([self.logits(q.sample()).softmax(-1) for _ in range(samples)]).mean(0)
 
 
 class InformationBottleneckModel(Frozen):
-    """A bottleneck by its parts."""
+    """Configuration of :class:`InformationBottleneck`."""
 
+    kind: Literal["information-bottleneck"] = "information-bottleneck"
     latent: int = Field(32, ge=1)
     """D, the number of latents."""
     network: AnyNetwork = Conv(hidden=(256,))
     posterior: AnyPosterior = LogVariance()
 
     def build(self, shape: Shape, classes: int) -> InformationBottleneck:
-        """A bottleneck with fresh weights and a linear classifier, drawn from torch's global generator."""
+        """A bottleneck with a linear classifier, its weights drawn from torch's global generator."""
         encoder = self.network.encoder(shape, 2 * self.latent)
         return InformationBottleneck(encoder, nn.Linear(self.latent, classes), self.latent, self.posterior)
 
@@ -66,19 +75,17 @@ class InformationBottleneckModel(Frozen):
 class InformationBottleneckLoss(Frozen):
     """-E_q(z|x)[log q(y|z)] + beta KL(q(z|x) || r(z)), one sample of z, in nats per image. Alemi et al. 2017, eq. 17.
 
-    For beta >= 1 no encoder does better than one that says nothing: cross-entropy + beta KL >= H(Y|Z) + beta I(Y;Z) =
-    H(Y) + (beta - 1) I(Y;Z), which is least, H(Y), at the collapsed encoder.
+    For beta >= 1 the collapsed encoder is optimal: cross-entropy + beta KL >= H(Y|Z) + beta I(Y;Z) =
+    H(Y) + (beta - 1) I(Y;Z) >= H(Y), which q(z|x) = r(z) attains.
     """
 
-    kind: Literal["bottleneck"] = "bottleneck"
+    kind: Literal["information-bottleneck"] = "information-bottleneck"
     beta: Weight = 1e-3
 
     def __call__(self, model: InformationBottleneck, batch: Batch, progress: float) -> LossOutput:
-        """Cross-entropy plus beta KL; every label must be known."""
+        """Cross-entropy plus beta KL; every image must be labelled."""
         q = model.posterior(batch.x)
         logits = model.logits(q.rsample())
-        nats = F.cross_entropy(logits, batch.labels, reduction="none")
-        information = kl(q, model.prior())
-        hit = (logits.argmax(-1) == batch.labels).to(nats.dtype)
-        parts = {"cross_entropy": nats.detach(), "kl": information.detach(), "accuracy": hit}
-        return LossOutput((nats + self.beta * information).mean(), parts)
+        kl_q = kl(q, model.prior())
+        cross_entropy, components = classification_terms(logits, batch.labels)
+        return LossOutput((cross_entropy + self.beta * kl_q).mean(), components | {"kl": kl_q.detach()})

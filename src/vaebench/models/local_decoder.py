@@ -1,8 +1,8 @@
-"""A decoder that leaves local detail to itself: each pixel is read beside its nearest neighbours, z says the rest."""
+"""A VAE with a local autoregressive decoder, which models texture by itself and leaves global structure to z."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
@@ -20,16 +20,16 @@ from vaebench.models.vae import VAE
 class LocalPixels(nn.Module):
     """p(x|z) = prod_i Bern(x_i; f(x in the ``horizon`` rows above and pixels to the left of i, features of z at i)).
 
-    Zhang et al. 2022, "Improving VAE-based representation learning", section 3: with a short horizon the decoder keeps
-    texture to itself, and z what is global. All channels of one pixel are independent given what came before it.
+    Zhang et al. 2022, "Improving VAE-based representation learning", section 3. All channels of a pixel are independent
+    given the pixels before it. On grey pixels ``log_prob`` is minus the cross-entropy, which is not a density.
 
     Args:
-        channels: of the images.
-        features: of z at each pixel.
-        horizon: how far a pixel sees.
+        channels: C.
+        features: features of z per pixel and channel.
+        horizon: distance in pixels over which a pixel depends on earlier ones.
     """
 
-    seen: Tensor
+    mask: Tensor
 
     def __init__(self, channels: int, features: int, horizon: int) -> None:
         super().__init__()
@@ -38,16 +38,16 @@ class LocalPixels(nn.Module):
         self.join = nn.Sequential(
             nn.ReLU(), nn.Conv2d(features * channels, 32, 1), nn.ReLU(), nn.Conv2d(32, channels, 1)
         )
-        seen = torch.ones(horizon + 1, 2 * horizon + 1)
-        seen[-1, horizon:] = 0.0
-        self.register_buffer("seen", seen, persistent=False)
+        mask = torch.ones(horizon + 1, 2 * horizon + 1)
+        mask[-1, horizon:] = 0.0
+        self.register_buffer("mask", mask, persistent=False)
 
     def logits(self, raw: Float[Tensor, "B P H W"], x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
-        """Each pixel's logit given those before it."""
+        """Logit of each pixel given the pixels before it."""
         h = self.horizon
-        near = F.conv2d(F.pad(x, (h, h, h, 0)), self.look.weight * self.seen, self.look.bias)
-        found: Tensor = self.join(raw + near)
-        return found.to(x.dtype)
+        context = F.conv2d(F.pad(x, (h, h, h, 0)), self.look.weight * self.mask, self.look.bias)
+        logits: Tensor = self.join(raw + context)
+        return logits.to(x.dtype)
 
     def forward(self, raw: Float[Tensor, "*batch P H W"]) -> LocalDistribution:
         """The distribution over images, event shape (C, H, W)."""
@@ -55,7 +55,10 @@ class LocalPixels(nn.Module):
 
 
 class LocalDistribution(Distribution):
-    """The images that :class:`LocalPixels` makes of features (*batch, P, H, W), in raster order."""
+    """Images in raster order given features (*batch, P, H, W) of z, event shape (C, H, W).
+
+    Sampling takes one network pass per pixel.
+    """
 
     def __init__(self, pixels: LocalPixels, raw: Tensor) -> None:
         self.pixels, self.raw = pixels, raw
@@ -63,48 +66,48 @@ class LocalDistribution(Distribution):
         super().__init__(raw.shape[:-3], torch.Size((channels, *raw.shape[-2:])), validate_args=False)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Nats per image."""
+        """Log-probability in nats per image."""
         batch = torch.broadcast_shapes(self.raw.shape[:-3], value.shape[:-3])
         raw, x = self.raw.expand(*batch, *self.raw.shape[-3:]), value.expand(*batch, *value.shape[-3:])
         logits = self.pixels.logits(raw.reshape(-1, *raw.shape[-3:]), x.reshape(-1, *x.shape[-3:])).view(x.shape)
         return -F.binary_cross_entropy_with_logits(logits, x, reduction="none").sum((-3, -2, -1))
 
-    def _in_order(self, take: type[Bernoulli] | None) -> Tensor:
+    @torch.no_grad()
+    def _generate(self, sampled: bool) -> Tensor:
         raw = self.raw.reshape(-1, *self.raw.shape[-3:])
         x = raw.new_zeros(len(raw), *self.event_shape)
         for row in range(x.shape[2]):
             for column in range(x.shape[3]):
                 logit = self.pixels.logits(raw, x)[:, :, row, column]
-                x[:, :, row, column] = logit.sigmoid() if take is None else take(logits=logit).sample()
+                x[:, :, row, column] = Bernoulli(logits=logit).sample() if sampled else logit.sigmoid()
         return x.view(self._extended_shape())
 
-    @torch.no_grad()
     def sample(self, sample_shape: Any = ()) -> Tensor:
-        """Pixel after pixel, each a coin."""
+        """One sample of each image, pixel by pixel; ``sample_shape`` must be empty."""
         assert not sample_shape
-        return self._in_order(Bernoulli)
+        return self._generate(sampled=True)
 
     @property
     def mean(self) -> Tensor:
-        """Pixel after pixel, each at its probability given those before it: a picture, not the true mean."""
-        with torch.no_grad():
-            return self._in_order(None)
+        """Image in which each pixel is its probability given the means before it: an approximation of the mean."""
+        return self._generate(sampled=False)
 
 
 class LocalDecoderModel(Frozen):
-    """A VAE with a local decoder, by its parts."""
+    """Configuration of a :class:`VAE` with :class:`LocalPixels` as likelihood."""
 
+    kind: Literal["local-decoder"] = "local-decoder"
     latent: int = Field(20, ge=1)
     """D, the number of latents."""
     network: AnyNetwork = Conv()
     posterior: AnyPosterior = LogVariance()
     features: int = Field(8, ge=1)
-    """Features of z at each pixel."""
+    """Features of z per pixel and channel."""
     horizon: int = Field(2, ge=1)
-    """How many rows above, and pixels to each side, a pixel sees."""
+    """Number of rows above, and of pixels to each side, on which a pixel depends."""
 
     def build(self, shape: Shape) -> VAE:
-        """A VAE with fresh weights, drawn from torch's global generator."""
+        """A VAE for images of this shape, its weights drawn from torch's global generator."""
         channels, height, width = shape
         decoder = self.network.decoder(self.latent, (self.features * channels, height, width))
         pixels = LocalPixels(channels, self.features, self.horizon)

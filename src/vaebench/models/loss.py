@@ -1,4 +1,4 @@
-"""Terms: a loss and what it is made of; what objectives share."""
+"""The interface of objectives, and the terms of the ELBO that they share."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Annotated, Any, NamedTuple, Protocol, runtime_checkable
 from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
+from torch.distributions import Independent
+from torch.nn import functional as F
 
 from vaebench.data.images import Batch
 from vaebench.models.posteriors import divergence
@@ -17,49 +19,55 @@ UnitFraction = Annotated[float, Field(gt=0, le=1)]
 
 
 class LossOutput(NamedTuple):
-    """A loss and what it is made of."""
+    """The loss of a batch and the per-image components that are logged with it."""
 
     loss: Float[Tensor, ""]
-    """Mean over the batch; this is what the optimiser sees."""
-    parts: dict[str, Float[Tensor, " B"]]
-    """Per-image quantities, each of shape (B,)."""
+    """Mean over the batch, which the optimiser minimises."""
+    components: dict[str, Float[Tensor, " B"]]
+    """Per-image quantities by name, each of shape (B,), without gradients."""
 
 
 @runtime_checkable
 class Objective(Protocol):
-    """Anything that turns a model and a batch into :class:`LossOutput`."""
+    """A function of a model and a batch that returns the :class:`LossOutput` to minimise."""
 
     def __call__(self, model: Any, batch: Batch, progress: float) -> LossOutput:
-        """The loss at this share of training."""
+        """The loss when the fraction ``progress`` in [0, 1] of training is completed."""
         ...
 
 
 @runtime_checkable
 class AttachableObjective(Protocol):
-    """An objective that learns something of its own, as a part of the model while that is trained."""
+    """An objective with a trainable module of its own, which is a submodule of the model during training."""
 
     def attach(self, model: Any) -> None:
-        """Give the model that part."""
+        """Add the module to the model."""
         ...
 
     def detach(self, model: Any) -> None:
-        """Take it away again."""
+        """Remove the module from the model."""
         ...
 
 
-def one_sample(model: VAE, batch: Batch) -> tuple[Tensor, Tensor]:
-    """log p(x|z) at one sample of q(z|x), and KL(q(z|x) || p(z)), each (B,)."""
-    q = model.posterior(batch.x)
+def elbo_terms(
+    model: VAE, x: Float[Tensor, "B C H W"], q: Independent | None = None
+) -> tuple[Float[Tensor, "B D"], Float[Tensor, " B"], Float[Tensor, " B"]]:
+    """One sample z of q(z|x), log p(x|z) and KL(q(z|x) || p(z)), in nats per image; ``q`` if it is already computed."""
+    q = model.posterior(x) if q is None else q
     z = q.rsample()
-    return model.decode(z).log_prob(batch.x), divergence(q, model.prior(), z)
+    return z, model.decode(z).log_prob(x), divergence(q, model.prior(), z)
 
 
-def loss_components(log_px: Tensor, kl_q: Tensor) -> dict[str, Tensor]:
-    """What every VAE's objective tells of, each (B,)."""
+def loss_components(log_px: Float[Tensor, " B"], kl_q: Float[Tensor, " B"]) -> dict[str, Float[Tensor, " B"]]:
+    """The components that every VAE objective reports: ELBO, reconstruction error and KL."""
     log_px, kl_q = log_px.detach(), kl_q.detach()
     return {"elbo": log_px - kl_q, "reconstruction": -log_px, "kl": kl_q}
 
 
-def loss_output(log_px: Tensor, kl_q: Tensor, loss: Tensor) -> LossOutput:
-    """A loss with these parts."""
-    return LossOutput(loss, loss_components(log_px, kl_q))
+def classification_terms(
+    logits: Float[Tensor, "B Y"], labels: Tensor
+) -> tuple[Float[Tensor, " B"], dict[str, Float[Tensor, " B"]]]:
+    """Cross-entropy of each image in nats, and the components ``cross_entropy`` and ``accuracy``."""
+    cross_entropy = F.cross_entropy(logits, labels, reduction="none")
+    correct = (logits.argmax(-1) == labels).to(cross_entropy.dtype)
+    return cross_entropy, {"cross_entropy": cross_entropy.detach(), "accuracy": correct}

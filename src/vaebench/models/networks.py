@@ -1,7 +1,6 @@
-"""NETWORKS: encoder/decoder pairs. Shapes and layers only, no probability.
+"""NETWORKS: configurations of encoders and the decoders that mirror them.
 
-A network describes an encoder; its decoder is the mirror image, which gives back the very size of the image
-whatever strides, pooling and padding cut off on the way.
+A decoder restores the exact size of the image whatever strides, pooling and padding the encoder has.
 """
 
 from __future__ import annotations
@@ -48,11 +47,11 @@ class Network(Protocol):
 
 
 class MLP(Frozen):
-    """Fully connected layers; the decoder has the same widths in opposite order."""
+    """Fully connected layers; the decoder has the same widths in reverse order."""
 
     kind: Literal["mlp"] = "mlp"
     hidden: Widths = (500, 500)
-    """Widths of the encoder's hidden layers; none makes it linear."""
+    """Widths of the encoder's hidden layers; an empty tuple gives a linear encoder."""
     activation: Activation = "relu"
     batch_norm: BatchNorm = "none"
     """Batch normalisation before or after each activation, or none."""
@@ -60,32 +59,30 @@ class MLP(Frozen):
     """Dropout after each hidden layer."""
 
     def encoder(self, shape: Shape, outputs: int) -> nn.Module:
-        """Images (B, *shape) to raw values (B, outputs)."""
         widths = (math.prod(shape), *self.hidden)
         return nn.Sequential(nn.Flatten(), *_dense(self, widths), nn.Linear(widths[-1], outputs))
 
     def decoder(self, latent: int, shape: Shape) -> nn.Module:
-        """Codes (B, latent) to raw values (B, *shape)."""
         widths = (latent, *reversed(self.hidden))
         last = nn.Linear(widths[-1], math.prod(shape))
         return nn.Sequential(*_dense(self, widths), last, nn.Unflatten(1, shape))
 
 
 class Conv(Frozen):
-    """Convolutions, each followed by pooling where ``pool`` > 1, then fully connected layers.
+    """Convolutions, each followed by pooling if ``pool`` > 1, then fully connected layers.
 
-    ``kernel``, ``stride``, ``padding`` and ``pool`` take one value for all layers or one a layer. The decoder
-    undoes pooling by nearest-neighbour upsampling and convolutions by transposed ones.
+    ``kernel``, ``stride``, ``padding`` and ``pool`` take one value for all layers or one per layer. The decoder
+    inverts pooling by nearest-neighbour upsampling and convolutions by transposed convolutions.
     """
 
     kind: Literal["conv"] = "conv"
     filters: Widths = (32, 64, 64)
-    """Filters of each convolution."""
+    """Number of filters of each convolution."""
     kernel: Widths = (4,)
     stride: Widths = (2, 2, 1)
     padding: tuple[Annotated[int, Field(ge=0)], ...] = (1,)
     pool: Widths = (1,)
-    """Size of the max-pooling after each convolution; 1 is none."""
+    """Size of the max-pooling after each convolution; 1 means none."""
     hidden: Widths = ()
     """Fully connected layers between the convolutions and the code."""
     activation: Activation = "relu"
@@ -95,7 +92,7 @@ class Conv(Frozen):
     """Dropout after each hidden fully connected layer."""
 
     @model_validator(mode="after")
-    def _one_value_a_layer(self) -> Conv:
+    def _check_lengths(self) -> Conv:
         if not self.filters:
             raise ValueError("filters is empty; expected at least one convolution (or the kind 'mlp')")
         for name in ("kernel", "stride", "padding", "pool"):
@@ -103,25 +100,29 @@ class Conv(Frozen):
             if len(values) not in (1, len(self.filters)):
                 raise ValueError(
                     f"{name} has {len(values)} values {values} for {len(self.filters)} filters; "
-                    "give one for all layers or one a layer"
+                    "give one for all layers or one per layer"
                 )
         return self
 
     def _layer(self, index: int) -> tuple[int, int, int, int]:
-        """Kernel, stride, padding and pool of one layer."""
+        """Kernel, stride, padding and pool of a layer."""
         kernel, stride, padding, pool = (
             values[index if len(values) > 1 else 0] for values in (self.kernel, self.stride, self.padding, self.pool)
         )
         return kernel, stride, padding, pool
 
     def _sizes(self, shape: Shape) -> list[tuple[Shape, Shape]]:
-        """For each layer, the shapes before its convolution and before its pooling; last, the final shape twice."""
+        """Shapes before the convolution and before the pooling of each layer; as last entry, the final shape twice.
+
+        Raises:
+            VaebenchError: the images are too small.
+        """
         sizes, (channels, *size) = [], shape
         for index, filters in enumerate(self.filters):
             kernel, stride, padding, pool = self._layer(index)
             after = [(n + 2 * padding - kernel) // stride + 1 for n in size]
             pooled = [n // pool for n in after]
-            if min(n + 2 * padding - k for n, k in zip(size, (kernel, kernel), strict=True)) < 0 or min(pooled) < 1:
+            if min(size) + 2 * padding < kernel or min(pooled) < 1:
                 raise VaebenchError(
                     f"images of {shape[1]}x{shape[2]} pixels are too small for convolution {index + 1} of "
                     f"{len(self.filters)} (kernel {kernel}, stride {stride}, pool {pool}); "
@@ -133,7 +134,6 @@ class Conv(Frozen):
         return [*sizes, (final, final)]
 
     def encoder(self, shape: Shape, outputs: int) -> nn.Module:
-        """Images (B, *shape) to raw values (B, outputs)."""
         sizes = self._sizes(shape)
         layers: list[nn.Module] = []
         for index, (before, after) in enumerate(sizes[:-1]):
@@ -145,7 +145,6 @@ class Conv(Frozen):
         return nn.Sequential(*layers, Flatten(), *_dense(self, widths), nn.Linear(widths[-1], outputs))
 
     def decoder(self, latent: int, shape: Shape) -> nn.Module:
-        """Codes (B, latent) to raw values (B, *shape)."""
         sizes = self._sizes(shape)
         final = sizes[-1][0]
         widths = (latent, *reversed(self.hidden), math.prod(final))
@@ -160,15 +159,15 @@ class Conv(Frozen):
         return nn.Sequential(*layers)
 
     def _transposed(self, index: int, before: Shape, after: Shape) -> nn.ConvTranspose2d:
-        """The transposed convolution that leads from the shape after convolution ``index`` to the one before it."""
+        """The transposed convolution from the shape after convolution ``index`` to the shape before it."""
         kernel, stride, padding, _ = self._layer(index)
         missing = [b - ((a - 1) * stride - 2 * padding + kernel) for a, b in zip(after[1:], before[1:], strict=True)]
-        kind = OneChannel if before[0] == 1 < stride else nn.ConvTranspose2d
-        return kind(after[0], before[0], kernel, stride, padding, (missing[0], missing[1]))
+        layer = OneChannel if before[0] == 1 < stride else nn.ConvTranspose2d
+        return layer(after[0], before[0], kernel, stride, padding, (missing[0], missing[1]))
 
 
 def _dense(network: MLP | Conv, widths: tuple[int, ...]) -> list[nn.Module]:
-    """Fully connected layers of these widths, each with its activation, normalisation and dropout."""
+    """Fully connected layers of these widths, each with activation, normalisation and dropout."""
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise(widths):
         norm = nn.BatchNorm1d(outputs) if network.batch_norm != "none" else None
@@ -180,9 +179,9 @@ def _dense(network: MLP | Conv, widths: tuple[int, ...]) -> list[nn.Module]:
 def _activated(
     network: MLP | Conv, layer: nn.Linear | nn.Conv2d | nn.ConvTranspose2d, norm: nn.Module | None
 ) -> list[nn.Module]:
-    """The layer and the activation with its normalisation, in the order that the network asks for.
+    """The layer, its activation and its normalisation, in the order of ``network.batch_norm``.
 
-    A bias that normalisation takes away again is not trained: its gradient is 0, and takes a while to compute.
+    A bias directly before normalisation has no effect and is frozen: its gradient is 0 and costs time to compute.
     """
     activation = ACTIVATIONS[network.activation]()
     if norm is None:

@@ -1,6 +1,6 @@
-"""OBJECTIVES: what a model is trained to lower, in nats per image.
+"""OBJECTIVES: losses that models are trained to minimise, in nats per image.
 
-An objective is called with the model, a batch, and ``progress``, the share of training that is done (0 to 1).
+An objective is called with the model, a batch, and ``progress``, the completed fraction of training in [0, 1].
 """
 
 from __future__ import annotations
@@ -19,8 +19,16 @@ from vaebench.core.frozen import Frozen, one_of
 from vaebench.data.augment import Augmentation
 from vaebench.data.images import Batch
 from vaebench.models.adversary import FactorVAE
-from vaebench.models.disentangled import CovarianceOfCodes, CovarianceOfMeans, TotalCorrelation
-from vaebench.models.loss import LossOutput, Objective, UnitFraction, Weight, loss_components, loss_output, one_sample
+from vaebench.models.disentangled import DIPVAEI, DIPVAEII, BetaTCVAE
+from vaebench.models.loss import (
+    LossOutput,
+    Objective,
+    UnitFraction,
+    Weight,
+    classification_terms,
+    elbo_terms,
+    loss_components,
+)
 from vaebench.models.posteriors import diagonal_gaussian, divergence, kl, kl_per_latent
 from vaebench.models.vae import VAE
 
@@ -28,7 +36,7 @@ from vaebench.models.vae import VAE
 class Elbo(Frozen):
     """beta KL(q(z|x) || p(z)) - E_q[log p(x|z)], one sample of z.
 
-    beta = 1: Kingma & Welling 2014, eq. 3 (the bound, its sign turned). beta > 1: Higgins et al. 2017, eq. 4.
+    beta = 1: the negative of Kingma & Welling 2014, eq. 3. beta > 1: Higgins et al. 2017, eq. 4.
     """
 
     kind: Literal["elbo"] = "elbo"
@@ -36,72 +44,74 @@ class Elbo(Frozen):
     """Weight of the KL, per image, in nats: summed over latents and pixels, averaged over images."""
 
     def __call__(self, model: VAE, batch: Batch, progress: float) -> LossOutput:
-        """The negative beta-ELBO."""
-        log_px, kl_q = one_sample(model, batch)
-        return loss_output(log_px, kl_q, (self.beta * kl_q - log_px).mean())
+        _, log_px, kl_q = elbo_terms(model, batch.x)
+        return LossOutput((self.beta * kl_q - log_px).mean(), loss_components(log_px, kl_q))
 
 
 class WarmUp(Frozen):
-    """The ELBO with beta rising linearly from 0 over the first ``share`` of training.
+    """The negative ELBO with beta rising linearly from 0 over the first ``fraction`` of training.
 
     Sonderby et al. 2016, "Ladder variational autoencoders", section 2.3.
     """
 
     kind: Literal["warm-up"] = "warm-up"
     beta: Weight = 1.0
-    """Weight of the KL once risen."""
-    share: UnitFraction = 0.2
-    """Share of training in which it rises."""
+    """Weight of the KL after warm-up."""
+    fraction: UnitFraction = 0.2
+    """Fraction of training during which it rises."""
 
     def __call__(self, model: VAE, batch: Batch, progress: float) -> LossOutput:
-        """The negative ELBO at the beta of this moment."""
-        beta = self.beta * min(1.0, progress / self.share)
-        log_px, kl_q = one_sample(model, batch)
-        return loss_output(log_px, kl_q, (beta * kl_q - log_px).mean())
+        beta = self.beta * min(1.0, progress / self.fraction)
+        _, log_px, kl_q = elbo_terms(model, batch.x)
+        return LossOutput((beta * kl_q - log_px).mean(), loss_components(log_px, kl_q))
 
 
 class FreeBits(Frozen):
-    """sum_d max(floor, mean over the batch of KL_d) - E_q[log p(x|z)]: the first nats of each latent are free.
+    """sum_d max(floor, mean over the batch of KL_d) - E_q[log p(x|z)], with KL_d the KL of latent d.
 
     Kingma et al. 2016, "Improved variational inference with inverse autoregressive flow", eq. 15.
     """
 
     kind: Literal["free-bits"] = "free-bits"
     floor: Weight = 0.25
-    """Nats of KL per latent that cost nothing."""
+    """Nats of KL per latent that are not penalised."""
 
     def __call__(self, model: VAE, batch: Batch, progress: float) -> LossOutput:
-        """The negative ELBO with each latent's KL floored."""
+        """The negative ELBO with a lower limit on each latent's KL.
+
+        Raises:
+            VaebenchError: the prior does not factorise over latents.
+        """
         q = model.posterior(batch.x)
         log_px, prior = model.decode(q.rsample()).log_prob(batch.x), model.prior()
         if not isinstance(prior, Independent):
             raise VaebenchError(
-                "objective.kind is 'free-bits', which needs a prior that has a KL for each latent; set "
+                "objective.kind is 'free-bits', which needs a prior that factorises over latents; set "
                 "model.prior.kind to standard-normal or choose another objective"
             )
         per_latent = kl_per_latent(q, prior)
         floored = per_latent.mean(0).clamp(min=self.floor).sum()
-        return loss_output(log_px, per_latent.sum(-1), floored - log_px.mean())
+        return LossOutput(floored - log_px.mean(), loss_components(log_px, per_latent.sum(-1)))
 
 
 class Capacity(Frozen):
-    """gamma |KL - C| - E_q[log p(x|z)], C rising linearly to ``nats`` over the first ``share`` of training.
+    """gamma |KL - C| - E_q[log p(x|z)], C rising linearly to ``nats`` over the first ``fraction`` of training.
 
     Burgess et al. 2018, "Understanding disentangling in beta-VAE", eq. 8; KL is the batch mean.
     """
 
     kind: Literal["capacity"] = "capacity"
     nats: Weight = 25.0
-    """The capacity C at the end of its rise, in nats."""
+    """Final capacity C, in nats."""
     gamma: Weight = 100.0
-    share: UnitFraction = 0.5
-    """Share of training in which C rises."""
+    fraction: UnitFraction = 0.5
+    """Fraction of training during which C rises."""
 
     def __call__(self, model: VAE, batch: Batch, progress: float) -> LossOutput:
-        """The negative bound with KL pulled towards the capacity of this moment."""
-        capacity = self.nats * min(1.0, progress / self.share)
-        log_px, kl_q = one_sample(model, batch)
-        return loss_output(log_px, kl_q, self.gamma * (kl_q.mean() - capacity).abs() - log_px.mean())
+        capacity = self.nats * min(1.0, progress / self.fraction)
+        _, log_px, kl_q = elbo_terms(model, batch.x)
+        loss = self.gamma * (kl_q.mean() - capacity).abs() - log_px.mean()
+        return LossOutput(loss, loss_components(log_px, kl_q))
 
 
 class ImportanceWeighted(Frozen):
@@ -109,36 +119,33 @@ class ImportanceWeighted(Frozen):
 
     kind: Literal["importance-weighted"] = "importance-weighted"
     samples: int = Field(5, ge=1)
-    """K; one sample is the ELBO by Monte Carlo, more come nearer to log p(x)."""
+    """K; 1 gives a Monte Carlo estimate of the ELBO, larger values a tighter bound on log p(x)."""
 
     def __call__(self, model: VAE, batch: Batch, progress: float) -> LossOutput:
-        """The negative importance-weighted bound."""
         q, p = model.posterior(batch.x), model.prior()
         z = q.rsample((self.samples,))
         log_px = model.decode(z).log_prob(batch.x)
         bound = (log_px + p.log_prob(z) - q.log_prob(z)).logsumexp(0) - math.log(self.samples)
-        return LossOutput(
-            -bound.mean(), loss_components(log_px.mean(0), divergence(q, p, z)) | {"bound": bound.detach()}
-        )
+        components = loss_components(log_px.mean(0), divergence(q, p, z)) | {"bound": bound.detach()}
+        return LossOutput(-bound.mean(), components)
 
 
 class Reconstruction(Frozen):
-    """-log p(x | z = mean of q(z|x)): a plain, deterministic autoencoder in the VAE's own network."""
+    """-log p(x | z = mean of q(z|x)): a deterministic autoencoder with the VAE's network."""
 
     kind: Literal["reconstruction"] = "reconstruction"
 
     def __call__(self, model: VAE, batch: Batch, progress: float) -> LossOutput:
-        """The negative log-likelihood at the mean code."""
         q = model.posterior(batch.x)
         log_px = model.decode(q.mean).log_prob(batch.x)
         return LossOutput(-log_px.mean(), {"reconstruction": -log_px.detach()})
 
 
 class Consistent(Frozen):
-    """The mean of the ELBO losses of an image x and its warped self x', plus weight KL(q(z|x') || q(z|x)).
+    """Mean of the negative ELBOs of an image x and its augmentation x', plus weight KL(q(z|x') || q(z|x)).
 
-    Sinha & Dieng 2021, "Consistency regularization for variational auto-encoders", section 2, halved: its lambda is
-    twice ``weight``. The augmentation is prior knowledge of what leaves an image what it is.
+    Half the loss of Sinha & Dieng 2021, "Consistency regularization for variational auto-encoders", section 2: their
+    lambda is twice ``weight``. The augmentation is prior knowledge of the changes that preserve an image's meaning.
     """
 
     kind: Literal["consistent"] = "consistent"
@@ -149,64 +156,58 @@ class Consistent(Frozen):
     augmentation: Augmentation = Augmentation(rotation=15, scale=0.15, shear=0.25, shift=2.5, elastic=0.6)
 
     def __call__(self, model: VAE, batch: Batch, progress: float) -> LossOutput:
-        """The loss; both images go through the network in one batch."""
+        """The loss, with x and x' in one batch of the network."""
         x = torch.cat([batch.x, self.augmentation(batch.x)])
         q, size = model.posterior(x), len(batch.x)
-        z = q.rsample()
-        log_px, kl_q = model.decode(z).log_prob(x), divergence(q, model.prior(), z)
-        plain, warped = (
-            diagonal_gaussian(q.base_dist.loc[part], q.base_dist.scale[part])
-            for part in (slice(size), slice(size, None))
-        )
-        apart = kl(warped, plain)
-        loss = (self.beta * kl_q - log_px).mean() + self.weight * apart.mean()
-        parts = loss_components(log_px[:size], kl_q[:size]) | {"apart": apart.detach()}
-        return LossOutput(loss, parts)
+        _, log_px, kl_q = elbo_terms(model, x, q)
+        means, scales = q.base_dist.loc, q.base_dist.scale
+        original, augmented = (diagonal_gaussian(means[i:j], scales[i:j]) for i, j in ((0, size), (size, 2 * size)))
+        inconsistency = kl(augmented, original)
+        loss = (self.beta * kl_q - log_px).mean() + self.weight * inconsistency.mean()
+        components = loss_components(log_px[:size], kl_q[:size]) | {"apart": inconsistency.detach()}
+        return LossOutput(loss, components)
 
 
 class Contrastive(Frozen):
-    """The mean of the ELBO losses of an image x and its augmented self x', plus weight times the cross-entropy of
-    finding x' by x among all other images of the batch, by the cosine of posterior means.
+    """Mean of the negative ELBOs of an image x and its augmentation x', plus weight times the NT-Xent loss: the
+    cross-entropy of identifying x' given x among all other images of the batch, by the cosine of posterior means.
 
-    The second term is NT-Xent, Chen et al. 2020, "A simple framework for contrastive learning", eq. 1, without its
-    projection: it pulls x and x' together as :class:`Consistent` does, and other images apart.
+    NT-Xent is Chen et al. 2020, "A simple framework for contrastive learning", eq. 1, here without a projection head:
+    it increases the similarity of x and x' as :class:`Consistent` does, and decreases that of different images.
     """
 
     kind: Literal["contrastive"] = "contrastive"
     beta: Weight = 1.0
     """Weight of the KL to the prior."""
     weight: Weight = 30.0
-    """Nats of loss per nat of cross-entropy."""
+    """Weight of the cross-entropy."""
     temperature: float = Field(0.2, gt=0)
-    """Cosines are divided by it."""
+    """Divisor of the cosines."""
     augmentation: Augmentation = Augmentation(rotation=15, scale=0.15, shear=0.25, shift=2.5, elastic=0.6)
 
     def __call__(self, model: VAE, batch: Batch, progress: float) -> LossOutput:
-        """The loss; both images go through the network in one batch."""
+        """The loss, with x and x' in one batch of the network."""
         x = torch.cat([batch.x, self.augmentation(batch.x)])
         q, size = model.posterior(x), len(batch.x)
-        z = q.rsample()
-        log_px, kl_q = model.decode(z).log_prob(x), divergence(q, model.prior(), z)
+        _, log_px, kl_q = elbo_terms(model, x, q)
         code = F.normalize(q.base_dist.loc, dim=-1)
-        likeness = code @ code.T / self.temperature
-        likeness = likeness.masked_fill(torch.eye(len(x), dtype=torch.bool, device=x.device), -math.inf)
+        similarity = code @ code.T / self.temperature
+        similarity = similarity.masked_fill(torch.eye(len(x), dtype=torch.bool, device=x.device), -math.inf)
         partner = torch.arange(len(x), device=x.device).roll(size)
-        search = F.cross_entropy(likeness, partner, reduction="none")
-        loss = (self.beta * kl_q - log_px).mean() + self.weight * search.mean()
-        return LossOutput(loss, loss_components(log_px[:size], kl_q[:size]) | {"search": search[:size].detach()})
+        nt_xent = F.cross_entropy(similarity, partner, reduction="none")
+        loss = (self.beta * kl_q - log_px).mean() + self.weight * nt_xent.mean()
+        return LossOutput(loss, loss_components(log_px[:size], kl_q[:size]) | {"search": nt_xent[:size].detach()})
 
 
 class CrossEntropy(Frozen):
-    """-log softmax(network(x))[label], for classifiers; in nats per image."""
+    """-log softmax(network(x))[label] of a classifier, in nats per image."""
 
     kind: Literal["cross-entropy"] = "cross-entropy"
 
     def __call__(self, model: nn.Module, batch: Batch, progress: float) -> LossOutput:
-        """Cross-entropy; every label must be known."""
-        logits = model(batch.x).to(batch.x.dtype)
-        nats = F.cross_entropy(logits, batch.labels, reduction="none")
-        hit = (logits.argmax(-1) == batch.labels).to(nats.dtype)
-        return LossOutput(nats.mean(), {"cross_entropy": nats.detach(), "accuracy": hit})
+        """The mean cross-entropy; every image must be labelled."""
+        cross_entropy, components = classification_terms(model(batch.x).to(batch.x.dtype), batch.labels)
+        return LossOutput(cross_entropy.mean(), components)
 
 
 OBJECTIVES = {
@@ -218,10 +219,10 @@ OBJECTIVES = {
     "reconstruction": Reconstruction,
     "consistent": Consistent,
     "contrastive": Contrastive,
-    "total-correlation": TotalCorrelation,
+    "total-correlation": BetaTCVAE,
     "factor": FactorVAE,
-    "dip-i": CovarianceOfMeans,
-    "dip-ii": CovarianceOfCodes,
+    "dip-i": DIPVAEI,
+    "dip-ii": DIPVAEII,
 }
 
 if TYPE_CHECKING:

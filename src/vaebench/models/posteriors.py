@@ -1,9 +1,10 @@
-"""POSTERIORS over the latent code, and how far they are from the prior."""
+"""POSTERIORS: q(z|x) from the encoder's raw output, and its KL divergence from the prior."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.distributions import Distribution, Independent, Normal, kl_divergence
@@ -14,7 +15,7 @@ from vaebench.core.frozen import Frozen, one_of
 
 @runtime_checkable
 class Posterior(Protocol):
-    """How the encoder's raw output (..., 2D) becomes q(z|x)."""
+    """A function from the encoder's raw output (..., 2D) to q(z|x)."""
 
     def __call__(self, raw: Float[Tensor, "*batch E"]) -> Independent:
         """A diagonal Gaussian, event shape (D,)."""
@@ -22,15 +23,15 @@ class Posterior(Protocol):
 
 
 class LogVariance(Frozen):
-    """q(z|x) = N(mean, exp(log-variance)): the encoder gives mean and log-variance, both unconstrained.
+    """q(z|x) = N(mean, exp(log-variance)); the encoder outputs mean and log-variance, both unconstrained.
 
-    Kingma & Welling 2014, appendix C.2. The log-variance is kept within +-20, far outside any trained value.
+    Kingma & Welling 2014, appendix C.2. The log-variance is clamped to +-20, far beyond any trained value.
     """
 
     kind: Literal["log-variance"] = "log-variance"
 
     def __call__(self, raw: Float[Tensor, "*batch E"]) -> Independent:
-        """Split in halves: mean, log-variance."""
+        """The Gaussian whose mean and log-variance are the two halves of ``raw``."""
         mean, log_variance = raw.chunk(2, dim=-1)
         return diagonal_gaussian(mean, log_variance.clamp(-20, 20).mul(0.5).exp())
 
@@ -41,7 +42,7 @@ class SoftplusScale(Frozen):
     kind: Literal["softplus"] = "softplus"
 
     def __call__(self, raw: Float[Tensor, "*batch E"]) -> Independent:
-        """Split in halves: mean, raw scale; 1e-6 keeps the scale from underflowing to 0."""
+        """The Gaussian whose mean and raw scale are the two halves of ``raw``; 1e-6 keeps the scale above 0."""
         mean, raw_scale = raw.chunk(2, dim=-1)
         return diagonal_gaussian(mean, F.softplus(raw_scale) + 1e-6)
 
@@ -55,12 +56,17 @@ else:
 
 
 def diagonal_gaussian(mean: Float[Tensor, "*batch D"], scale: Float[Tensor, "*batch D"]) -> Independent:
-    """N(mean, diag(scale^2)) with event shape (D,)."""
+    """N(mean, diag(scale^2)), event shape (D,)."""
     return Independent(Normal(mean, scale, validate_args=False), 1, validate_args=False)
 
 
+def standard_normal(zero: Float[Tensor, " D"]) -> Independent:
+    """N(0, I), event shape (D,), with the dtype and device of ``zero``, a vector of zeros."""
+    return diagonal_gaussian(zero, torch.ones_like(zero))
+
+
 def kl_per_latent(q: Independent, p: Independent) -> Float[Tensor, "B D"]:
-    """KL(q_d || p_d) for each image and latent, in nats; the sum over latents is the KL of the two.
+    """KL(q_d || p_d) for each image and latent, in nats; the sum over latents is KL(q || p).
 
     Kingma & Welling 2014, appendix B, in closed form.
     """
@@ -68,14 +74,16 @@ def kl_per_latent(q: Independent, p: Independent) -> Float[Tensor, "B D"]:
 
 
 def divergence(q: Independent, p: Distribution, z: Float[Tensor, "*samples B D"]) -> Float[Tensor, " B"]:
-    """KL(q(z|x) || p(z)) for each image, in nats: in closed form where p is a diagonal Gaussian, else log q(z|x) -
-    log p(z) at ``z`` drawn from q, mean over its samples."""
+    """KL(q(z|x) || p(z)) for each image, in nats.
+
+    In closed form if p is a diagonal Gaussian, otherwise the mean of log q(z|x) - log p(z) over samples ``z`` of q.
+    """
     if isinstance(p, Independent):
         return kl(q, p)
-    found: Tensor = q.log_prob(z) - p.log_prob(z)
-    return found.flatten(0, -2).mean(0) if found.ndim > 1 else found
+    log_ratio: Tensor = q.log_prob(z) - p.log_prob(z)
+    return log_ratio.flatten(0, -2).mean(0) if log_ratio.ndim > 1 else log_ratio
 
 
 def kl(q: Independent, p: Distribution) -> Float[Tensor, " B"]:
-    """KL(q(z|x) || p(z)) for each image, in nats."""
+    """KL(q(z|x) || p(z)) for each image, in nats, in closed form."""
     return kl_divergence(q, p)

@@ -1,63 +1,67 @@
-"""A mixture of Gaussians as the prior: each component a cluster of images."""
+"""VaDE: a VAE with a learned mixture of Gaussians as prior, for clustering."""
 
 from __future__ import annotations
 
+from typing import Literal
+
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
+from torch.distributions import Independent, MixtureSameFamily
 
 from vaebench.core.frozen import Frozen
 from vaebench.data.images import Batch
-from vaebench.models.loss import LossOutput, Weight
+from vaebench.models.loss import LossOutput, Weight, elbo_terms, loss_components
+from vaebench.models.posteriors import diagonal_gaussian
+from vaebench.models.priors import mixture
 from vaebench.models.vae import VAE
 
 
 class VaDE(VAE):
-    """A VAE with p(z) = sum_c pi_c N(z; mu_c, diag(sigma_c^2)), all learned. Jiang et al. 2017, "Variational deep
-    embedding" (VaDE), section 3.1.
+    """Variational deep embedding: c ~ Cat(pi), z|c ~ N(mu_c, diag(sigma_c^2)), x ~ p(x|z), all parameters learned.
 
-    q(c|x) is p(c|z) at a sample of z (their eq. 16), which sums the components out: the bound is on z alone.
+    Jiang et al. 2017, "Variational deep embedding", section 3.1. With q(c|x) = p(c|z) at a sample of z (their eq. 16)
+    the sum over components is exact, so the bound is on z alone. The prior must start near the data, for example from
+    a mixture fitted to the codes of a trained VAE; from random values components collapse.
+
+    The parameters ``share`` (logits of pi), ``centre`` (mu) and ``log_scale`` (log sigma) have the names of saved
+    files.
 
     Args:
-        vae: its encoder and decoder are taken, not copied.
-        shares: pi (K,), centres: mu (K, D), scales: sigma (K, D): where the prior starts.
+        vae: VAE whose encoder and decoder are taken, not copied.
+        weights: initial pi, shape (K,).
+        means: initial mu, shape (K, D).
+        scales: initial sigma, shape (K, D).
     """
 
     def __init__(
-        self,
-        vae: VAE,
-        shares: Float[Tensor, " K"],
-        centres: Float[Tensor, "K D"],
-        scales: Float[Tensor, "K D"],
+        self, vae: VAE, weights: Float[Tensor, " K"], means: Float[Tensor, "K D"], scales: Float[Tensor, "K D"]
     ) -> None:
         super().__init__(vae.encoder, vae.decoder, len(vae.zero), vae.to_posterior, vae.likelihood)
-        self.share = nn.Parameter(shares.log())
-        self.centre = nn.Parameter(centres.clone())
+        self.share = nn.Parameter(weights.log())
+        self.centre = nn.Parameter(means.clone())
         self.log_scale = nn.Parameter(scales.log())
 
     def components(self) -> Independent:
         """p(z|c): batch shape (K,), event shape (D,)."""
-        return Independent(Normal(self.centre, self.log_scale.exp(), validate_args=False), 1, validate_args=False)
+        return diagonal_gaussian(self.centre, self.log_scale.exp())
 
     def prior(self) -> MixtureSameFamily:
-        """p(z), event shape (D,): no KL to it in closed form."""
-        return MixtureSameFamily(Categorical(logits=self.share), self.components(), validate_args=False)
+        """p(z) = sum_c pi_c p(z|c), event shape (D,)."""
+        return mixture(self.share, self.components())
 
     def responsibilities(self, z: Float[Tensor, "B D"]) -> Float[Tensor, "B K"]:
-        """p(c|z)."""
-        found: Tensor = (self.share.log_softmax(0) + self.components().log_prob(z[:, None])).softmax(-1)
-        return found
+        """p(c|z), the probability of each component."""
+        log_joint: Tensor = self.share.log_softmax(0) + self.components().log_prob(z[:, None])
+        return log_joint.softmax(-1)
 
 
 class VaDEElbo(Frozen):
-    """beta (log q(z|x) - log sum_c pi_c N(z; mu_c, sigma_c)) - log p(x|z) at one sample of q(z|x)."""
+    """beta (log q(z|x) - log sum_c pi_c N(z; mu_c, sigma_c)) - log p(x|z) at one sample of q(z|x), nats per image."""
 
+    kind: Literal["vade"] = "vade"
     beta: Weight = 1.0
-    """Weight of the latent's terms."""
+    """Weight of the KL to the prior, which has no closed form."""
 
     def __call__(self, model: VaDE, batch: Batch, progress: float) -> LossOutput:
-        """The negative bound, by Monte Carlo: there is no closed form."""
-        q = model.posterior(batch.x)
-        z = q.rsample()
-        log_px, excess = model.decode(z).log_prob(batch.x), q.log_prob(z) - model.prior().log_prob(z)
-        return LossOutput((self.beta * excess - log_px).mean(), {"elbo": (log_px - excess).detach()})
+        _, log_px, kl_q = elbo_terms(model, batch.x)
+        return LossOutput((self.beta * kl_q - log_px).mean(), loss_components(log_px, kl_q))

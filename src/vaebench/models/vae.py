@@ -1,4 +1,4 @@
-"""The VAE: three distributions and nothing else."""
+"""The variational autoencoder and the configuration that builds it."""
 
 from __future__ import annotations
 
@@ -11,14 +11,17 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, Independent
 
 from vaebench.core.frozen import Frozen
-from vaebench.models.likelihoods import AnyLikelihood, BernoulliPixels
+from vaebench.models.likelihoods import AnyLikelihood, BernoulliPixels, likelihood_decoder
 from vaebench.models.networks import AnyNetwork, Conv, Shape
 from vaebench.models.posteriors import AnyPosterior, LogVariance, Posterior
 from vaebench.models.priors import AnyPrior, StandardNormal
 
 
 class VAE(nn.Module):
-    """p(z) p(x|z), with q(z|x) an amortised guess at p(z|x). Kingma & Welling 2014.
+    """Variational autoencoder: z ~ p(z), x ~ p(x|z), with the approximate posterior q(z|x).
+
+    Kingma & Welling 2014; their eq. 3 is the bound on log p(x) that objectives maximise. The encoder computes the
+    parameters of q(z|x), a diagonal Gaussian: correlations between latents in p(z|x) are not represented.
 
     Args:
         encoder: images (B, C, H, W) to raw values (B, 2D).
@@ -26,7 +29,7 @@ class VAE(nn.Module):
         latent: D.
         posterior: raw values to q(z|x).
         likelihood: raw values to p(x|z).
-        prior: a module that gives p(z) when it is called with the VAE; none means N(0, I).
+        prior: module that returns p(z) when called with the VAE; N(0, I) by default.
     """
 
     zero: Tensor
@@ -49,22 +52,22 @@ class VAE(nn.Module):
         self.register_buffer("zero", torch.zeros(latent), persistent=False)
 
     def prior(self) -> Distribution:
-        """p(z), event shape (D,); an Independent one factorises over latents."""
-        found: Distribution = self.to_prior(self)
-        return found
+        """p(z), event shape (D,); it factorises over latents if it is an ``Independent``."""
+        prior: Distribution = self.to_prior(self)
+        return prior
 
     def posterior(self, x: Float[Tensor, "B C H W"]) -> Independent:
-        """q(z|x) for each image, event shape (D,). Computed at the precision of ``x`` after the network."""
+        """q(z|x) for each image, event shape (D,), computed from the network's output in the precision of ``x``."""
         return self.to_posterior(self.encoder(x).to(x.dtype))
 
     def decode(self, z: Float[Tensor, "*batch D"]) -> Distribution:
-        """p(x|z) for each code, event shape (C, H, W), at the precision of ``z`` after the network."""
+        """p(x|z) for each code, event shape (C, H, W), from the network's output in the precision of ``z``."""
         raw = self.decoder(z.flatten(0, -2)).to(z.dtype)
         return self.likelihood(raw.unflatten(0, z.shape[:-1]))
 
 
 class Model(Frozen):
-    """A VAE by its parts; :meth:`build` makes the torch module for images of one shape."""
+    """Configuration of a :class:`VAE`."""
 
     latent: int = Field(20, ge=1)
     """D, the number of latents."""
@@ -76,17 +79,15 @@ class Model(Frozen):
     prior: AnyPrior = StandardNormal()
 
     def build(self, shape: Shape) -> VAE:
-        """A VAE with fresh weights, drawn from torch's global generator; channels last, in which it is faster.
+        """A VAE for images of this shape, its weights drawn from torch's global generator, in channels-last layout.
 
         Raises:
             VaebenchError: the images are too small for the network.
         """
-        channels, height, width = shape
-        raw_shape = (self.likelihood.outputs * channels, height, width)
-        decoder = (self.decoder or self.network).decoder(self.latent, raw_shape)
+        decoder = likelihood_decoder(self.decoder or self.network, self.latent, shape, self.likelihood)
         vae = VAE(
             self.network.encoder(shape, 2 * self.latent),
-            nn.Sequential(decoder, self.likelihood.last_layer(channels)),
+            decoder,
             self.latent,
             self.posterior,
             self.likelihood,

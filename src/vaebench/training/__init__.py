@@ -1,1 +1,1 @@
-"""The loop that knows no model, its exact checkpoints, and the machine it runs on."""
+"""The training loop, its checkpoints, optimisers and schedules, and the devices and processes that it runs on."""

@@ -1,4 +1,4 @@
-"""Atomic, exact checkpoints: everything that the next step depends on, in one safetensors file."""
+"""Checkpoints that hold the complete state of a training in one safetensors file, written atomically."""
 
 from __future__ import annotations
 
@@ -18,111 +18,112 @@ from vaebench.core.files import atomic
 from vaebench.core.frozen import differences
 
 SCHEMA = 4
-SAID = logging.getLogger("vaebench")
-"""Without a handler, warnings go to the standard error output as they are."""
+LOGGER = logging.getLogger("vaebench")
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Where a training keeps its state, and what must be the same for a resume to give the same bits."""
+    """The file of a training's state, and the identity that a resumed training must share to give the same bits."""
 
     path: Path
     identity: dict[str, Any]
     """Objective, training, compute, data, versions: a checkpoint with another identity is refused."""
 
     @property
-    def before(self) -> Path:
-        """Where the last checkpoint but one is kept, for the day that the last is damaged."""
+    def previous(self) -> Path:
+        """Path of the previous checkpoint, used when the last one is damaged."""
         return self.path.with_name(f"{self.path.name}.before")
 
     def save(self, tensors: dict[str, Tensor], record: dict[str, Any]) -> None:
-        """Write tensors and a JSON record atomically; what was there is kept beside it."""
-        text = {"schema": SCHEMA, "identity": self.identity, "record": record}
-        write_tensors(self.path, tensors, text, before=self.before)
+        """Write tensors and a JSON record atomically, and keep the last checkpoint as :attr:`previous`."""
+        metadata = {"schema": SCHEMA, "identity": self.identity, "record": record}
+        write_tensors(self.path, tensors, metadata, previous=self.previous)
 
     def clear(self) -> None:
-        """Remove it, once the training is done."""
+        """Remove the files."""
         self.path.unlink(missing_ok=True)
-        self.before.unlink(missing_ok=True)
+        self.previous.unlink(missing_ok=True)
 
     def load(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-        """What :meth:`save` wrote, or nothing where there is no file yet; where the last was damaged, the one before.
+        """Tensors and record of the last intact checkpoint, or None if there is no file.
 
         Raises:
-            VaebenchError: the file is damaged, and so is the one before, or there is none.
-            OtherTrainingError: it was written under another identity (each difference is named).
+            VaebenchError: the file is damaged, and so is the previous one, or there is none.
+            OtherTrainingError: the checkpoint has another identity; the message lists the differences.
         """
-        if not self.path.exists() and not self.before.exists():
+        if not self.path.exists() and not self.previous.exists():
             return None
-        tensors, text = self._last_whole()
-        if text.get("schema") != SCHEMA:
+        tensors, metadata = self._load_last_intact()
+        if metadata.get("schema") != SCHEMA:
             raise OtherTrainingError(
-                f"{self.path} has schema {text.get('schema')!r}; expected {SCHEMA}: resume with the version of "
+                f"{self.path} has schema {metadata.get('schema')!r}; expected {SCHEMA}: resume with the version of "
                 "vaebench that wrote it, or start anew in another folder (--out)"
             )
-        if changed := differences(text["identity"], self.identity):
+        if changed := differences(metadata["identity"], self.identity):
             raise OtherTrainingError(
                 f"{self.path} cannot be resumed to the same bits: {'; '.join(changed)}; "
                 "resume under the old settings, or start anew in another folder (--out)"
             )
-        return tensors, text["record"]
+        return tensors, metadata["record"]
 
-    def _last_whole(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    def _load_last_intact(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         try:
             return read_tensors(self.path)
         except VaebenchError as error:
-            if not self.before.exists():
+            if not self.previous.exists():
                 raise
-            found = read_tensors(self.before)
-            if self.path.exists():  # else it was stopped between two renames
-                SAID.warning("%s; going on from the checkpoint before it", str(error).split(";")[0])
-            return found
+            loaded = read_tensors(self.previous)
+            if self.path.exists():  # otherwise the process was stopped between two renames
+                LOGGER.warning("%s; going on from the checkpoint before it", str(error).split(";")[0])
+            return loaded
 
 
-def write_tensors(path: Path, tensors: dict[str, Tensor], text: dict[str, Any], before: Path | None = None) -> None:
-    """Tensors and a JSON object as one safetensors file, atomically; what was there is moved to ``before``.
+def write_tensors(
+    path: Path, tensors: dict[str, Tensor], metadata: dict[str, Any], previous: Path | None = None
+) -> None:
+    """Write tensors and a JSON object as one safetensors file, atomically; an existing file is moved to ``previous``.
 
     Raises:
         VaebenchError: the folder cannot be written, or the disk is full.
     """
-    whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    with atomic(path, before) as temporary:
+    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with atomic(path, previous) as temporary:
         try:
-            save_file(whole, temporary, metadata={"vaebench": json.dumps(text)})
+            save_file(contiguous, temporary, metadata={"vaebench": json.dumps(metadata)})
         except SafetensorError as error:
             raise OSError(str(error)) from error
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """What :func:`write_tensors` wrote.
+    """Read the tensors and the JSON object of a file by :func:`write_tensors`.
 
     Raises:
-        VaebenchError: the file is missing, truncated, or not vaebench's.
+        VaebenchError: the file is missing, truncated, or not by vaebench.
     """
     try:
         with safe_open(path, framework="pt") as file:
-            text = json.loads((file.metadata() or {})["vaebench"])
-            return {name: file.get_tensor(name) for name in file.keys()}, text  # noqa: SIM118
+            metadata = json.loads((file.metadata() or {})["vaebench"])
+            return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise VaebenchError(
             f"{path} is not a whole vaebench file ({error}); delete it to begin that part again"
         ) from error
 
 
-def prefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors under ``prefix/name``."""
+def add_prefix(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Rename each tensor to ``prefix/name``."""
     return {f"{prefix}/{name}": tensor for name, tensor in tensors.items()}
 
 
-def under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors that :func:`prefixed` put under this prefix."""
+def select_prefix(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Select the tensors whose names have the prefix, and remove it: the inverse of :func:`add_prefix`."""
     return {
         name.removeprefix(f"{prefix}/"): tensor for name, tensor in tensors.items() if name.startswith(f"{prefix}/")
     }
 
 
 def optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The optimiser's state, one tensor a parameter and quantity."""
+    """Tensors of the optimiser's state, named by parameter index and quantity."""
     return {
         f"{index}/{name}": value
         for index, parameter in enumerate(_parameters(optimiser))
@@ -132,8 +133,8 @@ def optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def restore_optimiser(optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    """Put back what :func:`optimiser_tensors` gave, in each parameter's own memory layout: fused kernels walk
-    through memory, so that a moment laid out otherwise would be paired with the wrong weight."""
+    """Restore the state given by :func:`optimiser_tensors`, each tensor in its parameter's memory layout: fused kernels
+    read memory in order and would pair a moment in another layout with the wrong weight."""
     parameters = _parameters(optimiser)
     for key, value in tensors.items():
         index, name = key.split("/")
@@ -142,19 +143,19 @@ def restore_optimiser(optimiser: torch.optim.Optimizer, tensors: dict[str, Tenso
         optimiser.state[parameter][name] = torch.empty_like(like, dtype=value.dtype).copy_(value)
 
 
-def restore_generators(tensors: dict[str, Tensor]) -> None:
-    """Put torch's global generators back where :func:`generator_tensors` found them."""
-    torch.set_rng_state(tensors["cpu"])
-    if "cuda" in tensors:
-        torch.cuda.set_rng_state(tensors["cuda"])
-
-
 def generator_tensors() -> dict[str, Tensor]:
-    """The state of torch's global generators."""
+    """States of torch's global generators."""
     states = {"cpu": torch.get_rng_state()}
     if torch.cuda.is_available():
         states["cuda"] = torch.cuda.get_rng_state()
     return states
+
+
+def restore_generators(tensors: dict[str, Tensor]) -> None:
+    """Restore the states given by :func:`generator_tensors`."""
+    torch.set_rng_state(tensors["cpu"])
+    if "cuda" in tensors:
+        torch.cuda.set_rng_state(tensors["cuda"])
 
 
 def _parameters(optimiser: torch.optim.Optimizer) -> list[nn.Parameter]:

@@ -1,4 +1,4 @@
-"""Where and how precisely to compute, chosen for the machine and said in the record."""
+"""Device, precision and threads of computations, and the description of the machine."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ from vaebench.data.images import Batch
 from vaebench.models.loss import LossOutput, Objective
 
 MATMUL: Any = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
-"""oneDNN's products. That they may be rounded to bf16 is what makes torch take it for those of fp32."""
+"""Settings of oneDNN's matrix products; torch uses oneDNN for fp32 products only if they may be rounded to bf16."""
 
 
 class Compute(Frozen):
-    """Device, precision, compilation and threads; "auto" is resolved by :meth:`resolve` before use."""
+    """Configuration of device, precision, compilation and threads; :meth:`resolve` replaces "auto"."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "fp32", "tf32", "bf16"] = "auto"
-    """bf16 and tf32 (GPUs only: products of 10 bits) are for training only; scores and kept latents are always fp32.
-    Auto takes bf16 where it is faster."""
+    """Precision of training; bf16 and tf32 (GPUs only) round the factors of products. Scores and saved latents are
+    always computed in fp32. Auto selects bf16 if it is faster."""
     compile: bool = False
-    """torch.compile the objective with its networks: pays for long trainings only, and needs a C++ compiler."""
+    """Compile the objective with its networks by torch.compile: worthwhile for long trainings; needs a C++ compiler."""
     threads: int | None = Field(None, ge=1)
-    """CPU threads; none means every core that this process may use."""
+    """CPU threads; none means one for every core available to this process."""
 
     def resolve(self) -> Compute:
-        """The same with every "auto" replaced by what this machine offers.
+        """The configuration with every "auto" replaced by the choice for this machine.
 
-        On a GPU, torch's own default of rounding convolutions to TF32 ends here.
+        On a GPU this also turns off torch's default of rounding convolutions to TF32.
 
         Raises:
-            VaebenchError: CUDA was asked for and there is none, or tf32 on a processor.
+            VaebenchError: the device is "cuda" and there is no GPU, or the precision is "tf32" on a CPU.
         """
         cuda = torch.cuda.is_available()
         if self.device == "cuda" and not cuda:
@@ -54,44 +54,44 @@ class Compute(Frozen):
             _round_to_tf32(False)
         fast = torch.cuda.is_bf16_supported() if device == "cuda" else _cpu_is_faster_in_bf16()
         precision = ("bf16" if fast else "fp32") if self.precision == "auto" else self.precision
-        beside = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # processes of one training that torchrun started here
-        threads = self.threads or max(1, len(os.sched_getaffinity(0)) // beside)
+        processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # of one training, on this machine, set by torchrun
+        threads = self.threads or max(1, len(os.sched_getaffinity(0)) // processes)
         return Compute(device=device, precision=precision, compile=self.compile, threads=threads)
 
     def place(self, model: nn.Module) -> nn.Module:
-        """The model on the device, channels last; sets the number of threads."""
+        """Move the model to the device in channels-last layout, and set the number of threads."""
         torch.set_num_threads(self.threads or 1)
         return model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
-    def compiled(self, objective: Objective) -> Objective:
-        """The same objective, compiled with the networks it calls where that is asked for; they stay as they are."""
+    def compile_objective(self, objective: Objective) -> Objective:
+        """The objective, compiled with the networks it calls if ``compile`` is set; the networks are not changed."""
         if not self.compile:
             return objective
 
         def call(model: nn.Module, batch: Batch, progress: float) -> LossOutput:
             return objective(model, batch, progress)
 
-        compiled: Objective = torch.compile(call, options={"fallback_random": True})  # noise as without compiling
+        compiled: Objective = torch.compile(call, options={"fallback_random": True})  # keeps torch's random numbers
         return compiled
 
     @contextmanager
-    def products(self) -> Iterator[None]:
-        """The context of a training: where tf32 was chosen, a GPU rounds products to it, and never after; a processor
-        computes those of fp32 by oneDNN where that is as exact as MKL, and quicker."""
-        cuda, before = self.device == "cuda", MATMUL.fp32_precision
-        if cuda:  # flags of the whole process, and none of a processor's business
+    def matmul_precision(self) -> Iterator[None]:
+        """Set torch's global flags for matrix products during a training: TF32 on GPUs if ``precision`` is "tf32"; on
+        CPUs oneDNN for fp32 products if it is as exact as MKL and faster."""
+        cuda, previous = self.device == "cuda", MATMUL.fp32_precision
+        if cuda:
             _round_to_tf32(self.precision == "tf32")
-        elif products_by_onednn():
-            MATMUL.fp32_precision = "bf16"  # lets oneDNN round where it gains by it, which the probe has ruled out
+        elif uses_onednn_matmul():
+            MATMUL.fp32_precision = "bf16"  # permits oneDNN to round, which _onednn_error() has shown it does not do
         try:
             yield
         finally:
-            MATMUL.fp32_precision = before
+            MATMUL.fp32_precision = previous
             if cuda:
                 _round_to_tf32(False)
 
     def autocast(self) -> torch.autocast:
-        """The context in which networks run at the training precision."""
+        """The autocast context of the training precision."""
         return torch.autocast(self.device, torch.bfloat16, enabled=self.precision == "bf16")
 
 
@@ -100,43 +100,44 @@ def _round_to_tf32(rounded: bool) -> None:
 
 
 def _cpu_is_faster_in_bf16() -> bool:
-    """AMX tiles are; AVX-512's instruction is on AMD's processors, and on Intel's no faster than fp32 (LOG.md,
-    2026-11-22)."""
+    """Whether bf16 is faster than fp32: with AMX tiles, and with AVX-512's instruction on AMD's processors, but not on
+    Intel's (LOG.md, 2026-11-22)."""
     vector = torch.cpu._is_avx512_bf16_supported() and "AMD" in _processor()
     return bool(vector or torch.cpu._is_amx_tile_supported())
 
 
-def products_by_onednn() -> bool:
-    """Whether trainings on this processor compute fp32 products by oneDNN: on AMD's with AVX-512 it takes half of MKL's
-    time (LOG.md, 2026-11-28), unless it rounds factors to bf16."""
+def uses_onednn_matmul() -> bool:
+    """Whether trainings on this processor compute fp32 products by oneDNN: on AMD's processors with AVX-512 it takes
+    half of MKL's time (LOG.md, 2026-11-28). Not if it rounds factors to bf16."""
     return "AMD" in _processor() and torch.cpu._is_avx512_supported() and _onednn_error() < 1e-5
 
 
 @cache
 def _onednn_error() -> float:
-    """The largest error of a layer's products by oneDNN, relative to the largest of them: about 1e-6 in fp32, 1e-3
-    where factors are rounded to bf16. Whatever the caller's autocast, default type and default device."""
-    numbers = torch.Generator().manual_seed(0)
+    """Largest error of a product by oneDNN, relative to the largest value: about 1e-6 in fp32, 1e-3 if factors are
+    rounded to bf16. Independent of the caller's autocast, default dtype and default device."""
+    generator = torch.Generator().manual_seed(0)
     x, w = (
-        torch.randn(*sides, generator=numbers, dtype=torch.float32, device="cpu") for sides in ((128, 784), (784, 500))
+        torch.randn(*shape, generator=generator, dtype=torch.float32, device="cpu")
+        for shape in ((128, 784), (784, 500))
     )
-    before, MATMUL.fp32_precision = MATMUL.fp32_precision, "bf16"
+    previous, MATMUL.fp32_precision = MATMUL.fp32_precision, "bf16"
     try:
         with torch.autocast("cpu", enabled=False):
-            found = x @ w
+            product = x @ w
     finally:
-        MATMUL.fp32_precision = before
+        MATMUL.fp32_precision = previous
     exact = x.double() @ w.double()
-    return float((found - exact).abs().max() / exact.abs().max())
+    return float((product - exact).abs().max() / exact.abs().max())
 
 
 def machine() -> dict[str, Any]:
-    """What the numbers were measured on: processor, cores, system, versions."""
+    """Description of this machine for records: processor, cores, system, versions."""
     packages = ("vaebench", "numpy", "scikit-learn", "scipy")
-    together = {"processes": dist.get_world_size()} if dist.is_available() and dist.is_initialized() else {}
-    products = {"fp32_products": "oneDNN"} if products_by_onednn() else {}
+    processes = {"processes": dist.get_world_size()} if dist.is_available() and dist.is_initialized() else {}
+    products = {"fp32_products": "oneDNN"} if uses_onednn_matmul() else {}
     return {
-        **together,
+        **processes,
         **products,
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)),
@@ -155,6 +156,7 @@ def _processor() -> str:
         return platform.processor() or "unknown"
 
 
-def worker_count(compute: Compute, most: int) -> int:
-    """How many processes of one thread share a study: on two cores, two get more done than one of two threads."""
-    return min(compute.threads or 1, most) if compute.device == "cpu" else 1
+def worker_count(compute: Compute, maximum: int) -> int:
+    """Number of single-threaded worker processes of an experiment, which do more per second than one process with as
+    many threads; 1 on a GPU."""
+    return min(compute.threads or 1, maximum) if compute.device == "cpu" else 1

@@ -1,4 +1,4 @@
-"""Finite: losses and weights that are no longer numbers, noticed before they are kept."""
+"""Detection of losses and weights that are NaN or infinite, before they are saved."""
 
 from __future__ import annotations
 
@@ -10,59 +10,59 @@ from torch import Tensor
 from vaebench.models.loss import LossOutput
 from vaebench.training.metrics import MetricAccumulator
 
-LOOK_EVERY = 50
-"""Steps between looks at the loss: a look waits for the device, so not every step has one."""
+CHECK_EVERY = 50
+"""Steps between checks of the loss: a check waits for the device."""
 
 
-class Finite:
-    """The steps of a training since the last look at them.
+class FiniteCheck:
+    """Checks the losses of a training in blocks of :data:`CHECK_EVERY` steps.
 
     Args:
-        steps: of the whole training, for the sentence that ends it.
+        steps: number of steps of the training, for the error message.
     """
 
     def __init__(self, steps: int) -> None:
         self.steps = steps
-        self.recent: list[tuple[int, LossOutput]] = []
+        self.unchecked: list[tuple[int, LossOutput]] = []
 
-    def saw(self, step: int, terms: LossOutput) -> None:
-        """One step; now and then a look.
-
-        Raises:
-            FloatingPointError: as :meth:`look`.
-        """
-        self.recent.append((step, LossOutput(terms.loss.detach(), terms.parts)))
-        if len(self.recent) >= LOOK_EVERY:
-            self.look()
-
-    def look(self) -> None:
-        """Stop at the first loss since the last look that is not finite.
+    def add(self, step: int, output: LossOutput) -> None:
+        """Add the output of a step, and check every :data:`CHECK_EVERY` steps.
 
         Raises:
-            FloatingPointError: step and parts are named.
+            FloatingPointError: see :meth:`check`.
         """
-        if not self.recent:
+        self.unchecked.append((step, LossOutput(output.loss.detach(), output.components)))
+        if len(self.unchecked) >= CHECK_EVERY:
+            self.check()
+
+    def check(self) -> None:
+        """Check the losses added since the last check.
+
+        Raises:
+            FloatingPointError: a loss is not finite; the message names the first such step and its components.
+        """
+        if not self.unchecked:
             return
-        losses = torch.stack([terms.loss for _, terms in self.recent]).isfinite()
-        if not bool(losses.all()):
-            step, terms = self.recent[int((~losses).nonzero()[0])]
-            parts = {name: float(value.double().mean()) for name, value in terms.parts.items()}
-            raise self.diverged(f"the loss is {terms.loss.item()} at step {step}", parts)
-        self.recent.clear()
+        finite = torch.stack([output.loss for _, output in self.unchecked]).isfinite()
+        if not bool(finite.all()):
+            step, output = self.unchecked[int((~finite).nonzero()[0])]
+            means = {name: float(value.double().mean()) for name, value in output.components.items()}
+            raise self.error(f"the loss is {output.loss.item()} at step {step}", means)
+        self.unchecked.clear()
 
-    def require(self, weights: Iterable[Tensor], step: int, account: MetricAccumulator) -> None:
-        """A finite loss can still have had an infinite gradient: look at what it left.
+    def check_weights(self, weights: Iterable[Tensor], step: int, metrics: MetricAccumulator) -> None:
+        """Check the weights after a step, as a finite loss can have an infinite gradient.
 
         Raises:
-            FloatingPointError: some weight is not finite.
+            FloatingPointError: a weight is not finite.
         """
         if not all(bool(weight.isfinite().all()) for weight in weights):
-            raise self.diverged(f"some weights are not finite after step {step}", account.means())
+            raise self.error(f"some weights are not finite after step {step}", metrics.means())
 
-    def diverged(self, what: str, parts: Mapping[str, float]) -> FloatingPointError:
-        """The error that ends a training whose numbers are no longer finite."""
-        means = ", ".join(f"{name} {value:.4g}" for name, value in parts.items())
+    def error(self, problem: str, means: Mapping[str, float]) -> FloatingPointError:
+        """The error that reports a diverged training."""
+        listed = ", ".join(f"{name} {value:.4g}" for name, value in means.items())
         return FloatingPointError(
-            f"{what} of {self.steps} (means: {means}); the last good weights are kept: "
+            f"{problem} of {self.steps} (means: {listed}); the last good weights are kept: "
             "lower the learning rate, clip gradients (clip_norm) or raise the scale's floor"
         )

@@ -1,4 +1,4 @@
-"""train(): the one loop for every model, objective and data set. Everything else watches."""
+"""The training loop of every model and objective, and its configuration."""
 
 from __future__ import annotations
 
@@ -19,63 +19,63 @@ from vaebench.data.images import Source, epoch_batches
 from vaebench.models.loss import AttachableObjective, Objective
 from vaebench.training.checkpoint import (
     Checkpoint,
+    add_prefix,
     generator_tensors,
     optimiser_tensors,
-    prefixed,
     restore_generators,
     restore_optimiser,
-    under,
+    select_prefix,
 )
 from vaebench.training.compute import Compute
 from vaebench.training.distributed import DistributedContext, current_context
-from vaebench.training.finite import Finite
+from vaebench.training.finite import FiniteCheck
 from vaebench.training.metrics import MetricAccumulator
 from vaebench.training.schedules import Adam, AnyOptimiser, AnySchedule, OneCycle
 from vaebench.training.stopping import stoppable
-from vaebench.training.subnormals import EVERY, clear_subnormals
+from vaebench.training.subnormals import CLEAR_EVERY, clear_subnormals
 from vaebench.training.validation import validate
 
-Watch = Callable[["TrainingEvent"], None]
+Callback = Callable[["TrainingEvent"], None]
 
 
 class Training(Frozen):
-    """How long and by which rule a model is trained."""
+    """Configuration of a training."""
 
     epochs: int = Field(12, ge=1)
     batch: int = Field(128, ge=1)
-    """Images a step."""
+    """Images per step."""
     optimiser: AnyOptimiser = Adam(rate=5e-3, beta2=0.99)
     schedule: AnySchedule = OneCycle()
     clip_value: float | None = Field(None, gt=0)
-    """Each gradient is kept within +-this."""
+    """Largest absolute value of a gradient."""
     clip_norm: float | None = Field(None, gt=0)
-    """The norm of all gradients together is kept at or below this."""
+    """Largest norm of all gradients together."""
     ema: float = Field(0.0, ge=0, lt=1)
-    """Decay a step of the averaged weights that are validated and kept; 0 keeps the weights themselves."""
+    """Decay per step of the averaged weights, which are validated and kept; 0 keeps the weights themselves."""
     patience: int | None = Field(None, ge=1)
-    """Stop after this many epochs without a better validation loss; none never stops early."""
+    """Number of epochs without a better validation loss after which to stop; none never stops early."""
     checkpoint_seconds: float = Field(20.0, ge=0)
-    """At most this much work is lost when the process is killed."""
+    """Seconds between checkpoints: the most work that is lost when the process is killed."""
 
 
 class TrainingEvent(NamedTuple):
-    """What a callback receives."""
+    """Progress of a training, passed to its callback within epochs and at the end of each."""
 
     step: int
     steps: int
     seconds_left: float
     epoch: dict[str, Any] | None
-    """The record of the epoch that just ended, or nothing within an epoch."""
+    """Record of the epoch that just ended, or None within an epoch."""
 
 
 @dataclass
-class Trained:
-    """What training leaves: the model holds the best weights, in evaluation mode."""
+class TrainingResult:
+    """A trained model, with its best weights and in evaluation mode, and its history."""
 
     model: nn.Module
     history: list[dict[str, Any]]
-    """One record an epoch: means of the parts in training and in validation, nats per image; its ``trace`` holds the
-    same means over every 50 steps of training."""
+    """One record per epoch: means of loss and components in training and validation, nats per image; ``trace`` has
+    the means over every 50 steps of training."""
     best_epoch: int
     seconds: float
 
@@ -90,41 +90,34 @@ def train(
     seed: int = 0,
     validation: Source | None = None,
     checkpoint: Checkpoint | None = None,
-    callback: Watch | None = None,
-) -> Trained:
-    """One optimiser step per batch; validation chooses the weights that are kept.
+    callback: Callback | None = None,
+) -> TrainingResult:
+    """Train a model with one optimiser step per batch, and keep the weights with the lowest validation loss.
 
-    The same arguments give the same bits, stopped and resumed from ``checkpoint`` or not. The processes of a
-    torch.distributed group share each batch; all end with the same weights, and the first alone writes and tells.
+    The same arguments give the same bits, whether or not the training is stopped and resumed from ``checkpoint``. The
+    processes of a torch.distributed group share each batch and end with the same weights; the main one alone writes
+    checkpoints and calls ``callback``.
 
     Raises:
-        FloatingPointError: the loss is not finite; step and parts are named, the checkpoint is the last good one.
-        KeyboardInterrupt: Ctrl-C, once the checkpoint is written.
+        FloatingPointError: the loss is not finite; step and components are named, the checkpoint is the last good one.
+        KeyboardInterrupt: Ctrl-C, after the checkpoint is written.
         VaebenchError: the checkpoint belongs to another training.
     """
     compute = compute.resolve()
-    with torch.random.fork_rng(), stoppable() as stopped, compute.products():
+    with torch.random.fork_rng(), stoppable() as stop_requested, compute.matmul_precision():
         if isinstance(objective, AttachableObjective):
             torch.manual_seed(seed)
             objective.attach(model)
-        run = _Run(
-            compute.place(model),
-            objective,
-            source,
-            training,
-            compute,
-            seed,
-            validation,
-            checkpoint,
-            callback,
+        run = _TrainingRun(
+            compute.place(model), objective, source, training, compute, seed, validation, checkpoint, callback,
             current_context(),
-        )
+        )  # fmt: skip
         run.resume()
         while run.epoch < training.epochs and not run.out_of_patience():
-            for rows in run.batches_left():
+            for rows in run.remaining_batches():
                 run.take_step(rows)
-                due, stop = run.context.any_process(run.step, run.due(), stopped())
-                if due or stop:
+                save, stop = run.context.any_process(run.step, run.checkpoint_due(), stop_requested())
+                if save or stop:
                     run.save()
                 if stop:
                     raise KeyboardInterrupt
@@ -133,13 +126,13 @@ def train(
 
 
 def seed_of_epoch(seed: int, epoch: int) -> int:
-    """What the random stream of an epoch begins with: noise, dropout, augmentation."""
+    """Seed of the noise, dropout and augmentation of an epoch."""
     return seed * 1_000_003 + epoch
 
 
 @dataclass
-class _Run:
-    """The state of one training, from the first step to the last."""
+class _TrainingRun:
+    """State of a training in progress."""
 
     model: nn.Module
     objective: Objective
@@ -149,14 +142,14 @@ class _Run:
     seed: int
     validation: Source | None
     checkpoint: Checkpoint | None
-    callback: Watch | None
+    callback: Callback | None
     context: DistributedContext
     epoch: int = 0
     step: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)
     best: dict[str, Tensor] = field(default_factory=dict)
     best_epoch: int = -1
-    account: MetricAccumulator = field(default_factory=MetricAccumulator)
+    metrics: MetricAccumulator = field(default_factory=MetricAccumulator)
     seconds_before: float = 0.0
 
     def __post_init__(self) -> None:
@@ -166,88 +159,88 @@ class _Run:
         self.averaged = (
             AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True) if decay else None
         )
-        self.loss = self.context.loss(self.model, self.compute.compiled(self.objective))
-        self.steps_an_epoch = sum(1 for _ in self._batches(0))
-        self.steps = self.steps_an_epoch * self.training.epochs
-        self.finite = Finite(self.steps)
+        self.loss = self.context.loss_function(self.model, self.compute.compile_objective(self.objective))
+        self.steps_per_epoch = sum(1 for _ in self._batches(0))
+        self.steps = self.steps_per_epoch * self.training.epochs
+        self.finite = FiniteCheck(self.steps)
         self.first_step, self.started, self.saved = 0, time.monotonic(), time.monotonic()
-        self.watched = 0.0
+        self.last_event = 0.0
 
     def _batches(self, epoch: int) -> Iterator[Tensor]:
-        every = epoch_batches(self.source, self.training.batch, (self.seed, epoch))
-        return (rows for rows in every if self.context.size == 1 or len(rows) >= 2 * self.context.size)
+        batches = epoch_batches(self.source, self.training.batch, (self.seed, epoch))
+        return (rows for rows in batches if self.context.size == 1 or len(rows) >= 2 * self.context.size)
 
-    def batches_left(self) -> Iterator[Tensor]:
-        """Rows of the batches of this epoch that are not done, the model ready for them; a new epoch begins its own
-        random stream."""
-        if self.step == self.epoch * self.steps_an_epoch:
-            torch.manual_seed(self.context.seed(seed_of_epoch(self.seed, self.epoch)))
-        self.model.train()  # what comes finished, or was validated, was in evaluation mode
-        return islice(self._batches(self.epoch), self.step - self.epoch * self.steps_an_epoch, None)
+    def remaining_batches(self) -> Iterator[Tensor]:
+        """Set the model to training mode, seed a new epoch, and return the rows of the remaining batches of the
+        epoch."""
+        if self.step == self.epoch * self.steps_per_epoch:
+            torch.manual_seed(self.context.process_seed(seed_of_epoch(self.seed, self.epoch)))
+        self.model.train()
+        return islice(self._batches(self.epoch), self.step - self.epoch * self.steps_per_epoch, None)
 
     def take_step(self, rows: Tensor) -> None:
-        """One step of the optimiser."""
+        """Take one step of the optimiser on these rows."""
         progress = self.step / self.steps
         for group in self.optimiser.param_groups:
             group["lr"] = self.training.optimiser.rate * self.training.schedule(progress)
-        mine = self.context.shard(rows)
-        batch = self.source.batch(mine).to(self.compute.device)
+        shard = self.context.shard(rows)
+        batch = self.source.batch(shard).to(self.compute.device)
         with self.compute.autocast():
-            terms = self.loss(batch, progress)
+            output = self.loss(batch, progress)
         self.optimiser.zero_grad(set_to_none=True)
-        share = len(mine) * self.context.size / len(rows)  # gradients are averaged over processes, not over images
-        (terms.loss if share == 1 else terms.loss * share).backward()
+        weight = len(shard) * self.context.size / len(rows)  # gradients are averaged over processes, not over images
+        (output.loss if weight == 1 else output.loss * weight).backward()
         if self.training.clip_value is not None:
             nn.utils.clip_grad_value_(self.parameters, self.training.clip_value)
         if self.training.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.parameters, self.training.clip_norm)
-        with self.compute.autocast():  # for the products of Muon; all else of a step stays as it is
+        with self.compute.autocast():  # affects the matrix products of Muon only
             self.optimiser.step()
         if self.averaged is not None:
             self.averaged.update_parameters(self.model)
         self.step += 1
-        if self.step % EVERY == 0:
+        if self.step % CLEAR_EVERY == 0:
             clear_subnormals(self.optimiser)
-        self.account.add(self.step, terms, len(mine))
-        self.finite.saw(self.step, terms)
-        self.tell(None)
+        self.metrics.update(self.step, output, len(shard))
+        self.finite.add(self.step, output)
+        self.notify(None)
 
-    def tell(self, epoch: dict[str, Any] | None) -> None:
-        """Call the watcher at the end of an epoch, and now and then within one."""
+    def notify(self, epoch: dict[str, Any] | None) -> None:
+        """Call the callback at the end of an epoch, and at most every 0.2 seconds within one."""
         now = time.monotonic()
-        if self.callback is None or not self.context.is_main or (epoch is None and now - self.watched < 0.2):
+        if self.callback is None or not self.context.is_main or (epoch is None and now - self.last_event < 0.2):
             return
-        self.watched = now
+        self.last_event = now
         done = self.step - self.first_step
         left = (now - self.started) / max(done, 1) * (self.steps - self.step)
         self.callback(TrainingEvent(self.step, self.steps, left, epoch))
 
     def end_epoch(self) -> None:
-        """Validate, keep the weights if they are the best, write the checkpoint."""
-        self.finite.look()
+        """Validate, keep the weights if they are the best, and save a checkpoint if it is due."""
+        self.finite.check()
         candidate = self.model if self.averaged is None else self.averaged.module
-        self.context.all_reduce(self.account)
-        record = self.context.broadcast(lambda: self.record(candidate))
+        self.context.reduce_metrics(self.metrics)
+        record = self.context.broadcast(lambda: self.epoch_record(candidate))
         if not math.isfinite(loss := record.get("validation_loss", 0.0)):
-            raise self.finite.diverged(f"the validation loss is {loss} at step {self.step}", _validated(record))
+            raise self.finite.error(f"the validation loss is {loss} at step {self.step}", _validation_means(record))
         self.epoch += 1
-        self.account = MetricAccumulator()
+        self.metrics = MetricAccumulator()
         if self._is_best(record):
             self.best_epoch = self.epoch
-            if self.validation is not None:  # else the last weights are the best, and need no copy
+            if self.validation is not None:  # otherwise the last weights are kept
                 self.best = {name: value.detach().clone() for name, value in candidate.state_dict().items()}
         self.history.append(record)
-        self.tell(record)  # before the checkpoint, so that a watcher killed here sees this end again
-        if self.context.any_process(0, self.due())[0]:
+        self.notify(record)  # before the checkpoint, so that a callback killed here is called again on resume
+        if self.context.any_process(0, self.checkpoint_due())[0]:
             self.save()
 
-    def record(self, candidate: nn.Module) -> dict[str, Any]:
-        """What the epoch that ends was: means of training, and of validation."""
-        record: dict[str, Any] = {"epoch": self.epoch + 1, "step": self.step, **self.account.means()}
-        record["trace"] = self.account.trace()
+    def epoch_record(self, candidate: nn.Module) -> dict[str, Any]:
+        """Means of training and validation of the epoch that ends."""
+        record: dict[str, Any] = {"epoch": self.epoch + 1, "step": self.step, **self.metrics.means()}
+        record["trace"] = self.metrics.trace()
         if self.validation is not None:
-            parts = validate(candidate, self.objective, self.validation)
-            record |= {f"validation_{name}": value for name, value in parts.items()}
+            means = validate(candidate, self.objective, self.validation)
+            record |= {f"validation_{name}": value for name, value in means.items()}
         return record
 
     def _is_best(self, record: dict[str, Any]) -> bool:
@@ -257,82 +250,82 @@ class _Run:
         return bool(record["validation_loss"] < min(earlier, default=math.inf))
 
     def out_of_patience(self) -> bool:
-        """Whether validation has not improved for long enough."""
+        """Whether the validation loss has not improved for ``patience`` epochs."""
         patience = self.training.patience
         return patience is not None and self.epoch - self.best_epoch >= patience and self.epoch > 0
 
-    def due(self) -> bool:
+    def checkpoint_due(self) -> bool:
         """Whether the checkpoint interval has passed."""
-        late = time.monotonic() - self.saved > self.training.checkpoint_seconds
-        return self.checkpoint is not None and late
+        elapsed = time.monotonic() - self.saved > self.training.checkpoint_seconds
+        return self.checkpoint is not None and elapsed
 
     def save(self) -> None:
-        """Write everything that the next step depends on; never a state that is not finite."""
+        """Check that the state is finite, and write the checkpoint."""
         if self.checkpoint is None:
             return
-        self.finite.look()
-        self.finite.require(self.parameters, self.step, self.account)
-        self.context.all_reduce(self.account)
-        generators = self.context.generators(generator_tensors())
+        self.finite.check()
+        self.finite.check_weights(self.parameters, self.step, self.metrics)
+        self.context.reduce_metrics(self.metrics)
+        generators = self.context.gather_generators(generator_tensors())
         self.saved = time.monotonic()
         if not self.context.is_main:
             return
         tensors = {
-            **prefixed("model", self.model.state_dict()),
-            **prefixed("best", self.best),
-            **prefixed("optimiser", optimiser_tensors(self.optimiser)),
-            **prefixed("sums", self.account.sums),
+            **add_prefix("model", self.model.state_dict()),
+            **add_prefix("best", self.best),
+            **add_prefix("optimiser", optimiser_tensors(self.optimiser)),
+            **add_prefix("sums", self.metrics.totals),
         }
         for rank, states in enumerate(generators):
-            tensors |= prefixed(_of(rank), states)
+            tensors |= add_prefix(_generator_prefix(rank), states)
         if self.averaged is not None:
-            tensors |= prefixed("averaged", self.averaged.state_dict())
-        keep = {name: getattr(self, name) for name in ("epoch", "step", "best_epoch", "history")}
-        keep |= {"images": self.account.images, "marks": self.account.plain_marks(), "seconds_before": self.seconds()}
-        self.checkpoint.save(tensors, keep)
+            tensors |= add_prefix("averaged", self.averaged.state_dict())
+        record = {name: getattr(self, name) for name in ("epoch", "step", "best_epoch", "history")}
+        record |= {"images": self.metrics.images, "marks": self.metrics.numeric_snapshots()}
+        self.checkpoint.save(tensors, record | {"seconds_before": self.seconds()})
         self.saved = time.monotonic()
 
     def resume(self) -> None:
-        """Go back to where the checkpoint was written, if there is one."""
+        """Restore the state of the checkpoint, if there is one."""
         loaded = self.checkpoint.load() if self.checkpoint is not None else None
         if loaded is None:
             return
-        tensors, keep = loaded
-        self.model.load_state_dict(under("model", tensors))
-        self.best = {name: value.to(self.compute.device) for name, value in under("best", tensors).items()}
-        restore_optimiser(self.optimiser, under("optimiser", tensors))
-        restore_generators(under(_of(self.context.rank), tensors))
-        sums = {name: value.to(self.compute.device) for name, value in under("sums", tensors).items()}
-        self.account = MetricAccumulator(sums, keep.pop("images"), keep.pop("marks"))
+        tensors, record = loaded
+        self.model.load_state_dict(select_prefix("model", tensors))
+        self.best = {name: value.to(self.compute.device) for name, value in select_prefix("best", tensors).items()}
+        restore_optimiser(self.optimiser, select_prefix("optimiser", tensors))
+        restore_generators(select_prefix(_generator_prefix(self.context.rank), tensors))
+        totals = {name: value.to(self.compute.device) for name, value in select_prefix("sums", tensors).items()}
+        self.metrics = MetricAccumulator(totals, record.pop("images"), record.pop("marks"))
         if not self.context.is_main:
-            self.account.empty()
+            self.metrics.reset()
         if self.averaged is not None:
-            self.averaged.load_state_dict(under("averaged", tensors))
-        for name, value in keep.items():
+            self.averaged.load_state_dict(select_prefix("averaged", tensors))
+        for name, value in record.items():
             setattr(self, name, value)
         self.first_step = self.step
 
     def seconds(self) -> float:
-        """Time spent so far, stops left out."""
+        """Seconds of training so far, without the time between stop and resume."""
         return self.seconds_before + time.monotonic() - self.started
 
-    def finish(self) -> Trained:
-        """The model with its best weights, in evaluation mode."""
-        self.finite.require(self.parameters, self.step, self.account)
+    def finish(self) -> TrainingResult:
+        """Load the best weights and return the result."""
+        self.finite.check_weights(self.parameters, self.step, self.metrics)
         last = self.model if self.averaged is None else self.averaged.module
         self.model.load_state_dict(self.best or last.state_dict())
         self.context.broadcast_weights(self.model)
         if isinstance(self.objective, AttachableObjective):
             self.objective.detach(self.model)
-        return Trained(self.model.eval(), self.history, self.best_epoch, self.seconds())
+        return TrainingResult(self.model.eval(), self.history, self.best_epoch, self.seconds())
 
 
-def _validated(record: dict[str, Any]) -> dict[str, float]:
-    """The parts of validation in a record of an epoch."""
+def _validation_means(record: dict[str, Any]) -> dict[str, float]:
+    """Validation means in the record of an epoch, without their prefix."""
     prefix = "validation_"
     return {name.removeprefix(prefix): value for name, value in record.items() if name.startswith(prefix)}
 
 
-def _of(rank: int) -> str:
-    """Where a checkpoint keeps the generators of a process."""
+def _generator_prefix(rank: int) -> str:
+    """Prefix in a checkpoint of the generator states of a process."""
     return "generator" if rank == 0 else f"generator-{rank}"

@@ -1,4 +1,4 @@
-"""Account: sums of the loss and its parts over the epoch under way."""
+"""Accumulation of the loss and its components over an epoch."""
 
 from __future__ import annotations
 
@@ -11,47 +11,53 @@ from torch import Tensor
 from vaebench.models.loss import LossOutput
 
 TRACE_EVERY = 50
-"""Steps that one entry of an epoch's ``trace`` is the mean of."""
+"""Steps over which one entry of an epoch's ``trace`` is averaged."""
 
 
 @dataclass
 class MetricAccumulator:
-    """What has been added up since the epoch began, in double precision, where the model is."""
+    """Totals of the loss and its components since the epoch began, in double precision, on the model's device."""
 
-    sums: dict[str, Tensor] = field(default_factory=dict)
+    totals: dict[str, Tensor] = field(default_factory=dict)
     images: int = 0
-    marks: list[dict[str, Any]] = field(default_factory=list)
-    """The sums every 50 steps."""
+    snapshots: list[dict[str, Any]] = field(default_factory=list)
+    """Totals with ``step`` and ``images``, every :data:`TRACE_EVERY` steps."""
 
-    def add(self, step: int, terms: LossOutput, images: int) -> None:
-        """One step's loss and parts."""
+    def update(self, step: int, output: LossOutput, images: int) -> None:
+        """Add the loss and components of one step on ``images`` images."""
         self.images += images
-        for name, value in {"loss": terms.loss.detach() * images, **terms.parts}.items():
+        for name, value in {"loss": output.loss.detach() * images, **output.components}.items():
             total = value.sum().double()
-            self.sums[name] = self.sums[name] + total if name in self.sums else total
+            self.totals[name] = self.totals[name] + total if name in self.totals else total
         if step % TRACE_EVERY == 0:
-            self.marks.append({"step": step, "images": self.images, **self.sums})
+            self.snapshots.append({"step": step, "images": self.images, **self.totals})
 
     def means(self) -> dict[str, float]:
-        """Per image."""
-        return {name: float(total / self.images) for name, total in self.sums.items()}
+        """Means per image of the loss and its components."""
+        return {name: float(total / self.images) for name, total in self.totals.items()}
 
     def trace(self) -> list[dict[str, Any]]:
-        """Means of loss and parts between the marks."""
-        before: dict[str, Any] = dict.fromkeys((*self.sums, "images"), 0)
-        found = []
-        for mark in self.plain_marks():
-            images = mark["images"] - before["images"]
-            found.append({"step": mark["step"]} | {name: (mark[name] - before[name]) / images for name in self.sums})
-            before = mark
-        return found
+        """Means per image between consecutive snapshots, with the last ``step`` of each."""
+        previous: dict[str, Any] = dict.fromkeys((*self.totals, "images"), 0)
+        trace = []
+        for snapshot in self.numeric_snapshots():
+            images = snapshot["images"] - previous["images"]
+            means = {name: (snapshot[name] - previous[name]) / images for name in self.totals}
+            trace.append({"step": snapshot["step"]} | means)
+            previous = snapshot
+        return trace
 
-    def empty(self) -> None:
-        """Set all to zero, the same steps kept: what other processes hold once the first has their sums."""
-        self.sums = {name: torch.zeros_like(total) for name, total in self.sums.items()}
+    def reset(self) -> None:
+        """Set totals to zero but keep the steps of snapshots, as on the processes whose totals the main one has."""
+        self.totals = {name: torch.zeros_like(total) for name, total in self.totals.items()}
         self.images = 0
-        self.marks = [{name: value if name == "step" else 0 for name, value in mark.items()} for mark in self.marks]
+        self.snapshots = [
+            {name: value if name == "step" else 0 for name, value in snapshot.items()} for snapshot in self.snapshots
+        ]
 
-    def plain_marks(self) -> list[dict[str, Any]]:
-        """The marks as numbers, for JSON."""
-        return [{name: float(v) if isinstance(v, Tensor) else v for name, v in mark.items()} for mark in self.marks]
+    def numeric_snapshots(self) -> list[dict[str, Any]]:
+        """The snapshots with numbers instead of tensors, for JSON."""
+        return [
+            {name: float(value) if isinstance(value, Tensor) else value for name, value in snapshot.items()}
+            for snapshot in self.snapshots
+        ]

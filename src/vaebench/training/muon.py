@@ -1,4 +1,4 @@
-"""Muon: momentum made orthogonal for matrices, Adam for all else."""
+"""The Muon optimiser: orthogonalised momentum for matrices, Adam for all other parameters."""
 
 from __future__ import annotations
 
@@ -11,85 +11,84 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-LEAST = 16
-"""Rows and columns from which on a weight counts as a matrix."""
-WIDE = 2
-"""Columns a row from which on it is quicker to work on X X^T alone."""
-SIDE = 64
-"""Short sides are filled up to a multiple of this at most, so that such matrices are worked on together."""
-TIMES = 5
-QUINTIC = (3.4445, -4.7750, 2.0315)
-"""Of Jordan et al.: these take singular values from 0.01 to 1 to about 0.7 to 1.2, in five times."""
+MIN_SIDE = 16
+"""Smallest number of rows and of columns with which a weight is treated as a matrix."""
+GRAM_RATIO = 2
+"""Ratio of columns to rows from which iterating on X X^T alone is faster."""
+PAD_MULTIPLE = 64
+"""Short sides are padded to at most a multiple of this, so that matrices are multiplied in batches."""
+ITERATIONS = 5
+COEFFICIENTS = (3.4445, -4.7750, 2.0315)
+"""Jordan et al.'s a, b, c, with which five iterations map singular values from 0.01 to 1 to about 0.7 to 1.2."""
 
 
-def orthogonal(matrices: Sequence[Float[Tensor, "_ _"]]) -> list[Float[Tensor, "_ _"]]:
-    """The matrices with all their singular values near 1, by Newton-Schulz iterations of fifth order.
+def orthogonalize(matrices: Sequence[Float[Tensor, "_ _"]]) -> list[Float[Tensor, "_ _"]]:
+    """The matrices with all singular values near 1, by Newton-Schulz iterations of fifth order.
 
-    Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks": X becomes
-    a X + (b A + c A^2) X, where A = X X^T, five times.
+    Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks": five times X becomes
+    a X + (b A + c A^2) X, where A = X X^T.
     """
-    lying = [_lying(matrix) for matrix in matrices]
-    together: dict[int, list[int]] = defaultdict(list)
-    for k, flat in enumerate(lying):
-        if flat.shape[1] >= WIDE * len(flat):
-            together[-(-len(flat) // SIDE)].append(k)
-    found: dict[int, Tensor] = {}
-    for group in together.values():
-        found.update(zip(group, _by_gram([lying[k] for k in group]), strict=True))
-    evened = [found[k] if k in found else _by_turns(flat) for k, flat in enumerate(lying)]
-    return [one if one.shape == matrix.shape else one.T for one, matrix in zip(evened, matrices, strict=True)]
+    wide = [_normalize(matrix) for matrix in matrices]
+    batches: dict[int, list[int]] = defaultdict(list)
+    for k, x in enumerate(wide):
+        if x.shape[1] >= GRAM_RATIO * len(x):
+            batches[-(-len(x) // PAD_MULTIPLE)].append(k)
+    results: dict[int, Tensor] = {}
+    for batch in batches.values():
+        results.update(zip(batch, _newton_schulz_gram([wide[k] for k in batch]), strict=True))
+    orthogonal = [results[k] if k in results else _newton_schulz(x) for k, x in enumerate(wide)]
+    return [x if x.shape == matrix.shape else x.T for x, matrix in zip(orthogonal, matrices, strict=True)]
 
 
-def _lying(matrix: Float[Tensor, "R C"]) -> Float[Tensor, "short long"]:
-    """Of norm 1, its short side first."""
+def _normalize(matrix: Float[Tensor, "R C"]) -> Float[Tensor, "short long"]:
+    """The matrix divided by its norm, transposed if it has more rows than columns."""
     norm: Tensor = matrix.norm().clamp(min=torch.finfo(matrix.dtype).tiny)
-    flat = matrix / norm
-    return flat.T if len(flat) > flat.shape[1] else flat
+    x = matrix / norm
+    return x.T if len(x) > x.shape[1] else x
 
 
-def _by_turns(flat: Float[Tensor, "R C"]) -> Float[Tensor, "R C"]:
-    a, b, c = QUINTIC
-    for _ in range(TIMES):
-        gram = flat @ flat.T
-        flat = torch.addmm(flat, torch.addmm(gram, gram, gram, beta=b, alpha=c), flat, beta=a)
-    return flat
+def _newton_schulz(x: Float[Tensor, "R C"]) -> Float[Tensor, "R C"]:
+    a, b, c = COEFFICIENTS
+    for _ in range(ITERATIONS):
+        gram = x @ x.T
+        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return x
 
 
-def _by_gram(flats: Sequence[Float[Tensor, "_ _"]]) -> list[Float[Tensor, "_ _"]]:
-    """The same by products of the short side alone: X becomes P X and A becomes P A P, where P = a I + b A + c A^2. All
-    in one product, the smaller filled up with zeros, which never mix with what is theirs.
-
-    Never rounded to bf16, as A has the squares of the singular values.
+def _newton_schulz_gram(matrices: Sequence[Float[Tensor, "_ _"]]) -> list[Float[Tensor, "_ _"]]:
+    """The same iteration with products of the short side only: X becomes P X and A becomes P A P, where
+    P = a I + b A + c A^2. The matrices A are padded with zeros, which do not change the result, and batched. Never in
+    bf16, as A has the squares of the singular values.
     """
-    a, b, c = QUINTIC
-    side = max(map(len, flats))
-    with torch.autocast(flats[0].device.type, enabled=False):
-        grams = torch.stack([pad(flat @ flat.T, (0, side - len(flat)) * 2) for flat in flats])
-        whole = turn = None
-        for _ in range(TIMES):
-            if turn is not None:
-                grams = turn @ grams @ turn
-            turn = torch.baddbmm(grams, grams, grams, beta=b, alpha=c)
-            turn.diagonal(dim1=1, dim2=2).add_(a)
-            whole = turn if whole is None else turn @ whole
-        assert whole is not None
-        return [one[: len(flat), : len(flat)] @ flat for one, flat in zip(whole, flats, strict=True)]
+    a, b, c = COEFFICIENTS
+    side = max(map(len, matrices))
+    with torch.autocast(matrices[0].device.type, enabled=False):
+        grams = torch.stack([pad(x @ x.T, (0, side - len(x)) * 2) for x in matrices])
+        product = step = None
+        for _ in range(ITERATIONS):
+            if step is not None:
+                grams = step @ grams @ step
+            step = torch.baddbmm(grams, grams, grams, beta=b, alpha=c)
+            step.diagonal(dim1=1, dim2=2).add_(a)
+            product = step if product is None else step @ product
+        assert product is not None
+        return [p[: len(x), : len(x)] @ x for p, x in zip(product, matrices, strict=True)]
 
 
 def is_matrix(weight: Tensor) -> bool:
-    """Whether it has rows and columns enough; a convolution's filters count as rows."""
-    return weight.dim() > 1 and min(len(weight), weight[0].numel()) >= LEAST
+    """Whether a weight has at least :data:`MIN_SIDE` rows and columns; the filters of a convolution are its rows."""
+    return weight.dim() > 1 and min(len(weight), weight[0].numel()) >= MIN_SIDE
 
 
 class MuonAndAdam(torch.optim.Optimizer):
-    """Moves matrices by the orthogonal part of their Nesterov momentum, all other parameters by Adam.
+    """Updates matrices by their orthogonalised Nesterov momentum, and all other parameters by Adam.
 
     Args:
-        parameters: of a model.
-        rate: learning rate of matrices, times the square root of rows by columns where these are fewer.
-        others: Adam's learning rate as a share of it.
-        momentum: decay of the mean of gradients.
-        betas: Adam's.
+        parameters: parameters of a model.
+        rate: learning rate of matrices, multiplied by sqrt(rows / columns) if there are more rows than columns.
+        others: Adam's learning rate as a fraction of ``rate``.
+        momentum: decay of the mean gradient of matrices.
+        betas: Adam's decay rates.
     """
 
     def __init__(
@@ -100,9 +99,9 @@ class MuonAndAdam(torch.optim.Optimizer):
         momentum: float,
         betas: tuple[float, float],
     ) -> None:
-        every = list(parameters)
-        matrices = [one for one in every if is_matrix(one)]
-        rest = [one for one in every if not is_matrix(one)]
+        weights = list(parameters)
+        matrices = [weight for weight in weights if is_matrix(weight)]
+        rest = [weight for weight in weights if not is_matrix(weight)]
         super().__init__([{"params": matrices}, {"params": rest}], {"lr": rate})
         self.others, self.momentum = others, momentum
         self.adam = torch.optim.AdamW([{"params": rest}], rate * others, betas=betas, weight_decay=0.0, fused=True)
@@ -110,18 +109,17 @@ class MuonAndAdam(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
-        """One step by the gradients that are there; ``closure`` is not called."""
+        """Take one step with the current gradients; ``closure`` is not called."""
         matrices, rest = self.param_groups
         self.adam.param_groups[0]["lr"] = rest["lr"] * self.others
         self.adam.step()
-        moved = [weight for weight in matrices["params"] if weight.grad is not None]
-        ahead = [self._ahead(weight) for weight in moved]
-        for weight, turned in zip(moved, orthogonal(ahead), strict=True):
-            scale = max(1.0, len(turned) / turned.shape[1]) ** 0.5
-            weight.sub_(turned.reshape(weight.shape), alpha=matrices["lr"] * scale)
+        weights = [weight for weight in matrices["params"] if weight.grad is not None]
+        momenta = [self._nesterov_momentum(weight) for weight in weights]
+        for weight, update in zip(weights, orthogonalize(momenta), strict=True):
+            scale = max(1.0, len(update) / update.shape[1]) ** 0.5
+            weight.sub_(update.reshape(weight.shape), alpha=matrices["lr"] * scale)
 
-    def _ahead(self, weight: nn.Parameter) -> Float[Tensor, "R C"]:
-        """Its Nesterov momentum, as a matrix."""
+    def _nesterov_momentum(self, weight: nn.Parameter) -> Float[Tensor, "R C"]:
         state, gradient = self.state[weight], weight.grad
         assert gradient is not None
         if "momentum" not in state:

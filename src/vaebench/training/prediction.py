@@ -1,4 +1,4 @@
-"""Class probabilities of a trained network for labelled images or codes."""
+"""Class probabilities of trained networks for labelled images or codes."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ class LabelledSource(Protocol):
 
     @property
     def shape(self) -> Shape:
-        """The shape of one of them."""
+        """Shape of one image or code."""
         ...
 
     def __len__(self) -> int: ...
 
     def batch(self, rows: Int[Tensor, " B"]) -> Batch:
-        """The batch of these rows."""
+        """The batch with these rows."""
         ...
 
     def take(self, rows: Int[Tensor, " M"]) -> LabelledSource:
-        """The images or codes of these rows."""
+        """The source with these rows only."""
         ...
 
 
@@ -44,14 +44,14 @@ Predict = Callable[[LabelledSource], Float[Tensor, "N Y"]]
 
 
 def predict_with(model: nn.Module, seed: int, compute: Compute) -> Predict:
-    """A trained network's class probabilities; sampled codes are drawn with ``seed``."""
+    """The prediction function of a trained network that returns logits; ``seed`` determines sampled codes."""
 
     @torch.no_grad()
-    def predict(codes: LabelledSource) -> Tensor:
+    def predict(source: LabelledSource) -> Tensor:
         model.eval()
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            parts = torch.arange(len(codes)).split(1000)
-            return torch.cat([model(codes.batch(rows).x.to(compute.device)).cpu() for rows in parts]).softmax(-1)
+            batches = torch.arange(len(source)).split(1000)
+            return torch.cat([model(source.batch(rows).x.to(compute.device)).cpu() for rows in batches]).softmax(-1)
 
     return predict

@@ -1,4 +1,4 @@
-"""SCHEDULES of the learning rate and OPTIMISERS: pure functions of progress, so that resuming needs no state."""
+"""SCHEDULES of the learning rate, which are functions of progress without state, and OPTIMISERS."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from vaebench.core.frozen import Frozen, one_of
 from vaebench.training.muon import MuonAndAdam
 
 BETA1 = 0.9
-"""Of Adam: the decay of the mean of gradients."""
-Share = Annotated[float, Field(gt=0, lt=1)]
+"""Adam's decay of the mean gradient."""
+OpenUnitInterval = Annotated[float, Field(gt=0, lt=1)]
 Rate = Annotated[float, Field(gt=0)]
 
 
@@ -24,81 +24,78 @@ class Schedule(Protocol):
     """A factor on the learning rate."""
 
     def __call__(self, progress: float) -> float:
-        """The factor at this share of training (0 to 1)."""
+        """The factor when the fraction ``progress`` in [0, 1] of training is completed."""
         ...
 
 
 class Constant(Frozen):
-    """The learning rate as it is."""
+    """A constant learning rate."""
 
     kind: Literal["constant"] = "constant"
 
     def __call__(self, progress: float) -> float:
-        """Always 1."""
         return 1.0
 
 
 class WarmUpCosine(Frozen):
-    """Linear from 0 to 1 over the first ``warm_up`` of training, then half a cosine down to 0."""
+    """A linear rise from 0 to 1 over the fraction ``warm_up`` of training, then half a cosine down to 0."""
 
     kind: Literal["warm-up-cosine"] = "warm-up-cosine"
-    warm_up: Share = 0.05
+    warm_up: OpenUnitInterval = 0.05
 
     def __call__(self, progress: float) -> float:
-        """The factor at this share of training."""
         if progress < self.warm_up:
             return progress / self.warm_up
         return 0.5 + 0.5 * math.cos(math.pi * (progress - self.warm_up) / (1 - self.warm_up))
 
 
 class OneCycle(Frozen):
-    """Half a cosine from 1/25 up to 1, then half a cosine down to nearly 0. Smith & Topin 2018, section 3."""
+    """Half a cosine from 1/25 up to 1, then half a cosine down to 1e-4. Smith & Topin 2018, section 3."""
 
     kind: Literal["one-cycle"] = "one-cycle"
-    rise: Share = 0.3
-    """Share of training in which the learning rate rises."""
+    rise: OpenUnitInterval = 0.3
+    """Fraction of training during which the learning rate rises."""
 
     def __call__(self, progress: float) -> float:
-        """The factor at this share of training."""
-        start, end = (1 / 25, 1.0) if progress < self.rise else (1.0, 1e-4)
-        part = progress / self.rise if progress < self.rise else (progress - self.rise) / (1 - self.rise)
-        return end + (start - end) * (0.5 + 0.5 * math.cos(math.pi * part))
+        if progress < self.rise:
+            start, end, fraction = 1 / 25, 1.0, progress / self.rise
+        else:
+            start, end, fraction = 1.0, 1e-4, (progress - self.rise) / (1 - self.rise)
+        return end + (start - end) * (0.5 + 0.5 * math.cos(math.pi * fraction))
 
 
 class Adam(Frozen):
-    """Adam (Kingma & Ba 2015); with ``weight_decay`` decoupled (Loshchilov & Hutter 2019)."""
+    """Adam (Kingma & Ba 2015) with decoupled ``weight_decay`` (Loshchilov & Hutter 2019)."""
 
     kind: Literal["adam"] = "adam"
     rate: Rate = 1e-3
     """Learning rate at the schedule's factor 1."""
-    beta2: Share = 0.999
+    beta2: OpenUnitInterval = 0.999
     weight_decay: float = Field(0.0, ge=0)
 
     def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        """The torch optimiser over these parameters."""
         return torch.optim.AdamW(
             parameters, self.rate, betas=(BETA1, self.beta2), weight_decay=self.weight_decay, fused=True
         )
 
 
 class Muon(Frozen):
-    """Muon (Jordan et al. 2024) for matrices and filters, Adam for biases, scales and thin layers.
+    """Muon (Jordan et al. 2024) for matrices and convolution filters, Adam for biases, scales and thin layers.
 
-    Its own cost grows with the cube of a layer's shorter side, not with the batch: little for filters, on a processor
-    more than all else for fully connected layers of some hundred units.
+    A step costs time in proportion to the cube of a layer's shorter side, whatever the batch size: little for filters,
+    but on a CPU more than the rest of the step for fully connected layers of some hundred units.
     """
 
     kind: Literal["muon"] = "muon"
     rate: Rate = 0.05
     """Learning rate of matrices at the schedule's factor 1."""
     others: float = Field(0.2, gt=0)
-    """Adam's learning rate as a share of it."""
-    momentum: Share = 0.95
-    beta2: Share = 0.99
-    """Of Adam."""
+    """Adam's learning rate as a fraction of ``rate``."""
+    momentum: OpenUnitInterval = 0.95
+    beta2: OpenUnitInterval = 0.99
+    """Adam's decay of the mean squared gradient."""
 
     def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        """The torch optimiser over these parameters."""
         return MuonAndAdam(parameters, self.rate, self.others, self.momentum, (BETA1, self.beta2))
 
 
@@ -112,7 +109,6 @@ class SGD(Frozen):
     weight_decay: float = Field(0.0, ge=0)
 
     def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        """The torch optimiser over these parameters."""
         return torch.optim.SGD(parameters, self.rate, self.momentum, weight_decay=self.weight_decay)
 
 
@@ -122,7 +118,7 @@ OPTIMISERS: dict[str, type[Frozen]] = {"adam": Adam, "muon": Muon, "sgd": SGD}
 
 @runtime_checkable
 class Optimiser(Protocol):
-    """Describes and builds a torch optimiser."""
+    """Configuration of a torch optimiser."""
 
     @property
     def rate(self) -> float:
@@ -130,7 +126,7 @@ class Optimiser(Protocol):
         ...
 
     def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        """The torch optimiser over these parameters."""
+        """The torch optimiser of these parameters."""
         ...
 
 

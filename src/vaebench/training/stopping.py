@@ -1,4 +1,4 @@
-"""stoppable(): Ctrl-C as a question that the loop answers between two steps."""
+"""Graceful interruption by Ctrl-C."""
 
 from __future__ import annotations
 
@@ -11,25 +11,27 @@ from typing import Any
 
 @contextmanager
 def stoppable() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C asks the loop to stop after this step; a second one stops at once.
+    """Turn the first Ctrl-C into a request that the yielded function reports; a second one interrupts at once.
+
+    Outside the main thread, which alone receives signals, there are no requests.
 
     Raises:
-        KeyboardInterrupt: asked after the last answer, so that nobody else would stop for it.
+        KeyboardInterrupt: at the end of the block, if there was a request.
     """
-    asked = threading.Event()
+    requested = threading.Event()
     if threading.current_thread() is not threading.main_thread():
-        yield asked.is_set
+        yield requested.is_set
         return
 
-    def ask(number: int, frame: Any) -> None:
-        if asked.is_set():
+    def handle(number: int, frame: Any) -> None:
+        if requested.is_set():
             raise KeyboardInterrupt
-        asked.set()
+        requested.set()
 
-    before = signal.signal(signal.SIGINT, ask)
+    previous = signal.signal(signal.SIGINT, handle)
     try:
-        yield asked.is_set
+        yield requested.is_set
     finally:
-        signal.signal(signal.SIGINT, before)
-    if asked.is_set():
+        signal.signal(signal.SIGINT, previous)
+    if requested.is_set():
         raise KeyboardInterrupt

@@ -1,23 +1,23 @@
-"""Numbers so close to zero that processors compute with them many times slower."""
+"""Removal of subnormal numbers from optimiser states, with which CPUs compute many times more slowly."""
 
 from __future__ import annotations
 
 import torch
 from torch.nn import functional as F
 
-EVERY = 100
-"""Steps: fewer than a moment needs to fall from :data:`NEGLIGIBLE` to the subnormal numbers."""
+CLEAR_EVERY = 100
+"""Steps between two calls: fewer than a moment takes to decay from :data:`NEGLIGIBLE` to subnormal numbers."""
 NEGLIGIBLE = 1e-30
-"""A moment below this moves a weight by less than it can hold, if the weight is not next to zero itself."""
+"""Moments below this change a weight by less than its precision, unless the weight is next to zero itself."""
 
 
 @torch.no_grad()
 def clear_subnormals(optimiser: torch.optim.Optimizer) -> None:
-    """Set what has become negligible in an optimiser's moments to zero, in place.
+    """Set negligible moments of an optimiser to zero, in place.
 
-    The mean gradient of a weight that has no gradient any more (of a unit that is dead, of a pixel that is never set)
-    falls by a tenth a step, and never to zero: nine tenths of the smallest number round to itself. After some
-    hundred steps a good part of all moments is subnormal for ever.
+    The mean gradient of a weight without gradient (of a dead unit, or of a pixel that is always 0) decays by a tenth
+    per step but never reaches zero, as nine tenths of the smallest number round to itself. After some hundred steps a
+    large part of all moments would remain subnormal.
     """
     for state in optimiser.state.values():
         for moments in state.values():

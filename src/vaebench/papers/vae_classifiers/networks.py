@@ -131,7 +131,7 @@ def _tested(trial: TrainedModel, test: Images) -> dict[str, float]:
         one.append(network.probabilities(x, 1).cpu())
         twelve.append(network.probabilities(x, 12).cpu())
         nats.append(
-            InformationBottleneckLoss()(network, test.batch(rows).to(network.zero.device), 1.0).parts["kl"].cpu()
+            InformationBottleneckLoss()(network, test.batch(rows).to(network.zero.device), 1.0).components["kl"].cpu()
         )
     single, mean = (
         classification_scores(torch.cat(one), test.labels),

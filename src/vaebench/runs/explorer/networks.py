@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from vaebench.evaluation.probes import LinearClassifier
-from vaebench.models.export import halved, to_onnx
+from vaebench.models.export import to_half, to_onnx
 from vaebench.models.vae import VAE
 
 if TYPE_CHECKING:
@@ -48,12 +48,12 @@ class Encode(nn.Module):
 def decoder_onnx(vae: VAE, head: LinearClassifier | None) -> ModelProto:
     """Input ``z`` (B, D); outputs ``images`` (B, C, H, W) and, with a head, ``probabilities`` (B, Y)."""
     outputs = ["images"] if head is None else ["images", "probabilities"]
-    return halved(to_onnx(Decode(vae, head), torch.zeros(2, len(vae.zero)), ["z"], outputs))
+    return to_half(to_onnx(Decode(vae, head), torch.zeros(2, len(vae.zero)), ["z"], outputs))
 
 
 def encoder_onnx(vae: VAE, shape: tuple[int, int, int]) -> ModelProto:
     """Input ``x`` (B, C, H, W) in [0, 1]; outputs ``mean`` and ``log_variance`` (B, D)."""
-    return halved(to_onnx(Encode(vae), torch.zeros(2, *shape), ["x"], ["mean", "log_variance"]))
+    return to_half(to_onnx(Encode(vae), torch.zeros(2, *shape), ["x"], ["mean", "log_variance"]))
 
 
 def stored_error(vae: VAE, decoder: ModelProto, codes: Float[Tensor, "N D"]) -> float:
