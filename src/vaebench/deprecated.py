@@ -58,3 +58,19 @@ def upgrade_recipe(values: Any) -> Any:
     if isinstance(labeller, dict) and labeller.get("kind") in PSEUDO_LABELLER_KINDS:
         fields["pseudo_labeller"] = labeller | {"kind": PSEUDO_LABELLER_KINDS[labeller["kind"]]}
     return values | {"evaluation": values["evaluation"] | {"self_training": fields}}
+
+
+def renamed_attribute(old: str, new: str) -> Any:
+    """Return a property ``old`` that warns and returns the attribute ``new``."""
+
+    def read(instance: Any) -> Any:
+        warn_renamed(f"{type(instance).__name__}.{old}", new)
+        return getattr(instance, new)
+
+    return property(read)
+
+
+OLD_OUTLIERS_FILE = "usual.safetensors"
+"""Old name of a model folder's ``outliers.safetensors``."""
+CLASSIFIER_TENSORS = {"line.weight": "linear.weight", "line.bias": "linear.bias"}
+"""Old name of a tensor in a linear image classifier's weights -> today's."""
