@@ -137,7 +137,7 @@ def collect(path: Path, labels: Sequence[Path], side: int | None, folder: Path, 
         VaebenchError: nothing can be read, labels are invalid, or there are fewer than two classes or ten images.
     """
     if path.suffix.lower() == ".npz" and path.is_file():
-        return _collect_npz(path, labels, side, folder)
+        return _collect_npz(path, labels, side)
     progress(f"listing {title_of(path)}", 0.0)
     with open_files(path) as files:
         record = _read_images(files, side, folder, progress)
@@ -227,7 +227,7 @@ def _fingerprint(files: Files, progress: Progress) -> str:
     return digest.hexdigest()
 
 
-def _collect_npz(path: Path, labels: Sequence[Path], side: int | None, folder: Path) -> Collection:
+def _collect_npz(path: Path, labels: Sequence[Path], side: int | None) -> Collection:
     if labels:
         raise VaebenchError(f"{path} contains labels in y_train; omit --labels, or provide the images as files")
     images = read_partly_labelled_npz(path)
