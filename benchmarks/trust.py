@@ -20,7 +20,7 @@ from bench import About, Bench, Row, Tasks
 from torch import Tensor
 from trust_page import CAPTIONS, asking, intervals, page, true_accuracy
 
-from vaebench.classification.active_learning import to_label_next
+from vaebench.classification.active_learning import select_to_label_next
 from vaebench.classification.methods import METHODS
 from vaebench.classification.methods import MethodContext as Material
 from vaebench.classification.selection import cross_validate, selected_method
@@ -128,7 +128,7 @@ def covered(experiment: Experiment, name: str, draw: int) -> dict[str, Any]:
     return {
         "draw": draw,
         "method": method,
-        "expected": choice.expected._asdict(),
+        "expected": choice.expected_accuracy._asdict(),
         "held_out": choice.accuracies,
         **found,
     }
@@ -160,7 +160,7 @@ def labelled(experiment: Experiment, one: Field, step: str, rows: Tensor, draw: 
         shares = predict_with(network, 0, experiment.compute)(one.images)
         free = torch.ones(len(one.truth), dtype=torch.bool)
         free[rows] = False
-        ask = to_label_next(one.bench.means, shares.numpy(), rows.numpy(), MORE, seed=draw)
+        ask = select_to_label_next(one.bench.means, shares.numpy(), rows.numpy(), MORE, seed=draw)
         return {"accuracy": float((shares.argmax(1) == one.truth)[free].double().mean()), "ask": ask.tolist()}
 
     return experiment.step(f"{one.name}/{step}", identity, make)

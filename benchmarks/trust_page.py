@@ -94,7 +94,7 @@ def page(about: About, labels: str, first: int, more: int, draws: int) -> str:
     for row in found:
         out.append(
             f"| {row['data']} | {row['covered']} of {row['draws']} | {100 * row['mean_width']:.1f} points | "
-            f"{100 * row['median_accuracy']:.1f} % | {METHODS[row['best_single']].words} | "
+            f"{100 * row['median_accuracy']:.1f} % | {METHODS[row['best_single']].title} | "
             f"{100 * row['median_accuracy_of_best_single']:.1f} % | {row['brier']:.3f} | "
             f"{row['brier_by_frequencies']:.3f} |"
         )
@@ -148,5 +148,5 @@ def by_method(found: list[Row]) -> list[str]:
         cells = [
             f"{100 * row['medians'][name]:.1f} %, {n} of {row['draws']}" for row, n in zip(found, won, strict=True)
         ]
-        out.append(f"| {method.words} | {' | '.join(cells)} |")
+        out.append(f"| {method.title} | {' | '.join(cells)} |")
     return ["Median of the true accuracy, and in how many draws the cross-validation chose the method:", "", *out, ""]

@@ -99,7 +99,7 @@ def aurocs(experiment: Experiment, own: str, seed: int) -> dict[str, float]:
 
     def make() -> dict[str, float]:
         usual = -evidence(trial.vae, data.validation, SAMPLES).mean
-        rarity, _ = OutlierDetector.of(trial.vae, data.train, encode(trial.vae, data.train).mean.numpy())
+        rarity, _ = OutlierDetector.fit(trial.vae, data.train, encode(trial.vae, data.train).mean.numpy())
         sides = [seen(rarity, images, usual) for images in (data.test, other.test)]
         truth = np.repeat([0, 1], [len(data.test), len(other.test)])
         return {
@@ -113,7 +113,7 @@ def aurocs(experiment: Experiment, own: str, seed: int) -> dict[str, float]:
 def seen(rarity: OutlierDetector, images: Images, usual: float) -> Seen:
     """Everything of these images."""
     vae = rarity.vae
-    distance, reconstruction = rarity.measures(images).T
+    distance, reconstruction = rarity.statistics(images).T
     loss = -evidence(vae, images, SAMPLES).log_px.numpy()
     codes = encode(vae, images)
     assert codes.log_variance is not None

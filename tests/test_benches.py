@@ -297,8 +297,8 @@ def test_the_page_of_trust_says_what_its_draws_say(benchmark):
         found = {"random": random, "asked": [[value + gain for value in curve] for curve in random]}
         rows += trust.asking_rows(name, found)
     page = trust.render({"made": MADE, "rows": rows})
-    assert f"| a | 2 of 4 | 17.5 points | 58.0 % | {trust.METHODS[names[0]].words} | 58.0 % | 0.550 | 0.900 |" in page
-    assert f"| {trust.METHODS[names[1]].words} | 48.0 %, 1 of 4 |" in page
+    assert f"| a | 2 of 4 | 17.5 points | 58.0 % | {trust.METHODS[names[0]].title} | 58.0 % | 0.550 | 0.900 |" in page
+    assert f"| {trust.METHODS[names[1]].title} | 48.0 %, 1 of 4 |" in page
     assert "a: a copy." in page
     assert "| a | 80 | 83.0 % | 81.0 % | **+2.0 (+2.0 to +2.0)** |" in page
     assert "clearly better in 2 of 4 rows and clearly worse in 0: " in page

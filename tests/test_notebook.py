@@ -33,8 +33,8 @@ def test_the_notebook_runs(kernel, tmp_path):
     pictures = [output for output in outputs if "image/png" in output.get("data", {})]
     assert len(pictures) == 4
     shown = " ".join(str(output.get("data", {}).get("text/plain", output.get("text", ""))) for output in outputs)
-    assert "Classified(Collection('digits': 800 images, 100 labelled in 10 classes, 0 skipped)" in shown
-    assert "Expected(accuracy=" in shown
+    assert "ClassificationResult(Collection('digits': 800 images, 100 labelled in 10 classes, 0 skipped)" in shown
+    assert "ExpectedAccuracy(accuracy=" in shown
     accuracy = float(
         next(cell.outputs[0]["data"]["text/plain"] for cell in notebook.cells if "truth = {" in cell.source)
     )

@@ -81,3 +81,19 @@ def upgrade_recipe(values: Any) -> Any:
 def workers_of(machine: dict[str, Any]) -> int:
     """Number of workers in a step's record; until 0.1 the key was "hands"."""
     return int(machine.get("workers", machine.get("hands", 1)))
+
+
+def renamed_attribute(old: str, new: str) -> Any:
+    """Return a property ``old`` that warns and returns the attribute ``new``."""
+
+    def read(instance: Any) -> Any:
+        warn_renamed(f"{type(instance).__name__}.{old}", new)
+        return getattr(instance, new)
+
+    return property(read)
+
+
+OLD_OUTLIERS_FILE = "usual.safetensors"
+"""Old name of a model folder's ``outliers.safetensors``."""
+CLASSIFIER_TENSORS = {"line.weight": "linear.weight", "line.bias": "linear.bias"}
+"""Old name of a tensor in a linear image classifier's weights -> today's."""

@@ -1,9 +1,9 @@
-"""Files of digits, one finished classification of them, and a bench for methods."""
+"""Image files of digits, a finished classification of them, and a context for methods."""
 
 import numpy as np
 import pytest
 import torch
-from miniature import COMPUTE, MODEL, Written, tiny, write_digits
+from miniature import COMPUTE, MODEL, DigitFiles, tiny, write_digits
 from sklearn.datasets import load_digits
 
 from vaebench.classification.methods import MethodContext
@@ -14,27 +14,27 @@ from vaebench.training.loop import Training, train
 
 
 @pytest.fixture
-def written(tmp_path):
-    """Fresh files."""
+def files(tmp_path):
+    """Image files that a test may change."""
     return write_digits(tmp_path)
 
 
 @pytest.fixture(scope="session")
-def shared(tmp_path_factory) -> Written:
-    """Files that no test changes."""
+def shared(tmp_path_factory) -> DigitFiles:
+    """Image files that no test changes."""
     return write_digits(tmp_path_factory.mktemp("digits"))
 
 
 @pytest.fixture(scope="session")
-def found(shared, tmp_path_factory) -> ClassificationResult:
+def result(shared, tmp_path_factory) -> ClassificationResult:
     """A classification that no test changes."""
     torch.set_num_threads(1)
     return shared.classify(tmp_path_factory.mktemp("out") / "out")
 
 
 @pytest.fixture(scope="session")
-def bench() -> MethodContext:
-    """400 digits and a small VAE of them."""
+def context() -> MethodContext:
+    """400 digits and a small VAE trained on them."""
     digits = load_digits()
     pixels = torch.from_numpy((digits.images[:400] * 255 / 16).astype(np.uint8))[:, None]
     images = Images(pixels, torch.full((400,), HIDDEN))
@@ -47,5 +47,5 @@ def bench() -> MethodContext:
 
 @pytest.fixture(scope="session")
 def truth() -> torch.Tensor:
-    """Labels of the bench's images."""
+    """Labels of the context's images."""
     return torch.from_numpy(load_digits().target[:400].astype(np.int64))

@@ -1,4 +1,4 @@
-"""Digits as files, and settings of seconds."""
+"""Digits as image files, and settings that train in seconds."""
 
 import csv
 from dataclasses import dataclass
@@ -20,34 +20,36 @@ MODEL = Model(latent=8, network=Conv(filters=(16, 32), kernel=(3,), stride=(1, 2
 
 
 def tiny(images=COUNT):
-    """Settings of seconds."""
-    found = settings_for((1, 8, 8), images, 60)
-    return found.model_copy(
+    """Settings that train in seconds."""
+    settings = settings_for((1, 8, 8), images, 60)
+    return settings.model_copy(
         update={
             "model": MODEL,
-            "training": found.training.model_copy(update={"epochs": 10}),
-            "semi_supervised": found.semi_supervised.model_copy(update={"rounds": (10, 10), "batch": 40, "taught": 20}),
-            "supervised": found.supervised.model_copy(update={"steps": 20}),
+            "training": settings.training.model_copy(update={"epochs": 10}),
+            "semi_supervised": settings.semi_supervised.model_copy(
+                update={"rounds": (10, 10), "batch": 40, "pseudo_labelled": 20}
+            ),
+            "supervised": settings.supervised.model_copy(update={"steps": 20}),
         }
     )
 
 
 @dataclass
-class Written:
-    """Images on a disk and what they truly are."""
+class DigitFiles:
+    """Image files and their true classes."""
 
     folder: Path
     labels: Path
     truth: dict[str, str]
 
     def classify(self, out, labels=None, **changes):
-        """In miniature."""
-        given = [self.labels] if labels is None else labels
-        return classify(self.folder, given, out, compute=COMPUTE, **{"settings": tiny(), **changes})
+        """Classify with small settings."""
+        labels = [self.labels] if labels is None else labels
+        return classify(self.folder, labels, out, compute=COMPUTE, **{"settings": tiny(), **changes})
 
 
 def write_digits(folder, count=COUNT, each=EACH, seed=0):
-    """Files of digits, so many of each class labelled in a CSV."""
+    """Write digits as image files, and a CSV file with ``each`` labels of each class."""
     digits = load_digits()
     rows = np.random.default_rng(seed).permutation(len(digits.images))[:count]
     (folder / "images").mkdir(parents=True)
@@ -60,4 +62,4 @@ def write_digits(folder, count=COUNT, each=EACH, seed=0):
         writer = csv.writer(file)
         for name in sorted(set(truth.values())):
             writer.writerows([file, name] for file in [one for one, label in truth.items() if label == name][:each])
-    return Written(folder / "images", folder / "labels.csv", truth)
+    return DigitFiles(folder / "images", folder / "labels.csv", truth)

@@ -1,10 +1,10 @@
-"""Rarity: noise and blank images are unlike digits; digits that were never seen are not."""
+"""Noise and blank images are outliers among digits; new digits are not."""
 
 import numpy as np
 import torch
 from sklearn.datasets import load_digits
 
-from vaebench.classification.outliers import LIMIT, OutlierDetector, load_outlier_detector
+from vaebench.classification.outliers import THRESHOLD, OutlierDetector, load_outlier_detector
 from vaebench.data.images import HIDDEN, Images
 
 
@@ -17,27 +17,27 @@ def new_digits(count=300):
     return images(pixels[:, None])
 
 
-def test_noise_and_white_are_unlike_the_rest_and_new_digits_are_not(bench):
-    rarity, scores = OutlierDetector.of(bench.vae, bench.images, bench.means)
+def test_noise_and_white_images_are_outliers_and_new_digits_are_not(context):
+    detector, scores = OutlierDetector.fit(context.vae, context.images, context.means)
     noise = np.random.default_rng(0).integers(0, 256, (50, 1, 8, 8))
-    assert (rarity.scores(images(noise)) > LIMIT).mean() > 0.95
-    assert (rarity.scores(images(np.full((2, 1, 8, 8), 255))) > LIMIT).all()
-    assert (rarity.scores(new_digits()) > LIMIT).mean() < 0.02
-    assert (scores > LIMIT).mean() < 0.02
-    np.testing.assert_allclose(scores, rarity.scores(bench.images))
+    assert (detector.scores(images(noise)) > THRESHOLD).mean() > 0.95
+    assert (detector.scores(images(np.full((2, 1, 8, 8), 255))) > THRESHOLD).all()
+    assert (detector.scores(new_digits()) > THRESHOLD).mean() < 0.02
+    assert (scores > THRESHOLD).mean() < 0.02
+    np.testing.assert_allclose(scores, detector.scores(context.images))
 
 
-def test_an_image_is_not_its_own_neighbour(bench):
-    rarity, _ = OutlierDetector.of(bench.vae, bench.images, bench.means)
-    with_itself = rarity.measures(bench.images.take(slice(0, 5)))[:, 0]
-    codes = rarity.codes
+def test_an_image_is_not_its_own_neighbour(context):
+    detector, _ = OutlierDetector.fit(context.vae, context.images, context.means)
+    with_itself = detector.statistics(context.images.take(slice(0, 5)))[:, 0]
+    codes = detector.codes
     for row in range(5):
         distances = np.sort(np.linalg.norm(codes - codes[row], axis=1))
         assert np.isclose(with_itself[row], np.log(distances[1:11].mean() + 1e-9), atol=1e-3)
 
 
-def test_it_is_kept(bench, tmp_path):
-    rarity, _ = OutlierDetector.of(bench.vae, bench.images, bench.means)
-    rarity.save(tmp_path)
-    again = load_outlier_detector(bench.model.build((1, 8, 8)), tmp_path)
-    np.testing.assert_allclose(rarity.scores(new_digits(20)), again.scores(new_digits(20)), atol=1e-5)  # layout
+def test_a_saved_detector_gives_the_same_scores(context, tmp_path):
+    detector, _ = OutlierDetector.fit(context.vae, context.images, context.means)
+    detector.save(tmp_path)
+    again = load_outlier_detector(context.model.build((1, 8, 8)), tmp_path)
+    np.testing.assert_allclose(detector.scores(new_digits(20)), again.scores(new_digits(20)), atol=1e-5)  # layout

@@ -1,1 +1,1 @@
-"""A user's own images: a few are labelled, the rest are classified, and the answer says how far to trust it."""
+"""Classification of a user's own images, of which some are labelled, with an estimate of the accuracy."""

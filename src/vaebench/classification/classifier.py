@@ -1,7 +1,8 @@
-"""ImageClassifier: images in, class probabilities out; kept as safetensors and JSON, and as ONNX."""
+"""ImageClassifier: a trained classifier with its preprocessing, saved as safetensors with JSON and as ONNX."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -20,76 +21,79 @@ from vaebench.core.frozen import Frozen
 from vaebench.data.images import Images
 from vaebench.data.listing import Unfit
 from vaebench.data.photos import PreprocessingRule
+from vaebench.deprecated import CLASSIFIER_TENSORS
 from vaebench.models.classifying_vae import ClassifyingVAE
 from vaebench.models.export import can_export, to_onnx
 from vaebench.models.folding import fold_batch_norm
-from vaebench.models.vae import VAE, Model
+from vaebench.models.vae import Model
 from vaebench.training.checkpoint import read_tensors, write_tensors
 
 BATCH = 250
 
 
-class PixelLine(nn.Module):
-    """Logits that are linear in the pixels: of raw pixels, or of any linear code of them."""
+class LinearProbe(nn.Module):
+    """Linear classifier on the means of q(z|x) where there is an encoder, on the flat pixels otherwise."""
 
-    def __init__(self, pixels: int, classes: int) -> None:
+    def __init__(self, features: int, classes: int, encoder: nn.Module | None = None) -> None:
         super().__init__()
-        self.line = nn.Linear(pixels, classes)
+        self.encoder = nn.Flatten() if encoder is None else encoder
+        self.linear = nn.Linear(features, classes)
 
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B Y"]:
         """Logits."""
-        found: Tensor = self.line(x.flatten(1))
-        return found
-
-
-class LatentLine(nn.Module):
-    """Logits that are linear in the mean of q(z|x)."""
-
-    def __init__(self, vae: VAE, classes: int) -> None:
-        super().__init__()
-        self.encoder = vae.encoder
-        self.latent = len(vae.zero)
-        self.line = nn.Linear(self.latent, classes)
-
-    def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B Y"]:
-        """Logits."""
-        found: Tensor = self.line(self.encoder(x)[:, : self.latent])
-        return found
+        means = self.encoder(x)[:, : self.linear.in_features]  # an encoder's further columns are log-variances
+        logits: Tensor = self.linear(means)
+        return logits
 
 
 NetworkKind = Literal["pixel-line", "latent-line", "network"]
 
 
 class Description(Frozen):
-    """All but the weights: what ``model.json`` holds."""
+    """Everything about a classifier except its weights: the contents of ``model.json``."""
 
     format: Literal["vaebench image classifier, 1"] = "vaebench image classifier, 1"
     vaebench: str = __version__
     kind: NetworkKind
     method: str
-    """The method that made it, in words."""
+    """Title of the method that the network was fitted by."""
     rule: PreprocessingRule
     classes: tuple[str, ...] = Field(min_length=2)
     model: Model
-    """The VAE."""
+    """Configuration of the VAE."""
     temperature: float = Field(gt=0)
     """Divides the logits, so that probabilities are calibrated."""
 
     def build(self) -> nn.Module:
-        """The network with fresh weights, pixels in [0, 1] to logits."""
-        shape = (self.rule.channels, self.rule.height, self.rule.width)
+        """Build the network with fresh weights: pixels (B, C, H, W) in [0, 1] to logits (B, Y)."""
+        classes = len(self.classes)
         if self.kind == "pixel-line":
-            return PixelLine(int(np.prod(shape)), len(self.classes))
-        vae = self.model.build(shape)
+            return LinearProbe(math.prod(self.shape), classes)
+        vae = self.model.build(self.shape)
         return (
-            LatentLine(vae, len(self.classes)) if self.kind == "latent-line" else ClassifyingVAE(vae, len(self.classes))
+            ClassifyingVAE(vae, classes) if self.kind == "network" else LinearProbe(len(vae.zero), classes, vae.encoder)
         )
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of preprocessed images."""
+        return self.rule.channels, self.rule.height, self.rule.width
+
+    def load(self, tensors: dict[str, Tensor]) -> nn.Module:
+        """Build the network with these weights, also under their names of vaebench 0.1.
+
+        Raises:
+            RuntimeError: the tensors do not match the network.
+        """
+        network = self.build()
+        network.load_state_dict({CLASSIFIER_TENSORS.get(name, name): value for name, value in tensors.items()})
+        return network
 
 
 class ImageClassifier(nn.Module):
     """A trained classifier with its preprocessing.
 
-    As a torch module it takes uint8 pixels (B, H, W, C) of the rule's size and gives probabilities (B, Y); ``predict``
+    As a torch module it maps preprocessed uint8 pixels (B, H, W, C) to class probabilities (B, Y); :meth:`predict`
     takes images of any size.
     """
 
@@ -105,33 +109,33 @@ class ImageClassifier(nn.Module):
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names of the classes, in the order of the probabilities."""
+        """Class names in the order of the probabilities."""
         return self.description.classes
 
     def forward(self, images: UInt8[Tensor, "B H W C"]) -> Float[Tensor, "B Y"]:
         """Class probabilities."""
         x = images.permute(0, 3, 1, 2).to(torch.float32) / 255
-        found: Tensor = (self.network(x) / self.description.temperature).softmax(-1)
-        return found
+        probabilities: Tensor = (self.network(x) / self.description.temperature).softmax(-1)
+        return probabilities
 
     @torch.no_grad()
     def probabilities(
-        self, images: Images, callback: Callable[[float], None] = lambda share: None
+        self, images: Images, callback: Callable[[float], None] = lambda fraction: None
     ) -> Float[Tensor, "N Y"]:
-        """Of images that are of the rule's size already, block by block; ``watch`` hears the share that is done."""
-        many = len(images) > BATCH  # a copy is made for these alone
-        quick = ImageClassifier(self.description, fold_batch_norm(self.network)) if many else self.eval()
-        found = []
+        """Class probabilities of preprocessed images; ``callback`` receives the completed fraction."""
+        many = len(images) > BATCH  # the copy with folded batch normalisation pays off only for many images
+        classifier = ImageClassifier(self.description, fold_batch_norm(self.network)) if many else self.eval()
+        probabilities = []
         for rows in torch.arange(len(images)).split(BATCH):
-            found.append(quick(images.pixels[rows].permute(0, 2, 3, 1)))
-            callback(sum(map(len, found)) / max(1, len(images)))
-        return torch.cat(found)
+            probabilities.append(classifier(images.pixels[rows].permute(0, 2, 3, 1)))
+            callback(sum(map(len, probabilities)) / max(1, len(images)))
+        return torch.cat(probabilities)
 
     def predict(self, images: Sequence[str | Path | Image.Image | np.ndarray]) -> Float[Tensor, "N Y"]:
         """Class probabilities of image files, Pillow images or uint8 arrays (H, W) or (H, W, C), of any size.
 
         Raises:
-            VaebenchError: an image that cannot be read, or an array of another type or shape.
+            VaebenchError: an image cannot be read, or an array has another dtype or shape.
         """
         rule = self.description.rule
         pixels = [_pixels(image, rule) for image in images]
@@ -143,8 +147,10 @@ class ImageClassifier(nn.Module):
     def save(self, folder: Path) -> Path | None:
         """Write ``model.json``, ``weights.safetensors`` and, where onnx and onnxscript are installed, ``model.onnx``.
 
+        The ONNX model maps ``images``, uint8 (B, H, W, C), to ``probabilities``, float32 (B, Y).
+
         Returns:
-            The ONNX file, or nothing where it could not be written.
+            Path of the ONNX file; None where the packages are missing.
         """
         folder.mkdir(parents=True, exist_ok=True)
         write_tensors(folder / "weights.safetensors", self.network.state_dict(), {"vaebench": __version__})
@@ -154,39 +160,33 @@ class ImageClassifier(nn.Module):
             path.unlink(missing_ok=True)
             return None
         with atomic(path) as temporary:
-            self.write_onnx(temporary)
+            rule, metadata = self.description.rule, {"classes": "\n".join(self.classes)}
+            example = torch.zeros(2, rule.height, rule.width, rule.channels, dtype=torch.uint8)
+            model = to_onnx(self, example, ["images"], ["probabilities"], metadata)
+            temporary.write_bytes(model.SerializeToString())
         return path
-
-    def write_onnx(self, path: Path) -> None:
-        """One ONNX file: input ``images``, uint8 (B, H, W, C); output ``probabilities``, float32 (B, Y)."""
-        rule = self.description.rule
-        example = torch.zeros(2, rule.height, rule.width, rule.channels, dtype=torch.uint8)
-        words = {"classes": "\n".join(self.classes)}
-        path.write_bytes(to_onnx(self, example, ["images"], ["probabilities"], words).SerializeToString())
 
 
 def load_classifier(folder: str | Path) -> ImageClassifier:
-    """A classifier from the folder that :meth:`ImageClassifier.save` wrote; no code is run.
+    """Load a classifier from the folder that :meth:`ImageClassifier.save` wrote. No code from the folder is executed.
 
     Raises:
-        VaebenchError: no such folder, or damaged files.
+        VaebenchError: the folder does not exist, or a file is damaged.
     """
     folder = Path(folder)
     file, weights = folder / "model.json", folder / "weights.safetensors"
     if not file.exists():
-        raise VaebenchError(f"{folder} holds no model.json; expected the model folder that vaebench classify wrote")
+        raise VaebenchError(f"{folder} contains no model.json; expected the model folder that vaebench classify wrote")
     values: Any = read_json(file)
     try:
         description = Description.model_validate(values)
     except ValidationError as error:
         raise explain(error, Description, str(file)) from error
-    network = description.build()
     tensors = read_tensors(weights)[0]
     try:
-        network.load_state_dict(tensors)
+        return ImageClassifier(description, description.load(tensors))
     except RuntimeError as error:
-        raise VaebenchError(f"{weights} does not fit {file}; copy both from the same model folder") from error
-    return ImageClassifier(description, network)
+        raise VaebenchError(f"{weights} does not match {file}; copy both from the same model folder") from error
 
 
 def _pixels(image: str | Path | Image.Image | np.ndarray, rule: PreprocessingRule) -> UInt8[np.ndarray, "C H W"]:
@@ -202,4 +202,4 @@ def _pixels(image: str | Path | Image.Image | np.ndarray, rule: PreprocessingRul
         with Image.open(image) as opened:
             return rule.pixels(opened)
     except (OSError, Unfit) as error:
-        raise VaebenchError(f"{image} cannot be read as an image; mend or remove it") from error
+        raise VaebenchError(f"{image} cannot be read as an image; repair or remove it") from error

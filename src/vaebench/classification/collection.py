@@ -1,4 +1,4 @@
-"""Collection: a folder, zip or npz of images of which some are labelled, read once into blocks on the disk."""
+"""Collection: the images of a folder, zip or npz with labels for some; pixels are preprocessed once and stored."""
 
 from __future__ import annotations
 
@@ -26,74 +26,78 @@ from vaebench.data.listing import Files, Parts, Unfit, list_folder, open_zip, re
 from vaebench.data.npz import read_partly_labelled_npz
 from vaebench.data.photos import PreprocessingRule, size_for, survey, thumbnail
 from vaebench.data.pixel_store import read_pixels, write_pixels
+from vaebench.deprecated import renamed_attribute
 
-DEPTH = 20
-"""Folders deeper than this are not looked into."""
-LEAST_IMAGES = 10
-LISTED = 10_000
-"""Files between two signs of life, before the first is opened."""
+MAX_DEPTH = 20
+"""Deeper folders are ignored."""
+MIN_IMAGES = 10
+FILES_PER_EVENT = 10_000
+"""Files between two progress events while files are listed."""
 
 
 @dataclass(frozen=True)
 class Collection:
-    """All images that could be read, and the labels of a few."""
+    """All readable images, with labels for some of them."""
 
     source: Path
     title: str
     names: tuple[str, ...]
     images: Images
-    """Every label hidden; the pixels stay on the disk."""
+    """Images without labels; the pixels are memory-mapped."""
     rule: PreprocessingRule
     classes: tuple[str, ...]
-    rows: Int[Tensor, " M"]
-    """Of the labelled images, rising."""
+    labelled_rows: Int[Tensor, " M"]
+    """Rows of the labelled images, ascending."""
     labels: Int[Tensor, " M"]
-    """Theirs, as numbers of classes."""
+    """Class indices of ``labelled_rows``."""
     skipped: dict[str, str]
-    """Why, by name."""
+    """Reason by name for each image file that cannot be read."""
     notes: dict[str, int]
-    """How many images have each peculiarity."""
+    """Number of images by property, such as more than 8 bits."""
     warnings: tuple[str, ...]
-    others: int = 0
-    """Files that are no images by their names."""
-    store: Path | None = None
-    """The file that the pixels lie in; None where they are in memory."""
+    other_files: int = 0
+    """Number of files without the suffix of an image format."""
+    pixel_file: Path | None = None
+    """File of the pixels; None where they are in memory."""
 
     def __repr__(self) -> str:
         return (
-            f"Collection({self.title!r}: {len(self.names):,} images, {len(self.rows):,} labelled in "
+            f"Collection({self.title!r}: {len(self.names):,} images, {len(self.labelled_rows):,} labelled in "
             f"{len(self.classes)} classes, {len(self.skipped):,} skipped)"
         )
 
     @property
-    def counts(self) -> list[int]:
-        """Labels of each class."""
+    def label_counts(self) -> list[int]:
+        """Number of labels of each class."""
         return torch.bincount(self.labels, minlength=len(self.classes)).tolist()
 
     @property
-    def unlabelled(self) -> Int[Tensor, " U"]:
+    def unlabelled_rows(self) -> Int[Tensor, " U"]:
         """Rows of the images without a label."""
-        hidden = torch.ones(len(self.names), dtype=torch.bool)
-        hidden[self.rows] = False
-        return torch.nonzero(hidden)[:, 0]
+        unlabelled = torch.ones(len(self.names), dtype=torch.bool)
+        unlabelled[self.labelled_rows] = False
+        return torch.nonzero(unlabelled)[:, 0]
+
+    rows = renamed_attribute("rows", "labelled_rows")
+    unlabelled = renamed_attribute("unlabelled", "unlabelled_rows")
 
     def thumbnails(self, rows: Sequence[int], side: int = 96) -> list[Image.Image]:
-        """Images for a person to look at, from their own files where these can still be read."""
+        """Thumbnails from the image files; from the preprocessed pixels where a file can no longer be read."""
         if self.source.suffix.lower() == ".npz":
-            return [self._enlarged(row, side) for row in rows]
-        found = []
+            return [self._enlarge(row, side) for row in rows]
+        images = []
         for row in rows:
             image = None
             with suppress(Unfit, KeyError):
-                image = thumbnail(self._bytes, PurePosixPath(self.names[row]).parts, side, self.rule.white)
-            found.append(image or self._enlarged(row, side))
-        return found
+                image = thumbnail(self._read_file, PurePosixPath(self.names[row]).parts, side, self.rule.white)
+            images.append(image or self._enlarge(row, side))
+        return images
 
     @cached_property
-    def _bytes(self) -> Callable[[Parts], bytes]:
+    def _read_file(self) -> Callable[[Parts], bytes]:
         return reader(self.source)
 
-    def _enlarged(self, row: int, side: int) -> Image.Image:
+    def _enlarge(self, row: int, side: int) -> Image.Image:
         array = np.moveaxis(self.images.pixels[row].numpy(), 0, 2)
         image = Image.fromarray(array[..., 0] if array.shape[2] == 1 else array).convert("RGB")
         scale = max(1, side // max(image.size))
@@ -101,112 +105,119 @@ class Collection:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Files]:
-    """The image files of a folder or zip.
+def open_files(path: Path) -> Iterator[Files]:
+    """List the image files of a folder or zip.
 
     Raises:
-        VaebenchError: no such path, no image, or neither folder nor zip.
+        VaebenchError: the path does not exist, is neither a folder nor a zip, or contains no image.
     """
     if path.is_dir():
-        yield list_folder(path, DEPTH)
+        yield list_folder(path, MAX_DEPTH)
     elif path.suffix.lower() == ".zip" and path.exists():
         with open_zip(path) as files:
             yield files
     elif path.exists():
-        raise VaebenchError(f"{path} is neither a folder nor a .zip; expected one of these, of image files")
+        raise VaebenchError(f"{path} is neither a folder nor a .zip; expected one of these with image files")
     else:
         raise VaebenchError(f"{path} does not exist; expected a folder or a .zip of image files")
 
 
 def collect(path: Path, labels: Sequence[Path], side: int | None, folder: Path, progress: Progress) -> Collection:
-    """Read all images that can be read into ``folder``, or what an earlier call left there, and find the labels.
+    """Read the images and labels; pixels that an earlier call stored in ``folder`` are reused if no file has changed.
 
     Args:
         path: a folder or zip of images, or an npz of ``x_train`` and ``y_train`` with -1 for no label.
-        labels: CSV files; none takes class folders beside ``unlabelled``.
-        side: of the squares that images are brought to; none takes their own size where all are alike and small.
-        folder: where the pixels are kept.
+        labels: CSV files; without any, labels are the names of class folders beside ``unlabelled``.
+        side: side in pixels of the square that images are scaled to; None keeps their size where all have the same
+            small one.
+        folder: where the pixels are stored.
+        progress: receives the current task and the completed fraction in [0, 1].
 
     Raises:
-        VaebenchError: nothing to read, bad labels, fewer than two classes or than ten images.
+        VaebenchError: nothing can be read, labels are invalid, or there are fewer than two classes or ten images.
     """
     if path.suffix.lower() == ".npz" and path.is_file():
-        return _of_arrays(path, labels, side, folder)
+        return _collect_npz(path, labels, side)
     progress(f"listing {title_of(path)}", 0.0)
-    with opened(path) as files:
-        kept = _read(files, side, folder, progress)
-        names = tuple(kept["names"])
-        _check_enough(path, names, kept["skipped"])
-        given = read_labels(labels, names, files.title) if labels else folder_labels(files)
-        return _collected(path, files, kept, names, given)
+    with open_files(path) as files:
+        record = _read_images(files, side, folder, progress)
+        names = tuple(record["names"])
+        _check_enough(path, names, record["skipped"])
+        file_labels = read_labels(labels, names, files.title) if labels else folder_labels(files)
+        return _labelled_collection(path, files, record, names, file_labels)
 
 
-def _collected(path: Path, files: Files, kept: dict[str, Any], names: tuple[str, ...], given: FileLabels) -> Collection:
-    row = {name: index for index, name in enumerate(names)}
-    found = {row[name]: label for name, label in given.labels.items() if name in row}
-    classes = tuple(sorted(set(found.values())))
+def _labelled_collection(
+    path: Path, files: Files, record: dict[str, Any], names: tuple[str, ...], file_labels: FileLabels
+) -> Collection:
+    row_of = {name: row for row, name in enumerate(names)}
+    labels = {row_of[name]: label for name, label in file_labels.labels.items() if name in row_of}
+    classes = tuple(sorted(set(labels.values())))
     _check_classes(path, classes)
-    rows = sorted(found)
-    pixels = torch.from_numpy(read_pixels(Path(kept["pixels"])))
+    rows = sorted(labels)
+    pixels = torch.from_numpy(read_pixels(Path(record["pixels"])))
     return Collection(
         source=path,
         title=files.title,
         names=names,
         images=Images(pixels, torch.full((len(names),), HIDDEN), classes),
-        rule=PreprocessingRule(**kept["rule"]),
+        rule=PreprocessingRule(**record["rule"]),
         classes=classes,
-        rows=torch.tensor(rows),
-        labels=torch.tensor([classes.index(found[index]) for index in rows]),
-        skipped=kept["skipped"],
-        notes=kept["notes"],
-        warnings=given.warnings,
-        others=files.others,
-        store=Path(kept["pixels"]),
+        labelled_rows=torch.tensor(rows),
+        labels=torch.tensor([classes.index(labels[row]) for row in rows]),
+        skipped=record["skipped"],
+        notes=record["notes"],
+        warnings=file_labels.warnings,
+        other_files=files.others,
+        pixel_file=Path(record["pixels"]),
     )
 
 
-def _read(files: Files, side: int | None, folder: Path, progress: Progress) -> dict[str, Any]:
-    """Names, rule and pixels of what can be read; read again only where files have changed."""
+def _read_images(files: Files, side: int | None, folder: Path, progress: Progress) -> dict[str, Any]:
+    """Preprocess all readable images unless this is done already; the record with names, rule and pixel file."""
     identity = {"files": _fingerprint(files, progress), "side": side}
-    record, pixels = folder / "images.json", folder / "pixels.npy"
-    if record.exists() and pixels.exists():
-        kept: dict[str, Any] = read_json(record)
-        if kept["identity"] == identity:
-            return kept | {"pixels": str(pixels)}
-    record.unlink(missing_ok=True)
-    seen = _surveyed(files, side, folder / "survey.json", identity, progress)
-    images = [parts for parts in files.images if "/".join(parts) not in seen["skipped"]]
+    record_file, pixels = folder / "images.json", folder / "pixels.npy"
+    if pixels.exists() and (stored := _stored_record(record_file, identity)):
+        return stored | {"pixels": str(pixels)}
+    record_file.unlink(missing_ok=True)
+    record = _survey(files, side, folder / "survey.json", identity, progress)
+    images = [parts for parts in files.images if "/".join(parts) not in record["skipped"]]
     names, damaged = write_pixels(
-        files, images, PreprocessingRule(**seen["rule"]), pixels, progress, str(identity["files"])
+        files, images, PreprocessingRule(**record["rule"]), pixels, progress, str(identity["files"])
     )
-    kept = {**seen, "names": names, "skipped": seen["skipped"] | damaged}
-    write_text(record, json.dumps(kept))  # ASCII: names on a disk need not be Unicode
+    record = {**record, "names": names, "skipped": record["skipped"] | damaged}
+    write_text(record_file, json.dumps(record))  # ASCII: file names need not be valid Unicode
     (folder / "survey.json").unlink()
-    return kept | {"pixels": str(pixels)}
+    return record | {"pixels": str(pixels)}
 
 
-def _surveyed(
-    files: Files, side: int | None, record: Path, identity: dict[str, Any], progress: Progress
+def _stored_record(path: Path, identity: dict[str, Any]) -> dict[str, Any] | None:
+    record: dict[str, Any] | None = read_json(path) if path.exists() else None
+    return record if record and record["identity"] == identity else None
+
+
+def _survey(
+    files: Files, side: int | None, record_file: Path, identity: dict[str, Any], progress: Progress
 ) -> dict[str, Any]:
-    """Rule, peculiarities and what cannot be opened; what an earlier call found, if files are the same."""
-    if record.exists():
-        kept: dict[str, Any] = read_json(record)
-        if kept["identity"] == identity:
-            return kept
+    """Preprocessing rule, notes and unreadable files, surveyed unless this is done already."""
+    if stored := _stored_record(record_file, identity):
+        return stored
     seen = survey(files, progress)
     if not seen.images:
         reasons = Counter(seen.skipped.values())
-        raise VaebenchError(f"{files.root}: none of its {len(files.images):,} images can be read; {_most(reasons)}")
+        raise VaebenchError(
+            f"{files.root}: none of its {len(files.images):,} images can be read; {_most_common(reasons)}"
+        )
     rule = seen.rule(side).model_dump()
-    found = {"identity": identity, "rule": rule, "skipped": seen.skipped, "notes": seen.notes}
-    write_text(record, json.dumps(found))
-    return found
+    record = {"identity": identity, "rule": rule, "skipped": seen.skipped, "notes": seen.notes}
+    write_text(record_file, json.dumps(record))
+    return record
 
 
 def _fingerprint(files: Files, progress: Progress) -> str:
     digest = hashlib.blake2b(str(files.root.resolve()).encode(errors="surrogateescape"), digest_size=16)
     for count, parts in enumerate(files.images):
-        if count % LISTED == 0:
+        if count % FILES_PER_EVENT == 0:
             progress(f"listing {files.title}", count / len(files.images))
         try:
             stamp = files.stamp(parts)
@@ -216,37 +227,37 @@ def _fingerprint(files: Files, progress: Progress) -> str:
     return digest.hexdigest()
 
 
-def _of_arrays(path: Path, labels: Sequence[Path], side: int | None, folder: Path) -> Collection:
+def _collect_npz(path: Path, labels: Sequence[Path], side: int | None) -> Collection:
     if labels:
-        raise VaebenchError(f"{path} holds its own labels in y_train; leave --labels out, or give the images as files")
+        raise VaebenchError(f"{path} contains labels in y_train; omit --labels, or provide the images as files")
     images = read_partly_labelled_npz(path)
     channels, height, width = images.shape
-    across, down = size_for([(width, height)], side)
-    rule = PreprocessingRule(height=down, width=across, channels=channels)
-    if (width, height) != (across, down):
-        pictures = (np.moveaxis(one, 0, 2) for one in images.pixels.numpy())
-        resized = [rule.pixels(Image.fromarray(one[..., 0] if channels == 1 else one)) for one in pictures]
+    new_width, new_height = size_for([(width, height)], side)
+    rule = PreprocessingRule(height=new_height, width=new_width, channels=channels)
+    if (width, height) != (new_width, new_height):
+        arrays = (np.moveaxis(array, 0, 2) for array in images.pixels.numpy())
+        resized = [rule.pixels(Image.fromarray(array[..., 0] if channels == 1 else array)) for array in arrays]
         images = Images(torch.from_numpy(np.stack(resized)), images.labels, images.classes)
     names = tuple(map(str, range(len(images))))
     _check_enough(path, names, {})
     _check_classes(path, images.classes)
     rows = torch.nonzero(images.labels != HIDDEN)[:, 0]
-    hidden = images.without_labels()
-    return Collection(path, path.stem, names, hidden, rule, images.classes, rows, images.labels[rows], {}, {}, ())
+    unlabelled = images.without_labels()
+    return Collection(path, path.stem, names, unlabelled, rule, images.classes, rows, images.labels[rows], {}, {}, ())
 
 
 def _check_enough(path: Path, names: Sequence[str], skipped: dict[str, str]) -> None:
-    if len(names) < LEAST_IMAGES:
-        also = f" ({len(skipped):,} more cannot be read: {_most(Counter(skipped.values()))})" if skipped else ""
-        raise VaebenchError(f"{path} has {len(names)} images that can be read{also}; expected at least {LEAST_IMAGES}")
+    if len(names) < MIN_IMAGES:
+        also = f" ({len(skipped):,} more cannot be read: {_most_common(Counter(skipped.values()))})" if skipped else ""
+        raise VaebenchError(f"{path} has {len(names)} readable images{also}; expected at least {MIN_IMAGES}")
 
 
 def _check_classes(path: Path, classes: Sequence[str]) -> None:
     if len(classes) < 2:
-        found = f"the class {classes[0]!r} alone" if classes else "no class"
-        raise VaebenchError(f"{path}: the labels name {found}; expected at least 2: label some images of another class")
+        only = f"only the class {classes[0]!r}" if classes else "no class"
+        raise VaebenchError(f"{path}: the labels name {only}; expected at least 2: label images of another class")
 
 
-def _most(reasons: Counter[str]) -> str:
+def _most_common(reasons: Counter[str]) -> str:
     reason, count = reasons.most_common(1)[0]
     return f"{count:,} of them: {reason}"

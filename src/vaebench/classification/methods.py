@@ -1,4 +1,4 @@
-"""METHODS: what may answer, from a VAE and a plain line alike; each learns labelled rows and becomes one network."""
+"""METHODS: the classification methods that are compared; each is fitted to labelled images and returns a network."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from sklearn.decomposition import PCA
 from torch import Tensor, nn
 
-from vaebench.classification.classifier import LatentLine, NetworkKind, PixelLine
+from vaebench.classification.classifier import LinearProbe, NetworkKind
 from vaebench.data.images import Images
 from vaebench.evaluation.features import Codes, encode
 from vaebench.evaluation.probes import LinearClassifier, Logistic
@@ -22,112 +22,116 @@ from vaebench.semi_supervised.graphs import Graph
 from vaebench.semi_supervised.self_training import SelfTraining, SupervisedTraining
 from vaebench.training.compute import Compute
 
-FITTED = 20_000
-"""Images that a PCA or a scale of pixels is taken from."""
+PIXEL_SAMPLE = 20_000
+"""Images that the PCA and the pixel scale are fitted to."""
 
 
 @dataclass(frozen=True)
 class MethodContext:
-    """All that methods may learn from, labels apart: the same for every fold and draw."""
+    """Everything that methods are fitted with except labels: the same for all folds."""
 
     images: Images
-    """Labels hidden."""
+    """Images without labels."""
     classes: int
     model: Model
     vae: VAE
-    """Trained without labels."""
+    """Trained on the images without labels."""
     semi_supervised: SelfTraining
     supervised: SupervisedTraining
     compute: Compute
 
     @cached_property
     def means(self) -> Float[np.ndarray, "N D"]:
-        """Of q(z|x)."""
+        """Means of q(z|x)."""
         return encode(self.vae, self.images).mean.numpy()
 
     @cached_property
     def graph(self) -> Graph:
-        """Of the means."""
+        """Neighbour graph of the means."""
         return Graph.of(self.means)
 
     @cached_property
-    def some(self) -> Float[np.ndarray, "M P"]:
-        """Pixels of evenly spaced images, flat."""
-        rows = torch.linspace(0, len(self.images) - 1, min(FITTED, len(self.images))).long()
-        return self.flat(rows)
+    def pixel_sample(self) -> Float[np.ndarray, "M P"]:
+        """Flat pixels of evenly spaced images."""
+        rows = torch.linspace(0, len(self.images) - 1, min(PIXEL_SAMPLE, len(self.images))).long()
+        return self.flat_pixels(rows)
 
     @cached_property
     def pca(self) -> PCA:
-        """Of pixels, as many components as the VAE has latents if there are so many."""
-        return PCA(min(self.model.latent, *self.some.shape), random_state=0).fit(self.some)
+        """PCA of the pixels with as many components as the VAE has latents, or as many as there can be."""
+        return PCA(min(self.model.latent, *self.pixel_sample.shape), random_state=0).fit(self.pixel_sample)
 
-    def flat(self, rows: Int[Tensor, " M"]) -> Float[np.ndarray, "M P"]:
-        """Pixels of these rows in [0, 1], flat."""
+    def flat_pixels(self, rows: Int[Tensor, " M"]) -> Float[np.ndarray, "M P"]:
+        """Flat pixels of the images ``rows`` in [0, 1]."""
         return self.images.batch(rows).x.flatten(1).numpy()
 
 
 class Method(NamedTuple):
-    """One way to answer."""
+    """A classification method."""
 
-    words: str
+    title: str
     kind: NetworkKind
     fit: Callable[[MethodContext, Int[Tensor, " M"], Int[Tensor, " M"], int], nn.Module]
-    """Learns labels of rows, by a seed: pixels (B, C, H, W) in [0, 1] to logits (B, Y)."""
+    """``fit(context, rows, labels, seed)`` returns a network from pixels (B, C, H, W) in [0, 1] to logits (B, Y)."""
 
 
-def _self_trained(bench: MethodContext, rows: Tensor, labels: Tensor, seed: int) -> nn.Module:
-    graph = bench.graph if len(bench.images) > len(rows) else None
-    return bench.semi_supervised.fit(
-        bench.vae, bench.images, graph, rows, labels, bench.classes, seed, bench.compute
+def _fit_self_training(context: MethodContext, rows: Tensor, labels: Tensor, seed: int) -> nn.Module:
+    graph = context.graph if len(context.images) > len(rows) else None
+    return context.semi_supervised.fit(
+        context.vae, context.images, graph, rows, labels, context.classes, seed, context.compute
     ).eval()
 
 
-def _supervised(bench: MethodContext, rows: Tensor, labels: Tensor, seed: int) -> nn.Module:
-    few = bench.images.take(rows).with_labels(labels)
-    return bench.supervised.fit(bench.model, few, bench.classes, seed, bench.compute).eval()
+def _fit_supervised(context: MethodContext, rows: Tensor, labels: Tensor, seed: int) -> nn.Module:
+    labelled = context.images.take(rows).with_labels(labels)
+    return context.supervised.fit(context.model, labelled, context.classes, seed, context.compute).eval()
 
 
-def _latent_line(bench: MethodContext, rows: Tensor, labels: Tensor, seed: int) -> nn.Module:
-    network = LatentLine(bench.vae, bench.classes)
-    _set(network.line, _line(bench.means, bench.means[rows.numpy()], labels, bench.classes))
-    return network.eval()
+def _fit_latent_probe(context: MethodContext, rows: Tensor, labels: Tensor, seed: int) -> nn.Module:
+    coefficients = _fit_logistic(context.means, context.means[rows.numpy()], labels, context.classes)
+    return _probe(coefficients, context.vae.encoder)
 
 
-def _pixel_line(bench: MethodContext, rows: Tensor, labels: Tensor, seed: int) -> nn.Module:
-    network = PixelLine(bench.some.shape[1], bench.classes)
-    _set(network.line, _line(bench.some, bench.flat(rows), labels, bench.classes))
-    return network.eval()
+def _fit_pixel_probe(context: MethodContext, rows: Tensor, labels: Tensor, seed: int) -> nn.Module:
+    return _probe(_fit_logistic(context.pixel_sample, context.flat_pixels(rows), labels, context.classes))
 
 
-def _pca_line(bench: MethodContext, rows: Tensor, labels: Tensor, seed: int) -> nn.Module:
-    """The line on components, written as a line on pixels."""
-    pca = bench.pca
-    line = _line(pca.transform(bench.some), pca.transform(bench.flat(rows)), labels, bench.classes)
-    components, mean = (torch.from_numpy(part).float() for part in (pca.components_, pca.mean_))
-    network = PixelLine(bench.some.shape[1], bench.classes)
-    _set(network.line, LinearClassifier(line.weight @ components, line.bias - line.weight @ (components @ mean)))
-    return network.eval()
+def _fit_pca_probe(context: MethodContext, rows: Tensor, labels: Tensor, seed: int) -> nn.Module:
+    """A linear probe on the components, written as a linear probe on the pixels."""
+    pca = context.pca
+    codes = pca.transform(context.pixel_sample), pca.transform(context.flat_pixels(rows))
+    probe = _fit_logistic(*codes, labels, context.classes)
+    components, mean = (torch.from_numpy(array).float() for array in (pca.components_, pca.mean_))
+    bias = probe.bias - probe.weight @ (components @ mean)
+    return _probe(LinearClassifier(probe.weight @ components, bias))
 
 
-def _line(
-    every: Float[np.ndarray, "N D"], few: Float[np.ndarray, "M D"], labels: Int[Tensor, " M"], classes: int
+def _fit_logistic(
+    features: Float[np.ndarray, "N D"],
+    labelled: Float[np.ndarray, "M D"],
+    labels: Int[Tensor, " M"],
+    classes: int,
 ) -> LinearClassifier:
-    """A logistic regression on codes, which it reads centred and of one scale."""
-    standard = Codes(torch.from_numpy(every).float(), torch.zeros(len(every), dtype=torch.long))
-    codes = Codes(torch.from_numpy(few).float(), labels).standardised_by(standard)
-    return Logistic().line(codes, classes).before(*standard.centre_and_scale())
+    """A logistic regression on ``labelled``, standardised by the mean and the overall scale of ``features``."""
+    reference = Codes(torch.from_numpy(features).float(), torch.zeros(len(features), dtype=torch.long))
+    codes = Codes(torch.from_numpy(labelled).float(), labels).standardised_by(reference)
+    return Logistic().line(codes, classes).before(*reference.centre_and_scale())
 
 
-def _set(layer: nn.Linear, line: LinearClassifier) -> None:
-    layer.load_state_dict({"weight": line.weight, "bias": line.bias})
+def _probe(coefficients: LinearClassifier, encoder: nn.Module | None = None) -> nn.Module:
+    classes, features = coefficients.weight.shape
+    network = LinearProbe(features, classes, encoder)
+    network.linear.load_state_dict({"weight": coefficients.weight, "bias": coefficients.bias})
+    return network.eval()
 
 
 METHODS: dict[str, Method] = {
-    "self-trained": Method("semi-supervised VAE", "network", _self_trained),
-    "latent-line": Method("VAE, a line on its latents", "latent-line", _latent_line),
-    "pca-line": Method("PCA, a line on its components", "pixel-line", _pca_line),
-    "pixel-line": Method("a line on raw pixels", "pixel-line", _pixel_line),
-    "supervised": Method("supervised network, augmented", "network", _supervised),
+    "self-trained": Method("semi-supervised VAE", "network", _fit_self_training),
+    "latent-line": Method("linear probe on the VAE's latents", "latent-line", _fit_latent_probe),
+    "pca-line": Method("linear probe on PCA components", "pixel-line", _fit_pca_probe),
+    "pixel-line": Method("linear probe on raw pixels", "pixel-line", _fit_pixel_probe),
+    "supervised": Method("supervised network with augmentation", "network", _fit_supervised),
 }
-"""The first is used where labels are too few to choose by."""
+"""Methods by the name that files use."""
 DEFAULT = "self-trained"
+"""The method without cross-validation."""

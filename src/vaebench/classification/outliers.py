@@ -1,4 +1,4 @@
-"""Rarity: how unlike the rest an image is, by its code's distance from others and by what the VAE fails to redraw."""
+"""OutlierDetector: outlier scores from the distance to other latent codes and from the VAE's reconstruction loss."""
 
 from __future__ import annotations
 
@@ -11,109 +11,120 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from sklearn.neighbors import NearestNeighbors
-from torch import Tensor
 
 from vaebench.core.errors import VaebenchError
 from vaebench.data.images import Images
+from vaebench.deprecated import OLD_OUTLIERS_FILE
 from vaebench.models.folding import fold_batch_norm
 from vaebench.models.vae import VAE
 from vaebench.training.checkpoint import read_tensors, select_prefix, write_tensors
 
+FILE = "outliers.safetensors"
 NEIGHBOURS = 10
-LIMIT = 6.0
-"""Robust standard deviations above the median: 1 in 10^9 of a Gaussian."""
-KEPT = 100_000
+THRESHOLD = 6.0
+"""Outlier score above which an image is an outlier, in robust standard deviations: 1 in 10^9 of a Gaussian."""
+MAX_CODES = 100_000
 """Codes that new images are compared with."""
-SAME = 1e-3
-"""Share of the farthest neighbour's distance at which a neighbour is the image itself."""
+SELF_DISTANCE = 1e-3
+"""Fraction of the farthest neighbour's distance below which the nearest neighbour is the image itself."""
 BATCH = 250
 
 
 @dataclass(frozen=True)
 class OutlierDetector:
-    """What is usual for a collection: codes, and median and spread of T = 2 logarithms, of the mean distance to the
-    nearest ten codes and of the VAE's negative log-likelihood."""
+    """Robust z-scores of two statistics of an image, relative to a reference collection.
+
+    The statistics are the logarithms of the mean distance to the ten nearest reference codes, and of the
+    reconstruction loss -log p(x|z) of the VAE. ``medians`` and ``spreads`` are those of the reference images.
+    """
 
     vae: VAE
     codes: Float[np.ndarray, "K D"]
-    medians: Float[np.ndarray, " T"]
-    spreads: Float[np.ndarray, " T"]
+    medians: Float[np.ndarray, " S"]
+    spreads: Float[np.ndarray, " S"]
 
     @classmethod
-    def of(
+    def fit(
         cls,
         vae: VAE,
         images: Images,
         means: Float[np.ndarray, "N D"],
         seed: int = 0,
-        measured: Callable[[OutlierDetector], np.ndarray] | None = None,
+        compute_statistics: Callable[[OutlierDetector], np.ndarray] | None = None,
     ) -> tuple[OutlierDetector, Float[np.ndarray, " N"]]:
-        """Of these images, whose codes are known, and the scores of them all; ``measured`` may have kept what
-        :meth:`measures` says of them."""
-        rows = np.sort(np.random.default_rng(seed).permutation(len(means))[:KEPT])
-        bare = cls(vae, means[rows], np.zeros(2), np.ones(2))
-        found = bare.measures(images) if measured is None else measured(bare)
-        medians = np.median(found, axis=0)
-        spreads = np.maximum(1.4826 * np.median(np.abs(found - medians), axis=0), 1e-6)
-        rarity = cls(vae, means[rows], medians, spreads)
-        return rarity, rarity._scores(found)
+        """Return a detector with these reference images, and the outlier scores of the images.
+
+        Args:
+            vae: trained on ``images``.
+            images: the reference images.
+            means: their latent means.
+            seed: of the draw of at most ``MAX_CODES`` codes.
+            compute_statistics: replaces :meth:`statistics`, to reuse statistics that were stored earlier.
+        """
+        rows = np.sort(np.random.default_rng(seed).permutation(len(means))[:MAX_CODES])
+        unscaled = cls(vae, means[rows], np.zeros(2), np.ones(2))
+        statistics = unscaled.statistics(images) if compute_statistics is None else compute_statistics(unscaled)
+        medians = np.median(statistics, axis=0)
+        spreads = np.maximum(1.4826 * np.median(np.abs(statistics - medians), axis=0), 1e-6)
+        detector = cls(vae, means[rows], medians, spreads)
+        return detector, detector._scores(statistics)
 
     @cached_property
-    def search(self) -> NearestNeighbors:
-        """Finds the nearest codes."""
+    def _neighbours(self) -> NearestNeighbors:
         return NearestNeighbors(n_neighbors=min(NEIGHBOURS + 1, len(self.codes))).fit(self.codes)
 
     @torch.no_grad()
-    def measures(
-        self, images: Images, callback: Callable[[float], None] = lambda share: None
-    ) -> Float[np.ndarray, "N T"]:
-        """Both logarithms; an image that is among the codes is not its own neighbour. ``watch`` hears the share that
-        is done."""
-        quick, found = fold_batch_norm(self.vae), []
+    def statistics(
+        self, images: Images, callback: Callable[[float], None] = lambda fraction: None
+    ) -> Float[np.ndarray, "N S"]:
+        """Both logarithms for each image; a reference image is not its own neighbour.
+
+        Args:
+            images: any images of the VAE's shape.
+            callback: receives the completed fraction.
+        """
+        vae, statistics = fold_batch_norm(self.vae), []
         for rows in torch.arange(len(images)).split(BATCH):
             x = images.batch(rows).x
-            means = quick.posterior(x).base_dist.loc
-            distances = self.search.kneighbors(means.numpy())[0]
-            itself = distances[:, :1] <= SAME * distances[:, -1:]
-            near = np.where(itself, distances[:, 1:], distances[:, :-1])
-            loss = -quick.decode(means).log_prob(x)
-            found.append(np.stack([np.log(near.mean(1) + 1e-9), _log(loss).numpy()], 1))
-            callback(sum(map(len, found)) / max(1, len(images)))
-        return np.concatenate(found).astype(np.float64)
+            means = vae.posterior(x).base_dist.loc
+            distances = self._neighbours.kneighbors(means.numpy())[0]
+            is_self = distances[:, :1] <= SELF_DISTANCE * distances[:, -1:]
+            nearest = np.where(is_self, distances[:, 1:], distances[:, :-1])
+            loss = -vae.decode(means).log_prob(x)
+            log_loss = torch.asinh(loss)  # a logarithm that also takes the negative losses of densities above 1
+            statistics.append(np.stack([np.log(nearest.mean(1) + 1e-9), log_loss.numpy()], 1))
+            callback(sum(map(len, statistics)) / max(1, len(images)))
+        return np.concatenate(statistics).astype(np.float64)
 
     def scores(self, images: Images) -> Float[np.ndarray, " N"]:
-        """Robust standard deviations above the usual, the greater of the two; above ``LIMIT`` an image is unlike the
-        rest."""
-        return self._scores(self.measures(images))
+        """Outlier scores: the larger of the two robust z-scores. Outliers are above ``THRESHOLD``."""
+        return self._scores(self.statistics(images))
 
-    def _scores(self, measures: Float[np.ndarray, "N T"]) -> Float[np.ndarray, " N"]:
-        found: np.ndarray = ((measures - self.medians) / self.spreads).max(1)
-        return found
+    def _scores(self, statistics: Float[np.ndarray, "N S"]) -> Float[np.ndarray, " N"]:
+        scores: np.ndarray = ((statistics - self.medians) / self.spreads).max(1)
+        return scores
 
     def save(self, folder: Path) -> None:
-        """Write the VAE, codes, medians and spreads as ``usual.safetensors``."""
+        """Write the VAE, codes, medians and spreads to ``outliers.safetensors``."""
         tensors = {f"vae/{name}": value for name, value in self.vae.state_dict().items()}
-        parts = {"codes": self.codes, "medians": self.medians, "spreads": self.spreads}
-        tensors |= {name: torch.from_numpy(value) for name, value in parts.items()}
-        write_tensors(folder / "usual.safetensors", tensors, {})
+        arrays = {"codes": self.codes, "medians": self.medians, "spreads": self.spreads}
+        tensors |= {name: torch.from_numpy(value) for name, value in arrays.items()}
+        write_tensors(folder / FILE, tensors, {})
+        (folder / OLD_OUTLIERS_FILE).unlink(missing_ok=True)
 
 
 def load_outlier_detector(vae: VAE, folder: Path) -> OutlierDetector:
-    """What :meth:`Rarity.save` wrote; its weights are put into ``vae``.
+    """Load the detector that :meth:`OutlierDetector.save` wrote; its weights are loaded into ``vae``.
 
     Raises:
         VaebenchError: the file is missing, damaged, or of another model.
     """
-    path = folder / "usual.safetensors"
+    path, old = folder / FILE, folder / OLD_OUTLIERS_FILE
+    path = old if old.exists() and not path.exists() else path
     tensors = read_tensors(path)[0]
     try:
         vae.load_state_dict(select_prefix("vae", tensors))
-        parts = [tensors[name].numpy() for name in ("codes", "medians", "spreads")]
+        arrays = [tensors[name].numpy() for name in ("codes", "medians", "spreads")]
     except (RuntimeError, KeyError) as error:
-        raise VaebenchError(f"{path} does not fit model.json; copy both from the same model folder") from error
-    return OutlierDetector(vae.eval(), *parts)
-
-
-def _log(loss: Float[Tensor, " B"]) -> Float[Tensor, " B"]:
-    """A logarithm for losses that densities above 1 make negative, too."""
-    return torch.asinh(loss)
+        raise VaebenchError(f"{path} does not match model.json; copy both from the same model folder") from error
+    return OutlierDetector(vae.eval(), *arrays)

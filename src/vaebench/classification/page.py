@@ -1,4 +1,4 @@
-"""write_page(): a classification to report.html, one self-contained page."""
+"""write_page(): the report of a classification as one self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -11,63 +11,66 @@ from typing import NamedTuple
 
 import torch
 from matplotlib.figure import Figure
-from PIL import Image
 
 from vaebench import __version__
 from vaebench.classification import figures
 from vaebench.classification.methods import DEFAULT, METHODS
 from vaebench.classification.results import ClassificationResult, summary
-from vaebench.classification.selection import LEAST
+from vaebench.classification.selection import MIN_LABELS, MethodSelection
 from vaebench.core.files import atomic, write_text
 from vaebench.plotting.palette import clean
 from vaebench.plotting.style import png, signed
 from vaebench.plotting.templates import template
 
-SHOWN_CLASSES = 20
-SHOWN_EACH = 6
-SHOWN_UNLIKE = 24
-SHOWN_SUSPECTS = 24
-SHOWN_SKIPPED = 50
-DRAWN_CLASSES = 40
+MAX_CLASSES = 20
+"""Classes whose images are shown."""
+IMAGES_PER_CLASS = 6
+MAX_OUTLIERS = 24
+MAX_SUSPECTS = 24
+MAX_SKIPPED = 50
+MAX_CLASSES_DRAWN = 40
 """Classes up to which a confusion matrix and bars can be read."""
+WITHOUT_VAE = ("pca-line", "pixel-line", "supervised")
 
 
 FIGURES: dict[str, tuple[str, str, figures.Draw]] = {
     "methods": (
         "Methods",
-        "The chosen one in orange. All were taught by four fifths of the labels and tested on the rest, five times; "
-        "the same folds for all.",
+        "Cross-validated accuracy of each method, the selected one in orange. In each of five folds, the same for all "
+        "methods, a method is fitted to four fifths of the labels and tested on the rest.",
         figures.methods,
     ),
     "reliability": (
-        "Can the probabilities be trusted?",
-        "Answers in bins of confidence, the number of labels beside each. On the dashed line, "
-        "answers of 80 % are right in 8 of 10 cases. Each fold's probabilities are calibrated by the others.",
+        "Calibration",
+        "Reliability diagram: accuracy by confidence, with the number of held-out labels in each bin. On the dashed "
+        "line, probabilities are calibrated: of predictions with 80 % confidence, 80 % are correct. The temperature of "
+        "each fold is fitted on the other folds.",
         figures.reliability_diagram,
     ),
     "confusion": (
-        "What is taken for what",
-        "Held-out labels by the given class and the predicted one.",
+        "Confusion matrix",
+        "Held-out labels by given class and predicted class.",
         figures.confusion_matrix,
     ),
-    "class-shares": (
-        "How many of each class",
-        "Shares of the classes among the labels and among all images as they are predicted. Where they differ much, "
-        "labels were not drawn like the rest, and the accuracy to expect is that of images like the labelled ones.",
-        figures.class_shares,
+    "class-frequencies": (
+        "Class frequencies",
+        "Frequency of each class among the labels and among the predictions for all images. A large difference means "
+        "that the labelled images are not a random sample; the expected accuracy then holds only for images like the "
+        "labelled ones.",
+        figures.class_frequencies,
     ),
 }
-"""Title, caption and drawing of each figure."""
+"""Title, caption and drawing function of each figure."""
 
 
 class Picture(NamedTuple):
-    """An image of the page with its lines of text."""
+    """An image of the page with the lines of its caption."""
 
     base64: str
     lines: tuple[str, ...]
 
 
-class Drawn(NamedTuple):
+class PageFigure(NamedTuple):
     """A figure of the page."""
 
     title: str
@@ -76,29 +79,21 @@ class Drawn(NamedTuple):
     width: int
 
 
-class Group(NamedTuple):
-    """Pictures of one class."""
-
-    title: str
-    surest: list[Picture]
-    least_sure: list[Picture]
-
-
-def write_page(found: ClassificationResult) -> Path:
-    """Write report.html, its figures as PNG, and the contact sheet of what to label next.
+def write_page(result: ClassificationResult) -> Path:
+    """Write report.html, its figures as PNG files, and the contact sheet of the images to label next.
 
     Raises:
-        VaebenchError: the folder cannot be written.
+        VaebenchError: the folder is not writable.
     """
-    if len(found.asked):
-        _draw(figures.contact_sheet(found), found.folder / "to-label-next.png")
-    path = found.folder / "report.html"
-    write_text(path, render(found))
+    if len(result.to_label_next):
+        _write_png(figures.contact_sheet(result), result.folder / "to-label-next.png")
+    path = result.folder / "report.html"
+    write_text(path, render(result))
     return path
 
 
-def render(found: ClassificationResult) -> str:
-    """The page as HTML; every name in it is escaped."""
+def render(result: ClassificationResult) -> str:
+    """Return the report as HTML, with all names escaped."""
     page = template(
         "page.html.j2",
         "vaebench.classification",
@@ -106,155 +101,132 @@ def render(found: ClassificationResult) -> str:
         percent=lambda value: f"{100 * value:.1f} %",
         points=lambda value: signed(100 * value, ".1f"),
     )
-    collection, choice = found.collection, found.choice
+    collection, selection = result.collection, result.selection
+    few_classes = len(collection.classes) <= MAX_CLASSES_DRAWN
+    validation = ["methods", "reliability", *(["confusion"] if few_classes else [])] if selection else []
     return page.render(
         title=clean(collection.title),
-        found=found,
+        result=result,
         collection=collection,
-        summary=summary(found),
-        verdict=verdict(found),
-        least=LEAST,
-        default=METHODS[DEFAULT].words,
-        validation=_validation(found),
-        shares=_shares(found),
-        groups=groups(found),
-        many_classes=len(found.collection.classes) > DRAWN_CLASSES,
-        suspects=suspects(found),
-        suspected=len(choice.suspects()) if choice else 0,
-        unlike=unlike(found),
-        asked=asked(found),
+        summary=summary(result),
+        verdict=verdict(result),
+        validation=[_page_figure(result, name) for name in validation],
+        frequencies=_page_figure(result, "class-frequencies") if few_classes else None,
+        examples=class_examples(result),
+        few_classes=few_classes,
+        suspects=suspect_pictures(result),
+        suspect_count=len(selection.label_suspects()) if selection else 0,
+        outliers=outlier_pictures(result),
+        to_label_next=_pictures(result, result.to_label_next.tolist()),
         reasons=Counter(collection.skipped.values()).most_common(),
-        skipped=[(clean(name), why) for name, why in list(collection.skipped.items())[:SHOWN_SKIPPED]],
+        skipped=[(clean(name), reason) for name, reason in list(collection.skipped.items())[:MAX_SKIPPED]],
         version=__version__,
     )
 
 
-def verdict(found: ClassificationResult) -> list[str]:
-    """What a person must know first, in sentences."""
-    choice, collection = found.choice, found.collection
-    if choice is None:
-        fewest = min(zip(collection.counts, collection.classes, strict=True))
+def verdict(result: ClassificationResult) -> list[str]:
+    """Return the main results in sentences: expected accuracy, selected method, calibration."""
+    selection, collection = result.selection, result.collection
+    if selection is None:
+        count, name = min(zip(collection.label_counts, collection.classes, strict=True))
         return [
-            f"Accuracy cannot be estimated from so few labels: {clean(fewest[1])} has {fewest[0]}, and {LEAST} of each "
-            "class are needed for a cross-validation.",
-            f"The {METHODS[DEFAULT].words} was used, as it is where nothing can be measured; its probabilities are "
-            "softened by what other data chose, and were not checked on these images.",
+            f"The accuracy cannot be estimated: class {clean(name)} has {count} label{'s' if count != 1 else ''}, and "
+            f"cross-validation needs at least {MIN_LABELS} labels of every class.",
+            f"The default method was used: {METHODS[DEFAULT].title}. The temperature of its probabilities was chosen "
+            "on other data sets and not checked on these images.",
         ]
-    expected = choice.expected
+    expected, scores = selection.expected_accuracy, selection.scores
     sentences = [
-        f"Expect {100 * expected.accuracy:.0f} % of the answers to be right: between {100 * expected.low:.0f} and "
-        f"{100 * expected.high:.0f} %, with 95 % confidence.",
-        _winner(found),
+        f"Expected accuracy: {100 * expected.accuracy:.0f} % (95 % confidence interval: {100 * expected.low:.0f} to "
+        f"{100 * expected.high:.0f} %).",
+        _selected_method_sentence(selection),
     ]
-    scores = choice.scores
-    if scores["brier"] >= scores["brier_by_frequencies"]:
-        sentences.append("Its probabilities are no better than the frequencies of the labels: do not rely on them.")
+    if scores["brier_score"] >= scores["brier_score_of_class_frequencies"]:
+        sentences.append(
+            "Do not rely on the probabilities: by the Brier score they are no better than class frequencies."
+        )
     return sentences
 
 
-def _winner(found: ClassificationResult) -> str:
-    assert found.choice is not None
-    choice = found.choice
-    rivals = sorted((name for name in choice.accuracies if name != choice.method), key=lambda n: -choice.accuracies[n])
-    gap = choice.ahead(rivals[0])
-    clear = gap.low > 0
-    plain = choice.method in ("pca-line", "pixel-line", "supervised")
-    share = f"{100 * choice.accuracies[choice.method]:.1f} %"
-    told = f"{_upper(METHODS[choice.method].words)} did best on held-out labels ({share}) and is used; next is"
-    told += f" {METHODS[rivals[0]].words}, {100 * gap.mean:.1f} points behind"
-    told += f" ({signed(100 * gap.low, '.1f')} to {signed(100 * gap.high, '.1f')})"
-    told += "." if clear else ": no clear difference."
-    return told + (" A method without a VAE wins here." if plain and clear else "")
+def _selected_method_sentence(selection: MethodSelection) -> str:
+    selected, accuracies = selection.method, selection.accuracies
+    second = max((name for name in accuracies if name != selected), key=lambda name: accuracies[name])
+    gap = selection.difference_to(second)
+    significant = gap.low > 0
+    text = (
+        f"Selected method: {METHODS[selected].title}, cross-validated accuracy {100 * accuracies[selected]:.1f} %. "
+        f"The second best, {METHODS[second].title}, is {100 * gap.mean:.1f} points lower (95 % interval: "
+        f"{signed(100 * gap.low, '.1f')} to {signed(100 * gap.high, '.1f')})"
+    )
+    text += "." if significant else "; the difference is not significant."
+    return text + (" The selected method does not use the VAE." if selected in WITHOUT_VAE and significant else "")
 
 
-def _upper(text: str) -> str:
-    return text[0].upper() + text[1:]
-
-
-def _validation(found: ClassificationResult) -> list[Drawn]:
-    """Figures on held-out labels."""
-    if found.choice is None:
-        return []
-    few = len(found.collection.classes) <= DRAWN_CLASSES
-    return [_drawn(found, name) for name in ("methods", "reliability", *(["confusion"] if few else []))]
-
-
-def _shares(found: ClassificationResult) -> Drawn | None:
-    return _drawn(found, "class-shares") if len(found.collection.classes) <= DRAWN_CLASSES else None
-
-
-def _drawn(found: ClassificationResult, name: str) -> Drawn:
+def _page_figure(result: ClassificationResult, name: str) -> PageFigure:
     title, caption, draw = FIGURES[name]
-    image, width = _draw(draw(found), found.folder / "figures" / f"{name}.png")
-    return Drawn(title, caption, base64.b64encode(image).decode(), width)
+    figure = draw(result)
+    image = _write_png(figure, result.folder / "figures" / f"{name}.png")
+    return PageFigure(title, caption, base64.b64encode(image).decode(), round(figure.get_figwidth() * 100))
 
 
-def _draw(figure: Figure, path: Path) -> tuple[bytes, int]:
+def _write_png(figure: Figure, path: Path) -> bytes:
     image = png(figure)
     with atomic(path) as temporary:
         temporary.write_bytes(image)
-    return image, round(figure.get_figwidth() * 100)
+    return image
 
 
-def groups(found: ClassificationResult) -> list[Group]:
-    """The surest and the least sure images without a label, of each class that is predicted."""
-    shares, best = found.probabilities.max(1)
-    free = torch.zeros(len(shares), dtype=torch.bool)
-    free[found.collection.unlabelled] = True
-    made = []
-    for label, name in list(enumerate(found.collection.classes))[:SHOWN_CLASSES]:
-        rows = torch.nonzero(free & (best == label))[:, 0]
-        rows = rows[shares[rows].argsort(descending=True, stable=True)]
-        surest, rest = rows[:SHOWN_EACH], rows[SHOWN_EACH:]
-        both = surest.tolist(), rest.flip(0)[:SHOWN_EACH].tolist()
-        ends = [_pictures(found, some, lambda row: _share(found, row)) for some in both]
-        made.append(Group(f"{clean(name)}: {len(rows):,} images", *ends))
-    return made
+def class_examples(result: ClassificationResult) -> list[tuple[str, list[Picture], list[Picture]]]:
+    """Title of each predicted class, its unlabelled images with the highest and those with the lowest probability."""
+    best, predicted = result.probabilities.max(1)
+    unlabelled = torch.zeros(len(best), dtype=torch.bool)
+    unlabelled[result.collection.unlabelled_rows] = True
+    examples = []
+    for label, name in enumerate(result.collection.classes[:MAX_CLASSES]):
+        rows = torch.nonzero(unlabelled & (predicted == label))[:, 0]
+        rows = rows[best[rows].argsort(descending=True, stable=True)]
+        first, last = rows[:IMAGES_PER_CLASS], rows[IMAGES_PER_CLASS:].flip(0)[:IMAGES_PER_CLASS]
+        title = f"{clean(name)}: {len(rows):,} images"
+        examples.append((title, _pictures(result, first.tolist()), _pictures(result, last.tolist())))
+    return examples
 
 
-def _share(found: ClassificationResult, row: int) -> tuple[str, ...]:
-    share, label = found.probabilities[row].max(0)
-    return (f"{clean(found.collection.classes[int(label)])}, {100 * float(share):.0f}\N{NO-BREAK SPACE}%",)
-
-
-def suspects(found: ClassificationResult) -> list[Picture]:
-    """Labels that are likely wrong."""
-    if found.choice is None:
+def suspect_pictures(result: ClassificationResult) -> list[Picture]:
+    """Images whose labels are probably wrong."""
+    if result.selection is None:
         return []
-    some = found.choice.suspects()[:SHOWN_SUSPECTS]
-    rows = {int(found.collection.rows[place]): (place, guess, share) for place, guess, share in some}
-    names = [clean(name) for name in found.collection.classes]
-
-    def told(row: int) -> tuple[str, ...]:
-        place, guess, share = rows[row]
-        return (
-            f"given: {names[int(found.collection.labels[place])]}",
-            f"seems: {names[guess]}, {100 * share:.0f}\N{NO-BREAK SPACE}%",
-        )
-
-    return _pictures(found, list(rows), told)
+    collection, captions = result.collection, {}
+    for position, predicted, probability in result.selection.label_suspects()[:MAX_SUSPECTS]:
+        label, other = (clean(collection.classes[index]) for index in (int(collection.labels[position]), predicted))
+        caption = f"label: {label}", f"predicted: {other}, {_percent(probability)}"
+        captions[int(collection.labelled_rows[position])] = caption
+    return _pictures(result, list(captions), captions.__getitem__)
 
 
-def unlike(found: ClassificationResult) -> list[Picture]:
-    """Images unlike the rest, the most unlike first."""
-    order = (-found.rarities).argsort(kind="stable")[: min(SHOWN_UNLIKE, int(found.unlike.sum()))]
-    return _pictures(found, order.tolist(), lambda row: _share(found, row))
-
-
-def asked(found: ClassificationResult) -> list[Picture]:
-    """What to label next."""
-    return _pictures(found, found.asked.tolist(), lambda row: _share(found, row))
+def outlier_pictures(result: ClassificationResult) -> list[Picture]:
+    """The outliers with the highest scores, highest first."""
+    count = min(MAX_OUTLIERS, int(result.outliers.sum()))
+    rows = (-result.outlier_scores).argsort(kind="stable")[:count].tolist()
+    return _pictures(result, rows)
 
 
 def _pictures(
-    found: ClassificationResult, rows: Sequence[int], told: Callable[[int], tuple[str, ...]]
+    result: ClassificationResult, rows: Sequence[int], caption: Callable[[int], tuple[str, ...]] | None = None
 ) -> list[Picture]:
-    images = found.collection.thumbnails(rows, figures.THUMBNAIL)
-    names = found.collection.names
-    return [Picture(_inline(image), (*told(row), clean(names[row]))) for row, image in zip(rows, images, strict=True)]
+    """Thumbnails with caption and file name; the default caption is the predicted class with its probability."""
+
+    def prediction(row: int) -> tuple[str, ...]:
+        probability, label = result.probabilities[row].max(0)
+        return (f"{clean(result.collection.classes[int(label)])}, {_percent(float(probability))}",)
+
+    pictures = []
+    for row, image in zip(rows, result.collection.thumbnails(rows, figures.THUMBNAIL), strict=True):
+        data = io.BytesIO()
+        image.save(data, "PNG")
+        lines = (*(caption or prediction)(row), clean(result.collection.names[row]))
+        pictures.append(Picture(base64.b64encode(data.getvalue()).decode(), lines))
+    return pictures
 
 
-def _inline(image: Image.Image) -> str:
-    data = io.BytesIO()
-    image.save(data, "PNG")
-    return base64.b64encode(data.getvalue()).decode()
+def _percent(probability: float) -> str:
+    return f"{100 * probability:.0f}\N{NO-BREAK SPACE}%"

@@ -1,8 +1,7 @@
-"""predict(): a kept classifier applied to new images."""
+"""predict(): apply a saved classifier to new images."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,13 +12,14 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from vaebench.classification.classifier import load_classifier
-from vaebench.classification.collection import opened
-from vaebench.classification.outliers import LIMIT, load_outlier_detector
+from vaebench.classification.collection import open_files
+from vaebench.classification.outliers import THRESHOLD, load_outlier_detector
 from vaebench.classification.results import write_predictions
 from vaebench.core.errors import VaebenchError
 from vaebench.core.progress import ProgressCallback, ProgressEvent
 from vaebench.data.images import HIDDEN, Images
 from vaebench.data.pixel_store import read_pixels, write_pixels
+from vaebench.deprecated import renamed_arguments, renamed_attribute
 
 BLOCK = 10_000
 """Images that are classified at a time."""
@@ -27,52 +27,59 @@ BLOCK = 10_000
 
 @dataclass(frozen=True)
 class PredictionResult:
-    """Class probabilities of new images, and which are unlike those that the classifier learned from."""
+    """Class probabilities and outlier scores of new images."""
 
     names: tuple[str, ...]
     classes: tuple[str, ...]
     probabilities: Float[Tensor, "N Y"]
-    unlike: Bool[np.ndarray, " N"]
+    outlier_scores: Float[np.ndarray, " N"]
+    """Robust standard deviations above the median of the images that the classifier was trained with."""
     skipped: dict[str, str]
-    """Why, by name."""
+    """Reason by name for each image file that cannot be read."""
 
     def __repr__(self) -> str:
-        return f"Predicted({len(self.names):,} images, {int(self.unlike.sum()):,} unlike the rest)"
+        return f"PredictionResult({len(self.names):,} images, {int(self.outliers.sum()):,} outliers)"
+
+    @property
+    def outliers(self) -> Bool[np.ndarray, " N"]:
+        """Whether each image is an outlier."""
+        return self.outlier_scores > THRESHOLD
+
+    unlike = renamed_attribute("unlike", "outliers")
 
 
-def predict(model: str | Path, path: str | Path, callback: ProgressCallback = lambda tick: None) -> PredictionResult:
+@renamed_arguments(watch="callback")
+def predict(model: str | Path, path: str | Path, callback: ProgressCallback = lambda event: None) -> PredictionResult:
     """Classify all images of a folder or zip.
 
+    Args:
+        model: the model folder that :func:`classify` wrote.
+        path: a folder or zip of images of any size.
+        callback: receives progress events.
+
     Raises:
-        VaebenchError: no such model or path, or no image that can be read.
+        VaebenchError: the model or the path does not exist, or no image can be read.
     """
     folder, path = Path(model), Path(path).expanduser()
     classifier = load_classifier(folder)
     description = classifier.description
-    rule = description.rule
-    shape = (rule.channels, rule.height, rule.width)
-    rarity = load_outlier_detector(description.model.build(shape), folder)
-    with TemporaryDirectory() as temporary, opened(path) as files:
-        pixels = Path(temporary) / "pixels.npy"
+    detector = load_outlier_detector(description.model.build(description.shape), folder)
+    with TemporaryDirectory() as temporary, open_files(path) as files:
+        file = Path(temporary) / "pixels.npy"
         names, skipped = write_pixels(
-            files, files.images, rule, pixels, lambda what, done: callback(ProgressEvent(what, done))
+            files, files.images, description.rule, file, lambda task, done: callback(ProgressEvent(task, done))
         )
         if not names:
             raise VaebenchError(f"{path}: none of its {len(files.images):,} images can be read")
-        found, unlike = [], []
-        for share, images in _blocks(read_pixels(pixels)):
-            found.append(classifier.probabilities(images))
-            unlike.append(rarity.scores(images) > LIMIT)
-            callback(ProgressEvent("classifying", share))
-        return PredictionResult(tuple(names), classifier.classes, torch.cat(found), np.concatenate(unlike), skipped)
+        probabilities, scores = [], []
+        for pixels in torch.from_numpy(read_pixels(file)).split(BLOCK):
+            images = Images(pixels, torch.full((len(pixels),), HIDDEN))
+            probabilities.append(classifier.probabilities(images))
+            scores.append(detector.scores(images))
+            callback(ProgressEvent("classifying", sum(map(len, scores)) / len(names)))
+    return PredictionResult(tuple(names), classifier.classes, torch.cat(probabilities), np.concatenate(scores), skipped)
 
 
-def write_predicted(path: Path, found: PredictionResult) -> None:
-    """The CSV file of :func:`predict`'s answer: file, label, probability, whether it is unlike the rest."""
-    write_predictions(path, found.names, found.classes, found.probabilities, found.unlike)
-
-
-def _blocks(pixels: np.ndarray) -> Iterator[tuple[float, Images]]:
-    for start in range(0, len(pixels), BLOCK):
-        some = torch.from_numpy(pixels[start : start + BLOCK])
-        yield (start + len(some)) / len(pixels), Images(some, torch.full((len(some),), HIDDEN))
+def write_predicted(path: Path, result: PredictionResult) -> None:
+    """Write the result of :func:`predict` as a CSV file: file, label, probability, outlier, outlier_score."""
+    write_predictions(path, result.names, result.classes, result.probabilities, result.outlier_scores)

@@ -1,4 +1,4 @@
-"""Classified: what a classification found, and the tables that it writes."""
+"""ClassificationResult and the tables and summary that are written from it."""
 
 from __future__ import annotations
 
@@ -16,66 +16,78 @@ from torch import Tensor
 from vaebench.classification.classifier import ImageClassifier
 from vaebench.classification.collection import Collection
 from vaebench.classification.methods import METHODS
+from vaebench.classification.outliers import THRESHOLD
 from vaebench.classification.selection import MethodSelection
 from vaebench.classification.settings import Settings
 from vaebench.core.files import atomic, write_json
 from vaebench.core.provenance import commit
+from vaebench.deprecated import renamed_attribute
 from vaebench.training.compute import machine
 
-SCHEMA = 1
+SCHEMA = 2
+"""Of summary.json."""
 
 
 @dataclass(frozen=True)
 class ClassificationResult:
-    """What :func:`classify` found; the same is in its folder."""
+    """Result of :func:`classify`; its folder holds the same."""
 
     folder: Path
     collection: Collection
     settings: Settings
-    choice: MethodSelection | None
-    """None where labels were too few to choose by."""
+    selection: MethodSelection | None
+    """Cross-validation of the methods; None where a class has too few labels."""
     classifier: ImageClassifier
     probabilities: Float[Tensor, "N Y"]
-    """Of all images, calibrated where there was a choice."""
-    unlike: Bool[np.ndarray, " N"]
-    """Images unlike the rest."""
-    rarities: Float[np.ndarray, " N"]
-    asked: Int[np.ndarray, " K"]
+    """Class probabilities of all images, calibrated where there is a cross-validation."""
+    outlier_scores: Float[np.ndarray, " N"]
+    """Robust standard deviations above the median."""
+    to_label_next: Int[np.ndarray, " K"]
     """Rows of the images to label next."""
     onnx: Path | None
     seconds: float
 
     def __repr__(self) -> str:
-        found = self.choice.expected if self.choice else None
-        trust = f"{found.low:.0%} to {found.high:.0%} right" if found else "accuracy cannot be estimated"
-        return f"Classified({self.collection!r} by {self.method!r}: {trust}; in {self.folder})"
+        expected = self.selection.expected_accuracy if self.selection else None
+        accuracy = f"{expected.low:.0%} to {expected.high:.0%}" if expected else "not estimated"
+        return f"ClassificationResult({self.collection!r}, {self.method!r}, accuracy {accuracy}, in {self.folder})"
+
+    @property
+    def outliers(self) -> Bool[np.ndarray, " N"]:
+        """Whether each image is an outlier."""
+        return self.outlier_scores > THRESHOLD
 
     @property
     def method(self) -> str:
-        """The method that was used, in words."""
+        """Title of the method that the classifier was fitted by."""
         return self.classifier.description.method
 
     @property
     def labels(self) -> list[str]:
-        """The most probable class of every image, by its name; what was given is not repeated here."""
+        """Predicted class of every image, also of the labelled ones."""
         return [self.collection.classes[index] for index in self.probabilities.argmax(1).tolist()]
 
+    choice = renamed_attribute("choice", "selection")
+    unlike = renamed_attribute("unlike", "outliers")
+    rarities = renamed_attribute("rarities", "outlier_scores")
+    asked = renamed_attribute("asked", "to_label_next")
 
-def write_results(found: ClassificationResult) -> None:
-    """predictions.csv, to-label-next.csv and summary.json."""
-    collection = found.collection
-    given = dict(zip(collection.rows.tolist(), collection.labels.tolist(), strict=True))
-    shown = [collection.classes[given[row]] if row in given else "" for row in range(len(collection.names))]
-    write_predictions(
-        found.folder / "predictions.csv", collection.names, collection.classes, found.probabilities, found.unlike, shown
+
+def write_results(result: ClassificationResult) -> None:
+    """Write predictions.csv, to-label-next.csv and summary.json."""
+    collection = result.collection
+    given = [""] * len(collection.names)
+    for row, label in zip(collection.labelled_rows.tolist(), collection.labels.tolist(), strict=True):
+        given[row] = collection.classes[label]
+    file, names, classes = result.folder / "predictions.csv", collection.names, collection.classes
+    write_predictions(file, names, classes, result.probabilities, result.outlier_scores, given)
+    best, predicted = result.probabilities.max(1)
+    rows = (
+        (rank, names[row], classes[int(predicted[row])], f"{best[row]:.4f}", "")
+        for rank, row in enumerate(result.to_label_next.tolist(), start=1)
     )
-    shares, best = found.probabilities.max(1)
-    asked = (
-        (place + 1, collection.names[row], collection.classes[int(best[row])], f"{shares[row]:.4f}", "")
-        for place, row in enumerate(found.asked.tolist())
-    )
-    _write_csv(found.folder / "to-label-next.csv", ("rank", "file", "guess", "probability", "label"), asked)
-    write_json(found.folder / "summary.json", summary(found))
+    _write_csv(result.folder / "to-label-next.csv", ("rank", "file", "guess", "probability", "label"), rows)
+    write_json(result.folder / "summary.json", summary(result))
 
 
 def write_predictions(
@@ -83,64 +95,66 @@ def write_predictions(
     names: Sequence[str],
     classes: Sequence[str],
     probabilities: Float[Tensor, "N Y"],
-    unlike: Bool[np.ndarray, " N"],
+    outlier_scores: Float[np.ndarray, " N"],
     given: Sequence[str] | None = None,
 ) -> None:
-    """A row an image: file, label, probability, whether it is unlike the rest, and the label that was given."""
-    shares, best = probabilities.max(1)
+    """Write a CSV file with a row per image: file, label, probability, outlier, outlier_score and the given label."""
+    best, predicted = probabilities.max(1)
     rows = zip(
         names,
-        (classes[label] for label in best.tolist()),
-        (f"{share:.4f}" for share in shares.tolist()),
-        ("yes" if strange else "no" for strange in unlike.tolist()),
+        (classes[label] for label in predicted.tolist()),
+        (f"{probability:.4f}" for probability in best.tolist()),
+        ("yes" if score > THRESHOLD else "no" for score in outlier_scores.tolist()),
+        (f"{score:.2f}" for score in outlier_scores.tolist()),
         *([given] if given is not None else []),
         strict=True,
     )
-    header = ("file", "label", "probability", "unlike_the_rest", "given")
+    header = ("file", "label", "probability", "outlier", "outlier_score", "given")
     _write_csv(path, header if given is not None else header[:-1], rows)
 
 
 def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Whole or not at all; names that are no Unicode keep their bytes."""
+    """Write a CSV file atomically; file names that are not valid Unicode keep their bytes."""
     with atomic(path) as temporary, temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header)
         writer.writerows(rows)
 
 
-def summary(found: ClassificationResult) -> dict[str, Any]:
-    """Every number of the report, as JSON values."""
-    collection, choice = found.collection, found.choice
-    guessed = torch.bincount(found.probabilities.argmax(1), minlength=len(collection.classes)).tolist()
+def summary(result: ClassificationResult) -> dict[str, Any]:
+    """Return every number of the report as JSON values."""
+    collection, selection = result.collection, result.selection
+    predicted = torch.bincount(result.probabilities.argmax(1), minlength=len(collection.classes)).tolist()
     return {
         "schema": SCHEMA,
         "images": len(collection.names),
         "skipped": len(collection.skipped),
-        "labels": dict(zip(collection.classes, collection.counts, strict=True)),
-        "predicted": dict(zip(collection.classes, guessed, strict=True)),
-        "unlike_the_rest": int(found.unlike.sum()),
-        "method": found.classifier.description.method,
-        "temperature": found.classifier.description.temperature,
-        "expected_accuracy": None if choice is None else choice.expected._asdict(),
-        "methods": None if choice is None else _methods(choice),
-        "scores": None if choice is None else choice.scores,
-        "rule": collection.rule.words,
-        "settings": found.settings.model_dump(mode="json"),
-        "seconds": round(found.seconds, 1),
+        "label_counts": dict(zip(collection.classes, collection.label_counts, strict=True)),
+        "predicted_counts": dict(zip(collection.classes, predicted, strict=True)),
+        "outliers": int(result.outliers.sum()),
+        "method": result.method,
+        "temperature": result.classifier.description.temperature,
+        "expected_accuracy": None if selection is None else selection.expected_accuracy._asdict(),
+        "methods": None if selection is None else _method_rows(selection),
+        "scores": None if selection is None else selection.scores,
+        "preprocessing": collection.rule.words,
+        "settings": result.settings.model_dump(mode="json"),
+        "seconds": round(result.seconds, 1),
         "machine": machine(),
         "commit": commit(),
     }
 
 
-def _methods(choice: MethodSelection) -> list[dict[str, Any]]:
-    """Accuracy of each method on the held-out labels, and how far the chosen one is ahead."""
+def _method_rows(selection: MethodSelection) -> list[dict[str, Any]]:
+    """Cross-validated accuracy of each method and the difference of the selected method to it."""
+    selected = selection.method
     return [
         {
             "method": name,
-            "words": METHODS[name].words,
+            "title": METHODS[name].title,
             "accuracy": accuracy,
-            "chosen": name == choice.method,
-            "ahead_of_it": None if name == choice.method else choice.ahead(name)._asdict(),
+            "selected": name == selected,
+            "difference": None if name == selected else selection.difference_to(name)._asdict(),
         }
-        for name, accuracy in choice.accuracies.items()
+        for name, accuracy in selection.accuracies.items()
     ]

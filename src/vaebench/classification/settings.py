@@ -1,4 +1,4 @@
-"""Settings: what is trained for images of one shape and number, and how long it will take here."""
+"""Settings of a classification by the shape and number of its images, and an estimate of its run time."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from vaebench.training.compute import Compute
 from vaebench.training.loop import Training, train
 from vaebench.training.schedules import Adam, AnyOptimiser, Muon
 
-PAIRS, MOST_PAIRS = 150_000, 1_500_000
-"""Images that the VAE sees, each beside its augmented self: at least so many, and not many more than so many."""
+MIN_PAIRS, MAX_PAIRS = 150_000, 1_500_000
+"""Bounds on the pairs of an image and its augmented copy that the VAE is trained on; the upper one is approximate."""
 EPOCHS = 10
-"""Of the VAE where neither bound is met."""
-PASSES = 10
-"""Of the supervised network through its labelled images, where these are many."""
+"""Epochs of the VAE between the bounds."""
+SUPERVISED_EPOCHS = 10
+"""Epochs of the supervised network where many images are labelled."""
 LARGE = 40
-"""Pixels of a side from which on the network has one more layer."""
-TRIED_STEPS = 4
-SECONDS_AN_IMAGE = 0.001
-"""For classifying, encoding, comparing and writing, beside the trainings; a million of 28 x 28 pixels took 0.0007
+"""Side in pixels above which the network has one more layer."""
+TIMED_STEPS = 4
+SECONDS_PER_IMAGE = 0.001
+"""Time for classifying, encoding, outlier scores and writing; a million of 28 x 28 pixels took 0.0007 per image
 (LOG.md, 2026-11-28)."""
 
 
 class Settings(Frozen):
-    """Everything that decides a classification's numbers, but for images and labels."""
+    """Everything except images and labels that decides the numbers of a classification."""
 
     model: Model
     objective: Contrastive
@@ -46,19 +46,11 @@ class Settings(Frozen):
     supervised: SupervisedTraining
     seed: int = 0
 
-    def steps(self, images: int) -> tuple[int, int, int]:
-        """Steps of the VAE, of one self-training, of one supervised training."""
-        return (
-            self.training.epochs * math.ceil(images / self.training.batch),
-            sum(self.semi_supervised.rounds),
-            self.supervised.steps,
-        )
-
 
 def settings_for(shape: Shape, images: int, labels: int, augmentation: Augmentation = GENTLE) -> Settings:
-    """The settings for so many images of this shape, so many of them labelled.
+    """Return the settings for a number of images of this shape and a number of labels.
 
-    What images may undergo is prior knowledge: of images that nobody has seen, only small turns and shifts are assumed.
+    Augmentation is prior knowledge; for unknown images only small rotations and shifts are assumed to keep the class.
     """
     channels, *sides = shape
     batch = min(256, max(16, images // 4))
@@ -81,37 +73,38 @@ def settings_for(shape: Shape, images: int, labels: int, augmentation: Augmentat
             objective=SelfTrainingLoss(strong=augmentation, generative=0.001),
             optimiser=Muon(rate=0.03),
         ),
-        supervised=SupervisedTraining(strong=augmentation, steps=min(3000, max(400, PASSES * labels // 128))),
+        supervised=SupervisedTraining(
+            strong=augmentation, steps=min(3000, max(400, SUPERVISED_EPOCHS * labels // 128))
+        ),
     )
 
 
 def epochs_for(images: int) -> int:
-    """Epochs of the VAE: 400 of the fewest images, one of the most."""
-    return min(400, max(math.ceil(PAIRS / images), min(EPOCHS, math.ceil(MOST_PAIRS / images))))
+    """Epochs of the VAE: from 400 for few images down to one for millions."""
+    return min(400, max(math.ceil(MIN_PAIRS / images), min(EPOCHS, math.ceil(MAX_PAIRS / images))))
 
 
-def minutes(settings: Settings, images: Images, classes: int, compute: Compute, validated: bool) -> float:
-    """Minutes to expect, by a few steps of each training; ``validated`` tells whether there is a cross-validation."""
-    vae, self_training, supervised = settings.steps(len(images))
-    model = settings.model.build(images.shape)
-    rule = settings.training
-    seconds = vae * _a_step(model, settings.objective, images, rule.batch, rule.optimiser, compute)
-    method = settings.semi_supervised
-    batch = min(method.batch, len(images))
+def estimate_minutes(
+    settings: Settings, images: Images, classes: int, compute: Compute, cross_validated: bool
+) -> float:
+    """Estimate the run time in minutes by timing a few steps of each training."""
+    training, method = settings.training, settings.semi_supervised
+    model, batch = settings.model.build(images.shape), min(method.batch, len(images))
+    vae_step = _seconds_per_step(model, settings.objective, images, training.batch, training.optimiser, compute)
     network = ClassifyingVAE(model, classes)
-    taught = _a_step(network, method.objective, images, batch, method.optimiser, compute)
-    fits = FOLDS + 1 if validated else 1
-    seconds += fits * (self_training * taught + (supervised * taught / 2 if validated else 0.0))
-    return (seconds + SECONDS_AN_IMAGE * len(images)) / 60
+    network_step = _seconds_per_step(network, method.objective, images, batch, method.optimiser, compute)
+    fits = FOLDS + 1 if cross_validated else 1
+    steps = sum(method.rounds) + (settings.supervised.steps / 2 if cross_validated else 0.0)
+    seconds = training.epochs * math.ceil(len(images) / training.batch) * vae_step + fits * steps * network_step
+    return (seconds + SECONDS_PER_IMAGE * len(images)) / 60
 
 
-def _a_step(
+def _seconds_per_step(
     model: torch.nn.Module, objective: Objective, images: Images, batch: int, optimiser: AnyOptimiser, compute: Compute
 ) -> float:
-    """Seconds of one training step."""
-    some: Source = images.take(torch.arange(min(len(images), TRIED_STEPS * batch)))
-    rule = Training(epochs=1, batch=batch, optimiser=optimiser)
-    train(model, objective, some, rule, compute=compute)
+    sample: Source = images.take(torch.arange(min(len(images), TIMED_STEPS * batch)))
+    training = Training(epochs=1, batch=batch, optimiser=optimiser)
+    train(model, objective, sample, training, compute=compute)  # warm-up
     start = time.monotonic()
-    train(model, objective, some, rule, compute=compute)
-    return (time.monotonic() - start) / math.ceil(len(some) / batch)
+    train(model, objective, sample, training, compute=compute)
+    return (time.monotonic() - start) / math.ceil(len(sample) / batch)

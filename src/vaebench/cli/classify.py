@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from vaebench.cli.options import number, option
@@ -31,7 +32,8 @@ def classify(words: list[str]) -> int:
 
     keep_freed_memory()
     with progress() as callback:
-        answer = classified(path, labels, out, side=side, callback=callback, tell=lambda line: print(line, flush=True))
+        messages = partial(print, flush=True)
+        answer = classified(path, labels, out, side=side, callback=callback, message_callback=messages)
     for line in (*answer.collection.warnings, *verdict(answer)):
         print(line)
     if answer.onnx is None:
@@ -54,7 +56,7 @@ def predict(words: list[str]) -> int:
         answer = predicted(words[0], words[1], callback)
     path = Path(out or "predictions.csv")
     write_predicted(path, answer)
-    print(f"{len(answer.names):,} images, {int(answer.unlike.sum()):,} of them unlike those that it learned from")
+    print(f"{len(answer.names):,} images, {int(answer.outliers.sum()):,} of them outliers")
     for name, why in list(answer.skipped.items())[:10]:
         print(f"skipped {printable(name)}: {why}")
     if len(answer.skipped) > 10:

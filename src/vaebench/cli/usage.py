@@ -130,5 +130,5 @@ Apply the model/ folder that vaebench classify wrote to new images.
 
   MODEL         the model/ folder
   PATH          a folder or .zip of images of any size
-  --out FILE    the table to write: file, label, probability, unlike_the_rest (default: predictions.csv)
+  --out FILE    the table to write: file, label, probability, outlier, outlier_score (default: predictions.csv)
 """
