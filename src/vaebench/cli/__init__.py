@@ -43,9 +43,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 def build_parser() -> Parser:
     """Return the parser; its default ``commands`` holds the parsers of the commands by name."""
-    parser = Parser(prog="vaebench", description=DESCRIPTION, epilog=EPILOG)
+    parser = Parser(prog="vaebench", usage="vaebench COMMAND [arguments]", description=DESCRIPTION, epilog=EPILOG)
     parser.add_argument("--version", action="version", version=f"vaebench {__version__}", help="print the version")
-    commands = parser.add_subparsers(metavar="COMMAND", title="commands", parser_class=Parser)
+    commands = parser.add_subparsers(
+        prog="vaebench", metavar="COMMAND [arguments]", title="commands", parser_class=Parser
+    )
     for module in (recipes, runs, images, experiments, listing):
         module.add_parser(commands)
     parser.set_defaults(root=parser, commands=commands.choices)
@@ -73,6 +75,7 @@ def _run(words: list[str]) -> int:
         (args.parser if "parser" in args else parser).refuse(extras[0])
     if "extras" in args:
         setattr(args, args.extras, extras)
+        args.words = words
     status: int = args.run(args)
     return status
 

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from vaebench.cli.parser import add_budget, add_command, whole
+from vaebench.cli.parser import add_budget, add_command, count
 from vaebench.cli.terminal import interrupted_after, progress
 
 REPRODUCE = """\
@@ -32,7 +32,7 @@ def add_parser(commands: Any) -> None:
     parser = add_command(commands, reproduce, "reproduce", "reproduce the experiments of a paper", REPRODUCE)
     parser.add_argument("paper", metavar="PAPER", help="A to E or a longer name (see vaebench list), or all")
     add_budget(parser, "at most 30 minutes a paper on two cores")
-    parser.add_argument("--seeds", type=whole, metavar="N", help="seeds of every model (default: the budget's number)")
+    parser.add_argument("--seeds", type=count, metavar="N", help="seeds of every model (default: the budget's number)")
     _add_out(parser, "papers.md, papers.json, figures and all steps", "runs/papers")
 
     about = "compare methods with 1 to 100 labels a class (few-label benchmark)"
@@ -44,7 +44,7 @@ def add_parser(commands: Any) -> None:
 
 def _add_out(parser: argparse.ArgumentParser, files: str, default: str) -> None:
     about = f"folder of {files} (default: {default})"
-    parser.add_argument("--out", type=Path, default=Path(default), metavar="FOLDER", help=about)
+    parser.add_argument("--out", type=lambda word: Path(word or default), default=default, metavar="FOLDER", help=about)
 
 
 def reproduce(args: argparse.Namespace) -> int:

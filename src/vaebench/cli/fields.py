@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import tomllib
+from contextlib import suppress
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -25,26 +28,28 @@ def option_of(field: str) -> str:
 
 
 def find_values(words: list[str]) -> tuple[str, dict[str, Any]] | None:
-    """Return the recipe named in the arguments and its values; None where no recipe is named.
+    """Return the recipe named in the arguments of ``vaebench run`` and its values; None where none is named.
 
     Raises:
         VaebenchError: there is no such recipe, or its file cannot be read.
     """
     recipes = load_table()["recipes"]
     name = next((word for word in words if word in recipes or word.endswith(".toml")), None)
-    if name is None and words[0].startswith("-"):
+    if name is None and (not words or words[0].startswith("-")):
         return None
     name = name or words[0]
     if name in recipes and "--few-labels" not in words:
         return name, recipes[name]
-    if name.endswith(".toml") and Path(name).is_file() and "--few-labels" not in words:
-        import tomllib
-
-        return name, {"name": Path(name).stem} | upgrade_recipe(tomllib.loads(Path(name).read_text("utf-8")))
+    if name.endswith(".toml") and "--few-labels" not in words:
+        with suppress(OSError, ValueError):  # find_recipe reports it below
+            return name, {"name": Path(name).stem} | upgrade_recipe(tomllib.loads(Path(name).read_text("utf-8")))
     from vaebench.runs.recipe import few_labels, find_recipe
 
     recipe = find_recipe(name)
-    return name, few_labels(recipe, recipe.data.source).model_dump(mode="json")
+    if "--few-labels" in words:
+        after = dict(pairwise(words))
+        recipe = few_labels(recipe, after.get("--data") or after.get("--data.source") or recipe.data.source)
+    return name, recipe.model_dump(mode="json")
 
 
 def present_fields(values: dict[str, Any]) -> list[tuple[dict[str, Any], Any]]:

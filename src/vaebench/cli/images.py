@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from vaebench.cli.parser import add_command, whole
+from vaebench.cli.parser import add_command, count
 from vaebench.cli.terminal import progress
 
 SIZES = range(8, 513)
@@ -60,15 +60,15 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("path", metavar="PATH", help="a folder or .zip of images of any size")
     parser.add_argument(
         "--out",
-        type=Path,
-        default=Path("predictions.csv"),
+        type=lambda word: Path(word or "predictions.csv"),
+        default="predictions.csv",
         metavar="FILE",
         help="table to write: file, label, probability, unlike_the_rest (default: predictions.csv)",
     )
 
 
 def _size(word: str) -> int:
-    side = whole(word)
+    side = count(word)
     if side not in SIZES:
         raise argparse.ArgumentTypeError(f"is {side}; expected {SIZES[0]} to {SIZES[-1]} pixels")
     return side

@@ -33,13 +33,15 @@ def add_parser(commands: Any) -> None:
     parser.set_defaults(without_arguments=True)
 
     parser = add_command(commands, complete, "completion", "print a script for completion in a shell", COMPLETION)
-    parser.add_argument("shell", metavar="SHELL", choices=SHELLS, type=one_of(*SHELLS), help=f"one of {', '.join(SHELLS)}")
+    shells = ", ".join(SHELLS)
+    parser.add_argument("shell", metavar="SHELL", choices=SHELLS, type=one_of(*SHELLS), help=f"one of {shells}")
 
 
 def show(args: argparse.Namespace) -> int:
     """Run ``vaebench list``."""
-    names = load_table()["names"]
-    print(json.dumps(names, indent=1) if args.json else "\n".join(f"{each}: {', '.join(names[each])}" for each in names))
+    names: dict[str, list[str]] = load_table()["names"]
+    lines = [f"{kind}: {', '.join(each)}" for kind, each in names.items()]
+    print(json.dumps(names, indent=1) if args.json else "\n".join(lines))
     return 0
 
 
@@ -79,5 +81,6 @@ def _names_or_files(name: str, names: list[str], pattern: str) -> dict[str, Any]
     """Return shtab's description of an argument that is one of the names or, in bash, a file."""
     words = " ".join(names)
     function = f"_vaebench_{name}"
-    script = f"{function}() {{ compgen -W '{words}' -- \"$1\"; compgen -f -X '!{pattern}' -- \"$1\"; compgen -d -- \"$1\"; }}"
+    generators = (f"-W '{words}'", f"-f -X '!{pattern}'", "-d")
+    script = f'{function}() {{ {" ".join(f"""compgen {each} -- "$1";""" for each in generators)} }}'
     return {"bash": function, "zsh": f"({words})", "fish": words, "preamble": {"bash": script}}

@@ -7,6 +7,7 @@ import difflib
 import math
 import re
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, NoReturn
 
 BUDGETS = ("quick", "cpu", "full")
@@ -16,13 +17,14 @@ class Parser(argparse.ArgumentParser):
     """An ``ArgumentParser`` that reports a mistake as one sentence on stderr with exit status 2."""
 
     def __init__(self, **settings: Any) -> None:
-        super().__init__(allow_abbrev=False, formatter_class=_formatter, **settings)
+        layout = partial(argparse.RawDescriptionHelpFormatter, max_help_position=30)
+        super().__init__(allow_abbrev=False, formatter_class=layout, **settings)
 
     def error(self, message: str) -> NoReturn:
         """Print ``message``, argparse's or one's own, as a sentence and exit."""
         for pattern, sentence in (
             (r"^argument (\S+?)(/\S+)?: expected .*argument.*", r"\1 needs a value after it"),
-            (r"^argument (\S+): not allowed with argument (\S+)", r"\1 and \2 cannot be given together; give one of them"),
+            (r"^argument (\S+): not allowed with argument (\S+)", r"\1 and \2 exclude each other; give one of them"),
             (r"^argument (\S+?)(/\S+)?: ", r"\1 "),
             (r"^the following arguments are required: (.*)", rf"{self.prog} needs \1; see {self.prog} --help"),
         ):
@@ -34,9 +36,9 @@ class Parser(argparse.ArgumentParser):
         if not word.startswith("-"):
             self.error(f"{word!r} is not expected here; see {self.prog} --help")
         option = word.partition("=")[0]
-        own = [name for action in self._actions for name in action.option_strings]
-        same_end = [name for name in further if name.rpartition(".")[2] == option.lstrip("-")]
-        near = same_end[:1] or difflib.get_close_matches(option, [*own, *further], 1)
+        names = [*(name for action in self._actions for name in action.option_strings), *further]
+        near = [name for name in names if "." in name and name.rpartition(".")[2] == option.lstrip("-")]
+        near += [f"--{name}" for name in difflib.get_close_matches(option.lstrip("-"), [each[2:] for each in names], 1)]
         hint = f"did you mean {near[0]}?" if near else f"see {self.prog} --help"
         self.error(f"{self.prog} has no option {option}; {hint}")
 
@@ -64,25 +66,20 @@ def add_budget(parser: Parser, cpu: str) -> None:
     parser.add_argument("--minutes", type=positive, metavar="N", help="stop after N minutes (default: no limit)")
 
 
-def positive(word: str) -> float:
+def positive(word: str, whole: bool = False) -> float:
     """Return a number above 0."""
-    return _positive(word, whole=False)
-
-
-def whole(word: str) -> int:
-    """Return a whole number above 0."""
-    return int(_positive(word, whole=True))
-
-
-def _positive(word: str, whole: bool) -> float:
     try:
         value = float(word)
     except ValueError:
         value = math.nan
     if not 0 < value < math.inf or (whole and value != int(value)):
-        expected = f"a {'whole ' if whole else ''}number above 0"
-        raise argparse.ArgumentTypeError(f"is {word!r}; expected {expected}")
+        raise argparse.ArgumentTypeError(f"is {word!r}; expected a {'whole ' if whole else ''}number above 0")
     return value
+
+
+def count(word: str) -> int:
+    """Return a whole number above 0."""
+    return int(positive(word, whole=True))
 
 
 def one_of(*names: str) -> Callable[[str], str]:
@@ -94,7 +91,3 @@ def one_of(*names: str) -> Callable[[str], str]:
         return word
 
     return check
-
-
-def _formatter(prog: str) -> argparse.HelpFormatter:
-    return argparse.RawDescriptionHelpFormatter(prog, max_help_position=30)

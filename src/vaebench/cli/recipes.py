@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from vaebench.cli.fields import add_fields, find_values, load_table, option_of
-from vaebench.cli.parser import Parser, add_command, whole
+from vaebench.cli.parser import Parser, add_command, count
 from vaebench.cli.terminal import progress
 
 RUN = """\
@@ -36,7 +37,7 @@ def add_parser(commands: Any) -> None:
     parser = add_command(commands, run, "run", "train a VAE, evaluate its latents, write a report", RUN)
     _add_recipe(parser)
     parser.add_argument("--few-labels", action="store_true", help="train for few labels and classify by self-training")
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help="folder of the run (default: runs/NAME)")
+    parser.add_argument("--out", metavar="FOLDER", help="folder of the run (default: runs/NAME)")
     parser.add_argument("--resume", action="store_true", help="continue the stopped run in that folder")
     parser.set_defaults(extras="overrides", print_help=_print_fields)
 
@@ -49,11 +50,11 @@ def add_parser(commands: Any) -> None:
         metavar="FIELD=V1,V2",
         help="a field and its values, also as JSON; may be given several times",
     )
-    parser.add_argument("--seeds", type=whole, default=1, metavar="N", help="seeds of each combination (default: 1)")
+    parser.add_argument("--seeds", type=count, default=1, metavar="N", help="seeds of each combination (default: 1)")
     engine = parser.add_mutually_exclusive_group()
-    engine.add_argument("--workers", type=whole, metavar="N", help="processes at a time (default: one for two cores)")
+    engine.add_argument("--workers", type=count, metavar="N", help="processes at a time (default: one for two cores)")
     engine.add_argument("--ray", metavar="ADDRESS", help="Ray cluster, HOST:PORT or auto; --out is on a shared disk")
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help="folder (default: runs/sweep-RECIPE)")
+    parser.add_argument("--out", metavar="FOLDER", help="folder (default: runs/sweep-RECIPE)")
     parser.set_defaults(extras="overrides")
 
 
@@ -74,28 +75,26 @@ def _print_fields(parser: Parser, words: list[str]) -> None:
         name, values = recipe
         parser.conflict_handler = "resolve"  # --data.source is listed with the fields
         parser.usage, parser.epilog = f"vaebench run {name} [options] [--FIELD VALUE ...]", None
-        parser.formatter_class = _wide
+        parser.formatter_class = partial(argparse.RawDescriptionHelpFormatter, max_help_position=8)
         add_fields(parser, values)
     parser.print_help()
 
 
-def _wide(prog: str) -> argparse.HelpFormatter:
-    return argparse.RawDescriptionHelpFormatter(prog, max_help_position=8)
-
-
-def _overrides(args: argparse.Namespace) -> list[str]:
-    """Return the override arguments; options that are no fields are refused."""
+def _find_overrides(args: argparse.Namespace) -> list[str]:
+    """Return the arguments that override fields; options that are no fields, or stand before RECIPE, are refused."""
+    if args.overrides and args.words.index(args.recipe) > args.words.index(args.overrides[0]):
+        args.parser.error(f"{args.parser.prog} takes RECIPE before {args.overrides[0]}")
     names = [option_of(row["field"]) for row in load_table()["fields"]]
     for word in args.overrides:
         option = word.partition("=")[0]
-        if word.startswith("--") and "." not in word.partition("=")[0] and option not in names:
+        if option.startswith("--") and "." not in option and option not in names:
             args.parser.refuse(word, names)
-    return [*(["--data.source", args.data] if args.data is not None else []), *args.overrides]
+    return args.overrides if args.data is None else ["--data.source", args.data, *args.overrides]
 
 
 def run(args: argparse.Namespace) -> int:
     """Run ``vaebench run``."""
-    words = _overrides(args)
+    words = _find_overrides(args)
 
     from vaebench.core.memory import keep_freed_memory
     from vaebench.runs.overrides import overridden
@@ -110,7 +109,7 @@ def run(args: argparse.Namespace) -> int:
     recipe = overridden(base, words, f"recipe {args.recipe}")
     source = re.sub(r"[^A-Za-z0-9]+", "-", Path(recipe.data.source).stem).strip("-")
     name = recipe.name if recipe.data.source == base.data.source else f"{recipe.name}-{source}"
-    folder = args.out or Path("runs") / name
+    folder = Path(args.out or f"runs/{name}")
 
     keep_freed_memory()
     with progress() as callback:
@@ -128,7 +127,7 @@ def run(args: argparse.Namespace) -> int:
 
 def sweep(args: argparse.Namespace) -> int:
     """Run ``vaebench sweep``."""
-    words = _overrides(args)
+    words = _find_overrides(args)
 
     from vaebench.core.memory import keep_freed_memory
     from vaebench.runs.overrides import overridden
@@ -142,7 +141,7 @@ def sweep(args: argparse.Namespace) -> int:
     axes = [axis(word) for word in args.grid]
     base = overridden(base, words, f"recipe {base.name}")
     engine = local(args.workers) if args.ray is None else Cluster(args.ray)
-    folder = args.out or Path("runs") / f"sweep-{base.name}"
+    folder = Path(args.out or f"runs/sweep-{base.name}")
 
     keep_freed_memory()
     with progress() as callback:

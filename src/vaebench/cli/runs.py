@@ -28,11 +28,11 @@ def add_parser(commands: Any) -> None:
     """Add explore and compare."""
     parser = add_command(commands, explore, "explore", "write the latent explorer of a run", EXPLORE)
     parser.add_argument("folder", metavar="RUN", help="folder of a run")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="page to write (default: RUN/explorer.html)")
+    parser.add_argument("--out", metavar="FILE", help="page to write (default: RUN/explorer.html)")
 
     parser = add_command(commands, compare, "compare", "compare finished runs on one page", COMPARE)
     parser.add_argument("runs", nargs="+", metavar="RUN", help="folders of two runs or more")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="page (default: compare.html beside the first run)")
+    parser.add_argument("--out", metavar="FILE", help="page (default: compare.html beside the first run)")
     parser.set_defaults(extras="more_runs")
 
 
@@ -42,7 +42,7 @@ def explore(args: argparse.Namespace) -> int:
     from vaebench.runs.run import Run
 
     run = Run.load(args.folder)
-    print(f"open {run.explore().write(args.out or run.path / EXPLORER)}")
+    print(f"open {run.explore().write(Path(args.out or run.path / EXPLORER))}")
     return 0
 
 
@@ -54,7 +54,7 @@ def compare(args: argparse.Namespace) -> int:
 
     from vaebench.runs.report.compare import write_comparison
 
-    page = args.out or Path(args.runs[0]).parent / "compare.html"
+    page = Path(args.out or Path(args.runs[0]).parent / "compare.html")
     comparison = write_comparison([*args.runs, *args.more_runs], page)
     for index, group in enumerate(comparison.groups):
         scores = ", ".join(
