@@ -63,7 +63,7 @@ MISTAKES = {
     ("few-labels", "now"): "'now' is not expected here; see vaebench few-labels --help",
     ("few-labels", "--minute", "3"): "vaebench few-labels has no option --minute; did you mean --minutes?",
     ("completion", "tcsh"): "SHELL is 'tcsh'; expected one of bash, zsh, fish",
-    ("--verbose",): "vaebench has no option --verbose; did you mean --version?",
+    ("--versoin",): "vaebench has no option --versoin; did you mean --version?",
     ("compare", "a", "--bug"): "vaebench compare has no option --bug; see vaebench compare --help",
     ("compare", "a"): "compare takes two different runs or more, not 'a'",
     ("compare", "a", "./a"): "compare takes two different runs or more, not 'a a'",

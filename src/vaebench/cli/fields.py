@@ -76,17 +76,18 @@ def add_fields(parser: Parser, values: dict[str, Any]) -> None:
     for row, value in present_fields(values):
         field = row["field"]
         if isinstance(value, dict):
-            about = row["kinds"].get(value.get("kind", ""), "")
-            groups[field] = parser.add_argument_group(field, (row["description"] or about).replace("%", "%%"))
+            summary = row["description"] or row["kinds"].get(value.get("kind", ""), "")
+            groups[field] = parser.add_argument_group(field, summary.replace("%", "%%"))
             continue
-        metavar, names = row["type"], row["type"].split("|")
+        metavar, names = row["type"], row["type"].removesuffix(" ...").split("|")
         kinds = "|".join(filter(None, row["kinds"]))
         notes = [row["range"], f"set by {option_of(field)}.kind {kinds}" if kinds else "", f"default: {_show(value)}"]
-        text = f"{row['description']} ({'; '.join(filter(None, notes))})".strip()
+        about = [row["description"], "", f"({'; '.join(filter(None, notes))})"]
         if len(names) > 4:
-            metavar, text = "NAME", f"one of {', '.join(names)}. {text}"
+            metavar, about[1] = metavar.replace("|".join(names), "NAME"), f"Names: {', '.join(names)}."
+        text = " ".join(filter(None, about)).replace("%", "%%")
         groups[field.rpartition(".")[0]].add_argument(
-            option_of(field), dest=argparse.SUPPRESS, metavar=metavar, help=text.replace("%", "%%")
+            option_of(field), dest=argparse.SUPPRESS, metavar=metavar, help=text
         )
 
 

@@ -13,11 +13,20 @@ from typing import Any, NoReturn
 BUDGETS = ("quick", "cpu", "full")
 
 
+class HelpFormatter(argparse.HelpFormatter):
+    """A formatter that wraps the paragraphs of a description and keeps the lines of examples."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        wrap = super()._fill_text
+        keep = "examples:"
+        return "\n\n".join(each if each.startswith(keep) else wrap(each, width, indent) for each in text.split("\n\n"))
+
+
 class Parser(argparse.ArgumentParser):
     """An ``ArgumentParser`` that reports a mistake as one sentence on stderr with exit status 2."""
 
     def __init__(self, **settings: Any) -> None:
-        layout = partial(argparse.RawDescriptionHelpFormatter, max_help_position=30)
+        layout = partial(HelpFormatter, max_help_position=30)
         super().__init__(allow_abbrev=False, formatter_class=layout, **settings)
 
     def error(self, message: str) -> NoReturn:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vaebench.cli.fields import add_fields, find_values, load_table, option_of
-from vaebench.cli.parser import Parser, add_command, count
+from vaebench.cli.parser import HelpFormatter, Parser, add_command, count
 from vaebench.cli.terminal import progress
 
 RUN = """\
@@ -75,7 +75,7 @@ def _print_fields(parser: Parser, words: list[str]) -> None:
         name, values = recipe
         parser.conflict_handler = "resolve"  # --data.source is listed with the fields
         parser.usage, parser.epilog = f"vaebench run {name} [options] [--FIELD VALUE ...]", None
-        parser.formatter_class = partial(argparse.RawDescriptionHelpFormatter, max_help_position=8)
+        parser.formatter_class = partial(HelpFormatter, max_help_position=8)
         add_fields(parser, values)
     parser.print_help()
 
