@@ -97,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
     words = _find_overrides(args)
 
     from vaebench.core.memory import keep_freed_memory
-    from vaebench.runs.overrides import overridden
+    from vaebench.runs.overrides import apply_overrides
     from vaebench.runs.pipeline import run
     from vaebench.runs.recipe import few_labels, find_recipe
     from vaebench.runs.report.report import EXPLORER, write_report
@@ -106,7 +106,7 @@ def run(args: argparse.Namespace) -> int:
     base = find_recipe(args.recipe)
     if args.few_labels:
         base = few_labels(base, args.data or base.data.source)
-    recipe = overridden(base, words, f"recipe {args.recipe}")
+    recipe = apply_overrides(base, words, f"recipe {args.recipe}")
     source = re.sub(r"[^A-Za-z0-9]+", "-", Path(recipe.data.source).stem).strip("-")
     name = recipe.name if recipe.data.source == base.data.source else f"{recipe.name}-{source}"
     folder = Path(args.out or f"runs/{name}")
@@ -130,7 +130,7 @@ def sweep(args: argparse.Namespace) -> int:
     words = _find_overrides(args)
 
     from vaebench.core.memory import keep_freed_memory
-    from vaebench.runs.overrides import overridden
+    from vaebench.runs.overrides import apply_overrides
     from vaebench.runs.recipe import find_recipe
     from vaebench.sweeps.cluster import Cluster
     from vaebench.sweeps.grid import axis
@@ -139,7 +139,7 @@ def sweep(args: argparse.Namespace) -> int:
 
     base = find_recipe(args.recipe)
     axes = [axis(word) for word in args.grid]
-    base = overridden(base, words, f"recipe {base.name}")
+    base = apply_overrides(base, words, f"recipe {base.name}")
     engine = local(args.workers) if args.ray is None else Cluster(args.ray)
     folder = Path(args.out or f"runs/sweep-{base.name}")
 

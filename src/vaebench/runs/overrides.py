@@ -11,7 +11,7 @@ from vaebench.core.errors import VaebenchError
 from vaebench.runs.recipe import Recipe, parse_recipe
 
 
-def overridden(base: Recipe, words: list[str], where: str) -> Recipe:
+def apply_overrides(base: Recipe, words: list[str], where: str) -> Recipe:
     """Return ``base`` with fields overridden by arguments such as ``--model.latent 10``.
 
     A part whose ``kind`` is overridden starts from the defaults of the new kind.
