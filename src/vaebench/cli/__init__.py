@@ -33,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
         return stop.code
     except KeyboardInterrupt:
         resumed = " with --resume" if words[:1] == ["run"] else ""
-        print(f"vaebench: stopped; the same command{resumed} continues from here", file=sys.stderr)
+        print(f"vaebench: stopped; the same command{resumed} goes on from here", file=sys.stderr)
         return 130
     except BrokenPipeError:
         return 1
