@@ -200,7 +200,7 @@ def test_unusable_labels_are_refused(tmp_path, draw, labels, message):
         (["in", "--labels", "gone.csv"], "gone.csv cannot be read"),
         (["in", "--size", "4"], "--size is 4; expected 8 to 512 pixels"),
         (["in", "--size", "x"], "--size is 'x'; expected a whole number above 0"),
-        (["in", "more"], "takes the path of your images and its options, not 'in more'"),
+        (["in", "more"], "'more' is not expected here; see vaebench classify --help"),
         (["l.csv"], "neither a folder nor a .zip; expected one of these"),
         (["few"], "has 3 readable images; expected at least 10"),
     ],

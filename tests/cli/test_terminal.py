@@ -1,4 +1,4 @@
-"""Progress lines where output is no terminal, and the clock that presses Ctrl-C."""
+"""Progress lines where output is no terminal, and interruption after a time limit."""
 
 import signal
 import time
@@ -10,28 +10,28 @@ from vaebench.core.progress import ProgressEvent
 
 
 @pytest.mark.parametrize("handler", [signal.default_int_handler, signal.SIG_IGN], ids=["foreground", "background"])
-def test_time_is_up_as_if_ctrl_c_was_pressed(handler):
-    before, usual = signal.getsignal(signal.SIGALRM), signal.signal(signal.SIGINT, handler)
+def test_the_time_limit_acts_like_ctrl_c(handler):
+    previous, usual = signal.getsignal(signal.SIGALRM), signal.signal(signal.SIGINT, handler)
     try:
         with pytest.raises(KeyboardInterrupt), interrupted_after(0.05):
             time.sleep(30)
     finally:
         signal.signal(signal.SIGINT, usual)
-    assert signal.getsignal(signal.SIGALRM) is before
+    assert signal.getsignal(signal.SIGALRM) is previous
 
 
-def test_a_handler_of_ctrl_c_is_the_one_that_hears_of_it():
-    heard = []
-    usual = signal.signal(signal.SIGINT, lambda number, frame: heard.append(number))
+def test_the_time_limit_calls_the_handler_of_sigint():
+    signals = []
+    usual = signal.signal(signal.SIGINT, lambda number, frame: signals.append(number))
     try:
         with interrupted_after(0.05):
             time.sleep(0.3)
     finally:
         signal.signal(signal.SIGINT, usual)
-    assert heard == [signal.SIGINT]
+    assert signals == [signal.SIGINT]
 
 
-def test_what_ends_in_time_is_left_alone():
+def test_work_within_the_time_limit_is_not_interrupted():
     with interrupted_after(0.05):
         pass
     with interrupted_after(None):

@@ -19,7 +19,7 @@ from vaebench.evaluation.learning_curves import PartiallyLabelled
 from vaebench.models.networks import Conv
 from vaebench.models.vae import Model
 from vaebench.runs.evaluation import SupervisedBaseline
-from vaebench.runs.overrides import overridden
+from vaebench.runs.overrides import apply_overrides
 from vaebench.runs.pipeline import run as run_recipe
 from vaebench.runs.recipe import RECIPES, few_labels
 from vaebench.runs.report.report import write_report
@@ -172,7 +172,7 @@ def test_what_images_may_undergo_goes_with_the_data():
 
 
 def test_options_override_what_few_labels_sets():
-    recipe = overridden(
+    recipe = apply_overrides(
         few_labels(RECIPES["mnist"], "mnist"), ["--evaluation.self_training.keep", "0.5", "--training.epochs", "2"], "x"
     )
     assert recipe.evaluation.self_training.keep == 0.5

@@ -4,85 +4,94 @@ from __future__ import annotations
 
 import errno
 import sys
-from collections.abc import Callable
 
 from vaebench import __version__
-from vaebench.cli.classify import classify, predict
-from vaebench.cli.compare import compare
-from vaebench.cli.experiments import few_labels, reproduce
-from vaebench.cli.explore import explore
-from vaebench.cli.listing import show
-from vaebench.cli.run import run
-from vaebench.cli.sweep import sweep
-from vaebench.cli.usage import (
-    CLASSIFY_USAGE,
-    COMPARE_USAGE,
-    EXPLORE_USAGE,
-    FEW_LABELS_USAGE,
-    LIST_USAGE,
-    PREDICT_USAGE,
-    REPRODUCE_USAGE,
-    RUN_USAGE,
-    SWEEP_USAGE,
-    USAGE,
-)
-from vaebench.core.errors import VaebenchError
+from vaebench.cli import experiments, images, listing, recipes, runs
+from vaebench.cli.parser import Parser
 
-REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
-"""What a disk says that is full, read-only, or not for this user."""
+DESCRIPTION = "vaebench: the workbench for variational autoencoders on images"
+EPILOG = """\
+`vaebench COMMAND --help` describes a command. Data sets are read from $VAEBENCH_DATA or from your cache, and
+downloaded where they are in neither.
+
+examples:
+  vaebench run mnist                          train, evaluate, and open runs/mnist/report.html
+  vaebench classify photos --labels a.csv     classify your own images
+  vaebench list                               names of recipes, data sets and parts"""
+UNUSABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+"""Errors of a disk that is full, read-only, or not accessible to this user."""
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; returns the exit status: 0 done, 1 failed, 2 a user's mistake, 130 stopped."""
-    words = sys.argv[1:] if arguments is None else arguments
+    """Run one command and return the exit status: 0 done, 1 failed, 2 a mistake of the user, 130 interrupted."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        return _command(words)
-    except VaebenchError as error:
-        print(f"vaebench: {error}", file=sys.stderr)
-        return 2
-    except FloatingPointError as error:
-        print(f"vaebench: {error}", file=sys.stderr)
-        return 1
+        return _run(words)
+    except SystemExit as stop:  # argparse, after its help or error
+        if not isinstance(stop.code, int):
+            raise
+        return stop.code
     except KeyboardInterrupt:
         resumed = " with --resume" if words[:1] == ["run"] else ""
         print(f"vaebench: stopped; the same command{resumed} goes on from here", file=sys.stderr)
         return 130
     except BrokenPipeError:
         return 1
-    except OSError as error:
-        if error.errno not in REFUSED:
-            raise
-        where = error.filename or "a file"
-        print(
-            f"vaebench: {where} cannot be read or written ({error.strerror}); free some space or choose what you have "
-            "access to, and run the same again: what is done is kept",
-            file=sys.stderr,
+    except Exception as error:
+        return _report(error)
+
+
+def build_parser() -> Parser:
+    """Return the parser; its default ``commands`` holds the parsers of the commands by name."""
+    parser = Parser(prog="vaebench", usage="vaebench COMMAND [arguments]", description=DESCRIPTION, epilog=EPILOG)
+    parser.add_argument("--version", action="version", version=f"vaebench {__version__}", help="print the version")
+    commands = parser.add_subparsers(
+        prog="vaebench", metavar="COMMAND [arguments]", title="commands", parser_class=Parser
+    )
+    for module in (recipes, runs, images, experiments, listing):
+        module.add_parser(commands)
+    parser.set_defaults(root=parser, commands=commands.choices)
+    return parser
+
+
+def _run(words: list[str]) -> int:
+    parser = build_parser()
+    commands: dict[str, Parser] = parser.get_default("commands")
+    if words[:1] == ["help"]:
+        words = [*words[1:], "--help"]
+    if not words:
+        parser.print_help()
+        return 0
+    if words[0] not in commands and not words[0].startswith("-"):
+        parser.error(f"there is no command {words[0]!r}; expected one of {', '.join(commands)} (see --help)")
+    if command := commands.get(words[0]):
+        help_asked = not {"-h", "--help"}.isdisjoint(words)
+        if help_asked or (len(words) == 1 and not command.get_default("without_arguments")):
+            print_help = command.get_default("print_help") or (lambda command, words: command.print_help())
+            print_help(command, words[1:])
+            return 0
+    args, extras = parser.parse_known_args(words)
+    if extras and "extras" not in args:
+        (args.parser if "parser" in args else parser).refuse(extras[0])
+    if "extras" in args:
+        setattr(args, args.extras, extras)
+        args.words = words
+    status: int = args.run(args)
+    return status
+
+
+def _report(error: Exception) -> int:
+    """Print an error that the user can mend as one sentence and return the exit status; raise others again."""
+    from vaebench.core.errors import VaebenchError
+
+    if isinstance(error, OSError) and error.errno in UNUSABLE:
+        message = (
+            f"{error.filename or 'a file'} cannot be read or written ({error.strerror}); free some space or choose "
+            "a place that you have access to, and run the same command again: finished work is kept"
         )
-        return 2
-
-
-def _command(words: list[str]) -> int:
-    commands: dict[str, tuple[Callable[[list[str]], int], str]] = {
-        "run": (run, RUN_USAGE),
-        "explore": (explore, EXPLORE_USAGE),
-        "compare": (compare, COMPARE_USAGE),
-        "sweep": (sweep, SWEEP_USAGE),
-        "classify": (classify, CLASSIFY_USAGE),
-        "predict": (predict, PREDICT_USAGE),
-        "reproduce": (reproduce, REPRODUCE_USAGE),
-        "few-labels": (few_labels, FEW_LABELS_USAGE),
-        "list": (show, LIST_USAGE),
-    }
-    if not words or words[0] in ("-h", "--help", "help"):
-        print(USAGE, end="")
-        return 0
-    if words[0] == "--version":
-        print(f"vaebench {__version__}")
-        return 0
-    if words[0] not in commands:
-        raise VaebenchError(f"there is no command {words[0]!r}; expected one of {', '.join(commands)} (see --help)")
-    command, usage = commands[words[0]]
-    if words[1:] in (["-h"], ["--help"]) or (words[0] not in ("list", "few-labels") and len(words) == 1):
-        print(usage, end="")
-        return 0
-    return command(words[1:])
+    elif isinstance(error, VaebenchError | FloatingPointError):
+        message = str(error)
+    else:
+        raise error
+    print(f"vaebench: {message}", file=sys.stderr)
+    return 1 if isinstance(error, FloatingPointError) else 2

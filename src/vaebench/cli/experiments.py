@@ -1,71 +1,87 @@
-"""vaebench reproduce and vaebench few-labels: long studies that go on where they were stopped."""
+"""vaebench reproduce and vaebench few-labels: long experiments that continue where they were stopped."""
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
+from typing import Any
 
-from vaebench.cli.options import number, option
+from vaebench.cli.parser import add_budget, add_command, count
 from vaebench.cli.terminal import interrupted_after, progress
-from vaebench.core.errors import VaebenchError
-from vaebench.core.memory import keep_freed_memory
+
+REPRODUCE = """\
+Runs the whole protocol of a paper and writes its tables and figures, each reported number beside the reproduced one.
+The same command continues where it was stopped; finished steps are kept.
+
+Examples:
+  vaebench reproduce A --budget quick
+  vaebench reproduce all --minutes 60
+  vaebench reproduce disentangling --seeds 3 --out runs/disentangling"""
+FEW_LABELS = """\
+Compares classifiers on frozen latents, semi-supervised VAEs, self-training and a supervised network on MNIST,
+Fashion-MNIST, Quick Draw and CIFAR-10. Settings for each data set are chosen on the others. The same command
+continues where it was stopped; finished steps are kept.
+
+Examples:
+  vaebench few-labels --budget quick
+  vaebench few-labels --minutes 120 --out runs/few-labels"""
 
 
-def reproduce(words: list[str]) -> int:
-    """The command."""
-    words, budget_name = option(words, "--budget")
-    words, out_name = option(words, "--out")
-    words, seeds = option(words, "--seeds")
-    words, minutes = option(words, "--minutes")
-    if len(words) != 1 or words[0].startswith("-"):
-        given = " ".join(words) or "nothing"
-        raise VaebenchError(f"vaebench reproduce takes one paper (A to E, or all) and its options, not {given!r}")
+def add_parser(commands: Any) -> None:
+    """Add reproduce and few-labels."""
+    parser = add_command(commands, reproduce, "reproduce", "reproduce the experiments of a paper", REPRODUCE)
+    parser.add_argument("paper", metavar="PAPER", help="A to E or a longer name (see vaebench list), or all")
+    add_budget(parser, "at most 30 minutes a paper on two cores")
+    parser.add_argument("--seeds", type=count, metavar="N", help="seeds of every model (default: the budget's number)")
+    _add_out(parser, "papers.md, papers.json, figures and all steps", "runs/papers")
 
-    from vaebench.experiments.info import check_budget
-    from vaebench.papers.reproduce import find_papers, minutes_left
-    from vaebench.papers.reproduce import reproduce as reproduced
+    about = "compare methods with 1 to 100 labels a class (few-label benchmark)"
+    parser = add_command(commands, few_labels, "few-labels", about, FEW_LABELS)
+    add_budget(parser, "about five hours on two cores")
+    _add_out(parser, "few-labels.md, few-labels.json, figures and all steps", "runs/few-labels")
+    parser.set_defaults(without_arguments=True)
 
-    budget, papers = check_budget(budget_name or "cpu"), find_papers(words[0])
-    out = Path(out_name) if out_name else Path("runs") / "papers"
-    seeds_asked = None if seeds is None else int(number("--seeds", seeds, whole=True))
-    seconds = None if minutes is None else 60 * number("--minutes", minutes)
-    whole, done = minutes_left(papers, budget, out)
-    where = "one GPU (reckoned, not measured)" if budget == "full" else "two cores"
-    print(f"about {whole:.3g} minutes on {where}, of which {min(done, whole):.1f} are done", flush=True)
 
+def _add_out(parser: argparse.ArgumentParser, files: str, default: str) -> None:
+    about = f"folder of {files} (default: {default})"
+    parser.add_argument("--out", type=lambda word: Path(word or default), default=default, metavar="FOLDER", help=about)
+
+
+def reproduce(args: argparse.Namespace) -> int:
+    """Run ``vaebench reproduce``."""
+    from vaebench.core.memory import keep_freed_memory
+    from vaebench.papers.reproduce import find_papers, minutes_left, reproduce
+
+    papers = find_papers(args.paper)
+    _print_minutes(*minutes_left(papers, args.budget, args.out), args.budget)
     keep_freed_memory()
-    with interrupted_after(seconds), progress() as callback:
-        experiments = reproduced(papers, budget, out, seeds=seeds_asked, callback=callback)
+    with interrupted_after(_seconds(args)), progress() as callback:
+        experiments = reproduce(papers, args.budget, args.out, seeds=args.seeds, callback=callback)
     for experiment in experiments:
         verdicts = [row["holds"] for row in experiment.findings.in_order()]
-        counts = (
-            f"{verdicts.count(True)} hold, {verdicts.count(False)} do not, {verdicts.count(None)} without a verdict"
-        )
-        print(f"{experiment.paper.short} {experiment.paper.name}: {len(verdicts)} promises, {counts}")
-    print(f"open {out / 'papers.md'}")
+        counts = f"{verdicts.count(True)} hold, {verdicts.count(False)} do not, {verdicts.count(None)} are undecided"
+        print(f"{experiment.paper.short} {experiment.paper.name}: {len(verdicts)} reported results, {counts}")
+    print(f"open {args.out / 'papers.md'}")
     return 0
 
 
-def few_labels(words: list[str]) -> int:
-    """The command."""
-    words, budget_name = option(words, "--budget")
-    words, out_name = option(words, "--out")
-    words, minutes = option(words, "--minutes")
-    if words:
-        raise VaebenchError(f"vaebench few-labels takes only its options, not {' '.join(words)!r}")
-
-    from vaebench.experiments.info import check_budget
+def few_labels(args: argparse.Namespace) -> int:
+    """Run ``vaebench few-labels``."""
+    from vaebench.core.memory import keep_freed_memory
     from vaebench.few_label_benchmark.run import BenchmarkInfo, minutes_done, run_benchmark
 
-    budget = check_budget(budget_name or "cpu")
-    out = Path(out_name) if out_name else Path("runs") / "few-labels"
-    seconds = None if minutes is None else 60 * number("--minutes", minutes)
-    whole = BenchmarkInfo.minutes[budget]
-    done = min(minutes_done(out, budget), whole)
-    where = "one GPU (reckoned, not measured)" if budget == "full" else "two cores"
-    print(f"about {whole:.3g} minutes on {where}, of which {done:.1f} are done", flush=True)
-
+    _print_minutes(BenchmarkInfo.minutes[args.budget], minutes_done(args.out, args.budget), args.budget)
     keep_freed_memory()
-    with interrupted_after(seconds), progress() as callback:
-        run_benchmark(budget, out, callback)
-    print(f"open {out / 'few-labels.md'}")
+    with interrupted_after(_seconds(args)), progress() as callback:
+        run_benchmark(args.budget, args.out, callback)
+    print(f"open {args.out / 'few-labels.md'}")
     return 0
+
+
+def _print_minutes(total: float, done: float, budget: str) -> None:
+    machine = "one GPU (estimated, not measured)" if budget == "full" else "two cores"
+    print(f"about {total:.3g} minutes on {machine}, of which {min(done, total):.1f} are done", flush=True)
+
+
+def _seconds(args: argparse.Namespace) -> float | None:
+    return None if args.minutes is None else 60 * args.minutes

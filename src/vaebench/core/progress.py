@@ -16,7 +16,7 @@ class ProgressEvent(NamedTuple):
     """Fraction of the stage that is complete, 0 to 1."""
     seconds_left: float | None = None
     epoch: dict[str, Any] | None = None
-    """The record of the epoch that just ended; see :class:`vaebench.training.loop.Trained`."""
+    """The record of the epoch that just ended; see :class:`vaebench.training.loop.TrainingResult`."""
     note: str = ""
     """The current step."""
 

@@ -18,7 +18,7 @@ from vaebench.experiments.trained import TrainedModel
 from vaebench.models.loss import Objective
 from vaebench.training.checkpoint import Checkpoint, read_tensors, write_tensors
 from vaebench.training.compute import Compute, machine
-from vaebench.training.loop import Trained, Training, TrainingEvent, train
+from vaebench.training.loop import Training, TrainingEvent, TrainingResult, train
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,9 @@ class TrainingJob:
         )
         return identity
 
-    def train(self, checkpoint: Checkpoint, compute: Compute, callback: Callable[[TrainingEvent], None]) -> Trained:
+    def train(
+        self, checkpoint: Checkpoint, compute: Compute, callback: Callable[[TrainingEvent], None]
+    ) -> TrainingResult:
         """Train the network, continuing from the checkpoint where there is one of the same job."""
         with torch.random.fork_rng():
             torch.manual_seed(self.seed)

@@ -9,7 +9,7 @@ from itertools import product
 from typing import Any, NamedTuple
 
 from vaebench.core.errors import VaebenchError
-from vaebench.runs.overrides import overridden
+from vaebench.runs.overrides import apply_overrides
 from vaebench.runs.recipe import Recipe
 
 MOST_TRIALS = 10_000
@@ -80,6 +80,6 @@ def trials(base: Recipe, axes: Sequence[Axis], seeds: int) -> list[Trial]:
     for values in product(*(each.values for each in axes)):
         chosen = dict(zip(fields, values, strict=True))
         words = [word for field, value in chosen.items() for word in (f"--{field}", value)]
-        recipe = overridden(base, words, f"recipe {base.name}")
+        recipe = apply_overrides(base, words, f"recipe {base.name}")
         found += [Trial(chosen, recipe.model_copy(update={"seed": base.seed + seed})) for seed in range(seeds)]
     return found

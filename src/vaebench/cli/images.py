@@ -1,0 +1,115 @@
+"""vaebench classify and vaebench predict: a user's own images."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from vaebench.cli.parser import add_command, count
+from vaebench.cli.terminal import progress
+
+SIZES = range(8, 513)
+"""Side lengths in pixels that ``--size`` accepts."""
+CLASSIFY = """\
+Learns from all images, chooses a method by cross-validation on the labelled ones, classifies the rest, and estimates
+how many predictions are right. Writes predictions.csv, to-label-next.csv with a contact sheet, report.html and model/.
+The same command continues where it was stopped; with more labels it keeps what was learned without labels.
+
+Examples:
+  vaebench classify photos
+  vaebench classify photos.zip --labels labels.csv --size 64
+  vaebench classify images.npz --out runs/shells"""
+PREDICT = """\
+MODEL is the folder model/ that `vaebench classify` wrote.
+
+Examples:
+  vaebench predict runs/classify-photos/model new-photos
+  vaebench predict runs/classify-photos/model new-photos.zip --out new.csv"""
+
+
+def add_parser(commands: Any) -> None:
+    """Add classify and predict."""
+    parser = add_command(commands, classify, "classify", "classify your own images from the labels of a few", CLASSIFY)
+    parser.add_argument(
+        "path",
+        type=Path,
+        metavar="PATH",
+        help="a folder or .zip of images of any size, or an .npz of x_train and y_train with -1 for no label",
+    )
+    parser.add_argument(
+        "--labels",
+        action="append",
+        type=Path,
+        default=[],
+        metavar="FILE",
+        help="CSV file with the columns file and label; may be given several times (default: the folders in PATH are "
+        "classes, images in unlabelled/ have no label)",
+    )
+    parser.add_argument(
+        "--size",
+        type=_size,
+        metavar="N",
+        help="side in pixels to which images are resized (default: 32, or their own size where all are alike and "
+        "smaller)",
+    )
+    parser.add_argument("--out", metavar="FOLDER", help="folder of the results (default: runs/classify-NAME)")
+
+    parser = add_command(commands, predict, "predict", "classify new images with a model of vaebench classify", PREDICT)
+    parser.add_argument("model", metavar="MODEL", help="folder of the model")
+    parser.add_argument("path", metavar="PATH", help="a folder or .zip of images of any size")
+    parser.add_argument(
+        "--out",
+        type=lambda word: Path(word or "predictions.csv"),
+        default="predictions.csv",
+        metavar="FILE",
+        help="table to write: file, label, probability, outlier, outlier_score (default: predictions.csv)",
+    )
+
+
+def _size(word: str) -> int:
+    side = count(word)
+    if side not in SIZES:
+        raise argparse.ArgumentTypeError(f"is {side}; expected {SIZES[0]} to {SIZES[-1]} pixels")
+    return side
+
+
+def classify(args: argparse.Namespace) -> int:
+    """Run ``vaebench classify``."""
+    from vaebench.classification.job import classify
+    from vaebench.classification.page import verdict, write_page
+    from vaebench.core.memory import keep_freed_memory
+
+    keep_freed_memory()
+    with progress() as callback:
+        result = classify(
+            args.path,
+            args.labels,
+            args.out,
+            side=args.size,
+            callback=callback,
+            message_callback=lambda line: print(line, flush=True),
+        )
+    for line in (*result.collection.warnings, *verdict(result)):
+        print(line)
+    if result.onnx is None:
+        print("model.onnx was not written: it needs pip install 'vaebench[onnx]'")
+    print(f"open {write_page(result)}")
+    return 0
+
+
+def predict(args: argparse.Namespace) -> int:
+    """Run ``vaebench predict``."""
+    from vaebench.classification.predict import predict, write_predicted
+    from vaebench.data.listing import printable
+
+    with progress() as callback:
+        result = predict(args.model, args.path, callback)
+    write_predicted(args.out, result)
+    print(f"{len(result.names):,} images, {int(result.outliers.sum()):,} of them outliers")
+    for name, reason in list(result.skipped.items())[:10]:
+        print(f"skipped {printable(name)}: {reason}")
+    if len(result.skipped) > 10:
+        print(f"... {len(result.skipped):,} skipped in all")
+    print(f"open {args.out}")
+    return 0
