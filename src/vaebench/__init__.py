@@ -8,7 +8,7 @@ from typing import Any
 
 from vaebench.deprecated import NAMES, warn_renamed
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _PUBLIC = {
     "Compute": "vaebench.training.compute",
