@@ -182,10 +182,10 @@ def test_the_command_predicts(result, shared, tmp_path):
 
 
 @pytest.mark.parametrize("size", [(8, 8), (900, 600)])
-def test_the_script_of_the_readme_agrees_with_the_classifier(result, tmp_path, monkeypatch, capsys, size):
+def test_the_script_of_the_guide_agrees_with_the_classifier(result, tmp_path, monkeypatch, capsys, size):
     pytest.importorskip("onnxruntime")
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
-    script = next(block for block in re.findall(r"```python\n(.*?)```", readme, re.S) if "onnxruntime" in block)
+    guide = (Path(__file__).parents[2] / "docs" / "your-images.md").read_text()
+    script = next(block for block in re.findall(r"```python\n(.*?)```", guide, re.S) if "onnxruntime" in block)
     (tmp_path / "model").symlink_to(result.folder / "model")
     exif = Image.Exif()
     exif[0x0112] = 6
