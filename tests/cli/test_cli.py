@@ -72,7 +72,7 @@ MISTAKES = {
 }
 
 
-@pytest.mark.parametrize("words", MISTAKES, ids=" ".join)
+@pytest.mark.parametrize("argv", MISTAKES, ids=" ".join)
 def test_a_mistake_is_one_sentence_on_stderr_and_status_2(argv, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(list(argv)) == 2

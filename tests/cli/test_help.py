@@ -71,7 +71,7 @@ def test_a_command_without_its_arguments_prints_its_help(capsys):
 
 
 @pytest.mark.parametrize(
-    "words",
+    "argv",
     [
         ["--help"], ["--version"], ["run", "--help"], ["run", "mnist", "--help"], ["sweep", "mnist", "-h"],
         ["list", "--help"], ["list"], [], ["reproduce", "A", "--bugdet", "cpu"],
@@ -161,7 +161,7 @@ def test_help_of_few_labels_shows_what_it_sets(capsys):
 
 
 @pytest.mark.parametrize(
-    "words", [["run", "mnits", "--help"], ["run", "none.toml", "--help"], ["run", "bad.toml", "-h"]], ids=" ".join
+    "argv", [["run", "mnits", "--help"], ["run", "none.toml", "--help"], ["run", "bad.toml", "-h"]], ids=" ".join
 )
 def test_help_of_a_recipe_that_cannot_be_read_is_a_mistake(argv, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
