@@ -17,7 +17,7 @@ ALONE = Compute(device="cpu", precision="fp32", threads=1)
 
 
 def ramp(count=4000):
-    """Images of four pixels with chances 0, 51/255, 204/255, 1."""
+    """Images of four pixels with white_probability 0, 51/255, 204/255, 1."""
     return Images(
         torch.tensor([0, 51, 204, 255], dtype=torch.uint8).expand(count, 4).reshape(-1, 1, 2, 2), torch.arange(count)
     )
@@ -28,7 +28,7 @@ def test_pixels_are_drawn_with_their_grey_values_as_chances():
     assert set(drawn.pixels.unique().tolist()) == {0, 255}
     share = (drawn.pixels == 255).double().mean(0).flatten()
     torch.testing.assert_close(share, torch.tensor([0, 0.2, 0.8, 1], dtype=torch.float64), atol=0.03, rtol=0)
-    assert torch.equal(drawn.chances, ramp().pixels)
+    assert torch.equal(drawn.white_probability, ramp().pixels)
 
 
 def test_training_draws_anew_at_each_visit_and_scores_do_not():
@@ -50,7 +50,7 @@ def test_chances_go_with_their_images():
     pixels = torch.arange(10, dtype=torch.uint8).mul(25).reshape(10, 1, 1, 1)
     drawn = Images(pixels, torch.arange(10)).binarised(torch.Generator().manual_seed(0))
     some = drawn.take(torch.tensor([3, 9])).without_labels().to("cpu")
-    assert some.chances.flatten().tolist() == [75, 225]
+    assert some.white_probability.flatten().tolist() == [75, 225]
     assert some.to_train_on.batch(torch.arange(2)).labels.tolist() == [-1, -1]
 
 
@@ -60,7 +60,7 @@ def test_the_parts_are_drawn_by_the_seed_each_on_its_own():
         assert torch.equal(getattr(first, part).pixels, getattr(again, part).pixels)
         assert set(getattr(first, part).pixels.unique().tolist()) == {0, 255}
     grey = Data(source="digits").load()
-    assert torch.equal(first.test.chances, grey.test.pixels)
+    assert torch.equal(first.test.white_probability, grey.test.pixels)
     assert torch.equal(first.test.labels, grey.test.labels)
     assert first.name == "binarised digits"
     assert "drawn as black or white" in first.note
@@ -69,10 +69,10 @@ def test_the_parts_are_drawn_by_the_seed_each_on_its_own():
 
 def test_a_decoder_that_knows_the_chances_pays_their_entropy():
     data = Data(source="digits", binarised=True).load()
-    chances = data.test.chances.double() / 255
+    white_probability = data.test.white_probability.double() / 255
     drawn = data.test.batch(torch.arange(len(data.test))).x.double()
-    paid = -(torch.special.xlogy(drawn, chances) + torch.special.xlogy(1 - drawn, 1 - chances)).sum((1, 2, 3))
-    entropy = -(torch.special.xlogy(chances, chances) + torch.special.xlogy(1 - chances, 1 - chances)).sum((1, 2, 3))
+    paid = -(torch.special.xlogy(drawn, white_probability) + torch.special.xlogy(1 - drawn, 1 - white_probability)).sum((1, 2, 3))
+    entropy = -(torch.special.xlogy(white_probability, white_probability) + torch.special.xlogy(1 - white_probability, 1 - white_probability)).sum((1, 2, 3))
     error = float((paid - entropy).std() / len(paid) ** 0.5)
     assert float(paid.mean()) == pytest.approx(float(entropy.mean()), abs=4.5 * error)
 

@@ -65,8 +65,8 @@ class Images:
     pixels: UInt8[Tensor, "N C H W"]
     labels: Int[Tensor, " N"]
     classes: tuple[str, ...] = ()
-    chances: UInt8[Tensor, "N C H W"] | None = None
-    """Of binarised images, the grey values that are the chances of white, of 255."""
+    white_probability: UInt8[Tensor, "N C H W"] | None = None
+    """Of binarised images, the grey values that are the white_probability of white, of 255."""
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -98,24 +98,24 @@ class Images:
 
     def take(self, rows: Int[Tensor, " M"] | slice) -> Images:
         """The images of these rows."""
-        chances = None if self.chances is None else self.chances[rows]
-        return replace(self, pixels=self.pixels[rows], labels=self.labels[rows], chances=chances)
+        white_probability = None if self.white_probability is None else self.white_probability[rows]
+        return replace(self, pixels=self.pixels[rows], labels=self.labels[rows], white_probability=white_probability)
 
     def to(self, device: torch.device | str) -> Images:
         """The same images on another device."""
-        chances = None if self.chances is None else self.chances.to(device)
-        return replace(self, pixels=self.pixels.to(device), labels=self.labels.to(device), chances=chances)
+        white_probability = None if self.white_probability is None else self.white_probability.to(device)
+        return replace(self, pixels=self.pixels.to(device), labels=self.labels.to(device), white_probability=white_probability)
 
     def binarised(self, generator: torch.Generator) -> Images:
         """Each pixel drawn once as white, with its grey value as the chance, or black."""
         drawn = [torch.bernoulli(part.float() / 255, generator=generator) for part in self.pixels.split(HASHED)]
         pixels = torch.cat(drawn).mul(255).to(torch.uint8)
-        return replace(self, pixels=pixels, chances=self.pixels)
+        return replace(self, pixels=pixels, white_probability=self.pixels)
 
     @property
     def to_train_on(self) -> Source:
         """The images themselves; of binarised ones, pixels that are drawn anew at each visit."""
-        return self if self.chances is None else ResampledBinary(self)
+        return self if self.white_probability is None else ResampledBinary(self)
 
     def without_labels(self) -> Images:
         """The same images, every label hidden."""
@@ -140,10 +140,10 @@ class ResampledBinary:
         return len(self.images)
 
     def batch(self, rows: Int[Tensor, " B"]) -> Batch:
-        """Pixels 0 or 1, drawn by their chances."""
-        assert self.images.chances is not None
-        chances = self.images.chances[rows].to(torch.get_default_dtype()).div_(255)
-        return Batch(torch.bernoulli(chances), self.images.labels[rows])
+        """Pixels 0 or 1, drawn by their white_probability."""
+        assert self.images.white_probability is not None
+        white_probability = self.images.white_probability[rows].to(torch.get_default_dtype()).div_(255)
+        return Batch(torch.bernoulli(white_probability), self.images.labels[rows])
 
 
 @dataclass(frozen=True)
