@@ -33,7 +33,7 @@ def test_pixels_are_drawn_with_their_grey_values_as_chances():
 
 def test_training_draws_anew_at_each_visit_and_scores_do_not():
     drawn = ramp().binarised(torch.Generator().manual_seed(0))
-    source, rows = drawn.to_train_on, torch.arange(4000)
+    source, rows = drawn.training_source, torch.arange(4000)
     assert isinstance(source, ResampledBinary)
     torch.manual_seed(0)
     first, second = source.batch(rows), source.batch(rows)
@@ -42,8 +42,8 @@ def test_training_draws_anew_at_each_visit_and_scores_do_not():
     torch.testing.assert_close(first.x.mean(0).flatten(), torch.tensor([0, 0.2, 0.8, 1]), atol=0.03, rtol=0)
     assert torch.equal(drawn.batch(rows).x, drawn.batch(rows).x)
     assert torch.equal(first.labels, drawn.labels)
-    assert ramp().to_train_on.pixels.max() == 255  # grey images are trained on as they are
-    assert not isinstance(ramp().to_train_on, ResampledBinary)
+    assert ramp().training_source.pixels.max() == 255  # grey images are trained on as they are
+    assert not isinstance(ramp().training_source, ResampledBinary)
 
 
 def test_chances_go_with_their_images():
@@ -51,7 +51,7 @@ def test_chances_go_with_their_images():
     drawn = Images(pixels, torch.arange(10)).binarised(torch.Generator().manual_seed(0))
     some = drawn.take(torch.tensor([3, 9])).without_labels().to("cpu")
     assert some.white_probability.flatten().tolist() == [75, 225]
-    assert some.to_train_on.batch(torch.arange(2)).labels.tolist() == [-1, -1]
+    assert some.training_source.batch(torch.arange(2)).labels.tolist() == [-1, -1]
 
 
 def test_the_parts_are_drawn_by_the_seed_each_on_its_own():
@@ -107,7 +107,7 @@ def test_fresh_draws_keep_a_training_exact_when_resumed():
     def trained():
         torch.manual_seed(0)
         vae = Model(latent=2, network=MLP(hidden=(8,))).build(data.train.shape)
-        return train(vae, Elbo(), data.train.to_train_on, Training(epochs=2, batch=64), compute=ALONE, seed=5).model
+        return train(vae, Elbo(), data.train.training_source, Training(epochs=2, batch=64), compute=ALONE, seed=5).model
 
     first, second = trained().state_dict(), trained().state_dict()
     assert all(torch.equal(first[name], second[name]) for name in first)

@@ -142,7 +142,7 @@ class _Job:
         images = self.collection.images
         none = images.take(slice(0, 0))
         data = Dataset(self.collection.title, images, none, none)
-        model, settings, source = self.settings.model, self.settings, self.to_train_on()
+        model, settings, source = self.settings.model, self.settings, self.training_source()
         trial = experiment.network(
             "vae",
             data,
@@ -155,7 +155,7 @@ class _Job:
         )
         return trial.vae.cpu(), trial.key
 
-    def to_train_on(self) -> Source:
+    def training_source(self) -> Source:
         """All images, in blocks where they are more than memory should hold."""
         images, store = self.collection.images, self.collection.store
         return Blocks(store) if store is not None and images.pixels.nbytes > IN_MEMORY else images

@@ -113,7 +113,7 @@ class Images:
         return replace(self, pixels=pixels, white_probability=self.pixels)
 
     @property
-    def to_train_on(self) -> Source:
+    def training_source(self) -> Source:
         """The images themselves; of binarised ones, pixels that are drawn anew at each visit."""
         return self if self.white_probability is None else ResampledBinary(self)
 

@@ -327,7 +327,7 @@ def of_classes(trials: Sequence[dict[str, Any]], what: str = "accuracy") -> list
 
 def _placed(source: Source, compute: Compute) -> Source:
     """Images on the device, those that are binarised to be drawn anew at each visit."""
-    return source.to(compute.device or "cpu").to_train_on if isinstance(source, Images) else source
+    return source.to(compute.device or "cpu").training_source if isinstance(source, Images) else source
 
 
 def _plain(value: Any) -> Any:
