@@ -22,7 +22,7 @@ from vaebench.core.errors import VaebenchError
 from vaebench.core.files import read_json, write_text
 from vaebench.data.images import HIDDEN, Images, Progress
 from vaebench.data.label_files import FileLabels, folder_labels, read_labels
-from vaebench.data.listing import Files, Parts, Unfit, list_folder, open_zip, reader, title_of
+from vaebench.data.listing import Files, Parts, UnreadableImageError, list_folder, open_zip, reader, title_of
 from vaebench.data.npz import read_partly_labelled_npz
 from vaebench.data.photos import PreprocessingRule, size_for, survey, thumbnail
 from vaebench.data.pixel_store import read_pixels, write_pixels
@@ -84,7 +84,7 @@ class Collection:
         found = []
         for row in rows:
             image = None
-            with suppress(Unfit, KeyError):
+            with suppress(UnreadableImageError, KeyError):
                 image = thumbnail(self._bytes, PurePosixPath(self.names[row]).parts, side, self.rule.white)
             found.append(image or self._enlarged(row, side))
         return found

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from vaebench.core.errors import VaebenchError
 from vaebench.data.images import HIDDEN, Images, Loaded, Progress
-from vaebench.data.listing import FORMATS, Files, Parts, Unfit, list_folder, open_zip, outer_folders, printable
+from vaebench.data.listing import FORMATS, Files, Parts, UnreadableImageError, list_folder, open_zip, outer_folders, printable
 
 PIXEL_LIMIT = 1 << 20
 """Pixels of the largest image that is read: 1024 x 1024."""
@@ -157,10 +157,10 @@ def _decode(files: Files, parts: Parts) -> UInt8[np.ndarray, "H W C"]:
     try:
         with Image.open(io.BytesIO(files.read(parts)), formats=sorted(set(FORMATS.values()))) as image:
             return _array(image)
-    except (Unfit, *bombs) as error:
+    except (UnreadableImageError, *bombs) as error:
         why = (
             str(error)
-            if isinstance(error, Unfit)
+            if isinstance(error, UnreadableImageError)
             else f"is far over the limit of {PIXEL_LIMIT:,} pixels; make the images smaller"
         )
         raise VaebenchError(f"{files.name(parts)} {why}") from error
@@ -170,11 +170,11 @@ def _decode(files: Files, parts: Parts) -> UInt8[np.ndarray, "H W C"]:
 
 def _array(image: Image.Image) -> UInt8[np.ndarray, "H W C"]:
     if image.width * image.height > PIXEL_LIMIT:
-        raise Unfit(
+        raise UnreadableImageError(
             f"is {image.width}x{image.height}, over the limit of {PIXEL_LIMIT:,} pixels; make the images smaller"
         )
     if image.mode.startswith(("I", "F")):
-        raise Unfit(f"has pixels of more than 8 bits (Pillow's mode {image.mode}); convert it to 8 bits")
+        raise UnreadableImageError(f"has pixels of more than 8 bits (Pillow's mode {image.mode}); convert it to 8 bits")
     grey = image.mode in ("1", "L", "LA", "La")
     if image.has_transparency_data:
         above = image.convert("RGBA")

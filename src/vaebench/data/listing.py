@@ -27,7 +27,7 @@ BYTE_LIMIT = 1 << 26
 Parts = tuple[str, ...]
 
 
-class Unfit(Exception):
+class UnreadableImageError(Exception):
     """Why an image is refused; the file's name is put before it."""
 
 
@@ -139,7 +139,7 @@ def _reads(archive: zipfile.ZipFile, entries: dict[Parts, zipfile.ZipInfo]) -> C
     def read(parts: Parts) -> bytes:
         _check_bytes(entries[parts].file_size)
         if entries[parts].flag_bits & 1:
-            raise Unfit("is encrypted; expected a zip without a password")
+            raise UnreadableImageError("is encrypted; expected a zip without a password")
         return archive.read(entries[parts])
 
     return read
@@ -170,7 +170,7 @@ def _bytes(path: Path) -> bytes:
 
 def _check_bytes(size: int) -> None:
     if size > BYTE_LIMIT:
-        raise Unfit(f"has {size:,} bytes, over the limit of {BYTE_LIMIT:,}; make the images smaller")
+        raise UnreadableImageError(f"has {size:,} bytes, over the limit of {BYTE_LIMIT:,}; make the images smaller")
 
 
 def _visible(parts: Parts) -> bool:

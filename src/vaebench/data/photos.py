@@ -17,7 +17,7 @@ from pydantic import Field
 
 from vaebench.core.frozen import Frozen
 from vaebench.data.images import Progress
-from vaebench.data.listing import FORMATS, Files, Parts, Unfit, printable
+from vaebench.data.listing import FORMATS, Files, Parts, UnreadableImageError, printable
 
 SIDE = 32
 """Pixels of the longer side that images are brought to unless another is asked."""
@@ -53,7 +53,7 @@ class PreprocessingRule(Frozen):
         """The pixels of an image that was just opened.
 
         Raises:
-            Unfit: floats out of range.
+            UnreadableImageError: floats out of range.
         """
         image.draft(image.mode, (2 * max(self.width, self.height),) * 2)  # JPEG: decode no more than is needed
         image = on_black(_eight_bits(ImageOps.exif_transpose(image), self.white))
@@ -124,11 +124,11 @@ def thumbnail(read: Callable[[Parts], bytes], parts: Parts, side: int, white: in
     """An image for a person to look at, at most so many pixels wide and high.
 
     Raises:
-        Unfit: it cannot be read any more.
+        UnreadableImageError: it cannot be read any more.
     """
     found = _open(read, parts, lambda image: _thumbnail(image, side, white))
     if isinstance(found, str):
-        raise Unfit(found)
+        raise UnreadableImageError(found)
     return found
 
 
@@ -180,7 +180,7 @@ def _open(read: Callable[[Parts], bytes], parts: Parts, do: Callable[[Image.Imag
             if image.width * image.height > PIXEL_LIMIT:
                 return f"is {image.width} x {image.height}, over the limit of {PIXEL_LIMIT:,} pixels"
             return do(image)
-    except Unfit as error:
+    except UnreadableImageError as error:
         return str(error)
     except (FileNotFoundError, PermissionError) as error:
         return "is a link to nothing, or was removed" if isinstance(error, FileNotFoundError) else "may not be read"
@@ -215,6 +215,6 @@ def _eight_bits(image: Image.Image, white: int) -> Image.Image:
     array = np.asarray(image, dtype=np.float32)
     if image.mode == "F":
         if not (np.isfinite(array).all() and 0 <= array.min() <= array.max() <= 1):
-            raise Unfit("has floats outside 0 to 1")
+            raise UnreadableImageError("has floats outside 0 to 1")
         white = 1
     return Image.fromarray(np.clip(np.rint(array * (255 / white)), 0, 255).astype(np.uint8))
