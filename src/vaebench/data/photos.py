@@ -111,7 +111,7 @@ def size_for(sizes: Sequence[tuple[int, int]], side: int | None) -> tuple[int, i
 def survey(files: Files, progress: Progress) -> Survey:
     """Open every image without decoding it, but for those of more than 8 bits."""
     images, seen, skipped = [], [], {}
-    for parts, found in each_image(files, _look, f"looking through {files.title}", progress):
+    for parts, found in map_images(files, _look, f"looking through {files.title}", progress):
         if isinstance(found, str):
             skipped["/".join(parts)] = found
         else:
@@ -150,7 +150,7 @@ def on_black(image: Image.Image) -> Image.Image:
     return Image.alpha_composite(Image.new("RGBA", above.size, (0, 0, 0, 255)), above).convert("RGB")
 
 
-def each_image(
+def map_images(
     files: Files, do: Callable[[Image.Image], T], what: str, progress: Progress, first: int = 0
 ) -> Iterator[tuple[Parts, T | str]]:
     """Every image's result in order from the first that is asked for, or why it has none."""

@@ -17,7 +17,7 @@ from jaxtyping import UInt8
 from vaebench.core.errors import VaebenchError
 from vaebench.data.images import Progress
 from vaebench.data.listing import Files, Parts
-from vaebench.data.photos import PreprocessingRule, each_image
+from vaebench.data.photos import PreprocessingRule, map_images
 
 KEPT_EVERY = 2000
 """Images between two notes of what is done: at most these are read again after a kill."""
@@ -50,7 +50,7 @@ def write_pixels(
     if not part.exists() or part.stat().st_size < len(header) + size * len(written.names):
         done, written = 0, Written([], {})
     with _opened(part, notes, key, header, len(header) + size * len(written.names) if done else 0) as (pixels, lines):
-        each = each_image(chosen, rule.pixels, f"reading {files.title}", progress, done)
+        each = map_images(chosen, rule.pixels, f"reading {files.title}", progress, done)
         while block := list(islice(each, KEPT_EVERY)):
             names = ["/".join(parts) for parts, found in block if not isinstance(found, str)]
             skipped = {"/".join(parts): found for parts, found in block if isinstance(found, str)}
