@@ -20,7 +20,7 @@ CLASS_COLOURS = (
 CLASS_MARKERS = ("o", "^", "s", "D", "v", "P")
 
 
-def class_look(index: int) -> tuple[str, str]:
+def class_style(index: int) -> tuple[str, str]:
     """Colour and marker of a class: ten colours, then the same with the next marker."""
     marker = CLASS_MARKERS[index // len(CLASS_COLOURS) % len(CLASS_MARKERS)]
     return CLASS_COLOURS[index % len(CLASS_COLOURS)], marker

@@ -19,7 +19,7 @@ from matplotlib.textpath import text_to_path
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 from mpl_toolkits.mplot3d import Axes3D
 
-from vaebench.plotting.palette import class_look
+from vaebench.plotting.palette import class_style
 from vaebench.plotting.style import FAINT, INK, class_names
 
 NUMBERED = 15
@@ -212,7 +212,7 @@ def scatter(ax: Axes, points: Float[np.ndarray, "N K"], labels: Int[np.ndarray, 
     size = float(np.clip(12000 / len(points), 5, 26))
     names = class_names(classes)
     for index in np.unique(labels):
-        colour, marker = class_look(int(index)) if index >= 0 else (FAINT if names else "#3f6f9f", "o")
+        colour, marker = class_style(int(index)) if index >= 0 else (FAINT if names else "#3f6f9f", "o")
         look: dict[str, Any] = {"color": colour, "marker": marker, "alpha": 0.75, "linewidths": 0, "s": size}
         ax.scatter(*points[labels == index].T, label=names[index] if index >= 0 else "no label", **look)
 
@@ -237,7 +237,7 @@ def planes(clouds: Sequence[Cloud], classes: Sequence[str], axes: tuple[str, str
         ax.set_xlabel(axes[0])
         ax.set_ylabel(axes[1])
     names = class_names(classes, length=14)
-    colours = ListedColormap([class_look(index)[0] for index in range(len(names))])
+    colours = ListedColormap([class_style(index)[0] for index in range(len(names))])
     ticks = (np.arange(len(names)) + 0.5) / len(names)
     bar = figure.colorbar(ScalarMappable(Normalize(0, 1), colours), ax=across, shrink=0.9, ticks=ticks)
     bar.ax.set_yticklabels(names)
