@@ -61,7 +61,7 @@ REPRESENTATIONS: dict[str, tuple[str, str, str]] = {
 """Name in words, colour (Okabe and Ito's, told apart by the colour-blind) and marker of each representation."""
 
 
-def in_words(features: str) -> str:
+def representation_title(features: str) -> str:
     """A representation's name in words."""
     return REPRESENTATIONS[features][0] if features in REPRESENTATIONS else clean(features)
 
