@@ -225,7 +225,7 @@ class Cloud(NamedTuple):
     labels: Int[np.ndarray, " N"]
 
 
-def planes(clouds: Sequence[Cloud], classes: Sequence[str], axes: tuple[str, str] = ("z0", "z1")) -> Figure:
+def scatter_2d(clouds: Sequence[Cloud], classes: Sequence[str], axes: tuple[str, str] = ("z0", "z1")) -> Figure:
     """2-D scatters side by side, with one colour bar of the classes."""
     figure = Figure(figsize=(3.6 * len(clouds) + 1.2, 3.9), layout="constrained")
     across = list(figure.subplots(1, len(clouds), squeeze=False).flat)
