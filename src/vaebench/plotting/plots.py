@@ -245,7 +245,7 @@ def scatter_2d(clouds: Sequence[Cloud], classes: Sequence[str], axes: tuple[str,
     return figure
 
 
-def space(
+def scatter_3d(
     points: Float[np.ndarray, "N 3"],
     labels: Int[np.ndarray, " N"],
     classes: Sequence[str],

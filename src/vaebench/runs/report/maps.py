@@ -13,7 +13,7 @@ from PIL import Image
 
 from vaebench.evaluation.bounds import DEAD_BELOW
 from vaebench.plotting.palette import class_style
-from vaebench.plotting.plots import class_legend, confusion, scatter, space
+from vaebench.plotting.plots import class_legend, confusion, scatter, scatter_3d
 from vaebench.plotting.style import FAINT, INK, REPRESENTATIONS, class_names
 from vaebench.runs.run import Run
 
@@ -89,7 +89,7 @@ def plane_map(run: Run) -> Figure:
 
 def space_map(run: Run) -> Figure:
     """The three latents with the highest KL, seen from two sides."""
-    return space(_highest(run, 3), run.panels["map_labels"], run.results["classes"], _axis_names(run))
+    return scatter_3d(_highest(run, 3), run.panels["map_labels"], run.results["classes"], _axis_names(run))
 
 
 def _highest(run: Run, count: int) -> np.ndarray:
