@@ -213,5 +213,5 @@ def test_single_files_are_read_as_from_the_whole(tmp_path, draw, monkeypatch):
 
 
 def test_the_rule_says_what_is_done():
-    assert "EXIF" in PreprocessingRule(height=32, width=32, channels=3).words
-    assert "scaled to fit 32 x 16 pixels" in PreprocessingRule(height=16, width=32, channels=1).words
+    assert "EXIF" in PreprocessingRule(height=32, width=32, channels=3).description
+    assert "scaled to fit 32 x 16 pixels" in PreprocessingRule(height=16, width=32, channels=1).description

@@ -124,7 +124,7 @@ def summary(found: ClassificationResult) -> dict[str, Any]:
         "expected_accuracy": None if choice is None else choice.expected._asdict(),
         "methods": None if choice is None else _methods(choice),
         "scores": None if choice is None else choice.scores,
-        "rule": collection.rule.words,
+        "rule": collection.rule.description,
         "settings": found.settings.model_dump(mode="json"),
         "seconds": round(found.seconds, 1),
         "machine": machine(),

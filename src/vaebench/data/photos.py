@@ -41,7 +41,7 @@ class PreprocessingRule(Frozen):
     """The value of images with more than 8 bits that is white: 4095 for a 12-bit camera."""
 
     @property
-    def words(self) -> str:
+    def description(self) -> str:
         """The rule for a reader."""
         colour = "grey" if self.channels == 1 else "colour"
         return (
