@@ -170,7 +170,7 @@ class MixedSource:
 
     labelled: Source
     unlabelled: Source
-    each: int
+    labelled_per_batch: int
     """Labelled images a batch, at most half of it."""
 
     def __len__(self) -> int:
@@ -178,7 +178,7 @@ class MixedSource:
 
     def batch(self, rows: Int[Tensor, " B"]) -> Batch:
         """As many images as rows: the first of them give way to labelled ones."""
-        few = min(self.each, len(rows) // 2)
+        few = min(self.labelled_per_batch, len(rows) // 2)
         seen, unseen = self.labelled.batch(rows[:few] % len(self.labelled)), self.unlabelled.batch(rows[few:])
         return Batch(torch.cat([seen.x, unseen.x]), torch.cat([seen.labels, unseen.labels]))
 
