@@ -19,7 +19,7 @@ from vaebench.data import download
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache, no ``VAEBENCH_DATA``, no proxy, and no waiting between tries."""
     folder = tmp_path / "cache"
-    monkeypatch.setattr(download, "cache", lambda: folder)
+    monkeypatch.setattr(download, "cache_folder", lambda: folder)
     monkeypatch.delenv("VAEBENCH_DATA", raising=False)
     monkeypatch.setenv("NO_PROXY", "*")
     monkeypatch.setattr(download.time, "sleep", lambda seconds: None)

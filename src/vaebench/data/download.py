@@ -49,7 +49,7 @@ class Official:
     contents_md5: str = ""
 
 
-def cache() -> Path:
+def cache_folder() -> Path:
     """The folder that downloads are kept in."""
     return platformdirs.user_cache_path("vaebench")
 
@@ -60,7 +60,7 @@ def find(folder: str, name: str) -> Path | None:
     Raises:
         VaebenchError: ``VAEBENCH_DATA`` is set to something that is no folder.
     """
-    roots = [cache()]
+    roots = [cache_folder()]
     if given := os.environ.get("VAEBENCH_DATA"):
         if not Path(given).is_dir():
             raise VaebenchError(f"VAEBENCH_DATA is {given!r}, which is no folder; name one that exists or unset it")
@@ -68,7 +68,7 @@ def find(folder: str, name: str) -> Path | None:
     return next((path for root in roots if (path := root / folder / name).exists()), None)
 
 
-def contents(file: Official, progress: Progress) -> bytes:
+def read_gzip(file: Official, progress: Progress) -> bytes:
     """The uncompressed bytes of an official gz file, checked by their md5: other gz wrappers are fine.
 
     Raises:
@@ -85,7 +85,7 @@ def contents(file: Official, progress: Progress) -> bytes:
     return data
 
 
-def whole(file: Official, progress: Progress) -> Path:
+def fetch(file: Official, progress: Progress) -> Path:
     """The path of an official file, its md5 checked.
 
     Raises:
@@ -112,7 +112,7 @@ def _download(file: Official, progress: Progress) -> Path:
     def get(url: str) -> Path:
         try:
             kept = pooch.retrieve(
-                url, f"md5:{file.md5}", fname=file.name, path=cache() / file.folder, downloader=downloader
+                url, f"md5:{file.md5}", fname=file.name, path=cache_folder() / file.folder, downloader=downloader
             )
         except requests.RequestException:
             raise
@@ -144,7 +144,7 @@ def from_mirrors(folder: str, name: str, get: Callable[[str], T]) -> T:
                 why[url] = _reason(error)
             except OSError as error:
                 raise VaebenchError(
-                    f"{cache() / folder / name} cannot be written ({error.strerror}); free some space or set "
+                    f"{cache_folder() / folder / name} cannot be written ({error.strerror}); free some space or set "
                     "VAEBENCH_DATA to a folder that holds the data"
                 ) from error
         if all(reason == "HTTP 404" for reason in why.values()):

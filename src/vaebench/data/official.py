@@ -69,8 +69,8 @@ def fashion_mnist(progress: Progress) -> Loaded:
 
 def _idx_parts(files: tuple[Official, ...], classes: tuple[str, ...], progress: Progress) -> Iterator[Images]:
     for images, labels in (files[:2], files[2:]):
-        x = read_idx(download.contents(images, progress), images.name)
-        y = read_idx(download.contents(labels, progress), labels.name)
+        x = read_idx(download.read_gzip(images, progress), images.name)
+        y = read_idx(download.read_gzip(labels, progress), labels.name)
         if x.ndim != 3 or y.shape != x.shape[:1] or y.max() >= len(classes):
             raise VaebenchError(
                 f"{images.name} holds {x.shape} pixels but {labels.name} {y.shape} labels up to {y.max()}; "
@@ -90,7 +90,7 @@ def cifar10(progress: Progress) -> Loaded:
     if unpacked is not None and packed is None:
         batches = {name: _cifar_file(unpacked / name) for name in CIFAR_TRAIN + CIFAR_TEST}
     else:
-        batches = _cifar_archive(download.whole(CIFAR10, progress))
+        batches = _cifar_archive(download.fetch(CIFAR10, progress))
     train, test = (_cifar_part(batches, names) for names in (CIFAR_TRAIN, CIFAR_TEST))
     return Loaded("cifar10", train, test)
 

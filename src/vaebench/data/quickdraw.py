@@ -37,7 +37,7 @@ def drawings(name: str, count: int, progress: Progress) -> UInt8[np.ndarray, "N 
     """
     if not name or any(mark in name for mark in "/\\\0") or name.startswith("."):
         raise VaebenchError(f"classes names {name!r}, which is no quickdraw class; the names are at {NAMES}")
-    kept = download.cache() / FOLDER / f"{name}.npy"
+    kept = download.cache_folder() / FOLDER / f"{name}.npy"
     path = download.find(FOLDER, kept.name)
     rows = None if path is None else _read(path)
     if rows is None or (path == kept and len(rows) < count):
