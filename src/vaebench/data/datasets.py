@@ -194,12 +194,12 @@ def _quickdraw(data: Data, progress: Progress) -> Loaded:
 
 
 def _sprites(data: Data, progress: Progress) -> Loaded:
-    return Loaded("sprites", sprites.sprites(sprites.factors()), note="vaebench's own sprites, not dSprites")
+    return Loaded("sprites", sprites.render(sprites.factor_grid()), note="vaebench's own sprites, not dSprites")
 
 
 def _sprites_with_factors() -> tuple[Images, Int[np.ndarray, "N K"]]:
-    found = sprites.factors()
-    return sprites.sprites(found), found
+    found = sprites.factor_grid()
+    return sprites.render(found), found
 
 
 DATASETS: dict[str, Callable[[Data, Progress], Loaded]] = {

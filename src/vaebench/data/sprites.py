@@ -31,14 +31,14 @@ PLACES = torch.linspace(10.0, SIDE - 10.0, FACTORS["x"])
 BLOCK = 2048
 
 
-def factors() -> Int[np.ndarray, "N 5"]:
+def factor_grid() -> Int[np.ndarray, "N 5"]:
     """The factor indices of every image of the data set ``sprites``, in its order: each combination once,
     shuffled so that the first rows are of all sizes, turns and places."""
     grid = np.stack(np.meshgrid(*map(np.arange, FACTORS.values()), indexing="ij"), axis=-1).reshape(-1, len(FACTORS))
     return np.random.default_rng(0).permutation(grid)
 
 
-def sprites(factors: Int[np.ndarray, "N 5"]) -> Images:
+def render(factors: Int[np.ndarray, "N 5"]) -> Images:
     """The images of these factor indices (columns as in ``FACTORS``), white on black, labelled by shape.
 
     Edges are antialiased. Rotation index r is a counter-clockwise turn by r/16 of a circle.
