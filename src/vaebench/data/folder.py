@@ -16,7 +16,7 @@ from torch import Tensor
 
 from vaebench.core.errors import VaebenchError
 from vaebench.data.images import HIDDEN, Images, Loaded, Progress
-from vaebench.data.listing import FORMATS, Files, Parts, UnreadableImageError, list_folder, open_zip, outer_folders, printable
+from vaebench.data.listing import FORMATS, Files, PathParts, UnreadableImageError, list_folder, open_zip, outer_folders, printable
 
 PIXEL_LIMIT = 1 << 20
 """Pixels of the largest image that is read: 1024 x 1024."""
@@ -78,7 +78,7 @@ def _loaded(files: Files, progress: Progress) -> Loaded:
     )
 
 
-def _classes(files: Files, root: Parts) -> tuple[str, ...]:
+def _classes(files: Files, root: PathParts) -> tuple[str, ...]:
     """Names of the class folders in ``root``, sorted; none where its images lie side by side."""
     depth = len(root)
     images = [parts for parts in files.images if parts[:depth] == root]
@@ -102,7 +102,7 @@ def _classes(files: Files, root: Parts) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-def _labelled(files: Files, root: Parts, classes: tuple[str, ...]) -> tuple[list[Parts], list[int]]:
+def _labelled(files: Files, root: PathParts, classes: tuple[str, ...]) -> tuple[list[Parts], list[int]]:
     """The images in ``root`` and their labels; all hidden where there are no classes."""
     images = [parts for parts in files.images if parts[: len(root)] == root]
     found = _classes(files, root)
@@ -118,7 +118,7 @@ def _labelled(files: Files, root: Parts, classes: tuple[str, ...]) -> tuple[list
     return images, [number[parts[len(root)]] for parts in images]
 
 
-def _read_all(files: Files, images: list[Parts], progress: Progress) -> UInt8[Tensor, "N C H W"]:
+def _read_all(files: Files, images: list[PathParts], progress: Progress) -> UInt8[Tensor, "N C H W"]:
     first: np.ndarray | None = None
     decoded: list[np.ndarray] = []
     pool = ThreadPoolExecutor(THREADS)
@@ -152,7 +152,7 @@ def _stacked(decoded: list[np.ndarray]) -> UInt8[Tensor, "N C H W"]:
     return torch.from_numpy(stacked)
 
 
-def _decode(files: Files, parts: Parts) -> UInt8[np.ndarray, "H W C"]:
+def _decode(files: Files, parts: PathParts) -> UInt8[np.ndarray, "H W C"]:
     bombs = (Image.DecompressionBombError, Image.DecompressionBombWarning)
     try:
         with Image.open(io.BytesIO(files.read(parts)), formats=sorted(set(FORMATS.values()))) as image:

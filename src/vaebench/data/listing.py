@@ -24,7 +24,7 @@ FORMATS = {
 BYTE_LIMIT = 1 << 26
 """Bytes of the largest image file that is read, so that no archive can fill the memory."""
 
-Parts = tuple[str, ...]
+PathParts = tuple[str, ...]
 
 
 class UnreadableImageError(Exception):
@@ -36,15 +36,15 @@ class Files:
     """What a folder or zip holds: images by the parts of their names, all folders, how to read an image."""
 
     root: Path
-    images: tuple[Parts, ...]
-    folders: frozenset[Parts]
-    read: Callable[[Parts], bytes]
-    stamp: Callable[[Parts], tuple[int, int]]
+    images: tuple[PathParts, ...]
+    folders: frozenset[PathParts]
+    read: Callable[[PathParts], bytes]
+    stamp: Callable[[PathParts], tuple[int, int]]
     """Size in bytes, and time of change (ns) or checksum: other values mean other contents."""
     others: int = 0
     """Visible files that are no images by their names."""
 
-    def name(self, parts: Parts) -> str:
+    def name(self, parts: PathParts) -> str:
         """What to call it in an error: one line, whatever an archive holds."""
         return printable(f"{self.root}/{'/'.join(parts)}")
 
@@ -71,9 +71,9 @@ def list_folder(path: Path, depth: int) -> Files:
     Raises:
         VaebenchError: no image.
     """
-    files: list[Parts] = []
-    folders: set[Parts] = set()
-    seen: dict[Parts, str] = {}
+    files: list[PathParts] = []
+    folders: set[PathParts] = set()
+    seen: dict[PathParts, str] = {}
     for folder, below, names in os.walk(path, followlinks=True):
         parts = Path(folder).relative_to(path).parts
         real = os.path.realpath(folder)
@@ -85,7 +85,7 @@ def list_folder(path: Path, depth: int) -> Files:
         folders.add(parts)
         files += [(*parts, name) for name in names]
 
-    def stamp(parts: Parts) -> tuple[int, int]:
+    def stamp(parts: PathParts) -> tuple[int, int]:
         found = path.joinpath(*parts).stat()
         return found.st_size, found.st_mtime_ns
 
@@ -105,13 +105,13 @@ def open_zip(path: Path) -> Iterator[Files]:
         folders = {parts for parts, entry in entries.items() if entry.is_dir()}
         folders |= {parts[:end] for parts in files for end in range(len(parts))}
 
-        def stamp(parts: Parts) -> tuple[int, int]:
+        def stamp(parts: PathParts) -> tuple[int, int]:
             return entries[parts].file_size, entries[parts].CRC
 
         yield _files(path, files, {parts for parts in folders if _visible(parts)}, _reads(archive, entries), stamp)
 
 
-def reader(path: Path) -> Callable[[Parts], bytes]:
+def reader(path: Path) -> Callable[[PathParts], bytes]:
     """Reads single files of a folder or zip whose names are known, without listing them again; a zip stays open as
     long as this is kept.
 
@@ -131,12 +131,12 @@ def _archive(path: Path) -> zipfile.ZipFile:
         raise VaebenchError(f"{path} is no whole zip file; save or download it again") from error
 
 
-def _entries(archive: zipfile.ZipFile) -> dict[Parts, zipfile.ZipInfo]:
+def _entries(archive: zipfile.ZipFile) -> dict[PathParts, zipfile.ZipInfo]:
     return {_parts(entry.filename): entry for entry in archive.infolist() if entry.filename}
 
 
-def _reads(archive: zipfile.ZipFile, entries: dict[Parts, zipfile.ZipInfo]) -> Callable[[Parts], bytes]:
-    def read(parts: Parts) -> bytes:
+def _reads(archive: zipfile.ZipFile, entries: dict[PathParts, zipfile.ZipInfo]) -> Callable[[Parts], bytes]:
+    def read(parts: PathParts) -> bytes:
         _check_bytes(entries[parts].file_size)
         if entries[parts].flag_bits & 1:
             raise UnreadableImageError("is encrypted; expected a zip without a password")
@@ -147,10 +147,10 @@ def _reads(archive: zipfile.ZipFile, entries: dict[Parts, zipfile.ZipInfo]) -> C
 
 def _files(
     root: Path,
-    files: list[Parts],
-    folders: set[Parts],
-    read: Callable[[Parts], bytes],
-    stamp: Callable[[Parts], tuple[int, int]],
+    files: list[PathParts],
+    folders: set[PathParts],
+    read: Callable[[PathParts], bytes],
+    stamp: Callable[[PathParts], tuple[int, int]],
 ) -> Files:
     visible = [parts for parts in files if parts and _visible(parts)]
     images = sorted(parts for parts in visible if PurePosixPath(parts[-1]).suffix.lower() in FORMATS)
@@ -159,7 +159,7 @@ def _files(
     return Files(root, tuple(images), frozenset(folders), read, stamp, len(visible) - len(images))
 
 
-def _parts(name: str) -> Parts:
+def _parts(name: str) -> PathParts:
     return PurePosixPath(name.replace("\\", "/")).parts  # as some archivers on Windows write them
 
 
@@ -173,13 +173,13 @@ def _check_bytes(size: int) -> None:
         raise UnreadableImageError(f"has {size:,} bytes, over the limit of {BYTE_LIMIT:,}; make the images smaller")
 
 
-def _visible(parts: Parts) -> bool:
+def _visible(parts: PathParts) -> bool:
     return not any(part.startswith(".") or part == "__MACOSX" for part in parts)
 
 
-def outer_folders(files: Files) -> Parts:
+def outer_folders(files: Files) -> PathParts:
     """The outer folders that hold all the rest, as archives made of one folder have."""
-    outer: Parts = ()
+    outer: PathParts = ()
     while True:
         below = {parts[: len(outer) + 1] for parts in (*files.images, *files.folders) if len(parts) > len(outer)}
         if len(below) > 1 or below <= set(files.images):

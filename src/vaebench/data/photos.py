@@ -17,7 +17,7 @@ from pydantic import Field
 
 from vaebench.core.frozen import Frozen
 from vaebench.data.images import Progress
-from vaebench.data.listing import FORMATS, Files, Parts, UnreadableImageError, printable
+from vaebench.data.listing import FORMATS, Files, PathParts, UnreadableImageError, printable
 
 SIDE = 32
 """Pixels of the longer side that images are brought to unless another is asked."""
@@ -78,7 +78,7 @@ class Seen(NamedTuple):
 class Survey(NamedTuple):
     """A first look at all files."""
 
-    images: tuple[Parts, ...]
+    images: tuple[PathParts, ...]
     seen: tuple[Seen, ...]
     skipped: dict[str, str]
     """Why, by name."""
@@ -120,7 +120,7 @@ def survey(files: Files, progress: Progress) -> Survey:
     return Survey(tuple(images), tuple(seen), skipped)
 
 
-def thumbnail(read: Callable[[Parts], bytes], parts: Parts, side: int, white: int) -> Image.Image:
+def thumbnail(read: Callable[[PathParts], bytes], parts: Parts, side: int, white: int) -> Image.Image:
     """An image for a person to look at, at most so many pixels wide and high.
 
     Raises:
@@ -152,7 +152,7 @@ def on_black(image: Image.Image) -> Image.Image:
 
 def map_images(
     files: Files, do: Callable[[Image.Image], T], what: str, progress: Progress, first: int = 0
-) -> Iterator[tuple[Parts, T | str]]:
+) -> Iterator[tuple[PathParts, T | str]]:
     """Every image's result in order from the first that is asked for, or why it has none."""
     blocks = [files.images[start : start + BLOCK] for start in range(first, len(files.images), BLOCK)]
     pool, ahead, done = ThreadPoolExecutor(THREADS), 2 * THREADS, first
@@ -171,7 +171,7 @@ def map_images(
             pool.shutdown(cancel_futures=True)
 
 
-def _open(read: Callable[[Parts], bytes], parts: Parts, do: Callable[[Image.Image], T]) -> T | str:
+def _open(read: Callable[[PathParts], bytes], parts: Parts, do: Callable[[Image.Image], T]) -> T | str:
     try:
         data = read(parts)
         if not data:

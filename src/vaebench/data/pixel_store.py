@@ -16,7 +16,7 @@ from jaxtyping import UInt8
 
 from vaebench.core.errors import VaebenchError
 from vaebench.data.images import Progress
-from vaebench.data.listing import Files, Parts
+from vaebench.data.listing import Files, PathParts
 from vaebench.data.photos import PreprocessingRule, map_images
 
 KEPT_EVERY = 2000
@@ -31,7 +31,7 @@ class Written(NamedTuple):
 
 
 def write_pixels(
-    files: Files, images: Sequence[Parts], rule: PreprocessingRule, path: Path, progress: Progress, identity: str = ""
+    files: Files, images: Sequence[PathParts], rule: PreprocessingRule, path: Path, progress: Progress, identity: str = ""
 ) -> Written:
     """Write the pixels (N, C, H, W) of what can be read to an .npy file.
 
