@@ -71,8 +71,13 @@ def test_a_decoder_that_knows_the_chances_pays_their_entropy():
     data = Data(source="digits", binarised=True).load()
     white_probability = data.test.white_probability.double() / 255
     drawn = data.test.batch(torch.arange(len(data.test))).x.double()
-    paid = -(torch.special.xlogy(drawn, white_probability) + torch.special.xlogy(1 - drawn, 1 - white_probability)).sum((1, 2, 3))
-    entropy = -(torch.special.xlogy(white_probability, white_probability) + torch.special.xlogy(1 - white_probability, 1 - white_probability)).sum((1, 2, 3))
+    paid = -(torch.special.xlogy(drawn, white_probability) + torch.special.xlogy(1 - drawn, 1 - white_probability)).sum(
+        (1, 2, 3)
+    )
+    entropy = -(
+        torch.special.xlogy(white_probability, white_probability)
+        + torch.special.xlogy(1 - white_probability, 1 - white_probability)
+    ).sum((1, 2, 3))
     error = float((paid - entropy).std() / len(paid) ** 0.5)
     assert float(paid.mean()) == pytest.approx(float(entropy.mean()), abs=4.5 * error)
 

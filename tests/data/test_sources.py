@@ -22,7 +22,9 @@ def test_hidden_keeps_images_and_no_label():
 
 def test_mixed_begins_with_labelled_images_and_goes_on_with_the_rest():
     few, many = images(5, first=100), images(50)
-    batch = MixedSource(few, UnlabelledSource(many), labelled_per_batch=3).batch(torch.tensor([41, 7, 13, 20, 21, 49, 0]))
+    batch = MixedSource(few, UnlabelledSource(many), labelled_per_batch=3).batch(
+        torch.tensor([41, 7, 13, 20, 21, 49, 0])
+    )
     shown = (batch.x[:, 0, 0, 0] * 255).round().long()
     assert shown.tolist() == [101, 102, 103, 20, 21, 49, 0]
     assert batch.labels.tolist() == [101 % 3, 102 % 3, 103 % 3, *[HIDDEN] * 4]

@@ -16,7 +16,16 @@ from torch import Tensor
 
 from vaebench.core.errors import VaebenchError
 from vaebench.data.images import HIDDEN, Images, Loaded, Progress
-from vaebench.data.listing import FORMATS, Files, PathParts, UnreadableImageError, list_folder, open_zip, outer_folders, printable
+from vaebench.data.listing import (
+    FORMATS,
+    Files,
+    PathParts,
+    UnreadableImageError,
+    list_folder,
+    open_zip,
+    outer_folders,
+    printable,
+)
 
 PIXEL_LIMIT = 1 << 20
 """Pixels of the largest image that is read: 1024 x 1024."""
@@ -102,7 +111,7 @@ def _classes(files: Files, root: PathParts) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-def _labelled(files: Files, root: PathParts, classes: tuple[str, ...]) -> tuple[list[Parts], list[int]]:
+def _labelled(files: Files, root: PathParts, classes: tuple[str, ...]) -> tuple[list[PathParts], list[int]]:
     """The images in ``root`` and their labels; all hidden where there are no classes."""
     images = [parts for parts in files.images if parts[: len(root)] == root]
     found = _classes(files, root)

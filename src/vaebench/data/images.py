@@ -104,7 +104,9 @@ class Images:
     def to(self, device: torch.device | str) -> Images:
         """The same images on another device."""
         white_probability = None if self.white_probability is None else self.white_probability.to(device)
-        return replace(self, pixels=self.pixels.to(device), labels=self.labels.to(device), white_probability=white_probability)
+        return replace(
+            self, pixels=self.pixels.to(device), labels=self.labels.to(device), white_probability=white_probability
+        )
 
     def binarised(self, generator: torch.Generator) -> Images:
         """Each pixel drawn once as white, with its grey value as the chance, or black."""

@@ -135,7 +135,7 @@ def _entries(archive: zipfile.ZipFile) -> dict[PathParts, zipfile.ZipInfo]:
     return {_parts(entry.filename): entry for entry in archive.infolist() if entry.filename}
 
 
-def _reads(archive: zipfile.ZipFile, entries: dict[PathParts, zipfile.ZipInfo]) -> Callable[[Parts], bytes]:
+def _reads(archive: zipfile.ZipFile, entries: dict[PathParts, zipfile.ZipInfo]) -> Callable[[PathParts], bytes]:
     def read(parts: PathParts) -> bytes:
         _check_bytes(entries[parts].file_size)
         if entries[parts].flag_bits & 1:

@@ -120,7 +120,7 @@ def survey(files: Files, progress: Progress) -> Survey:
     return Survey(tuple(images), tuple(seen), skipped)
 
 
-def thumbnail(read: Callable[[PathParts], bytes], parts: Parts, side: int, white: int) -> Image.Image:
+def thumbnail(read: Callable[[PathParts], bytes], parts: PathParts, side: int, white: int) -> Image.Image:
     """An image for a person to look at, at most so many pixels wide and high.
 
     Raises:
@@ -171,7 +171,7 @@ def map_images(
             pool.shutdown(cancel_futures=True)
 
 
-def _open(read: Callable[[PathParts], bytes], parts: Parts, do: Callable[[Image.Image], T]) -> T | str:
+def _open(read: Callable[[PathParts], bytes], parts: PathParts, do: Callable[[Image.Image], T]) -> T | str:
     try:
         data = read(parts)
         if not data:

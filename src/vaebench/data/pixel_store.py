@@ -31,7 +31,12 @@ class Written(NamedTuple):
 
 
 def write_pixels(
-    files: Files, images: Sequence[PathParts], rule: PreprocessingRule, path: Path, progress: Progress, identity: str = ""
+    files: Files,
+    images: Sequence[PathParts],
+    rule: PreprocessingRule,
+    path: Path,
+    progress: Progress,
+    identity: str = "",
 ) -> Written:
     """Write the pixels (N, C, H, W) of what can be read to an .npy file.
 

@@ -14,7 +14,7 @@ from vaebench.core.errors import VaebenchError
 from vaebench.core.files import atomic, write_text
 from vaebench.models.priors import StandardNormal
 from vaebench.plotting.palette import clean
-from vaebench.plotting.style import representation_title, png, signed
+from vaebench.plotting.style import png, representation_title, signed
 from vaebench.plotting.templates import template
 from vaebench.runs.report.figures import FIGURES
 from vaebench.runs.report.tables import (
