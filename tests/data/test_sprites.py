@@ -7,13 +7,13 @@ from vaebench.data.sprites import FACTORS, PLACES, SHAPES, SIDE, factor_grid, re
 
 
 def test_every_combination_occurs_once():
-    found = factor_grid()
-    assert len(found) == np.prod(list(FACTORS.values())) == len(np.unique(found, axis=0))
-    for column, count in zip(found.T, FACTORS.values(), strict=True):
+    factors = factor_grid()
+    assert len(factors) == np.prod(list(FACTORS.values())) == len(np.unique(factors, axis=0))
+    for column, count in zip(factors.T, FACTORS.values(), strict=True):
         assert np.array_equal(np.unique(column), np.arange(count))
 
 
-def test_every_image_is_its_own_and_none_touches_the_border():
+def test_images_are_distinct_and_do_not_touch_the_border():
     images = render(factor_grid())
     assert images.shape == (1, SIDE, SIDE)
     assert len(torch.unique(images.pixels.flatten(1), dim=0)) == len(images)
@@ -23,14 +23,14 @@ def test_every_image_is_its_own_and_none_touches_the_border():
 
 
 def test_labels_are_shapes():
-    found = factor_grid()[:50]
-    images = render(found)
+    factors = factor_grid()[:50]
+    images = render(factors)
     assert images.classes == SHAPES
-    assert images.labels.tolist() == found[:, 0].tolist()
+    assert images.labels.tolist() == factors[:, 0].tolist()
 
 
 @pytest.mark.parametrize("shape", range(len(SHAPES)))
-def test_a_quarter_turn_of_the_factor_is_a_quarter_turn_of_the_image(shape):
+def test_a_rotation_factor_of_a_quarter_rotates_the_image_by_90_degrees(shape):
     last = FACTORS["x"] - 1
     here, turned = np.array([[shape, 2, 1, 3, 5]]), np.array([[shape, 2, 5, 5, last - 3]])
     expected = torch.rot90(render(here).pixels, 1, (2, 3)).int()
@@ -54,7 +54,7 @@ def test_area_grows_with_the_square_of_the_scale(shape):
     assert float(area[1] / area[0]) == pytest.approx(4.0, rel=0.03)
 
 
-def test_the_area_is_that_of_the_shape():
+def test_the_area_matches_the_shape():
     wedge = render(np.array([[0, 3, 0, 4, 4]])).pixels.double().sum() / 255
     assert float(wedge) == pytest.approx(8.0**2 * 0.5 * 1.2 * 1.8, rel=0.02)
 

@@ -106,13 +106,15 @@ class Images:
 
     def take(self, rows: Int[Tensor, " M"] | slice) -> Images:
         """Return the images of these rows."""
-        probability = None if self.white_probability is None else self.white_probability[rows]
-        return replace(self, pixels=self.pixels[rows], labels=self.labels[rows], white_probability=probability)
+        return self._map(lambda tensor: tensor[rows])
 
     def to(self, device: torch.device | str) -> Images:
         """Return these images on ``device``."""
-        probability = None if self.white_probability is None else self.white_probability.to(device)
-        pixels, labels = self.pixels.to(device), self.labels.to(device)
+        return self._map(lambda tensor: tensor.to(device))
+
+    def _map(self, function: Callable[[Tensor], Tensor]) -> Images:
+        probability = None if self.white_probability is None else function(self.white_probability)
+        pixels, labels = function(self.pixels), function(self.labels)
         return replace(self, pixels=pixels, labels=labels, white_probability=probability)
 
     def binarised(self, generator: torch.Generator) -> Images:

@@ -161,15 +161,9 @@ def map_images(
     first: int = 0,
     pixel_limit: int | None = None,
 ) -> Generator[tuple[PathParts, T | str], None, None]:
-    """Apply ``function`` to the opened images in threads; yield path and result, or the reason for skipping.
+    """Apply ``function`` to the opened images in threads, from index ``first`` on; yield each path and result.
 
-    Args:
-        files: the images.
-        function: called with each opened image.
-        task: name of the task for ``progress``.
-        progress: called after each block of images.
-        first: index of the first image to read.
-        pixel_limit: pixels of the largest image that is read; None takes ``PIXEL_LIMIT``.
+    The result of an image that cannot be read, or has more than ``pixel_limit`` pixels, is the reason in words.
     """
     limit = pixel_limit or PIXEL_LIMIT
     blocks = [files.images[start : start + BLOCK] for start in range(first, len(files.images), BLOCK)]
