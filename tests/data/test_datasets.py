@@ -193,8 +193,7 @@ def test_each_image_is_rotated_by_its_own_random_angle():
 
 
 @pytest.mark.parametrize(
-    ("channels", "mode", "message"),
-    [(3, "L", "grey images for a colour"), (1, "RGB", "colour images for a grey")],
+    ("channels", "mode", "message"), [(3, "L", "grey images for a colour"), (1, "RGB", "colour images for a grey")]
 )
 def test_channels_must_match_the_recipe(tmp_path, draw, channels, mode, message):
     for i in range(4):

@@ -63,8 +63,7 @@ def test_train_and_test_folders_are_separate_sets(read, tmp_path, draw):
     assert loaded.test.classes == ("a", "b")
     assert loaded.train.shape == (3, 8, 8)
     np.testing.assert_array_equal(
-        loaded.test.pixels[0].numpy(),
-        np.moveaxis(np.asarray(Image.open(tmp_path / "mine/test/b/1.png")), 2, 0),
+        loaded.test.pixels[0].numpy(), np.moveaxis(np.asarray(Image.open(tmp_path / "mine/test/b/1.png")), 2, 0)
     )
 
 

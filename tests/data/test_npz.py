@@ -74,16 +74,10 @@ NAN = np.where(GREY > 250, np.nan, 0.5)
     [
         ({"x_train": GREY, "labels": LABELS}, r"has no y_train, only 'x_train', 'labels'; expected"),
         ({"a": GREY}, r"has no x_train and no y_train, only 'a'"),
-        (
-            {"x_train": GREY, "y_train": LABELS, "x_test": GREY},
-            r"has no y_test, only 'x_train', 'y_train', 'x_test'",
-        ),
+        ({"x_train": GREY, "y_train": LABELS, "x_test": GREY}, r"has no y_test, only 'x_train', 'y_train', 'x_test'"),
         ({"x_train": GREY, "y_train": LABELS[:7]}, r"x_train has 12 images but y_train has 7 labels"),
         ({"x_train": STANDARDISED, "y_train": LABELS}, r"x_train has pixels from -0\.42 to 2\.82"),
-        (
-            {"x_train": GREY.astype(float), "y_train": LABELS},
-            r"pixels from 0 to 255; expected floats from 0 to 1",
-        ),
+        ({"x_train": GREY.astype(float), "y_train": LABELS}, r"pixels from 0 to 255; expected floats from 0 to 1"),
         ({"x_train": GREY.astype(int) - 3, "y_train": LABELS}, r"pixels from -3 to 252; expected integers"),
         ({"x_train": GREY.astype(int) * 257, "y_train": LABELS}, r"pixels from 0 to 6\.5\d+e\+04"),
         ({"x_train": np.uint8(9) < GREY, "y_train": LABELS * 1.0}, r"y_train is float64; expected integers"),
@@ -98,18 +92,9 @@ NAN = np.where(GREY > 250, np.nan, 0.5)
         ({"x_train": np.zeros((4, 3, 8, 3), np.uint8), "y_train": LABELS[:4]}, r"shape \(4, 3, 8, 3\)"),
         ({"x_train": GREY[:0], "y_train": LABELS[:0]}, r"has no pixels"),
         ({"x_train": GREY.astype(complex), "y_train": LABELS}, r"x_train is complex128"),
-        (
-            {"x_train": GREY, "y_train": LABELS, "class_names": ["a", "b"]},
-            r"y_train has label 2, but class_names",
-        ),
-        (
-            {"x_train": GREY, "y_train": LABELS, "class_names": list("abcd")},
-            r"class 'd' of class_names has no image",
-        ),
-        (
-            {"x_train": GREY, "y_train": LABELS, "class_names": list("aba")},
-            r"class_names is \['a', 'b', 'a'\]",
-        ),
+        ({"x_train": GREY, "y_train": LABELS, "class_names": ["a", "b"]}, r"y_train has label 2, but class_names"),
+        ({"x_train": GREY, "y_train": LABELS, "class_names": list("abcd")}, r"class 'd' of class_names has no image"),
+        ({"x_train": GREY, "y_train": LABELS, "class_names": list("aba")}, r"class_names is \['a', 'b', 'a'\]"),
         ({"x_train": GREY, "y_train": LABELS, "class_names": [1, 2, 3]}, r"class_names is \[1, 2, 3\]"),
         (
             {"x_train": GREY, "y_train": LABELS, "x_test": GREY[:1], "y_test": [7]},

@@ -22,10 +22,7 @@ from vaebench.core.errors import VaebenchError
 from vaebench.data.images import Progress, ignore_progress
 
 MIRRORS: dict[str, tuple[str, ...]] = {
-    "mnist": (
-        "https://ossci-datasets.s3.amazonaws.com/mnist/",
-        "https://storage.googleapis.com/cvdf-datasets/mnist/",
-    ),
+    "mnist": ("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/"),
     "fashion-mnist": ("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",),
     "cifar-10": ("https://www.cs.toronto.edu/~kriz/",),
     "quickdraw/numpy_bitmap": ("https://storage.googleapis.com/quickdraw_dataset/full/numpy_bitmap/",),

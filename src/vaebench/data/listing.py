@@ -1,4 +1,4 @@
-"""Listing and reading of image files in a folder or, without unpacking it, in a zip."""
+"""Image files in a folder or zip, listed and read without unpacking."""
 
 from __future__ import annotations
 
@@ -11,16 +11,8 @@ from pathlib import Path, PurePosixPath
 
 from vaebench.core.errors import VaebenchError
 
-FORMATS = {
-    ".png": "PNG",
-    ".jpg": "JPEG",
-    ".jpeg": "JPEG",
-    ".bmp": "BMP",
-    ".gif": "GIF",
-    ".tif": "TIFF",
-    ".tiff": "TIFF",
-    ".webp": "WEBP",
-}
+FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".bmp": "BMP", ".gif": "GIF"}
+FORMATS |= {".tif": "TIFF", ".tiff": "TIFF", ".webp": "WEBP"}
 """Pillow's format of each supported suffix."""
 BYTE_LIMIT = 1 << 26
 """Bytes of the largest image file that is read, so that no archive can exhaust the memory."""

@@ -113,14 +113,10 @@ def size_for(sizes: Sequence[tuple[int, int]], side: int | None) -> tuple[int, i
 
 def survey(files: Files, progress: Progress = ignore_progress) -> Survey:
     """Read the properties of all images; only those with more than 8 bits are decoded."""
-    images, infos, skipped = [], [], {}
-    for parts, result in map_images(files, _info, f"scanning {files.title}", progress):
-        if isinstance(result, str):
-            skipped["/".join(parts)] = result
-        else:
-            images.append(parts)
-            infos.append(result)
-    return Survey(tuple(images), tuple(infos), skipped)
+    results = dict(map_images(files, _info, f"scanning {files.title}", progress))
+    infos = {parts: result for parts, result in results.items() if not isinstance(result, str)}
+    skipped = {"/".join(parts): result for parts, result in results.items() if isinstance(result, str)}
+    return Survey(tuple(infos), tuple(infos.values()), skipped)
 
 
 def thumbnail(read: Callable[[PathParts], bytes], parts: PathParts, side: int, white: int) -> Image.Image:

@@ -138,7 +138,7 @@ def _use_plain_ticks(axis: Axis) -> None:
 
 
 def _format_number(value: float) -> str:
-    return f"{value:,.0f}" if value >= 1000 else f"{value:g}"
+    return f"{value:,.0f}" if value >= 1000 else f"{value:g}"  # "g" alone gives exponents
 
 
 def bars(names: Sequence[str], groups: Mapping[str, Sequence[float]], y_label: str, title: str = "") -> Figure:
@@ -244,10 +244,7 @@ def scatter_2d(clouds: Sequence[Cloud], classes: Sequence[str], axes: tuple[str,
 
 
 def scatter_3d(
-    points: Float[np.ndarray, "N 3"],
-    labels: Int[np.ndarray, " N"],
-    classes: Sequence[str],
-    axes: Sequence[str],
+    points: Float[np.ndarray, "N 3"], labels: Int[np.ndarray, " N"], classes: Sequence[str], axes: Sequence[str]
 ) -> Figure:
     """Plot a 3-D scatter plot from two viewpoints."""
     width = 9.4 + LEGEND_COLUMN * math.ceil(max(len(classes), 1) / (HEIGHT_3D / LEGEND_ROW))
