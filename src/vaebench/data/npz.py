@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import zipfile
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ REQUIRED = ("x_train", "y_train")
 OPTIONAL = ("x_test", "y_test", "class_names")
 
 
-def read_npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
+def read_npy_header(file: io.BufferedIOBase) -> tuple[tuple[int, ...], bool, np.dtype]:
     """Return shape, Fortran order and type of an open .npy file, and move to its first value."""
     version = np.lib.format.read_magic(file)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
