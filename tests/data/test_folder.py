@@ -163,7 +163,7 @@ def test_mixed_sizes_name_both_files(read, pets, draw):
 def test_unreadable_and_truncated_images_are_named(read, pets):
     whole = (pets / "dog" / "2.png").read_bytes()
     (pets / "dog" / "2.png").write_bytes(b"no image")
-    check_refused(read, pets, "dog/2.png cannot be read")
+    check_refused(read, pets, "dog/2.png is not an image that can be read")
     (pets / "dog" / "2.png").write_bytes(whole[: len(whole) // 2])
     check_refused(read, pets, "dog/2.png is damaged")
 
@@ -207,7 +207,7 @@ def test_an_encrypted_zip_is_named(tmp_path, pets):
 def test_unprintable_characters_of_names_are_replaced_in_messages(tmp_path):
     with zipfile.ZipFile(tmp_path / "mine.zip", "w") as archive:
         archive.writestr("a\n\x1b[31mb.png", b"no image")
-    check_refused(read_zip, tmp_path / "mine.zip", "a??[31mb.png cannot be read")
+    check_refused(read_zip, tmp_path / "mine.zip", "a??[31mb.png is not an image that can be read")
 
 
 def bomb(width, height):

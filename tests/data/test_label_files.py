@@ -88,5 +88,5 @@ def test_class_folders_beside_an_unlabelled_one(tmp_path, draw, unlabelled):
 def test_images_outside_class_folders_need_a_csv(tmp_path, draw):
     draw(tmp_path / "in" / "1.png")
     draw(tmp_path / "in" / "cat" / "2.png")
-    with pytest.raises(VaebenchError, match=r"1.png is in no class folder; .*--labels labels.csv"):
+    with pytest.raises(VaebenchError, match=r"1.png lies in no class folder; .*--labels labels.csv"):
         folder_labels(list_folder(tmp_path / "in", 5))

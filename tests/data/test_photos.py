@@ -145,7 +145,7 @@ def test_unreadable_files_are_skipped_with_a_reason(tmp_path, draw, monkeypatch)
     assert names == ["again.png", "good.png"]
     np.testing.assert_array_equal(pixels[0], pixels[1])
     assert skipped["empty.jpg"] == "is empty"
-    assert skipped["text.png"].startswith("cannot be read as an image")
+    assert skipped["text.png"].startswith("is not an image that can be read")
     assert skipped["cut.jpg"].startswith("is damaged")
     assert skipped["huge.png"] == "is 100 x 51, over the limit of 5,000 pixels"
     assert skipped["broken.png"] == "is a broken link, or was removed"

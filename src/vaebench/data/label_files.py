@@ -37,7 +37,7 @@ def folder_labels(files: Files) -> FileLabels:
     for parts in files.images:
         if len(parts) < len(outer) + 2:
             raise VaebenchError(
-                f"{files.name(parts)} is in no class folder; expected CLASS/IMAGE and unlabelled/IMAGE, or the "
+                f"{files.name(parts)} lies in no class folder; expected CLASS/IMAGE and unlabelled/IMAGE, or the "
                 "labels of some images in a CSV file (--labels labels.csv)"
             )
         name = parts[len(outer)]

@@ -202,7 +202,7 @@ def _apply(
     except (Image.DecompressionBombError, MemoryError):
         return f"is over the limit of {pixel_limit:,} pixels"
     except UnidentifiedImageError:
-        return "cannot be read as an image (damaged, or not of the type that its name says)"
+        return "is not an image that can be read (damaged, or not of the type that its name says)"
     except Exception as error:  # Pillow and zipfile raise a dozen kinds on damaged files
         return f"is damaged ({printable(str(error))[:80] or type(error).__name__})"
 
