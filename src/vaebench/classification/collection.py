@@ -22,7 +22,7 @@ from vaebench.core.errors import VaebenchError
 from vaebench.core.files import read_json, write_text
 from vaebench.data.images import HIDDEN, Images, Progress
 from vaebench.data.label_files import FileLabels, folder_labels, read_labels
-from vaebench.data.listing import Files, UnreadableImageError, list_folder, open_zip, title_of
+from vaebench.data.listing import Files, PathParts, UnreadableImageError, list_folder, open_reader, open_zip, title_of
 from vaebench.data.npz import read_partly_labelled_npz
 from vaebench.data.photos import PreprocessingRule, size_for, survey, thumbnail
 from vaebench.data.pixel_store import read_pixels, write_pixels
