@@ -81,7 +81,7 @@ def test_more_labels_keep_the_vae_and_the_same_call_trains_nothing(files, tmp_pa
     fit = SelfTraining.fit
     monkeypatch.setattr(SelfTraining, "fit", lambda self, *args: fitted.append(1) or fit(self, *args))
     monkeypatch.setattr(
-        "vaebench.experiments.experiment.train", lambda *args, **kwargs: pytest.fail("the VAE was trained again")
+        "vaebench.experiments.networks.train", lambda *args, **kwargs: pytest.fail("the VAE was trained again")
     )
     with monkeypatch.context() as nothing:
         nothing.setattr(OutlierDetector, "statistics", lambda *args: pytest.fail("outliers were computed again"))
