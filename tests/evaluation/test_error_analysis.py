@@ -1,4 +1,4 @@
-"""Kinds of errors on cases made by hand."""
+"""Comparisons of errors on small examples."""
 
 import numpy as np
 import pytest

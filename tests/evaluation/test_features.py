@@ -1,4 +1,4 @@
-"""Encoding once, sampling afresh, and baselines with known answers."""
+"""Codes, samples of codes, and baselines with known values."""
 
 import numpy as np
 import torch

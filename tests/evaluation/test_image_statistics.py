@@ -1,4 +1,4 @@
-"""Slant, thickness, sharpness on drawn bars whose answers are known."""
+"""Slant, thickness and sharpness of bars with known values."""
 
 import math
 

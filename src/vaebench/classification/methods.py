@@ -48,7 +48,7 @@ class MethodContext:
     @cached_property
     def graph(self) -> Graph:
         """Of the means."""
-        return Graph.of(self.means)
+        return Graph.from_codes(self.means)
 
     @cached_property
     def some(self) -> Float[np.ndarray, "M P"]:
@@ -115,7 +115,7 @@ def _line(
     """A logistic regression on codes, which it reads centred and of one scale."""
     standard = Codes(torch.from_numpy(every).float(), torch.zeros(len(every), dtype=torch.long))
     codes = Codes(torch.from_numpy(few).float(), labels).standardised_by(standard)
-    return Logistic().line(codes, classes).before(*standard.centre_and_scale())
+    return Logistic().fit_linear(codes, classes).unstandardised(*standard.centre_and_scale())
 
 
 def _set(layer: nn.Linear, line: LinearClassifier) -> None:
