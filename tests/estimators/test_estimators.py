@@ -115,7 +115,7 @@ def test_codes_of_another_width_are_refused(transformer):
         transformer.inverse_transform(np.zeros((3, 7)))
 
 
-def test_nothing_is_printed_unless_it_is_asked_for(digits, capfd):
+def test_progress_is_printed_only_if_verbose(digits, capfd):
     X = digits[0][:100]
     VAETransformer(2, epochs=2, random_state=0, n_jobs=1).fit(X)
     assert capfd.readouterr() == ("", "")
@@ -169,7 +169,7 @@ def test_all_unlabelled_is_refused(digits):
         semi().fit(digits[0][:50], np.full(50, -1))
 
 
-def test_they_are_at_the_top_of_the_package():
+def test_estimators_are_public():
     assert vb.VAETransformer is VAETransformer
     assert vb.SemiSupervisedVAEClassifier is SemiSupervisedVAEClassifier
     assert callable(vb.classify)

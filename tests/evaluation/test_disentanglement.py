@@ -21,7 +21,7 @@ def grid(seed=0):
 
 
 def perfect(extra=2):
-    """One latent a factor, centred and of unit size, and latents that hardly move."""
+    """One standardised latent per factor, and inactive latents."""
     factors = grid()
     codes = (factors - factors.mean(0)) / factors.std(0)
     still = 0.01 * np.random.default_rng(1).standard_normal((len(factors), extra))
@@ -29,7 +29,7 @@ def perfect(extra=2):
 
 
 def rotated():
-    """The same, rotated, so that every latent mixes all factors."""
+    """The perfect code, rotated so that every latent mixes all factors."""
     coded = perfect(0)
     q, _ = np.linalg.qr(np.random.default_rng(3).standard_normal((4, 4)))
     return FactorCodes(coded.codes @ q, coded.factors)
@@ -53,7 +53,7 @@ def test_a_perfect_code_scores_one(scores):
     assert scores["perfect"]["separated_attribute_predictability"] > 0.9 * (1 - chance)
 
 
-def test_a_rotated_code_knows_as_much_and_separates_nothing(scores):
+def test_a_rotated_code_is_informative_but_not_disentangled(scores):
     for name in ("mutual_information_gap", "separated_attribute_predictability"):
         assert scores["rotated"][name] < 0.4 * scores["perfect"][name], name
     for name in ("dci_disentanglement", "dci_completeness"):
@@ -64,7 +64,7 @@ def test_a_rotated_code_knows_as_much_and_separates_nothing(scores):
     assert scores["rotated"]["dci_informativeness"] > 2 * scores["noise"]["dci_informativeness"]
 
 
-def test_noise_scores_what_chance_does(scores):
+def test_noise_scores_at_chance(scores):
     chance = 1 / len(SIZES)
     assert scores["noise"]["mutual_information_gap"] < 0.05
     assert scores["noise"]["separated_attribute_predictability"] < 0.08
@@ -92,14 +92,14 @@ def test_two_latents_for_one_factor_are_disentangled_but_not_complete():
     assert mutual_information_gap(doubled, 0) == pytest.approx(0, abs=1e-9)
 
 
-def test_codes_are_found_by_their_factors():
+def test_codes_of_combinations_of_factors():
     coded = perfect()
     rows = np.random.default_rng(0).integers(0, len(coded.factors), 50)
     assert np.array_equal(coded.codes_of(coded.factors[rows]), coded.codes[rows])
 
 
 @pytest.mark.parametrize("name", SCORES)
-def test_a_constant_code_is_worth_nothing(name):
+def test_a_constant_code_scores_at_most_chance(name):
     factors = grid()
     score = SCORES[name](FactorCodes(np.zeros((len(factors), 3)), factors), 0)
     assert score <= 1 / len(SIZES) + 0.1

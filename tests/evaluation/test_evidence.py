@@ -80,7 +80,7 @@ def test_with_a_wrong_posterior_the_estimate_is_within_its_standard_error(exact)
     assert (found.effective < 19_000).all()
 
 
-def test_the_stated_error_is_the_spread_of_repetitions(exact):
+def test_the_standard_error_equals_the_spread_of_repetitions(exact):
     vae, images, _ = exact
     worsened(vae)
     several = [evidence(vae, images, 2_000, seed=seed) for seed in range(60)]
@@ -100,7 +100,7 @@ def test_chunks_of_codes_and_images_change_nothing_but_the_noise(exact, monkeypa
     assert ((found.log_px - truth).abs() < 4.5 * found.error).all()
 
 
-def test_weights_summed_piece_by_piece_are_those_summed_at_once(exact, monkeypatch):
+def test_batched_sums_equal_the_sums_of_all_weights_at_once(exact, monkeypatch):
     monkeypatch.setattr(module, "CODES", 8 * 512)  # all codes of each image at once
     vae, images, _ = exact
     worsened(vae)
@@ -117,7 +117,7 @@ def test_weights_summed_piece_by_piece_are_those_summed_at_once(exact, monkeypat
     assert_close(found.error, weights.std(0) / weights.mean(0) / 512**0.5, atol=1e-8, rtol=0)
 
 
-def test_sums_do_not_depend_on_the_pieces_in_which_weights_come(float64):
+def test_sums_do_not_depend_on_the_batches_of_weights(float64):
     weights = torch.randn(40, 3) * 5 - 1000 + torch.linspace(-30, 30, 40)[:, None]  # later ones are higher
     sums = torch.full((3,), -math.inf), torch.zeros(3), torch.zeros(3)
     for piece in weights.split(7):
@@ -128,7 +128,7 @@ def test_sums_do_not_depend_on_the_pieces_in_which_weights_come(float64):
     assert_close(sums[2], (2 * (weights - top)).exp().sum(0))
 
 
-def test_a_stopped_estimate_goes_on_to_the_same_numbers(exact, monkeypatch, tmp_path):
+def test_an_interrupted_estimate_resumes_to_the_same_numbers(exact, monkeypatch, tmp_path):
     vae, images, _ = exact
     worsened(vae)
     monkeypatch.setattr(module, "IMAGES", 2)

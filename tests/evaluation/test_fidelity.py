@@ -72,7 +72,7 @@ def test_half_of_the_modes_have_precision_one_and_recall_one_half():
     assert recall == pytest.approx(0.5, abs=1e-9)
 
 
-def test_one_far_sample_buys_no_recall_beyond_its_neighbours_and_k_is_the_radius():
+def test_precision_and_recall_by_hand_with_one_neighbour():
     real = torch.tensor([[0.0], [1.0], [2.0], [10.0]])
     generated = torch.tensor([[0.5], [6.0]])
     # with k = 1 the real balls have radii 1, 1, 1, 8: 0.5 lies in three, 6 in the last alone
@@ -121,7 +121,7 @@ def test_training_images_score_best_and_an_untrained_decoder_scores_badly(digits
 
 
 def test_a_decoder_that_copies_training_images_has_low_authenticity(digits, classifier):
-    """Its samples are training images, one by one."""
+    """The samples of the decoder are training images."""
     torch.manual_seed(0)
     vae = Model(latent=4).build(digits.train.shape).eval()
 
@@ -140,7 +140,7 @@ def test_a_decoder_that_copies_training_images_has_low_authenticity(digits, clas
     np.testing.assert_array_equal(found.samples, found.nearest)
 
 
-def test_fewer_images_than_asked_are_compared_where_the_test_part_is_small(digits, classifier):
+def test_a_small_test_part_limits_the_number_of_images(digits, classifier):
     torch.manual_seed(0)
     vae = Model(latent=4).build(digits.train.shape).eval()
     small = replace(digits, test=digits.test.take(slice(0, 60)))
@@ -149,7 +149,7 @@ def test_fewer_images_than_asked_are_compared_where_the_test_part_is_small(digit
     assert all(math.isfinite(value) for scores in found.scores.values() for value in scores.values())
 
 
-def test_beside_binarised_images_generated_ones_are_black_and_white_too():
+def test_generated_images_of_binarised_data_are_black_and_white():
     data = Data(source="digits", binarised=True).load()
     torch.manual_seed(0)
     vae = Model(latent=4).build(data.train.shape).eval()

@@ -12,7 +12,7 @@ def groups(apart=8.0, size=200, seed=0):
     return rng.normal(size=(4 * size, 2)) + corners[truth], truth
 
 
-def test_one_label_a_group_names_every_code_of_it():
+def test_one_label_per_cluster_classifies_all_codes():
     codes, truth = groups()
     clusters = Clusters.fit(codes, 4)
     rows = np.array([0, 1, 2, 3])
@@ -23,7 +23,7 @@ def test_one_label_a_group_names_every_code_of_it():
     assert (found.argmax(1) == truth).mean() > 0.99
 
 
-def test_a_component_without_a_label_takes_the_nearest_ones():
+def test_a_component_without_labels_gets_the_class_of_the_nearest():
     codes, _ = groups(apart=12.0)
     clusters = Clusters.fit(codes, 4)
     codes_seen, labels = np.array([[0.0, 0.0], [12.0, 12.0]]), np.array([0, 1])  # two corners have none
@@ -43,7 +43,7 @@ def test_a_class_with_more_labels_has_no_more_weight():
     np.testing.assert_allclose(once, thrice)
 
 
-def test_codes_far_from_every_component_still_name_them():
+def test_labels_far_from_every_component_give_finite_probabilities():
     codes, _ = groups()
     clusters = Clusters.fit(codes, 4)
     names = clusters.component_classes(np.array([[1e4, 0.0], [0.0, -1e4]]), np.array([0, 1]), 2)

@@ -20,7 +20,7 @@ def test_epochs_run_from_the_first_to_the_last_closer_at_the_beginning():
     assert sorted(np.diff(found)) == np.diff(found).tolist()
 
 
-def test_the_same_codes_are_drawn_by_the_weights_of_the_moment(tmp_path):
+def test_the_same_codes_are_decoded_with_the_current_weights(tmp_path):
     growth, vae = Growth(tmp_path / "growth.npz", 3, seed=4), small_vae()
     expected = []
     for epoch in (1, 2, 3):
@@ -48,7 +48,7 @@ def test_recording_leaves_the_random_stream_and_statistics_unchanged(tmp_path):
     assert all(torch.equal(value, before[name]) for name, value in vae.state_dict().items())
 
 
-def test_an_epoch_that_is_trained_again_is_drawn_again_and_others_are_left_out(tmp_path):
+def test_a_repeated_epoch_replaces_its_images_and_other_epochs_are_not_recorded(tmp_path):
     growth, vae = Growth(tmp_path / "growth.npz", 60, seed=0), small_vae()
     growth.record(vae, 1)
     growth.record(vae, 59)

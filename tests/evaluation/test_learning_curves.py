@@ -102,7 +102,7 @@ def test_an_unlabelled_images_label_is_never_read(tmp_path):
     assert logs[0].done == logs[1].done
 
 
-def test_rows_carry_what_was_measured(tmp_path):
+def test_curve_rows_have_mean_deviation_and_interval(tmp_path):
     log = FitLog(tmp_path / "cells.jsonl")
     for draw, value in enumerate((0.5, 0.7, 0.9)):
         log.add(FitKey("vae", "knn", 3, draw), value)
@@ -122,7 +122,7 @@ def test_rows_carry_what_was_measured(tmp_path):
 @pytest.mark.parametrize(
     "line", ["{}", "no json", "[1]", '{"fit": [1], "accuracy": 0.5}', '{"fit": null, "accuracy": "x"}']
 )
-def test_a_damaged_log_is_one_sentence(tmp_path, line):
+def test_a_damaged_log_is_refused(tmp_path, line):
     (tmp_path / "cells.jsonl").write_text(line + "\n")
     with pytest.raises(VaebenchError, match=r"cells\.jsonl has a damaged line"):
         FitLog(tmp_path / "cells.jsonl")

@@ -34,7 +34,7 @@ def test_the_score_is_the_exponential_of_the_mean_divergence():
     assert inception_score(p, splits=1)[0] == pytest.approx(math.exp(by_hand), rel=1e-12)
 
 
-def test_the_spread_is_over_splits():
+def test_the_deviation_is_over_splits():
     halves = torch.cat([torch.eye(2).repeat(5, 1), torch.tensor([[1.0, 0.0]]).repeat(10, 1)])
     mean, spread = inception_score(halves, splits=2)
     assert mean == pytest.approx(1.5)

@@ -102,7 +102,7 @@ def test_poisson_then_spreading_spreads_confident_predictions_and_labels():
 
 
 @pytest.mark.parametrize("propagation", [kind() for kind in LABEL_PROPAGATIONS.values()], ids=lambda s: s.name)
-def test_one_label_a_cluster_is_enough(propagation):
+def test_one_label_per_cluster_is_enough(propagation):
     codes, truth = two_clusters()
     graph = Graph.from_codes(codes)
     scores = propagation.propagate(graph, np.array([0, 1]), truth[:2], 2)
@@ -112,7 +112,7 @@ def test_one_label_a_cluster_is_enough(propagation):
 
 
 @pytest.mark.parametrize("propagation", [kind() for kind in LABEL_PROPAGATIONS.values()], ids=lambda s: s.name)
-def test_names_of_classes_do_not_matter(propagation):
+def test_permuted_classes_permute_the_scores(propagation):
     graph, rows, labels = Graph.from_codes(cloud(size=200)), np.arange(0, 200, 25), np.arange(8) % 4
     order = np.array([2, 0, 3, 1])
     scores = propagation.propagate(graph, rows, labels, 4)

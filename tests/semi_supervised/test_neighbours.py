@@ -18,7 +18,7 @@ def truth(known, queries, count):
 
 @pytest.mark.parametrize("size", [11, BLOCK, BLOCK + 1, 7 * BLOCK - 3, 40 * BLOCK])
 @pytest.mark.parametrize("max_distances", [1, 2**21])
-def test_none_is_missed(size, max_distances, monkeypatch):
+def test_neighbours_equal_those_of_scikit_learn(size, max_distances, monkeypatch):
     monkeypatch.setattr(neighbours, "MAX_DISTANCES", max_distances)
     known, queries = codes(size), codes(150, seed=1)
     distances, rows = nearest(known, queries, 11)
@@ -45,7 +45,7 @@ def test_neighbours_far_from_the_origin_are_right_in_single_precision():
     assert distances.dtype == np.float32
 
 
-def test_every_code_is_a_neighbour_where_all_are_asked_for():
+def test_all_codes_are_neighbours_if_count_is_their_number():
     distances, rows = nearest(codes(9), codes(4, seed=1), 9)
     assert (np.sort(rows) == np.arange(9)).all()
     assert (np.diff(distances) >= 0).all()

@@ -26,7 +26,7 @@ COUNT = 120
 
 
 class Half(ClassifyingVAE):
-    """Network with the pixels as features; the first pixel is its prediction, the second its confidence."""
+    """Classifier with pixels as features: the first pixel is its prediction, the second its confidence."""
 
     def __init__(self):
         nn.Module.__init__(self)
@@ -139,7 +139,7 @@ def test_the_network_evaluates_the_subset_and_a_graph_all_images():
 
 @pytest.mark.parametrize("pseudo_labeller", [kind() for kind in PSEUDO_LABELLERS.values()], ids=PSEUDO_LABELLERS)
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_a_pseudo_labeller_computes_as_precisely_as_training_does(pseudo_labeller, precision):
+def test_pseudo_labels_are_computed_in_the_precision_of_training(pseudo_labeller, precision):
     images, _ = scene(a_fifth_wrong, unconfident_where_wrong)
     network = Half()
     pseudo_labeller.scores(network, task_of(images, [1], [0]), COMPUTE.model_copy(update={"precision": precision}))

@@ -87,7 +87,7 @@ def test_confident_labels_have_the_largest_margins_of_each_class():
 
 
 @every_pseudo_labeller
-def test_it_beats_the_graph_it_learned_from_and_still_generates(digits, vae, graph, pseudo_labeller):
+def test_it_beats_label_propagation_and_still_generates(digits, vae, graph, pseudo_labeller):
     network = fit(LONG.model_copy(update={"pseudo_labeller": pseudo_labeller}), digits, vae, graph, count=5)
     rows = balanced_draw(digits.train.labels, 5, (0, 0))
     scores = LONG.propagation.propagate(graph, rows.numpy(), digits.train.labels[rows].numpy(), 10)

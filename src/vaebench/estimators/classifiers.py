@@ -98,30 +98,22 @@ class SemiSupervisedVAEClassifier(ClassifierMixin, BaseEstimator):
     """Self-training of a VAE encoder from few labels.
 
     A VAE is trained on all rows without labels, the labels are propagated along the nearest-neighbour graph of its
-    codes, and a copy of its encoder with a class head is trained on labels and pseudo-labels. As in
-    :mod:`sklearn.semi_supervised`, the label -1 marks unlabelled rows; rows are all labelled if labels are strings. New
-    rows are classified without refitting.
+    codes, and a copy of its encoder with a class head is trained on labels and pseudo-labels; see
+    :class:`vaebench.semi_supervised.self_training.SelfTraining`. As in :mod:`sklearn.semi_supervised`, the label -1
+    marks unlabelled rows; rows are all labelled if labels are strings. New rows are classified without refitting.
 
     Parameters
     ----------
     latent : int, default=32
         Number of latents, D.
-    image_shape : tuple of int, default=None
-        (height, width) or (channels, height, width) of the image in a row. By default rows are not treated as images.
     augmentation : Augmentation, default=None
         Augmentation that preserves classes. By default small rotations, scalings and shifts if there is an
         ``image_shape``, otherwise none.
-    epochs : int, default=None
-        Number of passes of the VAE through the rows. By default enough for 2,000 steps, but at least 10.
     steps : tuple of int, default=(200, 200, 200)
         Steps of each round of self-training. Pseudo-labels of the first round are propagated along the graph of the
         VAE's codes, those of later rounds are computed by the network of the round before.
-    batch_size : int, default=64
-        Rows per step of the VAE.
-    learning_rate : float, default=5e-3
-        Maximum learning rate of the VAE.
-    random_state, device, n_jobs, verbose
-        As in :class:`VAETransformer`.
+    image_shape, epochs, batch_size, learning_rate, random_state, device, n_jobs, verbose
+        As in :class:`VAETransformer`, for the training of the VAE.
 
     Attributes
     ----------
@@ -131,10 +123,6 @@ class SemiSupervisedVAEClassifier(ClassifierMixin, BaseEstimator):
         Class labels.
     transduction_ : ndarray of shape (n_samples,)
         Predicted class of each training row.
-
-    See Also
-    --------
-    vaebench.semi_supervised.self_training.SelfTraining : The method and all of its settings.
 
     Examples
     --------

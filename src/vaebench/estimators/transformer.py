@@ -57,10 +57,6 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
     n_features_in_ : int
         Number of features d.
 
-    See Also
-    --------
-    VAEClassifier : Logistic regression on the codes.
-
     References
     ----------
     .. [1] Kingma & Welling 2014, "Auto-encoding variational Bayes", eq. 3.
@@ -118,22 +114,14 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         self.vae_ = vae.double()
         return self
 
+    @torch.no_grad()
     def transform(self, X: Any) -> Any:
         """Means (n, D) of q(z|x) for rows X (n, d)."""
-        return self._posterior(X)[0]
+        return torch.cat([self.vae_.posterior(part).mean for part in self._pixels(X).split(BATCH)]).numpy()
 
-    def _posterior(self, X: Any) -> tuple[np.ndarray, np.ndarray, torch.Tensor]:
-        """Means and scales of q(z|x), (n, D), and pixels (n, C, H, W) in [0, 1]."""
+    def _pixels(self, X: Any) -> torch.Tensor:
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=DTYPES, reset=False)
-        x = self.pixels_.to_pixels(X)
-        with torch.no_grad():
-            parts = [self.vae_.posterior(part).base_dist for part in x.split(BATCH)]
-        return (
-            torch.cat([part.loc for part in parts]).numpy(),
-            torch.cat([part.scale for part in parts]).numpy(),
-            x,
-        )
+        return self.pixels_.to_pixels(validate_data(self, X, dtype=DTYPES, reset=False))
 
     @torch.no_grad()
     def inverse_transform(self, X: Any) -> np.ndarray:
@@ -153,14 +141,12 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
     @torch.no_grad()
     def score_samples(self, X: Any) -> np.ndarray:
         """ELBO (n,) in nats per image: the mean of log p(x|z) over 8 samples of z, minus the KL."""
-        means, scales, x = self._posterior(X)
         noise = torch.randn(SAMPLES, self.latent, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
         elbos = []
-        for start in range(0, len(x), BATCH):
-            rows = slice(start, start + BATCH)
-            q = self.vae_.posterior(x[rows])
-            z = torch.from_numpy(means[rows]) + torch.from_numpy(scales[rows]) * noise[:, None]
-            elbos.append(self.vae_.decode(z).log_prob(x[rows]).mean(0) - kl(q, self.vae_.prior()))
+        for x in self._pixels(X).split(BATCH):
+            q = self.vae_.posterior(x)
+            z = q.mean + q.base_dist.scale * noise[:, None]
+            elbos.append(self.vae_.decode(z).log_prob(x).mean(0) - kl(q, self.vae_.prior()))
         return torch.cat(elbos).numpy()
 
     def score(self, X: Any, y: Any = None) -> float:

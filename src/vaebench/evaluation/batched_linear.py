@@ -116,11 +116,8 @@ def fit_linear_probes(
     order = sorted(range(len(jobs)), key=lambda index: -jobs[index].steps)  # jobs in progress come first
     weights = torch.stack([_initial_weight(head, sources[index], classes, seeds[index]) for index in order])
     _minimise(head, [jobs[index] for index in order], ConcatenatedCodes.from_sources(sources), weights)
-    place = {index: position for position, index in enumerate(order)}
-    return [
-        LinearClassifier(weights[place[index], :, :-1].contiguous(), weights[place[index], :, -1].contiguous(), seed)
-        for index, seed in enumerate(seeds)
-    ]
+    fitted = zip(weights[torch.tensor(order).argsort()], seeds, strict=True)
+    return [LinearClassifier(weight[:, :-1].contiguous(), weight[:, -1].contiguous(), seed) for weight, seed in fitted]
 
 
 def _initial_weight(head: Head, source: Codes, classes: int, seed: int) -> Float[Tensor, "Y E"]:

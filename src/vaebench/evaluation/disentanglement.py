@@ -68,12 +68,14 @@ def mutual_information_gap(coded: FactorCodes, seed: int) -> float:
 
     Chen et al. 2018, "Isolating sources of disentanglement in VAEs", eq. 6.
     """
-    information = mutual_information(coded)
-    if len(information) == 1:
-        information = np.vstack([information, np.zeros_like(information)])
-    best = np.sort(information, axis=0)[::-1]
     entropies = np.array([_entropy(np.bincount(factor)) for factor in coded.factors.T])
-    return float(((best[0] - best[1]) / entropies).mean())
+    return float((_gap(mutual_information(coded)) / entropies).mean())
+
+
+def _gap(scores: Float[np.ndarray, "D K"]) -> Float[np.ndarray, " K"]:
+    """Difference of the two highest scores of each factor; a single latent is compared with 0."""
+    best = np.sort(np.vstack([scores, np.zeros_like(scores[:1])]), axis=0)[::-1]
+    return np.asarray(best[0] - best[1])
 
 
 def mutual_information(coded: FactorCodes) -> Float[np.ndarray, "D K"]:
@@ -134,10 +136,7 @@ def separated_attribute_predictability(coded: FactorCodes, seed: int) -> float:
     train, test = coded.train_test_rows(seed)
     scores = np.array([[_one_latent(coded, d, k, train, test) for k in range(coded.factors.shape[1])]
                        for d in range(coded.codes.shape[1])])  # fmt: skip
-    if len(scores) == 1:
-        return float(scores.mean())
-    best = np.sort(scores, axis=0)[::-1]
-    return float((best[0] - best[1]).mean())
+    return float(_gap(scores).mean())
 
 
 def _one_latent(coded: FactorCodes, d: int, k: int, train: np.ndarray, test: np.ndarray) -> float:

@@ -56,11 +56,7 @@ class EvaluationClassifier:
     ) -> EvaluationClassifier:
         """Train a classifier of labelled data; the same arguments give the same bits.
 
-        Args:
-            data: labelled data set.
-            compute: device, precision and threads.
-            seed: seed of weights and batches.
-            callback: receives the completed fraction in [0, 1].
+        ``callback`` receives the completed fraction in [0, 1].
         """
         network = NETWORK if min(data.train.shape[1:]) >= MIN_SIDE else MLP(hidden=(256,))
         with torch.random.fork_rng():

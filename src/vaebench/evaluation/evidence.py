@@ -63,10 +63,7 @@ def evidence(
     processors with matrix tiles for it; densities and weights are always computed in higher precision.
 
     Args:
-        vae: trained VAE.
-        images: the N images.
         samples: K.
-        seed: seed of the samples.
         dequantise: add uniform noise of one grey level, so that a density on [0, 1] is a bound for 8-bit images
             (Theis et al. 2016, section 3.1); for :func:`bits_per_dimension`.
         checkpoint: file of the finished chunks, from which an interrupted call with the same arguments resumes; it must

@@ -110,15 +110,17 @@ class Features:
     validation: Codes
     test: Codes
 
+    def map(self, change: Callable[[Codes], Codes], name: str | None = None) -> Features:
+        """Features with ``change`` applied to every part."""
+        return Features(name or self.name, *map(change, (self.train, self.validation, self.test)))
+
     def standardised(self) -> Features:
         """All parts standardised by the training part, without labels."""
-        parts = (part.standardised_by(self.train) for part in (self.train, self.validation, self.test))
-        return Features(self.name, *parts)
+        return self.map(lambda part: part.standardised_by(self.train))
 
     def sampled(self, name: str) -> Features:
         """These features under another name, each batch a fresh sample of z."""
-        parts = (replace(part, sampled=True) for part in (self.train, self.validation, self.test))
-        return Features(name, *parts)
+        return self.map(lambda part: replace(part, sampled=True), name)
 
 
 @torch.no_grad()
@@ -151,11 +153,11 @@ def pixel_features(data: Dataset) -> Features:
 def pca_features(pixels: Features, dimensions: int, seed: int) -> Features:
     """The first ``dimensions`` principal components of the training pixels, or all if there are fewer."""
     pca = PCA(min(dimensions, *pixels.train.mean.shape), random_state=seed).fit(pixels.train.mean.numpy())
-    parts = (
-        replace(part, mean=torch.from_numpy(pca.transform(part.mean.numpy())).to(part.mean.dtype))
-        for part in (pixels.train, pixels.validation, pixels.test)
-    )
-    return Features("pca", *parts)
+
+    def project(part: Codes) -> Codes:
+        return replace(part, mean=torch.from_numpy(pca.transform(part.mean.numpy())).to(part.mean.dtype))
+
+    return pixels.map(project, "pca")
 
 
 def _flatten(images: Images) -> Codes:

@@ -100,12 +100,9 @@ def fidelity(
     """Score generated images of ``vae`` against the test images.
 
     Args:
-        vae: trained VAE.
-        data: data set of the VAE.
         codes: codes of the training part and of the test part.
         classifier: trained on the same data set; scores under different classifiers are not comparable.
         max_images: number of images to compare, or fewer if a part has fewer; all scores depend on that number.
-        seed: seed of the training images and of the samples.
     """
     count = min(max_images, len(data.test), len(data.train))
     rows = torch.from_numpy(np.random.default_rng(seed).permutation(len(data.train))[:count])

@@ -127,14 +127,8 @@ def learning_curve(
 ) -> None:
     """Run every fit that ``log`` does not have yet and add its test accuracy. Nothing is selected by these accuracies.
 
-    Args:
-        data: data of each representation by name.
-        probes: probes of each representation by name.
-        draws: labelled rows for each number of labels per class.
-        classes: number of classes.
-        log: log of the finished fits.
-        compute: device, precision and threads.
-        callback: receives the numbers of finished and of all fits.
+    ``data`` and ``probes`` are given by the name of the representation; ``callback`` receives the numbers of finished
+    and of all fits.
     """
 
     def labelled(fit: FitKey) -> Any:

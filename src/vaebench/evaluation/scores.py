@@ -20,6 +20,8 @@ from vaebench.training.loop import TrainingEvent, train
 from vaebench.training.prediction import LabelledSource, predict_with
 from vaebench.training.validation import validate
 
+CURVES = {"loss": "cross_entropy", "accuracy": "accuracy"}
+"""Name in the curves by epoch -> name in the history of training."""
 CURVE_IMAGES = 5000
 """Test images, evenly spaced, of the curve by epoch; the final test uses all images."""
 
@@ -99,22 +101,15 @@ def head_curves(head: Head, split: Split, classes: int, seed: int, compute: Comp
         "seconds": trained.seconds - test_seconds,
         "best_epoch": trained.best_epoch,
         "parameters": count_parameters(model),
-        "epochs": [_record(epoch, test) for epoch, test in zip(trained.history, test_records, strict=True)],
+        "epochs": [
+            {"epoch": epoch["epoch"], "loss": epoch["cross_entropy"], "accuracy": epoch["accuracy"]}
+            | {f"validation_{new}": epoch[f"validation_{old}"] for new, old in CURVES.items()}
+            | {f"test_{new}": test[old] for new, old in CURVES.items()}
+            for epoch, test in zip(trained.history, test_records, strict=True)
+        ],
     }
 
 
 def count_parameters(model: nn.Module) -> int:
     """Number of trainable parameters."""
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
-
-
-def _record(epoch: dict[str, Any], test: dict[str, float]) -> dict[str, Any]:
-    return {
-        "epoch": epoch["epoch"],
-        "loss": epoch["cross_entropy"],
-        "accuracy": epoch["accuracy"],
-        "validation_loss": epoch["validation_cross_entropy"],
-        "validation_accuracy": epoch["validation_accuracy"],
-        "test_loss": test["cross_entropy"],
-        "test_accuracy": test["accuracy"],
-    }

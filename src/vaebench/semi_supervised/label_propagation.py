@@ -14,6 +14,8 @@ from vaebench.core.frozen import Frozen, one_of
 from vaebench.data.images import HIDDEN
 from vaebench.semi_supervised.graphs import Graph
 
+Labels = Int[np.ndarray, " M"]
+Scores = Float[np.ndarray, "N Y"]
 TOLERANCE = 1e-10
 """Relative tolerance of the preconditioned residual of a linear system."""
 
@@ -27,9 +29,7 @@ class LabelPropagation(Protocol):
         """Name in results and figures."""
         ...
 
-    def propagate(
-        self, graph: Graph, rows: Int[np.ndarray, " M"], labels: Int[np.ndarray, " M"], classes: int
-    ) -> Float[np.ndarray, "N Y"]:
+    def propagate(self, graph: Graph, rows: Labels, labels: Labels, classes: int) -> Scores:
         """Class scores of every code of the graph, from the ``labels`` of ``rows``; the highest score is the class."""
         ...
 
@@ -47,9 +47,7 @@ class PoissonLearning(Frozen):
     iterations: int = Field(60, ge=1)
     """Conjugate gradient steps; early stopping keeps components of the graph without a label near 0."""
 
-    def propagate(
-        self, graph: Graph, rows: Int[np.ndarray, " M"], labels: Int[np.ndarray, " M"], classes: int
-    ) -> Float[np.ndarray, "N Y"]:
+    def propagate(self, graph: Graph, rows: Labels, labels: Labels, classes: int) -> Scores:
         """Class scores with a degree-weighted mean of 0."""
         one_hot = np.eye(classes)[labels]
         sources = np.zeros((graph.weights.shape[0], classes))
@@ -74,9 +72,7 @@ class LabelSpreading(Frozen):
     iterations: int = Field(100, ge=1)
     """Maximum number of conjugate gradient steps."""
 
-    def propagate(
-        self, graph: Graph, rows: Int[np.ndarray, " M"], labels: Int[np.ndarray, " M"], classes: int
-    ) -> Float[np.ndarray, "N Y"]:
+    def propagate(self, graph: Graph, rows: Labels, labels: Labels, classes: int) -> Scores:
         """Non-negative class scores."""
         size = graph.weights.shape[0]
         root = sparse.diags_array(1 / np.sqrt(np.maximum(graph.degrees, 1e-12)))
@@ -98,9 +94,7 @@ class CentredSpreading(Frozen):
     name: str = "centred label spreading"
     spreading: LabelSpreading = LabelSpreading()
 
-    def propagate(
-        self, graph: Graph, rows: Int[np.ndarray, " M"], labels: Int[np.ndarray, " M"], classes: int
-    ) -> Float[np.ndarray, "N Y"]:
+    def propagate(self, graph: Graph, rows: Labels, labels: Labels, classes: int) -> Scores:
         """Class scores whose mean, weighted by the square roots of degrees, is 0."""
         scores = self.spreading.propagate(graph, rows, labels, classes)
         leading = np.sqrt(graph.degrees / graph.degrees.sum())
@@ -118,9 +112,7 @@ class PoissonThenSpreading(Frozen):
     first: PoissonLearning = PoissonLearning()
     then: LabelSpreading = LabelSpreading()
 
-    def propagate(
-        self, graph: Graph, rows: Int[np.ndarray, " M"], labels: Int[np.ndarray, " M"], classes: int
-    ) -> Float[np.ndarray, "N Y"]:
+    def propagate(self, graph: Graph, rows: Labels, labels: Labels, classes: int) -> Scores:
         """Non-negative class scores."""
         predictions = confident_labels(self.first.propagate(graph, rows, labels, classes), self.confident_fraction)
         predictions[rows] = labels
@@ -139,9 +131,7 @@ class PropagationByLabelCount(Frozen):
     few_labels: PoissonLearning | PoissonThenSpreading = PoissonThenSpreading()
     many_labels: LabelSpreading | CentredSpreading = CentredSpreading()
 
-    def propagate(
-        self, graph: Graph, rows: Int[np.ndarray, " M"], labels: Int[np.ndarray, " M"], classes: int
-    ) -> Float[np.ndarray, "N Y"]:
+    def propagate(self, graph: Graph, rows: Labels, labels: Labels, classes: int) -> Scores:
         """Class scores of ``many_labels`` or ``few_labels``."""
         chosen = self.many_labels if len(rows) >= self.many * classes else self.few_labels
         return chosen.propagate(graph, rows, labels, classes)
@@ -161,7 +151,7 @@ else:
     AnyLabelPropagation = one_of(LABEL_PROPAGATIONS)
 
 
-def confident_labels(scores: Float[np.ndarray, "N Y"], fraction: float) -> Int[np.ndarray, " N"]:
+def confident_labels(scores: Scores, fraction: float) -> Int[np.ndarray, " N"]:
     """Predicted class of the most confident ``fraction`` of each class, by the margin between the two highest scores;
     HIDDEN for all others."""
     predicted = scores.argmax(1)
@@ -180,7 +170,7 @@ def unit_scale(scores: np.ndarray) -> np.ndarray:
     return scores / max(float(scores.std()), 1e-300)
 
 
-def uniform_class_fractions(scores: Float[np.ndarray, "N Y"], softness: float = 0.1, rounds: int = 200) -> np.ndarray:
+def uniform_class_fractions(scores: Scores, softness: float = 0.1, rounds: int = 200) -> Scores:
     """Scores (N, Y) with an offset for each class, such that all classes are equally frequent.
 
     Sinkhorn's rescaling of softmax(scores / t), where t is ``softness`` times the standard deviation of the scores.

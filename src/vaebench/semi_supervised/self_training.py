@@ -88,9 +88,6 @@ class SelfTraining(Frozen):
             graph: graph of the codes of ``images``, in the same order; without it, the first round uses labels alone.
             rows: rows of the labelled images.
             labels: labels of ``rows``.
-            classes: number of classes.
-            seed: seed of weights, batches and augmentation.
-            compute: device, precision and threads.
             callback: receives the completed fraction in [0, 1].
         """
         unlabelled, labels_of_all = images.without_labels(), torch.full((len(images),), HIDDEN)
