@@ -77,21 +77,25 @@ class VAEClassifier(ClassifierMixin, BaseEstimator):
         return np.asarray((codes - self.centre_) / self.scale_)
 
     def _codes(self, X: Any) -> np.ndarray:
+        """Standardised codes. Called before fitted attributes are read, so that it can raise NotFittedError."""
         check_is_fitted(self)
         X = validate_data(self, X, dtype=DTYPES, reset=False)
         return self._standard(self.transformer_.transform(X))
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Class probabilities (n, Y)."""
-        return np.asarray(self.logistic_.predict_proba(self._codes(X)))
+        codes = self._codes(X)
+        return np.asarray(self.logistic_.predict_proba(codes))
 
     def decision_function(self, X: Any) -> np.ndarray:
         """Logits (n, Y), or (n,) of the second class if there are two."""
-        return np.asarray(self.logistic_.decision_function(self._codes(X)))
+        codes = self._codes(X)
+        return np.asarray(self.logistic_.decision_function(codes))
 
     def predict(self, X: Any) -> np.ndarray:
         """Most probable class of each row."""
-        return np.asarray(self.logistic_.predict(self._codes(X)))
+        codes = self._codes(X)
+        return np.asarray(self.logistic_.predict(codes))
 
 
 class SemiSupervisedVAEClassifier(ClassifierMixin, BaseEstimator):
@@ -203,4 +207,5 @@ class SemiSupervisedVAEClassifier(ClassifierMixin, BaseEstimator):
 
     def predict(self, X: Any) -> np.ndarray:
         """Most probable class of each row."""
-        return np.asarray(self.classes_[self.predict_proba(X).argmax(1)])
+        best = self.predict_proba(X).argmax(1)
+        return np.asarray(self.classes_[best])
