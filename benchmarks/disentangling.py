@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from vaebench.core.statistics import mean_interval
 from vaebench.data.datasets import Data
 from vaebench.data.images import Dataset
-from vaebench.evaluation.aggregate import divided_kl
+from vaebench.evaluation.aggregate import decompose_kl
 from vaebench.evaluation.bounds import bounds
 from vaebench.evaluation.disentanglement import SCORE_NAMES, FactorCodes, disentanglement
 from vaebench.evaluation.features import encode
@@ -133,7 +133,7 @@ def dependence(vae: VAE) -> dict[str, float]:
     assert known is not None
     codes = encode(vae, known[0])
     assert codes.log_variance is not None
-    parts = divided_kl(codes)
+    parts = decompose_kl(codes)
     of_means = covariance(codes.mean)
     of_z = of_means + codes.log_variance.exp().mean(0).diag()
     return {

@@ -160,7 +160,7 @@ def weighed_images(
                 trial.vae,
                 images,
                 samples,
-                kept=partial_file,
+                checkpoint=partial_file,
                 callback=lambda share: experiment.callback(
                     ProgressEvent(experiment.info.title_in_short, 0.0, note=f"{step}, {share:.0%}")
                 ),

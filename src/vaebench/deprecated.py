@@ -75,6 +75,8 @@ def upgrade_recipe(values: Any) -> Any:
     labeller = fields.get("pseudo_labeller")
     if isinstance(labeller, dict) and labeller.get("kind") in PSEUDO_LABELLER_KINDS:
         fields["pseudo_labeller"] = labeller | {"kind": PSEUDO_LABELLER_KINDS[labeller["kind"]]}
+    for name in ("propagation", "pseudo_labeller"):
+        fields |= {name: _upgrade_share(fields[name])} if name in fields else {}
     return values | {"evaluation": values["evaluation"] | {"self_training": fields}}
 
 
@@ -97,3 +99,15 @@ OLD_OUTLIERS_FILE = "usual.safetensors"
 """Old name of a model folder's ``outliers.safetensors``."""
 CLASSIFIER_TENSORS = {"line.weight": "linear.weight", "line.bias": "linear.bias"}
 """Old name of a tensor in a linear image classifier's weights -> today's."""
+
+
+def _upgrade_share(values: Any) -> Any:
+    """Plain values of a label propagation or pseudo-labeller, whose "share" is now "confident_fraction"."""
+    if not isinstance(values, dict):
+        return values
+    return {"confident_fraction" if key == "share" else key: _upgrade_share(value) for key, value in values.items()}
+
+
+def upgrade_fit_record(record: dict[str, Any]) -> dict[str, Any]:
+    """A record of a fit log with today's keys: "cell" is now "fit"."""
+    return {"fit" if key == "cell" else key: value for key, value in record.items()}

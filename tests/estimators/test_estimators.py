@@ -1,4 +1,6 @@
-"""The estimators before scikit-learn's own checks, and in its tools."""
+"""The estimators in scikit-learn's checks and tools, and the examples of their docstrings."""
+
+import doctest
 
 import numpy as np
 import pytest
@@ -11,12 +13,13 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import vaebench as vb
-from vaebench.estimators import SemiSupervisedVAEClassifier, VAEClassifier, VAETransformer
+from vaebench.estimators import SemiSupervisedVAEClassifier, VAEClassifier, VAETransformer, classifiers
+from vaebench.estimators import transformer as transformer_module
 
 SMALL = VAETransformer(latent=4, epochs=15, batch_size=32, learning_rate=1e-2, random_state=0, n_jobs=1)
 WAIVED = {
     "SemiSupervisedVAEClassifier": {
-        "check_classifiers_classes": "it names a class -1, which means unlabelled here as in sklearn.semi_supervised; "
+        "check_classifiers_classes": "it uses -1 as a class, which here marks unlabelled rows, as in scikit-learn; "
         "scikit-learn excepts its own three semi-supervised estimators by their names",
     }
 }
@@ -33,6 +36,13 @@ WAIVED = {
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
 def test_scikit_learns_own_checks(estimator, check):
     check(estimator)
+
+
+@pytest.mark.parametrize("module", [classifiers, transformer_module], ids=lambda module: module.__name__)
+def test_examples_of_docstrings_run(module):
+    result = doctest.testmod(module)
+    assert result.attempted >= 6
+    assert result.failed == 0
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +115,7 @@ def test_codes_of_another_width_are_refused(transformer):
         transformer.inverse_transform(np.zeros((3, 7)))
 
 
-def test_nothing_is_printed_unless_it_is_asked_for(digits, capfd):
+def test_progress_is_printed_only_if_verbose(digits, capfd):
     X = digits[0][:100]
     VAETransformer(2, epochs=2, random_state=0, n_jobs=1).fit(X)
     assert capfd.readouterr() == ("", "")
@@ -149,17 +159,17 @@ def test_the_range_of_rows_is_that_of_the_data():
     X = np.random.default_rng(0).normal(size=(60, 5)) * 3 + 100
     found = VAETransformer(2, epochs=2, random_state=0, n_jobs=1).fit(X)
     assert X.min() <= found.sample(20).min() <= found.sample(20).max() <= X.max()
-    np.testing.assert_allclose(found.pixels_.rows(found.pixels_.images(X).batch(torch.arange(60)).x), X, atol=0.05)
+    np.testing.assert_allclose(found.pixels_.to_rows(found.pixels_.to_pixels(X)), X, atol=0.05)
     for values, high in ((X.astype(np.uint8), 255), (X - X.min(), (X - X.min()).max()), (X * 0.009, 1.0)):
         assert VAETransformer(2, epochs=1, n_jobs=1).fit(values).pixels_.span == pytest.approx(high)
 
 
 def test_all_unlabelled_is_refused(digits):
-    with pytest.raises(ValueError, match=r"y names 0 class; expected at least 2 beside -1"):
+    with pytest.raises(ValueError, match=r"y has 0 class; expected at least 2 besides -1"):
         semi().fit(digits[0][:50], np.full(50, -1))
 
 
-def test_they_are_at_the_top_of_the_package():
+def test_estimators_are_public():
     assert vb.VAETransformer is VAETransformer
     assert vb.SemiSupervisedVAEClassifier is SemiSupervisedVAEClassifier
     assert callable(vb.classify)

@@ -1,4 +1,4 @@
-"""Bounds in nats against sums by hand; alarms go off where they should and nowhere else."""
+"""Bounds in nats against values computed by hand; alarms for the bounds that should raise them and no others."""
 
 import math
 
@@ -16,7 +16,7 @@ from vaebench.models.vae import VAE
 
 
 class Fixed(nn.Module):
-    """The same raw output for every input, but for what depends on the mean pixel."""
+    """A constant raw output plus a slope times the mean pixel."""
 
     def __init__(self, raw, slope=0.0):
         super().__init__()
@@ -72,7 +72,7 @@ def test_a_certain_and_wrong_decoder_is_saturated():
     assert [alarm.name for alarm in alarms(found)] == ["saturated-decoder"]
 
 
-def made(kl, saturated=0.0):
+def bounds_with(kl, saturated=0.0):
     kl = torch.tensor(kl, dtype=torch.float64)
     return Bounds(torch.zeros(3), kl, torch.ones(len(kl)), saturated)
 
@@ -80,19 +80,19 @@ def made(kl, saturated=0.0):
 @pytest.mark.parametrize(
     ("found", "names"),
     [
-        (made([1.0, 2.0]), []),
-        (made([1.0, 0.049]), ["dead-latents"]),
-        (made([1.0, 0.051]), []),
-        (made([0.01, 0.02]), ["dead-latents", "posterior-collapse"]),
-        (made([0.3, 0.15]), ["posterior-collapse"]),
-        (made([1.0], saturated=0.02), ["saturated-decoder"]),
-        (made([1.0], saturated=0.005), []),
+        (bounds_with([1.0, 2.0]), []),
+        (bounds_with([1.0, 0.049]), ["dead-latents"]),
+        (bounds_with([1.0, 0.051]), []),
+        (bounds_with([0.01, 0.02]), ["dead-latents", "posterior-collapse"]),
+        (bounds_with([0.3, 0.15]), ["posterior-collapse"]),
+        (bounds_with([1.0], saturated=0.02), ["saturated-decoder"]),
+        (bounds_with([1.0], saturated=0.005), []),
     ],
 )
 def test_alarms_by_name(found, names):
     assert [alarm.name for alarm in alarms(found)] == names
 
 
-def test_the_alarm_counts_the_dead():
-    (alarm,) = alarms(made([1.0, 0.0, 0.01, 3.0]))
-    assert alarm.message.startswith("2 of 4 latents have fallen to the prior")
+def test_the_alarm_counts_dead_latents():
+    (alarm,) = alarms(bounds_with([1.0, 0.0, 0.01, 3.0]))
+    assert alarm.message.startswith("2 of 4 latents have collapsed to the prior")

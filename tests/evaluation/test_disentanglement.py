@@ -1,4 +1,4 @@
-"""Scores of codes whose worth is known: perfect, turned, doubled, constant, noise."""
+"""Scores of codes with known disentanglement: perfect, rotated, doubled, constant, noise."""
 
 import numpy as np
 import pytest
@@ -21,15 +21,15 @@ def grid(seed=0):
 
 
 def perfect(extra=2):
-    """One latent a factor, centred and of unit size, and latents that hardly move."""
+    """One standardised latent per factor, and inactive latents."""
     factors = grid()
     codes = (factors - factors.mean(0)) / factors.std(0)
     still = 0.01 * np.random.default_rng(1).standard_normal((len(factors), extra))
     return FactorCodes(np.concatenate([codes, still], 1), factors)
 
 
-def turned():
-    """The same, rotated, so that every latent mixes all factors."""
+def rotated():
+    """The perfect code, rotated so that every latent mixes all factors."""
     coded = perfect(0)
     q, _ = np.linalg.qr(np.random.default_rng(3).standard_normal((4, 4)))
     return FactorCodes(coded.codes @ q, coded.factors)
@@ -41,37 +41,37 @@ def noise():
 
 
 @pytest.fixture(scope="module")
-def found():
-    return {make.__name__: disentanglement(make()) for make in (perfect, turned, noise)}
+def scores():
+    return {make.__name__: disentanglement(make()) for make in (perfect, rotated, noise)}
 
 
-def test_a_perfect_code_scores_one(found):
-    for name, value in found["perfect"].items():
+def test_a_perfect_code_scores_one(scores):
+    for name, value in scores["perfect"].items():
         if name != "separated_attribute_predictability":
             assert value > 0.95, name
     chance = np.mean([1 / size for size in SIZES])  # what a latent that tells nothing gets
-    assert found["perfect"]["separated_attribute_predictability"] > 0.9 * (1 - chance)
+    assert scores["perfect"]["separated_attribute_predictability"] > 0.9 * (1 - chance)
 
 
-def test_a_turned_code_knows_as_much_and_separates_nothing(found):
+def test_a_rotated_code_is_informative_but_not_disentangled(scores):
     for name in ("mutual_information_gap", "separated_attribute_predictability"):
-        assert found["turned"][name] < 0.4 * found["perfect"][name], name
+        assert scores["rotated"][name] < 0.4 * scores["perfect"][name], name
     for name in ("dci_disentanglement", "dci_completeness"):
-        assert found["turned"][name] < 0.6, name
+        assert scores["rotated"][name] < 0.6, name
     for name in ("beta_vae_score", "factor_vae_score"):  # they are blind to it, as their docstrings say
-        assert found["turned"][name] > 0.95, name
-    assert found["turned"]["dci_informativeness"] > 0.5
-    assert found["turned"]["dci_informativeness"] > 2 * found["noise"]["dci_informativeness"]
+        assert scores["rotated"][name] > 0.95, name
+    assert scores["rotated"]["dci_informativeness"] > 0.5
+    assert scores["rotated"]["dci_informativeness"] > 2 * scores["noise"]["dci_informativeness"]
 
 
-def test_noise_scores_what_chance_does(found):
+def test_noise_scores_at_chance(scores):
     chance = 1 / len(SIZES)
-    assert found["noise"]["mutual_information_gap"] < 0.05
-    assert found["noise"]["separated_attribute_predictability"] < 0.08
-    assert abs(found["noise"]["beta_vae_score"] - chance) < 0.12
-    assert abs(found["noise"]["factor_vae_score"] - chance) < 0.12
-    assert found["noise"]["dci_disentanglement"] < 0.15
-    assert abs(found["noise"]["dci_informativeness"] - np.mean([1 / size for size in SIZES])) < 0.1
+    assert scores["noise"]["mutual_information_gap"] < 0.05
+    assert scores["noise"]["separated_attribute_predictability"] < 0.08
+    assert abs(scores["noise"]["beta_vae_score"] - chance) < 0.12
+    assert abs(scores["noise"]["factor_vae_score"] - chance) < 0.12
+    assert scores["noise"]["dci_disentanglement"] < 0.15
+    assert abs(scores["noise"]["dci_informativeness"] - np.mean([1 / size for size in SIZES])) < 0.1
 
 
 def test_mutual_information_by_hand():
@@ -92,14 +92,14 @@ def test_two_latents_for_one_factor_are_disentangled_but_not_complete():
     assert mutual_information_gap(doubled, 0) == pytest.approx(0, abs=1e-9)
 
 
-def test_codes_are_found_by_their_factors():
+def test_codes_of_combinations_of_factors():
     coded = perfect()
     rows = np.random.default_rng(0).integers(0, len(coded.factors), 50)
     assert np.array_equal(coded.codes_of(coded.factors[rows]), coded.codes[rows])
 
 
 @pytest.mark.parametrize("name", SCORES)
-def test_a_constant_code_is_worth_nothing(name):
+def test_a_constant_code_scores_at_most_chance(name):
     factors = grid()
     score = SCORES[name](FactorCodes(np.zeros((len(factors), 3)), factors), 0)
     assert score <= 1 / len(SIZES) + 0.1
@@ -107,4 +107,4 @@ def test_a_constant_code_is_worth_nothing(name):
 
 @pytest.mark.parametrize("name", SCORES)
 def test_the_same_seed_gives_the_same_score(name):
-    assert SCORES[name](turned(), 4) == SCORES[name](turned(), 4)
+    assert SCORES[name](rotated(), 4) == SCORES[name](rotated(), 4)

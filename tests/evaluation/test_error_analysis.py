@@ -1,4 +1,4 @@
-"""Kinds of errors on cases made by hand."""
+"""Comparisons of errors on small examples."""
 
 import numpy as np
 import pytest
@@ -36,7 +36,7 @@ def test_expected_shared_is_that_of_independent_errors():
     assert expected_shared(C, C, LABELS) == 1.0
 
 
-def test_unique_errors_are_those_that_nobody_else_makes():
+def test_unique_errors_are_made_by_one_classifier_alone():
     assert unique_errors({"a": A, "b": B, "c": C}, LABELS) == {"a": 1, "b": 1, "c": 0}
 
 

@@ -1,4 +1,4 @@
-"""Importance weighting against a linear-Gaussian VAE, whose evidence is known, and its own error against repetition."""
+"""Importance weighting against the exact evidence of a linear-Gaussian VAE; standard errors against repetitions."""
 
 import math
 
@@ -11,7 +11,7 @@ from torch.testing import assert_close
 
 from vaebench.data.images import Images
 from vaebench.evaluation import evidence as module
-from vaebench.evaluation.evidence import _added, bits_per_dimension, evidence
+from vaebench.evaluation.evidence import _accumulate, bits_per_dimension, evidence
 from vaebench.models.folding import THIN, SubPixel, fold_batch_norm
 from vaebench.models.likelihoods import GaussianPixels
 from vaebench.models.networks import MLP, Conv
@@ -22,7 +22,7 @@ SHAPE, LATENT, SCALE = (1, 3, 4), 2, 0.8
 
 
 class Affine(nn.Module):
-    """A line, and constants appended."""
+    """An affine map, with constants appended to its output."""
 
     def __init__(self, weight, bias, tail=None):
         super().__init__()
@@ -71,7 +71,7 @@ def test_an_exact_posterior_gives_the_evidence_from_any_number_of_samples(exact)
     assert found.mean == pytest.approx(float(truth.mean()), abs=1e-6)
 
 
-def test_a_wrong_posterior_comes_to_the_evidence_within_its_own_error(exact):
+def test_with_a_wrong_posterior_the_estimate_is_within_its_standard_error(exact):
     vae, images, truth = exact
     found = evidence(worsened(vae), images, 20_000)
     assert (found.error > 1e-3).all()
@@ -80,7 +80,7 @@ def test_a_wrong_posterior_comes_to_the_evidence_within_its_own_error(exact):
     assert (found.effective < 19_000).all()
 
 
-def test_the_stated_error_is_the_spread_of_repetitions(exact):
+def test_the_standard_error_equals_the_spread_of_repetitions(exact):
     vae, images, _ = exact
     worsened(vae)
     several = [evidence(vae, images, 2_000, seed=seed) for seed in range(60)]
@@ -100,7 +100,7 @@ def test_chunks_of_codes_and_images_change_nothing_but_the_noise(exact, monkeypa
     assert ((found.log_px - truth).abs() < 4.5 * found.error).all()
 
 
-def test_weights_summed_piece_by_piece_are_those_summed_at_once(exact, monkeypatch):
+def test_batched_sums_equal_the_sums_of_all_weights_at_once(exact, monkeypatch):
     monkeypatch.setattr(module, "CODES", 8 * 512)  # all codes of each image at once
     vae, images, _ = exact
     worsened(vae)
@@ -111,42 +111,42 @@ def test_weights_summed_piece_by_piece_are_those_summed_at_once(exact, monkeypat
     log_weights = vae.decode(z).log_prob(x) + p.log_prob(z) - q.log_prob(z)
     found = evidence(vae, images, 512, seed=0)
     assert_close(found.log_px, log_weights.logsumexp(0) - math.log(512), atol=1e-10, rtol=0)
-    shares = log_weights.softmax(0)
-    assert_close(found.effective, 1 / shares.square().sum(0), atol=1e-6, rtol=0)
+    weights = log_weights.softmax(0)
+    assert_close(found.effective, 1 / weights.square().sum(0), atol=1e-6, rtol=0)
     weights = (log_weights - log_weights.max(0).values).exp()
     assert_close(found.error, weights.std(0) / weights.mean(0) / 512**0.5, atol=1e-8, rtol=0)
 
 
-def test_sums_do_not_depend_on_the_pieces_in_which_weights_come(float64):
+def test_sums_do_not_depend_on_the_batches_of_weights(float64):
     weights = torch.randn(40, 3) * 5 - 1000 + torch.linspace(-30, 30, 40)[:, None]  # later ones are higher
     sums = torch.full((3,), -math.inf), torch.zeros(3), torch.zeros(3)
     for piece in weights.split(7):
-        sums = _added(*sums, piece)
+        sums = _accumulate(*sums, piece)
     top = weights.max(0).values
     assert_close(sums[0], top)
     assert_close(sums[1], (weights - top).exp().sum(0))
     assert_close(sums[2], (2 * (weights - top)).exp().sum(0))
 
 
-def test_a_stopped_estimate_goes_on_to_the_same_numbers(exact, monkeypatch, tmp_path):
+def test_an_interrupted_estimate_resumes_to_the_same_numbers(exact, monkeypatch, tmp_path):
     vae, images, _ = exact
     worsened(vae)
     monkeypatch.setattr(module, "IMAGES", 2)
     whole = evidence(vae, images, 30)
-    kept = tmp_path / "evidence.npz"
+    checkpoint = tmp_path / "evidence.npz"
 
     def stop(done):
         if done >= 0.5:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        evidence(vae, images, 30, kept=kept, callback=stop)
+        evidence(vae, images, 30, checkpoint=checkpoint, callback=stop)
     seen = []
-    again = evidence(vae, images, 30, kept=kept, callback=seen.append)
+    again = evidence(vae, images, 30, checkpoint=checkpoint, callback=seen.append)
     assert seen == [0.75, 1.0]
     assert torch.equal(again.log_px, whole.log_px)
     assert torch.equal(again.effective, whole.effective)
-    fewer = evidence(vae, images, 20, kept=kept)  # what is kept was of 30 samples
+    fewer = evidence(vae, images, 20, checkpoint=checkpoint)  # the checkpoint has 30 samples
     assert torch.equal(fewer.log_px, evidence(vae, images, 20).log_px)
 
 
@@ -164,13 +164,13 @@ def test_within_autocast_networks_are_rounded_and_densities_are_not():
     assert rounded.log_px.dtype == torch.float64
 
 
-def test_what_is_kept_is_not_gone_on_with_at_another_precision(tmp_path):
+def test_a_checkpoint_of_another_precision_is_ignored(tmp_path):
     torch.manual_seed(0)
     vae = Model(latent=3, network=MLP(hidden=(32,))).build((1, 6, 6))
     images = Images(torch.randint(0, 256, (8, 1, 6, 6), dtype=torch.uint8), torch.full((8,), -1))
-    exact = evidence(vae, images, 20, kept=tmp_path / "kept.npz")
+    exact = evidence(vae, images, 20, checkpoint=tmp_path / "kept.npz")
     with torch.autocast("cpu", torch.bfloat16):
-        fresh, again = evidence(vae, images, 20), evidence(vae, images, 20, kept=tmp_path / "kept.npz")
+        fresh, again = evidence(vae, images, 20), evidence(vae, images, 20, checkpoint=tmp_path / "kept.npz")
     assert torch.equal(again.log_px, fresh.log_px)
     assert not torch.equal(again.log_px, exact.log_px)
 

@@ -1,4 +1,4 @@
-"""Encoding once, sampling afresh, and baselines with known answers."""
+"""Codes, samples of codes, and baselines with known values."""
 
 import numpy as np
 import torch
@@ -44,7 +44,7 @@ def test_sampled_codes_are_fresh_and_have_the_posteriors_moments():
     assert not torch.equal(codes.batch(rows[:1]).x, codes.batch(rows[:1]).x)
 
 
-def test_standardising_scales_by_one_number_and_moves_the_variance_with_it():
+def test_standardising_uses_one_scale_and_adjusts_the_variance():
     train = Codes(torch.randn(500, 3) * torch.tensor([4.0, 1, 0.001]) + 7, torch.zeros(500).long(), torch.zeros(500, 3))
     out = train.standardised_by(train)
     assert_close(out.mean.mean(0), torch.zeros(3), atol=1e-5, rtol=0)
@@ -54,7 +54,7 @@ def test_standardising_scales_by_one_number_and_moves_the_variance_with_it():
     assert_close(out.log_variance, torch.full((500, 3), float(-2 * ratio.log())))
 
 
-def test_test_images_do_not_move_the_standardisation():
+def test_test_images_do_not_affect_the_standardisation():
     data = dataset()
     once = pixel_features(data).standardised()
     brighter = Dataset("x", data.train, data.validation, Images(data.test.pixels * 0 + 255, data.test.labels, ("a",)))

@@ -1,4 +1,4 @@
-"""Frechet distance, precision, recall and authenticity on cases with known answers; the judge on real digits."""
+"""Frechet distance, precision, recall and authenticity on cases with known values; the classifier on digits."""
 
 import math
 from dataclasses import replace
@@ -29,8 +29,8 @@ def digits():
 
 
 @pytest.fixture(scope="module")
-def judge(digits):
-    return EvaluationClassifier.of(digits, ALONE)
+def classifier(digits):
+    return EvaluationClassifier.fit(digits, ALONE)
 
 
 def test_the_frechet_distance_of_one_dimension_is_by_hand():
@@ -72,14 +72,14 @@ def test_half_of_the_modes_have_precision_one_and_recall_one_half():
     assert recall == pytest.approx(0.5, abs=1e-9)
 
 
-def test_one_far_sample_buys_no_recall_beyond_its_neighbours_and_k_is_the_radius():
+def test_precision_and_recall_by_hand_with_one_neighbour():
     real = torch.tensor([[0.0], [1.0], [2.0], [10.0]])
-    drawn = torch.tensor([[0.5], [6.0]])
+    generated = torch.tensor([[0.5], [6.0]])
     # with k = 1 the real balls have radii 1, 1, 1, 8: 0.5 lies in three, 6 in the last alone
-    assert precision_recall(real, drawn, neighbours=1)[0] == 1.0
-    # the drawn balls both have radius 5.5: 10 lies within that of 6, all others within that of 0.5
-    assert precision_recall(real, drawn, neighbours=1)[1] == 1.0
-    assert precision_recall(torch.tensor([[0.0], [1.0], [2.0]]), drawn, neighbours=1)[0] == 0.5
+    assert precision_recall(real, generated, neighbours=1)[0] == 1.0
+    # the generated balls both have radius 5.5: 10 lies within that of 6, all others within that of 0.5
+    assert precision_recall(real, generated, neighbours=1)[1] == 1.0
+    assert precision_recall(torch.tensor([[0.0], [1.0], [2.0]]), generated, neighbours=1)[0] == 0.5
 
 
 def test_the_nearest_is_the_nearest_and_skipping_gives_the_next():
@@ -96,32 +96,32 @@ def test_copies_are_not_authentic_and_new_draws_are_so_in_about_half_of_the_case
     assert authenticity(train, cloud(100, 4, 1, shift=50.0)) == 1.0
 
 
-def test_the_judge_knows_digits_and_is_the_same_judge_every_time(digits, judge):
-    assert judge.accuracy > 0.95
-    again = EvaluationClassifier.of(digits, ALONE)
+def test_the_evaluation_classifier_is_accurate_and_reproducible(digits, classifier):
+    assert classifier.accuracy > 0.95
+    again = EvaluationClassifier.fit(digits, ALONE)
     some = digits.test.take(slice(0, 50))
-    assert torch.equal(judge.see(some).features, again.see(some).features)
-    seen = judge.see(digits.test)
+    assert torch.equal(classifier.predict(some).features, again.predict(some).features)
+    seen = classifier.predict(digits.test)
     assert seen.features.shape == (len(digits.test), 64)
     torch.testing.assert_close(seen.probabilities.sum(1), torch.ones(len(digits.test)))
 
 
-def test_training_images_score_best_and_an_untrained_decoder_scores_badly(digits, judge):
+def test_training_images_score_best_and_an_untrained_decoder_scores_badly(digits, classifier):
     torch.manual_seed(0)
     vae = Model(latent=4).build(digits.train.shape).eval()
-    found = fidelity(vae, digits, (encode(vae, digits.train), encode(vae, digits.test)), judge, 300, 0)
+    found = fidelity(vae, digits, (encode(vae, digits.train), encode(vae, digits.test)), classifier, 300, 0)
     assert found.images == 300
-    real, drawn = found.scores["training images"], found.scores["samples"]
-    assert real["frechet"] < drawn["frechet"] / 3
+    real, generated = found.scores["training images"], found.scores["samples"]
+    assert real["frechet"] < generated["frechet"] / 3
     assert real["precision"] > 0.8
-    # samples are one grey picture: their precision is 0 or 1, by the judge's seed
-    assert real["recall"] > 0.8 > 0.05 > drawn["recall"]
+    # samples are one grey picture: their precision is 0 or 1, by the classifier's seed
+    assert real["recall"] > 0.8 > 0.05 > generated["recall"]
     assert real["inception_score"] > 8
     assert found.samples.shape == found.nearest.shape == (16, 1, 8, 8)
 
 
-def test_a_decoder_that_knows_training_images_by_heart_is_found_out(digits, judge):
-    """Its samples are training images, one by one."""
+def test_a_decoder_that_copies_training_images_has_low_authenticity(digits, classifier):
+    """The samples of the decoder are training images."""
     torch.manual_seed(0)
     vae = Model(latent=4).build(digits.train.shape).eval()
 
@@ -134,26 +134,26 @@ def test_a_decoder_that_knows_training_images_by_heart_is_found_out(digits, judg
             return torch.logit(digits.train.batch(rows).x.clamp(1e-4, 1 - 1e-4))
 
     vae.decoder = Copies()
-    found = fidelity(vae, digits, (encode(vae, digits.train), encode(vae, digits.test)), judge, 200, 0)
+    found = fidelity(vae, digits, (encode(vae, digits.train), encode(vae, digits.test)), classifier, 200, 0)
     assert found.scores["samples"]["authentic"] < 0.05
     assert found.scores["samples"]["frechet"] < 3 * found.scores["training images"]["frechet"]
     np.testing.assert_array_equal(found.samples, found.nearest)
 
 
-def test_fewer_images_than_asked_are_compared_where_the_test_part_is_small(digits, judge):
+def test_a_small_test_part_limits_the_number_of_images(digits, classifier):
     torch.manual_seed(0)
     vae = Model(latent=4).build(digits.train.shape).eval()
     small = replace(digits, test=digits.test.take(slice(0, 60)))
-    found = fidelity(vae, small, (encode(vae, small.train), encode(vae, small.test)), judge, 2000, 0)
+    found = fidelity(vae, small, (encode(vae, small.train), encode(vae, small.test)), classifier, 2000, 0)
     assert found.images == 60
     assert all(math.isfinite(value) for scores in found.scores.values() for value in scores.values())
 
 
-def test_beside_binarised_images_drawn_ones_are_black_and_white_too():
+def test_generated_images_of_binarised_data_are_black_and_white():
     data = Data(source="digits", binarised=True).load()
     torch.manual_seed(0)
     vae = Model(latent=4).build(data.train.shape).eval()
     found = fidelity(
-        vae, data, (encode(vae, data.train), encode(vae, data.test)), EvaluationClassifier.of(data, ALONE), 100, 0
+        vae, data, (encode(vae, data.train), encode(vae, data.test)), EvaluationClassifier.fit(data, ALONE), 100, 0
     )
     assert set(np.unique(found.samples)) == {0, 255}

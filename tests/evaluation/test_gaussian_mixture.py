@@ -1,4 +1,4 @@
-"""Clusters named by a few labels."""
+"""Clusters that get classes from a few labels."""
 
 import numpy as np
 
@@ -12,22 +12,22 @@ def groups(apart=8.0, size=200, seed=0):
     return rng.normal(size=(4 * size, 2)) + corners[truth], truth
 
 
-def test_one_label_a_group_names_every_code_of_it():
+def test_one_label_per_cluster_classifies_all_codes():
     codes, truth = groups()
-    clusters = Clusters.of(codes, 4)
+    clusters = Clusters.fit(codes, 4)
     rows = np.array([0, 1, 2, 3])
-    names = clusters.name(codes[rows], truth[rows], 4)
+    names = clusters.component_classes(codes[rows], truth[rows], 4)
     np.testing.assert_allclose(names.sum(1), 1)
     found = clusters.probabilities(codes, names)
     np.testing.assert_allclose(found.sum(1), 1)
     assert (found.argmax(1) == truth).mean() > 0.99
 
 
-def test_a_component_without_a_label_takes_the_nearest_ones():
+def test_a_component_without_labels_gets_the_class_of_the_nearest():
     codes, _ = groups(apart=12.0)
-    clusters = Clusters.of(codes, 4)
+    clusters = Clusters.fit(codes, 4)
     codes_seen, labels = np.array([[0.0, 0.0], [12.0, 12.0]]), np.array([0, 1])  # two corners have none
-    names = clusters.name(codes_seen, labels, 2)
+    names = clusters.component_classes(codes_seen, labels, 2)
     nearest = np.linalg.norm(clusters.mixture.means_[:, None] - codes_seen, axis=2)
     for component, (near, far) in enumerate(nearest):
         if abs(near - far) > 1:
@@ -37,15 +37,15 @@ def test_a_component_without_a_label_takes_the_nearest_ones():
 
 def test_a_class_with_more_labels_has_no_more_weight():
     codes, _ = groups()
-    clusters = Clusters.of(codes, 4)
-    once = clusters.name(codes[[0, 1]], np.array([0, 1]), 2)
-    thrice = clusters.name(codes[[0, 0, 0, 1]], np.array([0, 0, 0, 1]), 2)
+    clusters = Clusters.fit(codes, 4)
+    once = clusters.component_classes(codes[[0, 1]], np.array([0, 1]), 2)
+    thrice = clusters.component_classes(codes[[0, 0, 0, 1]], np.array([0, 0, 0, 1]), 2)
     np.testing.assert_allclose(once, thrice)
 
 
-def test_codes_far_from_every_component_still_name_them():
+def test_labels_far_from_every_component_give_finite_probabilities():
     codes, _ = groups()
-    clusters = Clusters.of(codes, 4)
-    names = clusters.name(np.array([[1e4, 0.0], [0.0, -1e4]]), np.array([0, 1]), 2)
+    clusters = Clusters.fit(codes, 4)
+    names = clusters.component_classes(np.array([[1e4, 0.0], [0.0, -1e4]]), np.array([0, 1]), 2)
     assert np.isfinite(names).all()
     np.testing.assert_allclose(names.sum(1), 1)

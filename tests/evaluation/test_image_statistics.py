@@ -1,4 +1,4 @@
-"""Slant, thickness, sharpness on drawn bars whose answers are known."""
+"""Slant, thickness and sharpness of bars with known values."""
 
 import math
 
@@ -22,7 +22,7 @@ def test_slant_is_the_angle_that_was_drawn(lean):
     assert slant(bar(lean)).item() == pytest.approx(math.degrees(math.atan(lean)), abs=1.0)
 
 
-def test_a_mirror_image_leans_the_other_way_and_shade_does_not_matter():
+def test_slant_changes_sign_in_a_mirror_image_and_does_not_depend_on_intensity():
     x = bar(0.4)
     assert slant(x.flip(-1)).item() == pytest.approx(-slant(x).item(), abs=1e-9)
     assert slant(0.3 * x).item() == pytest.approx(slant(x).item(), abs=1e-5)

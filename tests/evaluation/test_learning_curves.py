@@ -1,4 +1,4 @@
-"""Label draws are balanced and saved; every cell is done once; numbers carry their spread."""
+"""Label draws are balanced and saved; every fit runs once; rows have intervals."""
 
 import json
 
@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from vaebench.core.errors import VaebenchError
-from vaebench.core.statistics import summary
 from vaebench.evaluation.features import Codes
 from vaebench.evaluation.learning_curves import (
     FitKey,
@@ -61,14 +60,13 @@ def test_draws_are_saved_as_rows(tmp_path):
     assert kept == {str(n): [rows.tolist() for rows in draws[n]] for n in (1, 2)}
 
 
-def curve(ledger, probes=None):
+def curve(log, probes=None):
     draws = label_draws(part(0).labels, (1, 4, "all"), 3, 0)
-    readers = {"codes": probes or [Logistic(), KNN()]}
-    learning_curve({"codes": parts()}, readers, draws, 3, ledger=ledger, compute=CPU)
-    return ledger
+    learning_curve({"codes": parts()}, {"codes": probes or [Logistic(), KNN()]}, draws, 3, log=log, compute=CPU)
+    return log
 
 
-def test_every_cell_is_fitted_once_and_a_resumed_curve_is_the_same(tmp_path):
+def test_every_fit_runs_once_and_a_resumed_curve_is_the_same(tmp_path):
     whole = curve(FitLog(tmp_path / "whole.jsonl"))
     assert len(whole.done) == 2 * (3 + 3 + 1)
     lines = (tmp_path / "whole.jsonl").read_text().splitlines(keepends=True)
@@ -97,37 +95,43 @@ def test_an_unlabelled_images_label_is_never_read(tmp_path):
     hidden[drawn] = False
     labels[hidden] = (labels[hidden] + 1) % 3
     poisoned = ProbeData(Codes(clean.train.mean, labels), clean.test)
-    ledgers = []
+    logs = []
     for index, which in enumerate((clean, poisoned)):
-        ledgers.append(FitLog(tmp_path / f"{index}.jsonl"))
-        learning_curve({"codes": which}, {"codes": [Logistic(), KNN()]}, draws, 3, ledger=ledgers[-1], compute=CPU)
-    assert ledgers[0].done == ledgers[1].done
+        logs.append(FitLog(tmp_path / f"{index}.jsonl"))
+        learning_curve({"codes": which}, {"codes": [Logistic(), KNN()]}, draws, 3, log=logs[-1], compute=CPU)
+    assert logs[0].done == logs[1].done
 
 
-def test_rows_carry_what_was_measured(tmp_path):
-    ledger = FitLog(tmp_path / "cells.jsonl")
+def test_curve_rows_have_mean_deviation_and_interval(tmp_path):
+    log = FitLog(tmp_path / "cells.jsonl")
     for draw, value in enumerate((0.5, 0.7, 0.9)):
-        ledger.add(FitKey("vae", "knn", 3, draw), value)
-    ledger.add(FitKey("vae", "knn", "all", 0), 0.95)
-    rows = curve_rows(ledger, "toy")
+        log.add(FitKey("vae", "knn", 3, draw), value)
+    log.add(FitKey("vae", "knn", "all", 0), 0.95)
+    rows = curve_rows(log, "toy")
     three = next(r for r in rows if r["labels_per_class"] == 3 and r["split"] == "test")
     assert {k: three[k] for k in ("data", "features", "probe", "metric", "n")} == {
         "data": "toy", "features": "vae", "probe": "knn", "metric": "accuracy", "n": 3,
     }  # fmt: skip
     assert three["mean"] == pytest.approx(0.7)
     assert three["sd"] == pytest.approx(0.2)
-    # Student's t with 2 degrees of freedom: 4.302653 x 0.2 / sqrt(3)
     assert three["interval"] == pytest.approx([0.7 - 0.4968275, 0.7 + 0.4968275], abs=1e-6)
     everything = next(r for r in rows if r["labels_per_class"] == "all")
     assert (everything["mean"], everything["n"], everything["sd"], everything["interval"]) == (0.95, 1, None, None)
 
 
-def test_one_value_has_no_spread():
-    assert summary([0.25]) == {"mean": 0.25, "sd": None, "n": 1, "values": [0.25], "interval": None}
-
-
-@pytest.mark.parametrize("line", ["{}", "no json", '{"cell": [1], "accuracy": 0.5}', '{"cell": null, "accuracy": "x"}'])
-def test_a_damaged_ledger_is_one_sentence(tmp_path, line):
+@pytest.mark.parametrize(
+    "line", ["{}", "no json", "[1]", '{"fit": [1], "accuracy": 0.5}', '{"fit": null, "accuracy": "x"}']
+)
+def test_a_damaged_log_is_refused(tmp_path, line):
     (tmp_path / "cells.jsonl").write_text(line + "\n")
-    with pytest.raises(VaebenchError, match=r"cells\.jsonl holds a damaged line"):
+    with pytest.raises(VaebenchError, match=r"cells\.jsonl has a damaged line"):
         FitLog(tmp_path / "cells.jsonl")
+
+
+def test_logs_with_the_key_cell_of_earlier_versions_are_read(tmp_path):
+    (tmp_path / "cells.jsonl").write_text('{"cell": ["vae", "knn", "all", 0], "accuracy": 0.5}\n')
+    log = FitLog(tmp_path / "cells.jsonl")
+    log.add(FitKey("vae", "knn", 1, 0), 0.25)
+    expected = {FitKey("vae", "knn", "all", 0): 0.5, FitKey("vae", "knn", 1, 0): 0.25}
+    assert log.done == FitLog(tmp_path / "cells.jsonl").done == expected
+    assert json.loads(log.path.read_text().splitlines()[1]) == {"fit": ["vae", "knn", 1, 0], "accuracy": 0.25}

@@ -1,4 +1,4 @@
-"""Probes find what is there, find nothing where nothing is, and repeat themselves."""
+"""Probes separate separable classes, are at chance on permuted labels, and are reproducible."""
 
 import pytest
 import torch
@@ -71,13 +71,13 @@ def test_a_single_labelled_class_is_always_predicted():
     assert Logistic().fit(train, 2, 0, CPU)(train).argmax(-1).tolist() == [1, 1, 1]
 
 
-def test_more_penalty_makes_logistic_regression_less_sure():
+def test_more_penalty_makes_logistic_regression_less_confident():
     train = blobs(30, 0)
-    sure, unsure = (Logistic(inverse_penalty=c).fit(train, 3, 0, CPU)(train).amax(-1).mean() for c in (10.0, 0.01))
-    assert sure > unsure + 0.1
+    weak, strong = (Logistic(inverse_penalty=c).fit(train, 3, 0, CPU)(train).amax(-1).mean() for c in (10.0, 0.01))
+    assert weak > strong + 0.1
 
 
-def test_a_cnn_reads_images_and_an_mlp_of_any_width_reads_codes():
+def test_a_cnn_classifies_images_and_an_mlp_of_any_width_classifies_codes():
     labels = torch.arange(80) % 2
     pixels = torch.zeros(80, 1, 8, 8, dtype=torch.uint8)
     pixels[labels == 1, :, 2:6, 2:6] = 255

@@ -1,4 +1,4 @@
-"""Inception score, legible share and marginal entropy on cases with known answers."""
+"""Inception score, confident fraction and marginal entropy on cases with known values."""
 
 import math
 
@@ -7,9 +7,9 @@ import torch
 
 from vaebench.evaluation.features import Codes
 from vaebench.evaluation.samples import (
+    aggregate_moments,
     confident_fraction,
     fitted_samples,
-    gaussian_of,
     inception_score,
     marginal_entropy,
 )
@@ -34,14 +34,14 @@ def test_the_score_is_the_exponential_of_the_mean_divergence():
     assert inception_score(p, splits=1)[0] == pytest.approx(math.exp(by_hand), rel=1e-12)
 
 
-def test_the_spread_is_over_splits():
+def test_the_deviation_is_over_splits():
     halves = torch.cat([torch.eye(2).repeat(5, 1), torch.tensor([[1.0, 0.0]]).repeat(10, 1)])
     mean, spread = inception_score(halves, splits=2)
     assert mean == pytest.approx(1.5)
     assert spread == pytest.approx(math.sqrt(0.5))
 
 
-def test_legible_is_confident_enough_in_any_class():
+def test_a_sample_is_confident_in_any_class():
     p = torch.tensor([[0.9, 0.1], [0.1, 0.9], [0.89, 0.11], [0.5, 0.5]])
     assert confident_fraction(p) == 0.5
     assert confident_fraction(p, confidence=0.5) == 1.0
@@ -50,10 +50,10 @@ def test_legible_is_confident_enough_in_any_class():
 def test_the_moments_of_codes_count_their_noise():
     mean = torch.tensor([[1.0, 0.0], [3.0, 4.0]])
     codes = Codes(mean, torch.zeros(2, dtype=torch.int64), torch.tensor([[0.0, 0.0], [math.log(3.0), math.log(5.0)]]))
-    centre, covariance = gaussian_of(codes)
+    centre, covariance = aggregate_moments(codes)
     assert centre.tolist() == [2.0, 2.0]
     assert covariance.tolist() == [[pytest.approx(1 + 2), 2.0], [2.0, pytest.approx(4 + 3)]]
-    without = gaussian_of(Codes(mean, codes.labels))[1]
+    without = aggregate_moments(Codes(mean, codes.labels))[1]
     assert without.tolist() == [[1.0, 2.0], [2.0, 4.0]]
 
 
@@ -63,7 +63,7 @@ def test_fitted_samples_have_the_moments_of_the_codes():
     mean = torch.randn(5000, 3, generator=generator) @ shape + torch.tensor([1.0, -2.0, 0.0])
     codes = Codes(mean, torch.zeros(5000, dtype=torch.int64), torch.full((5000, 3), math.log(0.25)))
     drawn = fitted_samples(codes, 200_000, seed=0)
-    centre, covariance = gaussian_of(codes)
+    centre, covariance = aggregate_moments(codes)
     torch.testing.assert_close(drawn.double().mean(0), centre, atol=0.04, rtol=0)
     torch.testing.assert_close(torch.cov(drawn.double().T), covariance, atol=0.08, rtol=0)
     assert drawn.dtype == mean.dtype

@@ -1,4 +1,4 @@
-"""Scores of a classifier: by hand, and its curves against what a fit without them gives."""
+"""Scores of a classifier against values computed by hand, and its curves."""
 
 import math
 
@@ -7,7 +7,7 @@ import torch
 
 from vaebench.evaluation.features import Codes
 from vaebench.evaluation.probes import Head, Logistic
-from vaebench.evaluation.scores import Split, classification_scores, head_curves, parameters, score
+from vaebench.evaluation.scores import Split, classification_scores, count_parameters, head_curves, score
 from vaebench.models.networks import MLP
 from vaebench.training.compute import Compute
 from vaebench.training.schedules import Adam
@@ -24,7 +24,7 @@ def codes(n, seed):
 SPLIT = Split(codes(300, 0), codes(90, 1), codes(120, 2))
 
 
-def test_outcome_by_hand():
+def test_classification_scores_by_hand():
     p = torch.tensor([[0.5, 0.5, 0.0], [0.1, 0.2, 0.7], [0.8, 0.1, 0.1], [0.0, 1.0, 0.0]])
     labels = torch.tensor([0, 2, 1, 2])
     found = classification_scores(p, labels)
@@ -45,7 +45,7 @@ def test_score_fits_on_train_and_tests_on_test():
     assert score(Logistic(), swapped, 3, 0, COMPUTE)["accuracy"] < 0.03
 
 
-def test_curves_have_a_record_an_epoch_and_validation_chooses_it():
+def test_curves_have_a_record_per_epoch_and_validation_selects_the_epoch():
     head = Head(network=MLP(hidden=(8,)), epochs=6, batch=32, optimiser=Adam(rate=1e-2))
     found = head_curves(head, SPLIT, 3, 0, COMPUTE)
     assert [record["epoch"] for record in found["epochs"]] == [1, 2, 3, 4, 5, 6]
@@ -54,10 +54,10 @@ def test_curves_have_a_record_an_epoch_and_validation_chooses_it():
     chosen = found["epochs"][found["best_epoch"] - 1]
     assert found["accuracy"] == pytest.approx(chosen["test_accuracy"], abs=1e-6)
     assert found["cross_entropy"] == pytest.approx(chosen["test_loss"], abs=1e-5)
-    assert found["parameters"] == parameters(MLP(hidden=(8,)).encoder((3, 1, 1), 3)) == 3 * 8 + 8 + 8 * 3 + 3
+    assert found["parameters"] == count_parameters(MLP(hidden=(8,)).encoder((3, 1, 1), 3)) == 3 * 8 + 8 + 8 * 3 + 3
 
 
-def test_the_test_part_chooses_nothing():
+def test_the_test_part_selects_nothing():
     head = Head(network=MLP(hidden=(8,)), epochs=4, batch=32, optimiser=Adam(rate=1e-2))
     other = Split(SPLIT.train, SPLIT.validation, Codes(SPLIT.test.mean * -1, SPLIT.test.labels))
     first, second = (head_curves(head, split, 3, 0, COMPUTE) for split in (SPLIT, other))

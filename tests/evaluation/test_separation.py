@@ -1,4 +1,4 @@
-"""Separation on clouds of known distance."""
+"""Separation of clouds with known distances."""
 
 import pytest
 import torch

@@ -24,7 +24,8 @@ from vaebench.runs.pipeline import run as run_recipe
 from vaebench.runs.recipe import RECIPES, few_labels
 from vaebench.runs.report.report import write_report
 from vaebench.runs.run import Run
-from vaebench.semi_supervised.graphs import Graph, PropagationByLabelCount
+from vaebench.semi_supervised.graphs import Graph
+from vaebench.semi_supervised.label_propagation import PropagationByLabelCount
 from vaebench.semi_supervised.self_training import LabelPropagationProbe, SelfTrainingProbe
 from vaebench.training.compute import Compute
 
@@ -71,12 +72,12 @@ def test_self_training_is_scored_on_the_draws_that_all_others_read(run):
 def test_the_graph_of_frozen_latents_is_scored_on_the_same_draws(run, digits):
     """Each test image by the weighted mean of its ten nearest training codes' scores, taken one by one."""
     found = {part: encode(run.vae, getattr(digits, part)).mean.double() for part in ("train", "test")}
-    graph = Graph.of(found["train"].float().numpy())
+    graph = Graph.from_codes(found["train"].float().numpy())
     draws = json.loads((run.path / "label-draws.json").read_text())
     for count in (1, 10):
         assert len(accuracies(run, "graph", count)) == len(draws[str(count)]) == 2
         for given, accuracy in zip(draws[str(count)], accuracies(run, "graph", count), strict=True):
-            scores = PropagationByLabelCount().spread(graph, np.array(given), digits.train.labels[given].numpy(), 10)
+            scores = PropagationByLabelCount().propagate(graph, np.array(given), digits.train.labels[given].numpy(), 10)
             right = 0
             for code, label in zip(found["test"], digits.test.labels, strict=True):
                 squares = (found["train"] - code).square().sum(1)
@@ -126,7 +127,7 @@ def test_labels_that_are_not_given_are_never_read(run, digits):
     rows = torch.arange(0, len(digits.train), 97)
     nonsense = torch.full_like(digits.train.labels, 7)
     nonsense[rows] = digits.train.labels[rows]
-    graph = Graph.of(encode(run.vae, digits.train).mean.numpy())
+    graph = Graph.from_codes(encode(run.vae, digits.train).mean.numpy())
     method = SelfTrainingProbe(SMALL.evaluation.self_training.model_copy(update={"rounds": (10,)}), run.vae, graph)
     found, spread = [], []
     for images in (digits.train, replace(digits.train, labels=nonsense)):

@@ -1,32 +1,16 @@
-"""Labels spread along graphs: against dense linear algebra, on clusters, and without reading what is unlabelled."""
+"""Weights of nearest-neighbour graphs."""
 
 import numpy as np
-import pytest
 
-from vaebench.semi_supervised.graphs import (
-    LABEL_PROPAGATIONS,
-    CentredSpreading,
-    Graph,
-    LabelSpreading,
-    PoissonLearning,
-    PoissonThenSpreading,
-    PropagationByLabelCount,
-    uniform_class_fractions,
-)
+from vaebench.semi_supervised.graphs import Graph
 
 
 def cloud(seed=0, size=60, dimensions=3):
     return np.random.default_rng(seed).normal(size=(size, dimensions))
 
 
-def two_clusters(size=100, apart=6.0):
-    rng = np.random.default_rng(1)
-    truth = np.arange(2 * size) % 2
-    return rng.normal(size=(2 * size, 4)) + apart * truth[:, None], truth
-
-
 def test_weights_by_hand():
-    graph = Graph.of(np.array([[0.0], [1.0], [3.0]]), neighbours=2)
+    graph = Graph.from_codes(np.array([[0.0], [1.0], [3.0]]), neighbours=2)
     near, far = np.exp(-4 * 1 / 9), np.exp(-4.0)  # of code 0: d = 1 and d = 3, the farthest
     other = np.exp(-4 * 1 / 4)  # of code 1: d = 1 and d = 2
     last = np.exp(-4 * 4 / 9)  # of code 2: d = 2 and d = 3
@@ -35,124 +19,20 @@ def test_weights_by_hand():
 
 
 def test_no_code_is_its_own_neighbour_even_among_equal_codes():
-    graph = Graph.of(np.concatenate([np.zeros((30, 2)), cloud(dimensions=2)]), neighbours=5)
+    graph = Graph.from_codes(np.concatenate([np.zeros((30, 2)), cloud(dimensions=2)]), neighbours=5)
     assert np.all(graph.weights.diagonal() == 0)
     assert np.all(np.isfinite(graph.weights.data))
     assert abs(graph.weights - graph.weights.T).max() == 0
     assert np.all(np.diff(graph.weights.indptr) >= 5)
 
 
-def test_poisson_learning_solves_its_equation():
-    graph, rows, labels = Graph.of(cloud()), np.array([0, 7, 20, 33]), np.array([0, 1, 2, 0])
-    degrees = graph.degrees
-    laplacian = np.diag(degrees) - graph.weights.toarray()
-    right = np.zeros((60, 3))
-    right[rows] = np.eye(3)[labels] - np.eye(3)[labels].mean(0)
-    expected = np.linalg.pinv(laplacian) @ right
-    expected -= degrees @ expected / degrees.sum()
-    found = PoissonLearning(iterations=1000).spread(graph, rows, labels, 3)
-    np.testing.assert_allclose(found, expected, atol=1e-8)
-    quick = PoissonLearning(iterations=50).spread(graph, rows, labels, 3)  # fewer than there are codes
-    np.testing.assert_allclose(quick, expected, atol=1e-5)
-
-
-def test_label_spreading_solves_its_equation():
-    graph, rows, labels = Graph.of(cloud()), np.array([0, 7, 20, 33]), np.array([0, 1, 2, 0])
-    root = np.diag(graph.degrees**-0.5)
-    right = np.zeros((60, 3))
-    right[rows] = np.eye(3)[labels] / np.array([2, 1, 1])
-    expected = np.linalg.solve(np.eye(60) - 0.9 * root @ graph.weights.toarray() @ root, right)
-    found = LabelSpreading(alpha=0.9, iterations=1000).spread(graph, rows, labels, 3)
-    np.testing.assert_allclose(found, expected, atol=1e-8)
-
-
-def test_centred_spreading_is_spreading_by_all_eigenvectors_but_the_leading_one():
-    graph, rows, labels = Graph.of(cloud()), np.array([0, 7, 20, 33]), np.array([0, 1, 2, 0])
-    root = np.diag(graph.degrees**-0.5)
-    values, vectors = np.linalg.eigh(root @ graph.weights.toarray() @ root)
-    assert values[-1] == pytest.approx(1.0)
-    right = np.zeros((60, 3))
-    right[rows] = np.eye(3)[labels] / np.array([2, 1, 1])
-    expected = vectors[:, :-1] @ np.diag(1 / (1 - 0.9 * values[:-1])) @ vectors[:, :-1].T @ right
-    propagation = CentredSpreading(spreading=LabelSpreading(alpha=0.9, iterations=1000))
-    np.testing.assert_allclose(propagation.spread(graph, rows, labels, 3), expected, atol=1e-8)
-
-
-def test_a_class_whose_labels_have_many_neighbours_does_not_swallow_the_other():
-    truth = np.arange(1000) % 2
-    codes = np.random.default_rng(0).normal(size=(1000, 20)) + truth[:, None] * np.eye(20)[0] * 2
-    graph = Graph.of(codes)
-    popular = np.argsort(graph.degrees)
-    rows = np.concatenate([popular[truth[popular] == 0][-10:], popular[truth[popular] == 1][:10]])
-    shares = {
-        kind: np.bincount(kind().spread(graph, rows, truth[rows], 2).argmax(1), minlength=2) / 1000
-        for kind in (LabelSpreading, CentredSpreading)
-    }
-    assert shares[LabelSpreading][0] > 0.95
-    assert abs(shares[CentredSpreading][0] - 0.5) < 0.2
-
-
-def test_by_labels_spreads_alone_from_four_labels_a_class_on():
-    graph = Graph.of(np.random.default_rng(0).normal(size=(60, 3)))
-    for count, other in ((3, PoissonThenSpreading()), (4, CentredSpreading())):
-        rows, labels = np.arange(2 * count), np.arange(2 * count) % 2
-        np.testing.assert_array_equal(
-            PropagationByLabelCount().spread(graph, rows, labels, 2), other.spread(graph, rows, labels, 2)
-        )
-
-
-def test_spreading_from_the_surest_answers_is_spreading_from_them_and_the_given_labels():
-    graph, rows, labels = Graph.of(cloud(size=120)), np.arange(0, 120, 3), np.arange(40) % 3
-    answers = PoissonLearning().spread(graph, rows, labels, 3)
-    first = answers.argmax(1)
-    ordered = np.sort(answers, 1)
-    lead = ordered[:, -1] - ordered[:, -2]
-    sure = np.zeros(120, bool)
-    for label in range(3):
-        own = first == label
-        sure |= own & (lead >= np.sort(lead[own])[::-1][int(np.ceil(0.25 * own.sum())) - 1])
-    assert not sure[rows].all()  # so that it shows whether given labels count by themselves
-    first[rows], sure[rows] = labels, True
-    expected = LabelSpreading().spread(graph, np.flatnonzero(sure), first[sure], 3)
-    found = PoissonThenSpreading(share=0.25).spread(graph, rows, labels, 3)
-    np.testing.assert_allclose(found, expected, rtol=1e-12)
-
-
-@pytest.mark.parametrize("propagation", [kind() for kind in LABEL_PROPAGATIONS.values()], ids=lambda s: s.name)
-def test_one_label_a_cluster_is_enough(propagation):
-    codes, truth = two_clusters()
-    graph = Graph.of(codes)
-    scores = propagation.spread(graph, np.array([0, 1]), truth[:2], 2)
-    np.testing.assert_array_equal(scores.argmax(1), truth)
-    new, new_truth = codes + 0.05, truth
-    np.testing.assert_array_equal((graph.join(new) @ scores).argmax(1), new_truth)
-
-
-@pytest.mark.parametrize("propagation", [kind() for kind in LABEL_PROPAGATIONS.values()], ids=lambda s: s.name)
-def test_names_of_classes_do_not_matter(propagation):
-    graph, rows, labels = Graph.of(cloud(size=200)), np.arange(0, 200, 25), np.arange(8) % 4
-    order = np.array([2, 0, 3, 1])
-    scores = propagation.spread(graph, rows, labels, 4)
-    np.testing.assert_allclose(propagation.spread(graph, rows, order[labels], 4)[:, order], scores, atol=1e-12)
-
-
-def test_a_new_code_at_the_place_of_an_old_one_leans_on_it_most():
+def test_a_new_code_equal_to_a_code_of_the_graph_has_its_largest_weight_there():
     codes = cloud()
-    joined = Graph.of(codes).join(codes)
-    np.testing.assert_allclose(joined.sum(axis=1), 1, rtol=1e-12)
-    np.testing.assert_array_equal(joined.toarray().argmax(1), np.arange(60))
+    weights = Graph.from_codes(codes).connect(codes)
+    np.testing.assert_allclose(weights.sum(axis=1), 1, rtol=1e-12)
+    np.testing.assert_array_equal(weights.toarray().argmax(1), np.arange(60))
 
 
-def test_fewer_codes_than_neighbours_join_all():
-    graph = Graph.of(cloud(size=4), neighbours=10)
+def test_fewer_codes_than_neighbours_are_all_connected():
+    graph = Graph.from_codes(cloud(size=4), neighbours=10)
     assert (graph.weights.toarray() > 0).sum() == 4 * 3
-
-
-def test_uniform_shares_are_equal_and_keep_the_order_within_a_class():
-    rng = np.random.default_rng(0)
-    scores = rng.normal(size=(3000, 3)) + np.array([0.0, 1.5, -1.0])
-    assert np.bincount(scores.argmax(1)).min() < 300
-    found = uniform_class_fractions(scores, softness=0.02)
-    np.testing.assert_allclose(np.bincount(found.argmax(1)), 1000, atol=15)
-    ratio = np.diff(found, axis=0) / np.diff(scores, axis=0)
-    np.testing.assert_allclose(ratio, ratio[0, 0], rtol=1e-6)

@@ -1,4 +1,4 @@
-"""Nearest neighbours beside those of scikit-learn's tree, in float64."""
+"""Nearest neighbours against scikit-learn's tree, in float64."""
 
 import numpy as np
 import pytest
@@ -17,9 +17,9 @@ def truth(known, queries, count):
 
 
 @pytest.mark.parametrize("size", [11, BLOCK, BLOCK + 1, 7 * BLOCK - 3, 40 * BLOCK])
-@pytest.mark.parametrize("at_once", [1, 2**21])
-def test_none_is_missed(size, at_once, monkeypatch):
-    monkeypatch.setattr(neighbours, "AT_ONCE", at_once)
+@pytest.mark.parametrize("max_distances", [1, 2**21])
+def test_neighbours_equal_those_of_scikit_learn(size, max_distances, monkeypatch):
+    monkeypatch.setattr(neighbours, "MAX_DISTANCES", max_distances)
     known, queries = codes(size), codes(150, seed=1)
     distances, rows = nearest(known, queries, 11)
     expected, found = truth(known, queries, 11)
@@ -27,8 +27,8 @@ def test_none_is_missed(size, at_once, monkeypatch):
     np.testing.assert_allclose(distances, expected, rtol=1e-12)
 
 
-def test_all_of_them_in_one_block():
-    """Sorted along a line, the nearest lie side by side: the blocks with the least distances hold them all."""
+def test_all_neighbours_in_one_block():
+    """Sorted codes of one dimension: the blocks with the least distances have all nearest neighbours."""
     known = np.sort(codes(10 * BLOCK, 1), axis=0)
     distances, rows = nearest(known, known, BLOCK)
     expected, _ = truth(known, known, BLOCK)
@@ -36,7 +36,7 @@ def test_all_of_them_in_one_block():
     assert all(len(set(row)) == BLOCK for row in rows.tolist())
 
 
-def test_far_from_the_origin_single_precision_still_tells_neighbours():
+def test_neighbours_far_from_the_origin_are_right_in_single_precision():
     known = (codes(500) + 1000).astype(np.float32)
     distances, rows = nearest(known, known[:50], 3)
     expected, found = truth(known.astype(np.float64), known[:50].astype(np.float64), 3)
@@ -45,7 +45,7 @@ def test_far_from_the_origin_single_precision_still_tells_neighbours():
     assert distances.dtype == np.float32
 
 
-def test_every_code_is_a_neighbour_where_all_are_asked_for():
+def test_all_codes_are_neighbours_if_count_is_their_number():
     distances, rows = nearest(codes(9), codes(4, seed=1), 9)
     assert (np.sort(rows) == np.arange(9)).all()
     assert (np.diff(distances) >= 0).all()

@@ -1,4 +1,4 @@
-"""The whole method on small digits: what it may read, what it takes for sure, that it learns."""
+"""Self-training on small digits: which labels it reads, which pseudo-labels it uses, and that it learns."""
 
 from dataclasses import replace
 
@@ -9,15 +9,21 @@ import torch
 from vaebench.data.augment import Augmentation
 from vaebench.data.datasets import Data
 from vaebench.data.images import HIDDEN, Images, balanced_draw
+from vaebench.deprecated import upgrade_recipe
 from vaebench.evaluation.features import encode
 from vaebench.models.classifying_vae import ClassifyingVAE, SelfTrainingLoss
 from vaebench.models.networks import Conv
 from vaebench.models.objectives import Elbo
 from vaebench.models.vae import Model
 from vaebench.semi_supervised import pseudo_labels, self_training
-from vaebench.semi_supervised.graphs import Graph, PoissonThenSpreading, confident_labels
-from vaebench.semi_supervised.pseudo_labels import PSEUDO_LABELLERS, NetworkPseudoLabels
-from vaebench.semi_supervised.self_training import SelfTraining, _seen, recompute_batch_norm
+from vaebench.semi_supervised.graphs import Graph
+from vaebench.semi_supervised.label_propagation import (
+    PoissonThenSpreading,
+    PropagationByLabelCount,
+    confident_labels,
+)
+from vaebench.semi_supervised.pseudo_labels import PSEUDO_LABELLERS, GraphPseudoLabels, NetworkPseudoLabels
+from vaebench.semi_supervised.self_training import SelfTraining, _sample_subset, recompute_batch_norm
 from vaebench.training.compute import Compute
 from vaebench.training.loop import Training, train
 from vaebench.training.prediction import predict_with
@@ -41,7 +47,7 @@ def vae(digits):
 
 @pytest.fixture(scope="module")
 def graph(digits, vae):
-    return Graph.of(encode(vae, digits.train).mean.numpy())
+    return Graph.from_codes(encode(vae, digits.train).mean.numpy())
 
 
 def fit(method, digits, vae, graph, labels=None, images=None, count=2):
@@ -73,7 +79,7 @@ every_pseudo_labeller = pytest.mark.parametrize(
 )
 
 
-def test_the_surest_of_each_class_are_taken_by_their_lead():
+def test_confident_labels_have_the_largest_margins_of_each_class():
     scores = np.array([[9, 0, 0], [5, 4, 0], [3, 0, 0], [0, 8, 7], [0, 2, 0], [0, 0, 1]], dtype=float)
     assert confident_labels(scores, 1.0).tolist() == [0, 0, 0, 1, 1, 2]
     assert confident_labels(scores, 0.5).tolist() == [0, HIDDEN, 0, HIDDEN, 1, 2]
@@ -81,11 +87,11 @@ def test_the_surest_of_each_class_are_taken_by_their_lead():
 
 
 @every_pseudo_labeller
-def test_it_beats_the_graph_it_learned_from_and_still_generates(digits, vae, graph, pseudo_labeller):
+def test_it_beats_label_propagation_and_still_generates(digits, vae, graph, pseudo_labeller):
     network = fit(LONG.model_copy(update={"pseudo_labeller": pseudo_labeller}), digits, vae, graph, count=5)
     rows = balanced_draw(digits.train.labels, 5, (0, 0))
-    scores = LONG.propagation.spread(graph, rows.numpy(), digits.train.labels[rows].numpy(), 10)
-    joined = graph.join(encode(vae, digits.test).mean.numpy()) @ scores
+    scores = LONG.propagation.propagate(graph, rows.numpy(), digits.train.labels[rows].numpy(), 10)
+    joined = graph.connect(encode(vae, digits.test).mean.numpy()) @ scores
     by_graph = float((joined.argmax(1) == digits.test.labels.numpy()).mean())
     assert accuracy(network, digits.test) > by_graph + 0.02
     assert accuracy(network, digits.test) > 0.92
@@ -106,7 +112,7 @@ def test_permuted_labels_fall_to_chance(digits, vae, graph, pseudo_labeller):
 
 
 @every_pseudo_labeller
-def test_labels_that_are_not_given_are_never_read(digits, vae, graph, pseudo_labeller):
+def test_labels_of_other_rows_are_never_read(digits, vae, graph, pseudo_labeller):
     method = SHORT.model_copy(update={"pseudo_labeller": pseudo_labeller})
     poisoned = digits.train.with_labels(torch.full_like(digits.train.labels, 10**6))
     clean, other = (fit(method, digits, vae, graph, images=images) for images in (digits.train, poisoned))
@@ -120,7 +126,7 @@ def test_the_vae_it_starts_from_is_not_changed(digits, vae, graph):
     assert all(torch.equal(weight, before[name]) for name, weight in vae.state_dict().items())
 
 
-def test_without_a_graph_the_given_labels_teach_the_first_round(digits, vae):
+def test_without_a_graph_the_first_round_uses_the_labels_alone(digits, vae):
     seen = []
 
     class Watched(SelfTrainingLoss):
@@ -134,7 +140,7 @@ def test_without_a_graph_the_given_labels_teach_the_first_round(digits, vae):
     assert set(seen[:18]) == {32}
 
 
-def test_settling_gives_the_statistics_of_unchanged_images(digits, vae):
+def test_batch_norm_is_recomputed_on_unchanged_images(digits, vae):
     torch.manual_seed(1)
     network = ClassifyingVAE(MODEL.build(digits.train.shape), 10)
     recompute_batch_norm(
@@ -146,7 +152,7 @@ def test_settling_gives_the_statistics_of_unchanged_images(digits, vae):
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_between_rounds_it_computes_as_precisely_as_in_them(digits, vae, graph, monkeypatch, precision):
+def test_precision_between_rounds_is_that_of_training(digits, vae, graph, monkeypatch, precision):
     rounded = []
 
     def watched(module, name):
@@ -167,21 +173,21 @@ def test_between_rounds_it_computes_as_precisely_as_in_them(digits, vae, graph, 
     assert rounded == 3 * [precision == "bf16"]
 
 
-def test_the_given_labels_are_in_every_step_of_every_round(digits, vae, graph):
+def test_labelled_images_are_in_every_step_of_every_round(digits, vae, graph):
     rows = balanced_draw(digits.train.labels, 2, (0, 0))
     given = {(image.tobytes(), int(label)) for image, label in pairs_of(digits.train.batch(rows))}
-    shares = []
+    counts = []
 
     class Watched(SelfTrainingLoss):
         def __call__(self, model, batch, progress):
-            shares.append(sum((image.tobytes(), int(label)) in given for image, label in pairs_of(batch)))
+            counts.append(sum((image.tobytes(), int(label)) in given for image, label in pairs_of(batch)))
             return super().__call__(model, batch, progress)
 
-    method = SHORT.model_copy(update={"objective": Watched(), "given": 12})
+    method = SHORT.model_copy(update={"objective": Watched(), "labelled": 12})
     fit(method, digits, vae, graph)
-    whole = [share for share in shares if share >= 12]
-    assert len(whole) > 0.9 * len(shares)  # but for the last batches of epochs, which are smaller
-    assert max(shares) < 24
+    full = [count for count in counts if count >= 12]
+    assert len(full) > 0.9 * len(counts)  # except the last batches of epochs, which are smaller
+    assert max(counts) < 24
 
 
 def pairs_of(batch):
@@ -197,7 +203,7 @@ def test_the_temperature_divides_the_finished_networks_logits(digits, vae, graph
 
 
 @pytest.mark.parametrize("with_graph", [True, False])
-def test_many_images_are_neither_all_seen_nor_all_asked(digits, vae, graph, with_graph, monkeypatch):
+def test_of_many_images_only_a_subset_is_used(digits, vae, graph, with_graph, monkeypatch):
     steps, at_once = [], []
 
     class Watched(SelfTrainingLoss):
@@ -214,12 +220,32 @@ def test_many_images_are_neither_all_seen_nor_all_asked(digits, vae, graph, with
     assert {3 * 64, 5 * 64} <= set(at_once)
 
 
-def test_those_given_are_always_among_those_seen():
+def test_labelled_rows_are_always_in_the_subset():
     rows = torch.tensor([3, 70, 71])
     for most in (2, 3, 4, 50):
-        seen = _seen(100, rows, most, seed=5)
-        assert len(seen) == most
-        assert torch.equal(seen, seen.unique())
-        assert torch.isin(seen, rows).sum() == min(most, 3)
-    assert torch.equal(_seen(100, rows, 100, seed=5), torch.arange(100))
-    assert not torch.equal(_seen(100, rows, 50, seed=5), _seen(100, rows, 50, seed=6))
+        subset = _sample_subset(100, rows, most, seed=5)
+        assert len(subset) == most
+        assert torch.equal(subset, subset.unique())
+        assert torch.isin(subset, rows).sum() == min(most, 3)
+    assert torch.equal(_sample_subset(100, rows, 100, seed=5), torch.arange(100))
+    assert not torch.equal(_sample_subset(100, rows, 50, seed=5), _sample_subset(100, rows, 50, seed=6))
+
+
+def test_recipes_with_earlier_field_names_are_read():
+    old = {
+        "spreader": {"kind": "by-labels", "few_labels": {"kind": "poisson-then-spreading", "share": 0.25}},
+        "teacher": {"kind": "feature-graph", "share": 0.75},
+        "keep": 0.5,
+        "keep_own": 0.6,
+        "taught": 70,
+        "given": 20,
+    }
+    upgraded = upgrade_recipe({"evaluation": {"self_training": old}})
+    assert SelfTraining.model_validate(upgraded["evaluation"]["self_training"]) == SelfTraining(
+        propagation=PropagationByLabelCount(few_labels=PoissonThenSpreading(confident_fraction=0.25)),
+        pseudo_labeller=GraphPseudoLabels(confident_fraction=0.75),
+        graph_fraction=0.5,
+        network_fraction=0.6,
+        pseudo_labelled=70,
+        labelled=20,
+    )

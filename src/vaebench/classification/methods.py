@@ -48,7 +48,7 @@ class MethodContext:
     @cached_property
     def graph(self) -> Graph:
         """Neighbour graph of the means."""
-        return Graph.of(self.means)
+        return Graph.from_codes(self.means)
 
     @cached_property
     def pixel_sample(self) -> Float[np.ndarray, "M P"]:
@@ -115,7 +115,7 @@ def _fit_logistic(
     """A logistic regression on ``labelled``, standardised by the mean and the overall scale of ``features``."""
     reference = Codes(torch.from_numpy(features).float(), torch.zeros(len(features), dtype=torch.long))
     codes = Codes(torch.from_numpy(labelled).float(), labels).standardised_by(reference)
-    return Logistic().line(codes, classes).before(*reference.centre_and_scale())
+    return Logistic().fit_linear(codes, classes).unstandardised(*reference.centre_and_scale())
 
 
 def _probe(coefficients: LinearClassifier, encoder: nn.Module | None = None) -> nn.Module:

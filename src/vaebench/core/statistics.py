@@ -10,7 +10,7 @@ from scipy import stats
 
 
 def summary(values: list[float]) -> dict[str, Any]:
-    """Mean, standard deviation, number and values; "interval" is the 95 % interval of the mean by Student's t."""
+    """Mean, standard deviation, number and values; "interval" is the 95 % Student's t interval of the mean."""
     mean, n = float(np.mean(values)), len(values)
     if n < 2:
         return {"mean": mean, "sd": None, "n": n, "values": values, "interval": None}
@@ -18,31 +18,36 @@ def summary(values: list[float]) -> dict[str, Any]:
     return {"mean": mean, "sd": sd, "n": n, "values": values, "interval": list(mean_interval(values))}
 
 
+def mean_interval(values: Sequence[float]) -> tuple[float, float]:
+    """95 % Student's t interval of the mean of at least two values."""
+    interval = stats.t.interval(0.95, len(values) - 1)  # with scale=, SciPy returns nan for equal values
+    low, high = np.mean(values) + np.multiply(interval, stats.sem(values))
+    return float(low), float(high)
+
+
 def difference_interval(first: Sequence[float], second: Sequence[float], *, paired: bool) -> tuple[float, float] | None:
-    """95 % interval of mean(first) - mean(second): value by value, or Welch's; nothing with one value on a side."""
+    """95 % interval of mean(first) - mean(second): paired, or Welch's; None for fewer than two values."""
     if min(len(first), len(second)) < 2:
         return None
     if paired:
         return mean_interval(np.subtract(first, second).tolist())
-    apart = float(np.mean(first) - np.mean(second))
+    # By hand: scipy.stats.ttest_ind warns of equal values and returns nan for them.
     squares = [float(np.var(values, ddof=1)) / len(values) for values in (first, second)]
+    difference = float(np.mean(first) - np.mean(second))
     if sum(squares) == 0:
-        return apart, apart
+        return difference, difference
     freedom = sum(squares) ** 2 / sum(s**2 / (len(v) - 1) for s, v in zip(squares, (first, second), strict=True))
-    half = float(stats.t.ppf(0.975, freedom)) * sum(squares) ** 0.5
-    return apart - half, apart + half
+    low, high = difference + np.multiply(stats.t.interval(0.95, freedom), sum(squares) ** 0.5)
+    return float(low), float(high)
 
 
-def mean_interval(values: Sequence[float]) -> tuple[float, float]:
-    """95 % interval of the mean of two values or more by Student's t."""
-    mean, n = float(np.mean(values)), len(values)
-    half = float(stats.t.ppf(0.975, n - 1)) * float(np.std(values, ddof=1)) / n**0.5
-    return mean - half, mean + half
+def wilson_interval(proportion: float, count: int, level: float = 0.95) -> tuple[float, float]:
+    """Interval of a proportion observed in ``count`` cases. Wilson 1927, eq. 10.
 
-
-def wilson_interval(share: float, count: int, level: float = 0.95) -> tuple[float, float]:
-    """Interval of a share seen in ``count`` cases. Wilson 1927, eq. 10."""
+    ``scipy.stats.binomtest`` requires an integer number of successes; means over seeds and bootstrapped accuracies do
+    not have one.
+    """
     z = float(stats.norm.ppf(0.5 + level / 2))
-    centre, shrunk = share + z**2 / (2 * count), 1 + z**2 / count
-    half = z * float(np.sqrt(share * (1 - share) / count + z**2 / (4 * count**2)))
+    centre, shrunk = proportion + z**2 / (2 * count), 1 + z**2 / count
+    half = z * float(np.sqrt(proportion * (1 - proportion) / count + z**2 / (4 * count**2)))
     return max(0.0, (centre - half) / shrunk), min(1.0, (centre + half) / shrunk)

@@ -1,4 +1,4 @@
-"""VAEClassifier: a line on frozen latents. SemiSupervisedVAEClassifier: labels, a graph, and self-training."""
+"""VAEClassifier: logistic regression on latents. SemiSupervisedVAEClassifier: self-training from few labels."""
 
 from __future__ import annotations
 
@@ -13,30 +13,46 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from vaebench.data.augment import GENTLE, Augmentation
-from vaebench.data.images import HIDDEN, Images
-from vaebench.estimators.training import BATCH, DTYPES, Pixels, compute_of, seed_of, trained
+from vaebench.data.images import HIDDEN
+from vaebench.estimators.training import BATCH, DTYPES, PixelScaler, compute_of, draw_seed, train_vae
 from vaebench.estimators.transformer import VAETransformer
 from vaebench.evaluation.features import encode
 from vaebench.models.classifying_vae import SelfTrainingLoss
 from vaebench.models.loss import Objective
 from vaebench.models.objectives import Contrastive, Elbo
-from vaebench.models.vae import VAE
 from vaebench.semi_supervised.graphs import Graph
 from vaebench.semi_supervised.self_training import SelfTraining
 
 
 class VAEClassifier(ClassifierMixin, BaseEstimator):
-    """A frozen VAE encoder and logistic regression on its latent means.
+    """Logistic regression on the latent means of a VAE that is trained without labels.
 
-    Args:
-        transformer: what encodes; none is a :class:`VAETransformer` with its defaults. It is cloned, and given this
-            estimator's ``random_state`` if it has none.
-        inverse_penalty: scikit-learn's C, for codes of unit scale.
-        random_state: as there.
+    Parameters
+    ----------
+    transformer : VAETransformer, default=None
+        The encoder; by default ``VAETransformer()``. It is cloned, and gets a random state from ``random_state`` if it
+        has none.
+    inverse_penalty : float, default=1.0
+        scikit-learn's C, for codes scaled to unit variance.
+    random_state : int, RandomState instance or None, default=None
+        Random state of a transformer that has none.
 
-    Attributes:
-        transformer_: the fitted transformer.
-        classes_: names of the classes.
+    Attributes
+    ----------
+    transformer_ : VAETransformer
+        The fitted transformer.
+    classes_ : ndarray of shape (n_classes,)
+        Class labels.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from vaebench import VAEClassifier, VAETransformer
+    >>> X, y = load_digits(return_X_y=True)
+    >>> encoder = VAETransformer(latent=8, image_shape=(8, 8), epochs=5)
+    >>> classifier = VAEClassifier(encoder, random_state=0).fit(X[:1000], y[:1000])
+    >>> classifier.score(X[1000:], y[1000:]) > 0.7
+    True
     """
 
     def __init__(self, transformer: Any = None, *, inverse_penalty: Any = 1.0, random_state: Any = None) -> None:
@@ -45,23 +61,23 @@ class VAEClassifier(ClassifierMixin, BaseEstimator):
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any) -> VAEClassifier:
-        """Train the VAE on rows X (n, d) without labels, then the line on codes and labels y (n,)."""
+        """Train the VAE on rows X (n, d) without labels, then the classifier on codes and labels y (n,)."""
         X, y = validate_data(self, X, y, dtype=DTYPES)
         check_classification_targets(y)
         base = VAETransformer() if self.transformer is None else self.transformer
-        state = seed_of(self.random_state) if base.random_state is None else base.random_state
+        state = draw_seed(self.random_state) if base.random_state is None else base.random_state
         self.transformer_ = clone(base).set_params(random_state=state)
         codes = self.transformer_.fit(X).transform(X)
         self.centre_, self.scale_ = codes.mean(0), max(float(codes.std()), 1e-12)
-        self.line_ = LogisticRegression(C=self.inverse_penalty, max_iter=1000).fit(self._standard(codes), y)
-        self.classes_ = self.line_.classes_
+        self.logistic_ = LogisticRegression(C=self.inverse_penalty, max_iter=1000).fit(self._standard(codes), y)
+        self.classes_ = self.logistic_.classes_
         return self
 
     def _standard(self, codes: np.ndarray) -> np.ndarray:
-        found: np.ndarray = (codes - self.centre_) / self.scale_
-        return found
+        return np.asarray((codes - self.centre_) / self.scale_)
 
     def _codes(self, X: Any) -> np.ndarray:
+        """Standardised codes. Called before fitted attributes are read, so that it can raise NotFittedError."""
         check_is_fitted(self)
         X = validate_data(self, X, dtype=DTYPES, reset=False)
         return self._standard(self.transformer_.transform(X))
@@ -69,44 +85,59 @@ class VAEClassifier(ClassifierMixin, BaseEstimator):
     def predict_proba(self, X: Any) -> np.ndarray:
         """Class probabilities (n, Y)."""
         codes = self._codes(X)
-        found: np.ndarray = self.line_.predict_proba(codes)
-        return found
+        return np.asarray(self.logistic_.predict_proba(codes))
 
     def decision_function(self, X: Any) -> np.ndarray:
-        """Logits (n, Y), or (n,) of the second of two classes."""
+        """Logits (n, Y), or (n,) of the second class if there are two."""
         codes = self._codes(X)
-        found: np.ndarray = self.line_.decision_function(codes)
-        return found
+        return np.asarray(self.logistic_.decision_function(codes))
 
     def predict(self, X: Any) -> np.ndarray:
-        """The most probable class of each row."""
+        """Most probable class of each row."""
         codes = self._codes(X)
-        found: np.ndarray = self.line_.predict(codes)
-        return found
+        return np.asarray(self.logistic_.predict(codes))
 
 
 class SemiSupervisedVAEClassifier(ClassifierMixin, BaseEstimator):
-    """A VAE trained on all rows, labels spread along a graph of its codes, then self-training of its encoder.
+    """Self-training of a VAE encoder from few labels.
 
-    Labels of -1 are unlabelled, as in :mod:`sklearn.semi_supervised`; labels that are text are all given. New rows are
-    classified without refitting. See :class:`vaebench.semi_supervised.self_training.SelfTraining`.
+    A VAE is trained on all rows without labels, the labels are propagated along the nearest-neighbour graph of its
+    codes, and a copy of its encoder with a class head is trained on labels and pseudo-labels; see
+    :class:`vaebench.semi_supervised.self_training.SelfTraining`. As in :mod:`sklearn.semi_supervised`, the label -1
+    marks unlabelled rows; rows are all labelled if labels are strings. New rows are classified without refitting.
 
-    Args:
-        latent: D, the number of latents.
-        image_shape: (height, width) or (channels, height, width) of a row; none reads rows as they are.
-        augmentation: what an image may undergo and stay in its class; none means small turns and shifts where there is
-            an ``image_shape``, nothing else.
-        epochs: passes of the VAE through the rows; none means as many as make 2,000 steps, but at least 10.
-        steps: of each round of self-training: the first by the graph's labels, the others by what the network has
-            learned since.
-        batch_size: rows a step of the VAE.
-        learning_rate: of the VAE.
-        random_state, device, n_jobs, verbose: as of :class:`VAETransformer`.
+    Parameters
+    ----------
+    latent : int, default=32
+        Number of latents, D.
+    augmentation : Augmentation, default=None
+        Augmentation that preserves classes. By default small rotations, scalings and shifts if there is an
+        ``image_shape``, otherwise none.
+    steps : tuple of int, default=(200, 200, 200)
+        Steps of each round of self-training. Pseudo-labels of the first round are propagated along the graph of the
+        VAE's codes, those of later rounds are computed by the network of the round before.
+    image_shape, epochs, batch_size, learning_rate, random_state, device, n_jobs, verbose
+        As in :class:`VAETransformer`, for the training of the VAE.
 
-    Attributes:
-        network_: the trained network, a torch module in float64.
-        classes_: names of the classes.
-        transduction_: the class of each training row.
+    Attributes
+    ----------
+    network_ : torch.nn.Module
+        The trained classifier, in float64.
+    classes_ : ndarray of shape (n_classes,)
+        Class labels.
+    transduction_ : ndarray of shape (n_samples,)
+        Predicted class of each training row.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.datasets import load_digits
+    >>> from vaebench import SemiSupervisedVAEClassifier
+    >>> X, y = load_digits(return_X_y=True)
+    >>> few = np.where(np.arange(len(y)) < 50, y, -1)
+    >>> classifier = SemiSupervisedVAEClassifier(8, image_shape=(8, 8), epochs=3, steps=(20, 20), random_state=0)
+    >>> classifier.fit(X, few).score(X[50:], y[50:]) > 0.5
+    True
     """
 
     def __init__(
@@ -137,56 +168,44 @@ class SemiSupervisedVAEClassifier(ClassifierMixin, BaseEstimator):
         self.verbose = verbose
 
     def fit(self, X: Any, y: Any) -> SemiSupervisedVAEClassifier:
-        """Train on rows X (n, d) and labels y (n,), -1 where there is none.
+        """Train on rows X (n, d) and labels y (n,), with -1 for unlabelled rows.
 
-        Raises:
-            ValueError: no label, or one class alone.
+        Raises
+        ------
+        ValueError
+            If the labels have fewer than two classes.
         """
         X, y = validate_data(self, X, y, dtype=DTYPES, ensure_min_samples=2)
         check_classification_targets(y)
-        given = np.ones(len(y), dtype=bool) if y.dtype.kind in "OUS" else y != HIDDEN
-        encoder = LabelEncoder().fit(y[given])
+        labelled = np.ones(len(y), dtype=bool) if y.dtype.kind in "OUS" else y != HIDDEN
+        encoder = LabelEncoder().fit(y[labelled])
         self.classes_ = encoder.classes_
         if len(self.classes_) < 2:
-            raise ValueError(f"y names {len(self.classes_)} class; expected at least 2 beside -1 for unlabelled rows")
-        self.pixels_ = Pixels(X, self.image_shape)
-        images, seed = self.pixels_.images(X), seed_of(self.random_state)
+            raise ValueError(f"y has {len(self.classes_)} class; expected at least 2 besides -1 for unlabelled rows")
+        self.pixels_ = PixelScaler(X, self.image_shape)
+        images, seed = self.pixels_.to_images(X), draw_seed(self.random_state)
         augmentation = self.augmentation or (Augmentation() if self.image_shape is None else GENTLE)
         objective: Objective = Contrastive(weight=30.0, augmentation=augmentation) if augmentation.amounts else Elbo()
-        vae, self.history_ = trained(self, images, objective, seed)
-        rows = torch.from_numpy(np.flatnonzero(given))
-        labels = torch.from_numpy(encoder.transform(y[given]).astype(np.int64))
-        self.network_ = self._taught(vae, images, rows, labels, augmentation, seed).eval().double()
+        vae, self.history_ = train_vae(self, images, objective, seed)
+        rows = torch.from_numpy(np.flatnonzero(labelled))
+        labels = torch.from_numpy(encoder.transform(y[labelled]).astype(np.int64))
+        loss = SelfTrainingLoss(strong=augmentation, generative=0.001)
+        method = SelfTraining(objective=loss, rounds=tuple(self.steps))
+        graph = Graph.from_codes(encode(vae, images).mean.numpy()) if len(rows) < len(images) else None
+        network = method.fit(vae, images, graph, rows, labels, len(self.classes_), seed, compute_of(self))
+        self.network_ = network.cpu().eval().double()
         self.transduction_ = self.predict(X)
         return self
-
-    def _taught(
-        self,
-        vae: VAE,
-        images: Images,
-        rows: torch.Tensor,
-        labels: torch.Tensor,
-        augmentation: Augmentation,
-        seed: int,
-    ) -> torch.nn.Module:
-        compute = compute_of(self)
-        taught = SelfTrainingLoss(strong=augmentation, generative=0.001)
-        method = SelfTraining(objective=taught, rounds=tuple(self.steps))
-        graph = None
-        if len(rows) < len(images):
-            graph = Graph.of(encode(vae, images).mean.numpy())
-        return method.fit(vae, images, graph, rows, labels, len(self.classes_), seed, compute).cpu()
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Class probabilities (n, Y)."""
         check_is_fitted(self)
         X = validate_data(self, X, dtype=DTYPES, reset=False)
-        x = self.pixels_.images(X).batch(torch.arange(len(X))).x.double()
+        x = self.pixels_.to_pixels(X)
         with torch.no_grad():
             return torch.cat([self.network_(part).softmax(-1) for part in x.split(BATCH)]).numpy()
 
     def predict(self, X: Any) -> np.ndarray:
-        """The most probable class of each row."""
+        """Most probable class of each row."""
         best = self.predict_proba(X).argmax(1)
-        found: np.ndarray = self.classes_[best]
-        return found
+        return np.asarray(self.classes_[best])

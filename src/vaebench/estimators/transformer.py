@@ -1,4 +1,4 @@
-"""VAETransformer: rows of pixels to latent codes and back."""
+"""VAETransformer: a VAE as a scikit-learn transformer."""
 
 from __future__ import annotations
 
@@ -10,39 +10,68 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from vaebench.estimators.training import BATCH, DTYPES, Pixels, seed_of, trained
+from vaebench.estimators.training import BATCH, DTYPES, PixelScaler, draw_seed, train_vae
 from vaebench.models.objectives import Elbo
 from vaebench.models.posteriors import kl
 
 SAMPLES = 8
-"""Samples of z in :meth:`VAETransformer.score_samples`, the same noise for every image."""
+"""Samples of z per image in :meth:`VAETransformer.score_samples`, with the same noise for every image."""
 
 
 class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
-    """A variational autoencoder: rows of pixels to the means of their latent codes.
+    """Variational autoencoder that encodes rows of pixels as the means of their latent codes.
 
-    Kingma & Welling 2014, "Auto-encoding variational Bayes", eq. 3, with the KL weighted by beta (Higgins et al. 2017).
-    Pixels are rounded to 8 bits; see ``pixels_`` for their range.
+    The objective is the ELBO [1]_ with the KL weighted by ``beta`` [2]_. Pixels are rounded to 8 bits.
 
-    Args:
-        latent: D, the number of latents.
-        image_shape: (height, width) or (channels, height, width) of a row; none reads rows as they are.
-        beta: weight of the KL.
-        epochs: passes through the rows; none means as many as make 2,000 steps, but at least 10.
-        batch_size: rows a step.
-        learning_rate: Adam's, the top of a one-cycle schedule.
-        random_state: draws weights, order and noise; an integer gives the same bits again.
-        device: "cpu", "cuda" or "auto".
-        n_jobs: CPU threads; none takes all.
-        verbose: whether to print each epoch to stderr.
+    Parameters
+    ----------
+    latent : int, default=10
+        Number of latents, D.
+    image_shape : tuple of int, default=None
+        (height, width) or (channels, height, width) of the image in a row. By default rows are not treated as images.
+    beta : float, default=1.0
+        Weight of the KL.
+    epochs : int, default=None
+        Number of passes through the rows. By default enough for 2,000 steps, but at least 10.
+    batch_size : int, default=64
+        Rows per step.
+    learning_rate : float, default=5e-3
+        Maximum learning rate of Adam, in a one-cycle schedule.
+    random_state : int, RandomState instance or None, default=None
+        Determines weights, batches and noise. An int gives bit-identical results in repeated calls.
+    device : {"cpu", "cuda", "auto"}, default="cpu"
+        Device of training.
+    n_jobs : int, default=None
+        Number of CPU threads. None and -1 use all.
+    verbose : bool, default=False
+        Whether to print every epoch to stderr.
 
-    Attributes:
-        vae_: the trained VAE, a torch module in float64.
-        n_features_in_: d.
-        history_: one record an epoch, nats per image.
+    Attributes
+    ----------
+    vae_ : torch.nn.Module
+        The trained VAE, in float64.
+    pixels_ : PixelScaler
+        The conversion between rows and 8-bit images.
+    history_ : list of dict
+        Loss terms of each epoch, in nats per image.
+    n_features_in_ : int
+        Number of features d.
 
-    Raises:
-        ValueError: an ``image_shape`` that does not fit, and all that scikit-learn's validation refuses.
+    References
+    ----------
+    .. [1] Kingma & Welling 2014, "Auto-encoding variational Bayes", eq. 3.
+    .. [2] Higgins et al. 2017, "beta-VAE: learning basic visual concepts with a constrained variational framework".
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from vaebench import VAETransformer
+    >>> X, _ = load_digits(return_X_y=True)
+    >>> transformer = VAETransformer(latent=4, image_shape=(8, 8), epochs=2, random_state=0).fit(X)
+    >>> transformer.transform(X).shape
+    (1797, 4)
+    >>> transformer.sample(3, random_state=0).shape
+    (3, 64)
     """
 
     def __init__(
@@ -71,63 +100,61 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         self.verbose = verbose
 
     def fit(self, X: Any, y: Any = None) -> VAETransformer:
-        """Train on rows X (n, d); y is ignored."""
+        """Train the VAE on rows X (n, d); y is ignored.
+
+        Raises
+        ------
+        ValueError
+            If ``image_shape`` does not fit the features, or X fails scikit-learn's validation.
+        """
         X = validate_data(self, X, dtype=DTYPES, ensure_min_samples=2)
-        self.pixels_ = Pixels(X, self.image_shape)
-        images = self.pixels_.images(X)
-        vae, self.history_ = trained(self, images, Elbo(beta=self.beta), seed_of(self.random_state))
+        self.pixels_ = PixelScaler(X, self.image_shape)
+        images, seed = self.pixels_.to_images(X), draw_seed(self.random_state)
+        vae, self.history_ = train_vae(self, images, Elbo(beta=self.beta), seed)
         self.vae_ = vae.double()
         return self
 
+    @torch.no_grad()
     def transform(self, X: Any) -> Any:
-        """Means of q(z|x), (n, D)."""
-        return self._posterior(X)[0]
+        """Means (n, D) of q(z|x) for rows X (n, d)."""
+        return torch.cat([self.vae_.posterior(part).mean for part in self._pixels(X).split(BATCH)]).numpy()
 
-    def _posterior(self, X: Any) -> tuple[np.ndarray, np.ndarray, torch.Tensor]:
-        """Means and scales of q(z|x), (n, D), and pixels (n, C, H, W) in [0, 1]."""
+    def _pixels(self, X: Any) -> torch.Tensor:
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=DTYPES, reset=False)
-        x = self.pixels_.images(X).batch(torch.arange(len(X))).x.double()
-        with torch.no_grad():
-            parts = [self.vae_.posterior(part).base_dist for part in x.split(BATCH)]
-        return (
-            torch.cat([part.loc for part in parts]).numpy(),
-            torch.cat([part.scale for part in parts]).numpy(),
-            x,
-        )
+        return self.pixels_.to_pixels(validate_data(self, X, dtype=DTYPES, reset=False))
 
     @torch.no_grad()
     def inverse_transform(self, X: Any) -> np.ndarray:
-        """Mean images (n, d) of p(x|z), on the scale of the training rows, for codes X (n, D).
+        """Means (n, d) of p(x|z), on the scale of the training rows, for codes X (n, D).
 
-        Raises:
-            ValueError: another number of latents.
+        Raises
+        ------
+        ValueError
+            If the number of columns is not the number of latents.
         """
         check_is_fitted(self)
         codes = torch.as_tensor(np.asarray(X, dtype=np.float64))
         if codes.ndim != 2 or codes.shape[1] != self.latent:
             raise ValueError(f"X has shape {tuple(codes.shape)}; expected codes (n, {self.latent})")
-        return self.pixels_.rows(torch.cat([self.vae_.decode(part).mean for part in codes.split(BATCH)]))
+        return self.pixels_.to_rows(torch.cat([self.vae_.decode(part).mean for part in codes.split(BATCH)]))
 
     @torch.no_grad()
     def score_samples(self, X: Any) -> np.ndarray:
-        """The ELBO of each row, (n,), in nats per image: the mean of log p(x|z) over 8 samples of z, less the KL."""
-        means, scales, x = self._posterior(X)
+        """ELBO (n,) in nats per image: the mean of log p(x|z) over 8 samples of z, minus the KL."""
         noise = torch.randn(SAMPLES, self.latent, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-        found = []
-        for start in range(0, len(x), BATCH):
-            rows = slice(start, start + BATCH)
-            q = self.vae_.posterior(x[rows])
-            z = torch.from_numpy(means[rows]) + torch.from_numpy(scales[rows]) * noise[:, None]
-            found.append(self.vae_.decode(z).log_prob(x[rows]).mean(0) - kl(q, self.vae_.prior()))
-        return torch.cat(found).numpy()
+        elbos = []
+        for x in self._pixels(X).split(BATCH):
+            q = self.vae_.posterior(x)
+            z = q.mean + q.base_dist.scale * noise[:, None]
+            elbos.append(self.vae_.decode(z).log_prob(x).mean(0) - kl(q, self.vae_.prior()))
+        return torch.cat(elbos).numpy()
 
     def score(self, X: Any, y: Any = None) -> float:
-        """The mean of :meth:`score_samples`."""
+        """Mean ELBO of rows X; y is ignored."""
         return float(self.score_samples(X).mean())
 
     def sample(self, n_samples: int = 1, random_state: Any = None) -> np.ndarray:
-        """Mean images (n, d) of p(x|z) for z drawn from the prior."""
+        """Means (n, d) of p(x|z) for z drawn from the prior."""
         check_is_fitted(self)
         return self.inverse_transform(check_random_state(random_state).standard_normal((n_samples, self.latent)))
 

@@ -1,1 +1,1 @@
-"""What a representation was worth: probes, few labels, bounds, pictures of it as arrays."""
+"""Evaluation of trained VAEs: bounds, probes and learning curves of representations, and scores of samples."""

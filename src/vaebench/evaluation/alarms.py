@@ -1,8 +1,8 @@
-"""ALARMS: what would fool the reader of a figure, called by name."""
+"""ALARMS: named faults of a trained VAE that would mislead the reader of a figure."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from vaebench.evaluation.bounds import DEAD_BELOW, Bounds
 
@@ -10,45 +10,41 @@ COLLAPSED_BELOW = 0.5
 SATURATED_ABOVE = 0.01
 
 
-@dataclass(frozen=True)
-class Alarm:
-    """One named fault and its sentence."""
+class Alarm(NamedTuple):
+    """The name of a fault and its message."""
 
     name: str
     message: str
 
 
-def dead_latents(found: Bounds) -> Alarm | None:
-    """Some latents carry nothing: usual at a high beta, a waste otherwise."""
-    if not found.dead:
+def dead_latents(bounds: Bounds) -> str | None:
+    """Latents without information: usual at a high beta, wasted otherwise."""
+    if not bounds.dead:
         return None
-    total = len(found.kl_per_latent)
-    return Alarm(
-        "dead-latents",
-        f"{found.dead} of {total} latents have fallen to the prior (mean KL below {DEAD_BELOW} nats); "
-        f"the code in truth has {total - found.dead} dimensions",
+    total = len(bounds.kl_per_latent)
+    return (
+        f"{bounds.dead} of {total} latents have collapsed to the prior (mean KL below {DEAD_BELOW} nats); "
+        f"the code effectively has {total - bounds.dead} dimensions"
     )
 
 
-def posterior_collapse(found: Bounds) -> Alarm | None:
-    """The code says next to nothing about the image."""
-    if found.kl >= COLLAPSED_BELOW:
+def posterior_collapse(bounds: Bounds) -> str | None:
+    """Codes with almost no information about the image."""
+    if bounds.kl >= COLLAPSED_BELOW:
         return None
-    return Alarm(
-        "posterior-collapse",
-        f"the whole code carries {found.kl:.3g} nats, so the decoder ignores it: lower beta, warm it up, "
-        "or check that likelihood and KL are on the same scale",
+    return (
+        f"the KL of the whole code is {bounds.kl:.3g} nats, so the decoder ignores it: lower beta, warm it up, "
+        "or check that likelihood and KL are on the same scale"
     )
 
 
-def saturated_decoder(found: Bounds) -> Alarm | None:
-    """The decoder is certain and wrong."""
-    if found.saturated <= SATURATED_ABOVE:
+def saturated_decoder(bounds: Bounds) -> str | None:
+    """Pixels of which the decoder is certain and wrong."""
+    if bounds.saturated <= SATURATED_ABOVE:
         return None
-    return Alarm(
-        "saturated-decoder",
-        f"at {found.saturated:.1%} of the pixels the decoder is certain (within 0.001 of black or white) and wrong: "
-        "lower the learning rate, or choose a likelihood that fits the pixels",
+    return (
+        f"at {bounds.saturated:.1%} of the pixels the decoder is certain (within 0.001 of black or white) and wrong: "
+        "lower the learning rate, or choose a likelihood that fits the pixels"
     )
 
 
@@ -59,6 +55,6 @@ ALARMS = {
 }
 
 
-def alarms(found: Bounds) -> list[Alarm]:
-    """The alarms that go off."""
-    return [alarm for check in ALARMS.values() if (alarm := check(found)) is not None]
+def alarms(bounds: Bounds) -> list[Alarm]:
+    """Return the alarms that these bounds raise."""
+    return [Alarm(name, message) for name, check in ALARMS.items() if (message := check(bounds))]

@@ -1,4 +1,4 @@
-"""ELBO parts, KL per latent, active units: in nats per image, on a whole part of a data set, in fp32."""
+"""ELBO terms, KL per latent and active units, in nats per image."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vaebench.models.posteriors import divergence, kl_per_latent
 from vaebench.models.vae import VAE
 
 DEAD_BELOW = 0.05
-"""A latent whose mean KL is below this many nats has fallen to the prior."""
+"""A latent whose mean KL is below this many nats has collapsed to the prior."""
 ACTIVE_ABOVE = 0.01
 """A latent whose mean varies over the data by more than this is active (Burda et al. 2016, section 5.2)."""
 SATURATED_WITHIN = 1e-3
@@ -24,17 +24,18 @@ WRONG_BY = 0.25
 
 @dataclass(frozen=True)
 class Bounds:
-    """Per image: reconstruction -log p(x|z) at one sample of z (N,). Per latent: mean KL and Var[mean] (D,)."""
+    """Reconstruction -log p(x|z) of each image at one sample of z (N,); mean KL and Var[mean] of each latent (D,)."""
 
     reconstruction: Float[Tensor, " N"]
     kl_per_latent: Float[Tensor, " D"]
     variance_of_mean: Float[Tensor, " D"]
     saturated: float
-    """Share of pixels where the decoder is certain (within 0.001 of black or white) and wrong by 0.25 or more."""
+    """Fraction of pixels where the decoder is certain (within 0.001 of black or white) and wrong by 0.25 or more."""
 
     whole_kl: float | None = None
-    """Mean KL, where it is not the sum over latents: the prior does not factorise. Then ``kl_per_latent`` is to a
-    Gaussian with the moments of all codes, (log Var[z_d] - E[log Var[z_d|x]]) / 2: what a latent says of the image."""
+    """Mean KL where it is not the sum over latents, since the prior does not factorise. Then ``kl_per_latent`` is the
+    KL to a Gaussian with the moments of all codes, (log Var[z_d] - E[log Var[z_d|x]]) / 2: the information of each
+    latent about the image."""
 
     @property
     def kl(self) -> float:
@@ -48,18 +49,18 @@ class Bounds:
 
     @property
     def dead(self) -> int:
-        """Latents that have fallen to the prior."""
+        """Number of latents that have collapsed to the prior."""
         return int((self.kl_per_latent < DEAD_BELOW).sum())
 
     @property
     def active(self) -> int:
-        """Active units."""
+        """Number of active units."""
         return int((self.variance_of_mean > ACTIVE_ABOVE).sum())
 
 
 @torch.no_grad()
 def bounds(vae: VAE, images: Images, seed: int = 0, batch: int = 500) -> Bounds:
-    """One pass over the images with noise of a fixed seed."""
+    """Compute the bounds of all images, in fp32, with one sample of z per image."""
     reconstructions, kls, means, variances, saturated = [], [], [], [], 0.0
     prior = vae.prior()
     with torch.random.fork_rng():
@@ -73,16 +74,15 @@ def bounds(vae: VAE, images: Images, seed: int = 0, batch: int = 500) -> Bounds:
             kls.append(kl_per_latent(q, prior) if isinstance(prior, Independent) else divergence(q, prior, z))
             means.append(q.mean)
             variances.append(q.variance)
-            saturated += float(_certain_and_wrong(p_x.mean, x))
+            saturated += float(_count_saturated(p_x.mean, x))
     pixels = len(images) * math.prod(images.shape)
-    found, mean, variance = torch.cat(kls).double().mean(0).cpu(), torch.cat(means).cpu(), torch.cat(variances).cpu()
-    each = found if found.ndim else _information(mean.double(), variance.double())
+    kl, mean, variance = torch.cat(kls).double().mean(0).cpu(), torch.cat(means).cpu(), torch.cat(variances).cpu()
     return Bounds(
         torch.cat(reconstructions).cpu(),
-        each,
+        kl if kl.ndim else _information(mean.double(), variance.double()),
         mean.var(0, correction=0),
         saturated / pixels,
-        None if found.ndim else float(found),
+        None if kl.ndim else float(kl),
     )
 
 
@@ -92,6 +92,6 @@ def _information(mean: Float[Tensor, "N D"], variance: Float[Tensor, "N D"]) -> 
     return (total.log() - variance.log().mean(0)) / 2
 
 
-def _certain_and_wrong(mean: Tensor, x: Tensor) -> Tensor:
+def _count_saturated(mean: Tensor, x: Tensor) -> Tensor:
     certain = (mean < SATURATED_WITHIN) | (mean > 1 - SATURATED_WITHIN)
     return (certain & ((mean - x).abs() >= WRONG_BY)).sum()

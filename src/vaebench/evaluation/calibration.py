@@ -1,4 +1,4 @@
-"""How far probabilities can be trusted: temperature, calibration error, Brier score, intervals of an accuracy."""
+"""Calibration of class probabilities: temperature scaling, calibration error, Brier score, reliability curves."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from torch.nn import functional as F
 from vaebench.core.statistics import wilson_interval
 
 BINS = 15
-COLDEST, HOTTEST = 0.05, 20.0
-"""A temperature is sought between these."""
+MIN_TEMPERATURE, MAX_TEMPERATURE = 0.05, 20.0
+"""Bounds of the search for a temperature."""
 
 
 def apply_temperature(probabilities: Float[Tensor, "N Y"], temperature: float) -> Float[Tensor, "N Y"]:
@@ -29,22 +29,29 @@ def log_loss(probabilities: Float[Tensor, "N Y"], labels: Int[Tensor, " N"]) -> 
 
 
 def calibration_error(probabilities: Float[Tensor, "N Y"], labels: Int[Tensor, " N"]) -> float:
-    """Expected calibration error: |confidence - accuracy| in 15 even bins of confidence, weighted by their images.
+    """Expected calibration error: |confidence - accuracy| in 15 equal bins of confidence, weighted by their images.
 
     Guo et al. 2017, "On calibration of modern neural networks", eq. 3.
     """
-    sure, guess = probabilities.double().max(1)
-    hit = (guess == labels).double()
-    place = (sure * BINS).ceil().clamp(1, BINS).long() - 1
-    gap = torch.zeros(BINS, dtype=torch.float64).index_add_(0, place, sure - hit)
+    confidence, correct, bin_index = _binned_confidence(probabilities, labels, BINS)
+    gap = torch.zeros(BINS, dtype=torch.float64).index_add_(0, bin_index, confidence - correct)
     return float(gap.abs().sum() / len(labels))
 
 
-def fit_temperature(probabilities: Float[Tensor, "N Y"], labels: Int[Tensor, " N"]) -> float:
-    """The temperature of the least log loss on N held-out labels. Guo et al. 2017, section 4.2.
+def _binned_confidence(
+    probabilities: Float[Tensor, "N Y"], labels: Int[Tensor, " N"], bins: int
+) -> tuple[Float[Tensor, " N"], Float[Tensor, " N"], Int[Tensor, " N"]]:
+    """Confidence, whether the prediction is correct (0 or 1), and the bin of the confidence, for each image."""
+    confidence, predicted = probabilities.double().max(1)
+    return confidence, (predicted == labels).double(), (confidence * bins).ceil().clamp(1, bins).long() - 1
 
-    Each label counts as right by (N + 1) / (N + 2), the rest shared by the other classes: Platt 1999, "Probabilistic
-    outputs for support vector machines", section 2.2. Labels that were all met would ask for certainty otherwise.
+
+def fit_temperature(probabilities: Float[Tensor, "N Y"], labels: Int[Tensor, " N"]) -> float:
+    """Temperature with the lowest log loss on N held-out labels. Guo et al. 2017, section 4.2.
+
+    The target of each label is (N + 1) / (N + 2), with the rest divided among the other classes: Platt 1999,
+    "Probabilistic outputs for support vector machines", section 2.2. With targets of 1, predictions that are all
+    correct would drive the temperature to 0.
     """
     logits, classes = probabilities.double().clamp(min=1e-12).log(), probabilities.shape[1]
     truth, doubt = F.one_hot(labels, classes).double(), 1 / (len(labels) + 2)
@@ -53,12 +60,12 @@ def fit_temperature(probabilities: Float[Tensor, "N Y"], labels: Int[Tensor, " N
     def loss(log_temperature: float) -> float:
         return float(F.cross_entropy(logits / float(np.exp(log_temperature)), targets))
 
-    found = optimize.minimize_scalar(loss, bounds=(np.log(COLDEST), np.log(HOTTEST)), method="bounded")
-    return float(np.exp(found.x))
+    limits = np.log(MIN_TEMPERATURE), np.log(MAX_TEMPERATURE)
+    return float(np.exp(optimize.minimize_scalar(loss, bounds=limits, method="bounded").x))
 
 
 def brier_score(probabilities: Float[Tensor, "N Y"], labels: Int[Tensor, " N"]) -> float:
-    """Mean squared distance of the probabilities from the true class, summed over classes: 0 is best, 2 worst.
+    """Mean squared difference of probabilities and one-hot labels, summed over classes: from 0 (best) to 2.
 
     Brier 1950, "Verification of forecasts expressed in terms of probability", eq. 2.
     """
@@ -67,46 +74,39 @@ def brier_score(probabilities: Float[Tensor, "N Y"], labels: Int[Tensor, " N"]) 
 
 
 def selection_corrected_accuracy(hits: Bool[np.ndarray, "N K"], draws: int = 2000, seed: int = 0) -> float:
-    """The accuracy to expect of the best of K methods, having chosen it by these very answers.
+    """Expected accuracy of the best of K methods, corrected for choosing it by the same N predictions.
 
-    The best of several looks better than it is. In each bootstrap sample the best is chosen again, and scored on the
-    images that the sample left out: Tsamardinos et al. 2018, "Bootstrapping the out-of-sample predictions for efficient
+    The accuracy of the best of several is biased upwards. Each bootstrap sample chooses the best anew and scores it on
+    the images that it left out: Tsamardinos et al. 2018, "Bootstrapping the out-of-sample predictions for efficient
     and accurate cross-validation", algorithm 2.
     """
     generator, count = np.random.default_rng(seed), len(hits)
-    found = []
+    accuracies = []
     for _ in range(draws):
         rows = generator.integers(count, size=count)
         left = np.ones(count, dtype=bool)
         left[rows] = False
         if left.any():
-            found.append(hits[left, hits[rows].mean(0).argmax()].mean())
-    return float(np.mean(found)) if found else float(hits.mean(0).max())
+            accuracies.append(hits[left, hits[rows].mean(0).argmax()].mean())
+    return float(np.mean(accuracies)) if accuracies else float(hits.mean(0).max())
 
 
 class Reliability(NamedTuple):
-    """Bins of confidence: how sure, how often right, how many images."""
+    """Mean confidence, accuracy with its 95 % interval, and number of images of each bin of confidence."""
 
     confidence: list[float]
     accuracy: list[float]
     low: list[float]
     high: list[float]
-    """95 % interval of the accuracy."""
     images: list[int]
 
 
 def reliability(probabilities: Float[Tensor, "N Y"], labels: Int[Tensor, " N"], bins: int = 10) -> Reliability:
-    """Even bins of confidence from 0 to 1, those left out that hold no image."""
-    sure, guess = probabilities.double().max(1)
-    place = (sure * bins).ceil().clamp(1, bins).long() - 1
-    hit = (guess == labels).double()
-    parts = [place == index for index in place.unique()]
-    rows = [(float(sure[part].mean()), float(hit[part].mean()), int(part.sum())) for part in parts]
-    spans = [wilson_interval(right, count) for _, right, count in rows]
-    return Reliability(
-        [row[0] for row in rows],
-        [row[1] for row in rows],
-        [low for low, _ in spans],
-        [high for _, high in spans],
-        [row[2] for row in rows],
-    )
+    """Reliability curve over equal bins of confidence from 0 to 1, without empty bins."""
+    confidence, correct, bin_index = _binned_confidence(probabilities, labels, bins)
+    rows = []
+    for index in bin_index.unique():
+        members = bin_index == index
+        accuracy, count = float(correct[members].mean()), int(members.sum())
+        rows.append((float(confidence[members].mean()), accuracy, *wilson_interval(accuracy, count), count))
+    return Reliability(*map(list, zip(*rows, strict=True)))

@@ -1,4 +1,4 @@
-"""Kinds of errors: whether several classifiers fail on the same images, and take the same classes for one another."""
+"""Comparison of the errors of several classifiers: shared and unique errors, differences of confusion matrices."""
 
 from __future__ import annotations
 
@@ -9,39 +9,39 @@ Labels = Int[np.ndarray, " N"]
 
 
 def wrong(predicted: Labels, labels: Labels) -> Bool[np.ndarray, " N"]:
-    """Which images are taken for another class."""
+    """Whether each image is misclassified."""
     return np.asarray(predicted != labels)
 
 
 def agreement(first: Labels, second: Labels) -> float:
-    """The share of images that two classifiers give the same class."""
+    """Fraction of images to which two classifiers give the same class."""
     return float(np.mean(first == second))
 
 
 def shared_errors(first: Labels, second: Labels, labels: Labels) -> float:
-    """Images that both get wrong, as a share of those that either gets wrong (Jaccard); 1 where neither errs."""
+    """Jaccard index of the errors of two classifiers; 1 where neither makes an error."""
     either = wrong(first, labels) | wrong(second, labels)
     both = wrong(first, labels) & wrong(second, labels)
     return float(both.sum() / either.sum()) if either.any() else 1.0
 
 
 def expected_shared(first: Labels, second: Labels, labels: Labels) -> float:
-    """The shared errors of two classifiers with these error rates that err independently of each other."""
+    """Expected :func:`shared_errors` of two classifiers with the same error rates and independent errors."""
     a, b = wrong(first, labels).mean(), wrong(second, labels).mean()
     either = a + b - a * b
     return float(a * b / either) if either else 1.0
 
 
 def unique_errors(predictions: dict[str, Labels], labels: Labels) -> dict[str, int]:
-    """For each classifier, how many images it alone gets wrong."""
+    """Number of images that only one classifier gets wrong, for each classifier."""
     errors = {name: wrong(predicted, labels) for name, predicted in predictions.items()}
     count = np.sum(list(errors.values()), axis=0)
     return {name: int((missed & (count == 1)).sum()) for name, missed in errors.items()}
 
 
 def confusion_distance(first: Int[np.ndarray, "Y Y"], second: Int[np.ndarray, "Y Y"]) -> float:
-    """How differently two classifiers confuse: total variation distance between their distributions of errors over
-    pairs (true class, predicted class), 0 to 1; 0 where one of them makes no error."""
+    """Total variation distance, in [0, 1], between two classifiers' distributions of errors over pairs (true class,
+    predicted class); 0 where one of them makes no error."""
     a, b = _error_distribution(first), _error_distribution(second)
     return float(np.abs(a - b).sum() / 2) if a.sum() and b.sum() else 0.0
 

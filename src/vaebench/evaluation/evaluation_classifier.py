@@ -1,4 +1,4 @@
-"""The judge: a classifier of the data set at hand, by whose features and answers samples are scored."""
+"""EvaluationClassifier: a classifier of the data set at hand, whose features and probabilities score samples."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from vaebench.data.images import Dataset, Images
+from vaebench.data.images import HIDDEN, Dataset, Images
 from vaebench.evaluation.probes import Head
 from vaebench.models.networks import MLP, Conv
 from vaebench.models.objectives import CrossEntropy
@@ -20,9 +20,9 @@ from vaebench.training.loop import train
 from vaebench.training.schedules import Adam, OneCycle
 
 NETWORK = Conv()
-"""The same for every run, whatever is judged: scores compare under one judge alone."""
-SMALLEST = 8
-"""Pixels a side that it can read; an MLP reads smaller images."""
+"""The same for every run, since scores are comparable only under the same evaluation classifier."""
+MIN_SIDE = 8
+"""Shortest image side in pixels that the CNN accepts; smaller images get an MLP."""
 FEATURES = 64
 TRAINING_HEAD = Head(
     epochs=2,
@@ -31,11 +31,11 @@ TRAINING_HEAD = Head(
     optimiser=Adam(rate=4e-3, beta2=0.99, weight_decay=0.01),
     schedule=OneCycle(),
 )
-"""How it is trained."""
+"""Training settings."""
 
 
 class ClassifierOutput(NamedTuple):
-    """What the judge makes of images: features (N, 64), class probabilities (N, Y)."""
+    """Features (N, F) and class probabilities (N, Y) of the evaluation classifier."""
 
     features: Float[Tensor, "N F"]
     probabilities: Float[Tensor, "N Y"]
@@ -43,46 +43,46 @@ class ClassifierOutput(NamedTuple):
 
 @dataclass(frozen=True)
 class EvaluationClassifier:
-    """A small CNN trained on the training part's labels; an MLP where images are too small for it."""
+    """A small CNN trained on the labels of the training part; an MLP where images are too small for it."""
 
     body: nn.Module
     head: nn.Module
     accuracy: float
-    """On the test part."""
+    """Accuracy on the test part."""
 
     @classmethod
-    def of(
-        cls, data: Dataset, compute: Compute, seed: int = 0, callback: Callable[[float], None] = lambda share: None
+    def fit(
+        cls, data: Dataset, compute: Compute, seed: int = 0, callback: Callable[[float], None] = lambda fraction: None
     ) -> EvaluationClassifier:
-        """Train it; the same arguments give the same bits. The data must have labels."""
-        network = NETWORK if min(data.train.shape[1:]) >= SMALLEST else MLP(hidden=(256,))
+        """Train a classifier of labelled data; the same arguments give the same bits.
+
+        ``callback`` receives the completed fraction in [0, 1].
+        """
+        network = NETWORK if min(data.train.shape[1:]) >= MIN_SIDE else MLP(hidden=(256,))
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             body = nn.Sequential(network.encoder(data.train.shape, FEATURES), nn.ReLU())
             head = nn.Linear(FEATURES, len(data.classes))
-        training = TRAINING_HEAD.training(len(data.train), seed)
-        model = nn.Sequential(body, head)
         train(
-            model,
+            nn.Sequential(body, head),
             CrossEntropy(),
             data.train,
-            training,
+            TRAINING_HEAD.training(len(data.train), seed),
             compute=compute,
             seed=seed,
-            callback=lambda at: callback(at.step / at.steps),
+            callback=lambda event: callback(event.step / event.steps),
         )
-        judge = cls(body, head, 0.0)
-        right = judge.see(data.test).probabilities.argmax(1) == data.test.labels
-        return cls(body, head, float(right.double().mean()))
+        correct = cls(body, head, 0.0).predict(data.test).probabilities.argmax(1) == data.test.labels
+        return cls(body, head, float(correct.double().mean()))
 
     @torch.no_grad()
-    def see(self, images: Images) -> ClassifierOutput:
+    def predict(self, images: Images) -> ClassifierOutput:
         """Features and probabilities of images, in fp32, on the CPU."""
         device = next(self.head.parameters()).device
-        features = [self.body(images.batch(rows).x.to(device)) for rows in torch.arange(len(images)).split(1000)]
-        found = torch.cat(features)
-        return ClassifierOutput(found.cpu(), self.head(found).softmax(-1).cpu())
+        parts = [self.body(images.batch(rows).x.to(device)) for rows in torch.arange(len(images)).split(1000)]
+        features = torch.cat(parts)
+        return ClassifierOutput(features.cpu(), self.head(features).softmax(-1).cpu())
 
-    def see_pixels(self, pixels: UInt8[np.ndarray, "N C H W"]) -> ClassifierOutput:
-        """The same of 8-bit images."""
-        return self.see(Images(torch.from_numpy(pixels), torch.full((len(pixels),), -1)))
+    def predict_pixels(self, pixels: UInt8[np.ndarray, "N C H W"]) -> ClassifierOutput:
+        """Features and probabilities of 8-bit images."""
+        return self.predict(Images(torch.from_numpy(pixels), torch.full((len(pixels),), HIDDEN)))

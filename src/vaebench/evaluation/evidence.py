@@ -1,4 +1,4 @@
-"""log p(x) by importance weighting, with its standard error and effective sample size, in nats per image."""
+"""Importance-weighted estimates of log p(x), with standard errors and effective sample sizes, in nats per image."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from vaebench.models.folding import fold_batch_norm
 from vaebench.models.vae import VAE
 
 CODES = 1024
-"""Codes that are decoded at a time."""
+"""Codes decoded at once."""
 IMAGES = 64
-"""Images whose codes are drawn together; each such chunk has a random stream of its own."""
+"""Images in a chunk; each chunk has its own random stream."""
 LEVELS = 256
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """Per image, from K samples of z: the bound on log p(x) (N,), its standard error (N,), effective samples (N,).
+    """Bound on log p(x), its standard error and the effective sample size of each image (N,), from K samples of z.
 
-    The bound is low by about half the squared standard error, and by more where effective samples are few.
+    The bias of the bound is about minus half the squared standard error, and larger where effective samples are few.
     """
 
     log_px: Float[Tensor, " N"]
@@ -37,12 +37,12 @@ class Evidence:
 
     @property
     def mean(self) -> float:
-        """Of log p(x) over images."""
+        """Mean log p(x) over images."""
         return float(self.log_px.double().mean())
 
     @property
     def standard_error(self) -> float:
-        """Of that mean, by the drawing of codes alone: the images are taken as they are."""
+        """Standard error of ``mean`` from sampling codes; sampling of images is not included."""
         return float(self.error.double().square().sum().sqrt() / len(self.error))
 
 
@@ -53,50 +53,51 @@ def evidence(
     seed: int = 0,
     *,
     dequantise: bool = False,
-    kept: Path | None = None,
-    callback: Callable[[float], None] = lambda done: None,
+    checkpoint: Path | None = None,
+    callback: Callable[[float], None] = lambda fraction: None,
 ) -> Evidence:
-    """log (1/K) sum_k p(x, z_k) / q(z_k|x), z_k ~ q(z|x), for every image. Burda et al. 2016, eq. 8.
+    """Estimate log (1/K) sum_k p(x, z_k) / q(z_k|x), z_k ~ q(z|x), for every image. Burda et al. 2016, eq. 8.
 
-    The standard error is that of the logarithm of a mean, by the delta method: sd(w) / (mean(w) sqrt(K)). Effective
-    samples are (sum w)^2 / sum w^2 (Kong 1992). Called within torch.autocast, the networks run in bf16, which
-    is faster where the processor has tiles for it; densities and weights never do.
+    The standard error is that of the logarithm of a mean, by the delta method: sd(w) / (mean(w) sqrt(K)). The effective
+    sample size is (sum w)^2 / sum w^2 (Kong 1992). Within torch.autocast the networks run in bf16, which is faster on
+    processors with matrix tiles for it; densities and weights are always computed in higher precision.
 
     Args:
         samples: K.
-        dequantise: add uniform noise of one grey level, so that a density on [0, 1] says something of 8-bit images
+        dequantise: add uniform noise of one grey level, so that a density on [0, 1] is a bound for 8-bit images
             (Theis et al. 2016, section 3.1); for :func:`bits_per_dimension`.
-        kept: a file of what is done, from which a stopped call with the same arguments goes on; it belongs to these
-            weights and images.
+        checkpoint: file of the finished chunks, from which an interrupted call with the same arguments resumes; it must
+            belong to the same weights and images.
+        callback: receives the completed fraction in [0, 1].
     """
-    quick = fold_batch_norm(vae)
-    rounded = torch.is_autocast_enabled(vae.zero.device.type)
-    about = np.array([samples, seed, len(images), dequantise, IMAGES, CODES, rounded])
-    done = _kept(kept, about)
+    network = fold_batch_norm(vae)
+    autocast = torch.is_autocast_enabled(vae.zero.device.type)
+    arguments = np.array([samples, seed, len(images), dequantise, IMAGES, CODES, autocast])
+    done = _read_checkpoint(checkpoint, arguments)
     chunks = torch.arange(len(images)).split(IMAGES)
     for index in range(len(done) // IMAGES, len(chunks)):
-        found = _chunk(quick, images, chunks[index], samples, (seed, index), dequantise)
-        done = np.concatenate([done[: index * IMAGES], found.numpy()])
-        if kept is not None:
-            write_arrays(kept, {"found": done, "about": about})
+        estimates = _estimate_chunk(network, images, chunks[index], samples, (seed, index), dequantise)
+        done = np.concatenate([done[: index * IMAGES], estimates.numpy()])
+        if checkpoint is not None:
+            write_arrays(checkpoint, {"found": done, "about": arguments})
         callback((index + 1) / len(chunks))
     return Evidence(*torch.from_numpy(done).unbind(1))
 
 
-def _kept(path: Path | None, about: np.ndarray) -> Float[np.ndarray, "M 3"]:
-    """What an earlier call with the same arguments has done."""
+def _read_checkpoint(path: Path | None, arguments: np.ndarray) -> Float[np.ndarray, "M 3"]:
+    """Estimates of an earlier call with the same arguments."""
     if path is not None and path.exists():
-        kept = read_arrays(path)
-        if np.array_equal(kept["about"], about):
-            return kept["found"]
+        arrays = read_arrays(path)
+        if np.array_equal(arrays["about"], arguments):
+            return arrays["found"]
     return np.zeros((0, 3), np.float64)
 
 
 @torch.no_grad()
-def _chunk(
+def _estimate_chunk(
     vae: VAE, images: Images, rows: Tensor, samples: int, seed: tuple[int, int], dequantise: bool
 ) -> Float[Tensor, "B 3"]:
-    """Bound, error and effective samples of some images, their weights summed as they come."""
+    """Bound, standard error and effective sample size of the images of ``rows``; weights are summed in batches."""
     device = vae.zero.device
     x = images.batch(rows).x.to(device)
     with torch.random.fork_rng():
@@ -106,32 +107,28 @@ def _chunk(
         q, prior = vae.posterior(x), vae.prior()
         top = torch.full((len(rows),), -math.inf, dtype=torch.float64, device=device)
         first, second = torch.zeros_like(top), torch.zeros_like(top)
-        for count in _counts(samples, max(1, CODES // len(rows))):
-            z = q.sample((count,))
+        batch = max(1, CODES // len(rows))
+        for start in range(0, samples, batch):
+            z = q.sample((min(batch, samples - start),))
             weights = (vae.decode(z).log_prob(x) + prior.log_prob(z) - q.log_prob(z)).double()
-            top, first, second = _added(top, first, second, weights)
+            top, first, second = _accumulate(top, first, second, weights)
     mean = first / samples
     variance = (second / samples - mean.square()).clamp(min=0) * samples / max(samples - 1, 1)
     error = (variance / samples).sqrt() / mean if samples > 1 else torch.full_like(mean, math.inf)
     return torch.stack([top + mean.log(), error, first.square() / second], 1).cpu()
 
 
-def _added(
+def _accumulate(
     top: Float[Tensor, " B"], first: Float[Tensor, " B"], second: Float[Tensor, " B"], weights: Float[Tensor, "K B"]
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Sums of exp(weights - top) and of its square over the samples so far, with the highest weight as top."""
+    """Update the highest log weight and the sums of exp(weights - top) and its square over samples."""
     higher = torch.maximum(top, weights.max(0).values)
     scale, relative = (top - higher).exp(), (weights - higher).exp()
     return higher, first * scale + relative.sum(0), second * scale.square() + relative.square().sum(0)
 
 
-def _counts(samples: int, at_once: int) -> list[int]:
-    whole, rest = divmod(samples, at_once)
-    return [at_once] * whole + [rest] * (rest > 0)
-
-
 def bits_per_dimension(log_px: float, shape: tuple[int, int, int]) -> float:
-    """Bits a pixel and channel of 8-bit images, from the log-density of dequantised ones in [0, 1], nats per image.
+    """Bits per pixel and channel of 8-bit images, from the log density (nats) of dequantised images in [0, 1].
 
     A density on [0, 1] is 256 times one on grey levels: -log p(x) / (D log 2) + 8 (Theis et al. 2016, section 3.1).
     """

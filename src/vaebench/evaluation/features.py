@@ -1,4 +1,4 @@
-"""FEATURES: encode once, keep mean and log-variance; and the baselines that a VAE must beat."""
+"""Representations of data sets: posteriors of a VAE, encoded once, and the baselines pixels and PCA."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ ENCODE_BATCH = 250
 
 @dataclass(frozen=True)
 class Codes:
-    """What an encoder makes of images: means (N, D), log-variances (N, D) if it has any, labels (N,).
+    """Means (N, D) of images under an encoder, log-variances (N, D) if it has any, and labels (N,).
 
-    A source of batches. With ``sampled``, each batch is a fresh z ~ N(mean, exp(log-variance)): the same
-    distribution as encoding again each epoch, at none of the cost.
+    A source of batches. With ``sampled``, each batch is a fresh sample of z ~ N(mean, exp(log-variance)), as if the
+    images were encoded again in each epoch.
     """
 
     mean: Float[Tensor, "N D"]
@@ -35,41 +35,41 @@ class Codes:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Features read as an image of one row and column."""
+        """Shape of a code as an image of one row and column, (D, 1, 1)."""
         return self.mean.shape[1], 1, 1
 
     def batch(self, rows: Int[Tensor, " B"]) -> Batch:
-        """Means of these rows, or fresh samples."""
+        """Batch of means of these rows, or of fresh samples."""
         x = self.mean[rows]
         if self.sampled and self.log_variance is not None:
             x = x + self.log_variance[rows].mul(0.5).exp() * torch.randn_like(x)
         return Batch(x, self.labels[rows])
 
     def take(self, rows: Int[Tensor, " M"]) -> Codes:
-        """The codes of these rows."""
-        spread = None if self.log_variance is None else self.log_variance[rows]
-        return replace(self, mean=self.mean[rows], labels=self.labels[rows], log_variance=spread)
+        """Codes of these rows."""
+        log_variance = None if self.log_variance is None else self.log_variance[rows]
+        return replace(self, mean=self.mean[rows], labels=self.labels[rows], log_variance=log_variance)
 
     def with_labels(self, labels: Int[Tensor, " N"]) -> Codes:
-        """The same codes with other labels."""
+        """These codes with other labels."""
         return replace(self, labels=labels)
 
     def centre_and_scale(self) -> tuple[Float[Tensor, " D"], Float[Tensor, ""]]:
-        """The mean of each feature, and one overall standard deviation about it."""
+        """Mean of each feature, and one standard deviation over all features."""
         centre = self.mean.mean(0)
         return centre, (self.mean - centre).square().mean().sqrt().clamp(min=1e-12)
 
     def standardised_by(self, train: Codes) -> Codes:
-        """Shifted by the training mean and divided by one overall scale, so that a probe's penalty means the same
-        for every representation. One scale, not one a feature: that would blow the noise of dead latents up."""
+        """Codes shifted by the mean and divided by the overall scale of ``train``, so that a probe's penalty has the
+        same strength for every representation. A scale per feature would amplify the noise of dead latents."""
         centre, scale = train.centre_and_scale()
-        spread = None if self.log_variance is None else self.log_variance - 2 * scale.log()
-        return replace(self, mean=(self.mean - centre) / scale, log_variance=spread)
+        log_variance = None if self.log_variance is None else self.log_variance - 2 * scale.log()
+        return replace(self, mean=(self.mean - centre) / scale, log_variance=log_variance)
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Codes read as images of one channel: (N, D) as (N, 1, rows, D / rows)."""
+    """Codes (N, D) reshaped to images of one channel (N, 1, rows, D / rows)."""
 
     codes: Codes
     rows: int
@@ -81,56 +81,59 @@ class Grid:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """1, rows, columns."""
+        """Shape of an image, (1, rows, columns)."""
         return 1, self.rows, self.codes.mean.shape[1] // self.rows
 
     def __len__(self) -> int:
         return len(self.codes)
 
     def batch(self, rows: Int[Tensor, " B"]) -> Batch:
-        """The batch of these rows."""
-        found = self.codes.batch(rows)
-        return Batch(found.x.view(-1, *self.shape), found.labels)
+        """Batch of these rows."""
+        batch = self.codes.batch(rows)
+        return Batch(batch.x.view(-1, *self.shape), batch.labels)
 
     def with_labels(self, labels: Int[Tensor, " N"]) -> Grid:
-        """The same codes with other labels."""
+        """These codes with other labels."""
         return replace(self, codes=self.codes.with_labels(labels))
 
     def take(self, rows: Int[Tensor, " M"]) -> Grid:
-        """The codes of these rows."""
+        """Codes of these rows."""
         return replace(self, codes=self.codes.take(rows))
 
 
 @dataclass(frozen=True)
 class Features:
-    """One representation of a data set's three parts."""
+    """One representation of the three parts of a data set."""
 
     name: str
     train: Codes
     validation: Codes
     test: Codes
 
+    def map(self, change: Callable[[Codes], Codes], name: str | None = None) -> Features:
+        """Features with ``change`` applied to every part."""
+        return Features(name or self.name, *map(change, (self.train, self.validation, self.test)))
+
     def standardised(self) -> Features:
-        """All parts standardised by the training part, no label used."""
-        parts = (part.standardised_by(self.train) for part in (self.train, self.validation, self.test))
-        return Features(self.name, *parts)
+        """All parts standardised by the training part, without labels."""
+        return self.map(lambda part: part.standardised_by(self.train))
 
     def sampled(self, name: str) -> Features:
-        """The same codes, read as fresh samples of z."""
-        parts = (replace(part, sampled=True) for part in (self.train, self.validation, self.test))
-        return Features(name, *parts)
+        """These features under another name, each batch a fresh sample of z."""
+        return self.map(lambda part: replace(part, sampled=True), name)
 
 
 @torch.no_grad()
-def encode(vae: VAE, images: Images, callback: Callable[[float], None] = lambda share: None) -> Codes:
-    """Mean and log-variance of q(z|x) for every image, in fp32, on the CPU; ``watch`` hears the share that is done.
+def encode(vae: VAE, images: Images, callback: Callable[[float], None] = lambda fraction: None) -> Codes:
+    """Mean and log-variance of q(z|x) for every image, in fp32, on the CPU.
 
-    Within torch.autocast the encoder runs in bf16, which no score of ours does.
+    Within torch.autocast the encoder runs in bf16; scores are always computed outside it. ``callback`` receives the
+    completed fraction in [0, 1].
     """
-    quick, device = fold_batch_norm(vae), vae.zero.device
+    network, device = fold_batch_norm(vae), vae.zero.device
     means, log_variances = [], []
     for rows in torch.arange(len(images)).split(ENCODE_BATCH):
-        q = quick.posterior(images.batch(rows).x.to(device))
+        q = network.posterior(images.batch(rows).x.to(device))
         means.append(q.base_dist.loc.cpu())
         log_variances.append(2 * q.base_dist.scale.log().cpu())
         callback(sum(map(len, means)) / max(1, len(images)))
@@ -138,26 +141,25 @@ def encode(vae: VAE, images: Images, callback: Callable[[float], None] = lambda 
 
 
 def latent_features(name: str, vae: VAE, data: Dataset) -> Features:
-    """The latents of a (trained or random) VAE."""
+    """Latents of a trained or random VAE."""
     return Features(name, encode(vae, data.train), encode(vae, data.validation), encode(vae, data.test))
 
 
 def pixel_features(data: Dataset) -> Features:
-    """The pixels themselves, flat (N, C * H * W)."""
-    return Features("pixels", *(_flat(part) for part in (data.train, data.validation, data.test)))
+    """Flat pixels (N, C * H * W)."""
+    return Features("pixels", *(_flatten(part) for part in (data.train, data.validation, data.test)))
 
 
 def pca_features(pixels: Features, dimensions: int, seed: int) -> Features:
-    """The first principal components of the training pixels, as many as the VAE has latents if there are so many."""
-    most = min(dimensions, *pixels.train.mean.shape)
-    pca = PCA(most, random_state=seed).fit(pixels.train.mean.numpy())
-    parts = (
-        replace(part, mean=torch.from_numpy(pca.transform(part.mean.numpy())).to(part.mean.dtype))
-        for part in (pixels.train, pixels.validation, pixels.test)
-    )
-    return Features("pca", *parts)
+    """The first ``dimensions`` principal components of the training pixels, or all if there are fewer."""
+    pca = PCA(min(dimensions, *pixels.train.mean.shape), random_state=seed).fit(pixels.train.mean.numpy())
+
+    def project(part: Codes) -> Codes:
+        return replace(part, mean=torch.from_numpy(pca.transform(part.mean.numpy())).to(part.mean.dtype))
+
+    return pixels.map(project, "pca")
 
 
-def _flat(images: Images) -> Codes:
-    everything = images.batch(torch.arange(len(images)))
-    return Codes(everything.x.flatten(1), everything.labels)
+def _flatten(images: Images) -> Codes:
+    batch = images.batch(torch.arange(len(images)))
+    return Codes(batch.x.flatten(1), batch.labels)

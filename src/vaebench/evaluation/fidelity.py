@@ -1,4 +1,4 @@
-"""How like real images drawn ones are, and whether they are more than copies: distances between features of a judge."""
+"""Fidelity of generated images: Frechet distance, precision, recall and authenticity of evaluation features."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from vaebench.data.images import Dataset, Images
+from vaebench.data.images import HIDDEN, Dataset, Images
 from vaebench.evaluation.evaluation_classifier import ClassifierOutput, EvaluationClassifier
 from vaebench.evaluation.features import Codes
 from vaebench.evaluation.panels import PAIRS, decoded, prior_samples
@@ -21,8 +21,9 @@ BLOCK = 500
 
 
 def frechet_distance(first: Float[Tensor, "N F"], second: Float[Tensor, "M F"]) -> float:
-    """|m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2)): the squared Wasserstein distance of two Gaussians with the moments
-    of the features. Heusel et al. 2017, eq. 6. It is FID only on the features of one Inception network.
+    """Frechet distance |m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2)) of two Gaussians with the moments of the features.
+
+    Heusel et al. 2017, eq. 6. It is the FID only for the features of one particular Inception network.
     """
     (mean, covariance), (other_mean, other) = _moments(first), _moments(second)
     values, vectors = torch.linalg.eigh(covariance)
@@ -38,14 +39,14 @@ def _moments(features: Float[Tensor, "N F"]) -> tuple[Float[Tensor, " F"], Float
 
 
 def precision_recall(
-    real: Float[Tensor, "N F"], drawn: Float[Tensor, "M F"], neighbours: int = NEIGHBOURS
+    real: Float[Tensor, "N F"], generated: Float[Tensor, "M F"], neighbours: int = NEIGHBOURS
 ) -> tuple[float, float]:
-    """Shares of the drawn images that lie among the real ones, and of the real ones that lie among the drawn.
+    """Precision and recall of generated images: fractions of each set in the estimated manifold of the other.
 
-    An image lies among others if it is within the distance of one of them to its own k-th neighbour among them.
-    Kynkaanniemi et al. 2019, eqs. 1 and 2.
+    An image lies in the manifold of a set if its distance to some image of the set is at most that image's distance to
+    its own k-th nearest neighbour in the set. Kynkaanniemi et al. 2019, eqs. 1 and 2.
     """
-    return _within(drawn, real, neighbours), _within(real, drawn, neighbours)
+    return _within(generated, real, neighbours), _within(real, generated, neighbours)
 
 
 def _within(points: Float[Tensor, "M F"], others: Float[Tensor, "N F"], neighbours: int) -> float:
@@ -58,80 +59,83 @@ def _within(points: Float[Tensor, "M F"], others: Float[Tensor, "N F"], neighbou
 def nearest(
     points: Float[Tensor, "M F"], others: Float[Tensor, "N F"], skip: int = 0
 ) -> tuple[Int[Tensor, " M"], Float[Tensor, " M"]]:
-    """The nearest of the others to each point, and how far it is; ``skip`` leaves out so many nearer ones."""
-    found = [torch.cdist(part, others).topk(skip + 1, largest=False) for part in points.split(BLOCK)]
-    return torch.cat([one.indices[:, skip] for one in found]), torch.cat([one.values[:, skip] for one in found])
+    """Rows in ``others`` and distances of the nearest neighbour of each point, after ``skip`` nearer ones."""
+    parts = [torch.cdist(part, others).topk(skip + 1, largest=False) for part in points.split(BLOCK)]
+    return torch.cat([part.indices[:, skip] for part in parts]), torch.cat([part.values[:, skip] for part in parts])
 
 
-def authenticity(train: Float[Tensor, "N F"], drawn: Float[Tensor, "M F"]) -> float:
-    """The share of drawn images that are no nearer to a training image than that image is to its own neighbour.
+def authenticity(train: Float[Tensor, "N F"], generated: Float[Tensor, "M F"]) -> float:
+    """Fraction of generated images at least as far from their nearest training image as that is from its own neighbour.
 
-    Near 0 where training images are copied, about a half for new real images. Alaa et al. 2022, section 4.
+    Near 0 for copies of training images, about 0.5 for new real images. Alaa et al. 2022, section 4.
     """
-    closest, distance = nearest(drawn, train)
+    closest, distance = nearest(generated, train)
     _, own = nearest(train[closest], train, skip=1)
     return float((distance >= own).double().mean())
 
 
 @dataclass(frozen=True)
 class Fidelity:
-    """Scores of training images, reconstructions, samples and fitted samples; how many images were compared; the
-    judge's accuracy on the test part; some samples beside the training images nearest to them, (16, C, H, W) each."""
+    """Scores of training images, reconstructions, samples and fitted samples against test images."""
 
     scores: dict[str, dict[str, float]]
     images: int
-    judge_accuracy: float
+    """Number of images compared."""
+    classifier_accuracy: float
+    """Accuracy of the evaluation classifier on the test part."""
     samples: UInt8[np.ndarray, "P C H W"]
+    """The first 16 samples."""
     nearest: UInt8[np.ndarray, "P C H W"]
+    """Their nearest training images."""
 
     @property
     def panels(self) -> dict[str, np.ndarray]:
-        """What the report shows."""
+        """Arrays of the report's figures."""
         return {"nearest_samples": self.samples, "nearest_images": self.nearest}
 
 
 def fidelity(
-    vae: VAE, data: Dataset, codes: tuple[Codes, Codes], judge: EvaluationClassifier, most: int, seed: int
+    vae: VAE, data: Dataset, codes: tuple[Codes, Codes], classifier: EvaluationClassifier, max_images: int, seed: int
 ) -> Fidelity:
-    """Score what ``vae`` draws against the test images.
+    """Score generated images of ``vae`` against the test images.
 
     Args:
-        codes: of the training part and of the test part, by ``vae``.
-        judge: of the same data set; scores under different judges do not compare.
-        most: images to compare, if both parts have so many: all these scores depend on how many there are.
+        codes: codes of the training part and of the test part.
+        classifier: trained on the same data set; scores under different classifiers are not comparable.
+        max_images: number of images to compare, or fewer if a part has fewer; all scores depend on that number.
     """
-    count = min(most, len(data.test), len(data.train))
-    some = torch.from_numpy(np.random.default_rng(seed).permutation(len(data.train))[:count])
-    drawn = _drawn(vae, prior_samples(vae, seed, count), data, seed)
-    real, train = judge.see(data.test.take(slice(0, count))), judge.see(data.train).features
-    seen = {
-        "training images": judge.see(data.train.take(some)),
-        "reconstructions": judge.see_pixels(_drawn(vae, codes[1].mean[:count], data, seed)),
-        "samples": judge.see_pixels(drawn),
-        "fitted samples": judge.see_pixels(_drawn(vae, fitted_samples(codes[0], count, seed), data, seed)),
+    count = min(max_images, len(data.test), len(data.train))
+    rows = torch.from_numpy(np.random.default_rng(seed).permutation(len(data.train))[:count])
+    samples = _generate(vae, prior_samples(vae, seed, count), data, seed)
+    real, train = classifier.predict(data.test.take(slice(0, count))), classifier.predict(data.train).features
+    outputs = {
+        "training images": classifier.predict(data.train.take(rows)),
+        "reconstructions": classifier.predict_pixels(_generate(vae, codes[1].mean[:count], data, seed)),
+        "samples": classifier.predict_pixels(samples),
+        "fitted samples": classifier.predict_pixels(_generate(vae, fitted_samples(codes[0], count, seed), data, seed)),
     }
-    scores = {name: _scores(real, found) for name, found in seen.items()}
+    scores = {name: _scores(real, output) for name, output in outputs.items()}
     for name in ("samples", "fitted samples"):
-        scores[name]["authentic"] = authenticity(train, seen[name].features)
-    rows, _ = nearest(seen["samples"].features[:PAIRS], train)
-    return Fidelity(scores, count, judge.accuracy, drawn[:PAIRS], data.train.pixels[rows].numpy())
+        scores[name]["authentic"] = authenticity(train, outputs[name].features)
+    closest, _ = nearest(outputs["samples"].features[:PAIRS], train)
+    return Fidelity(scores, count, classifier.accuracy, samples[:PAIRS], data.train.pixels[closest].numpy())
 
 
-def _drawn(vae: VAE, z: Float[Tensor, "N D"], data: Dataset, seed: int) -> UInt8[np.ndarray, "N C H W"]:
-    """The decoder's means; beside binarised images, their pixels drawn black or white as those are."""
+def _generate(vae: VAE, z: Float[Tensor, "N D"], data: Dataset, seed: int) -> UInt8[np.ndarray, "N C H W"]:
+    """Means of p(x|z), or samples of black and white pixels where the data set is binarised."""
     means = decoded(vae, z)
     if data.test.white_probability is None:
         return means
-    grey = Images(torch.from_numpy(means), torch.full((len(means),), -1))
+    grey = Images(torch.from_numpy(means), torch.full((len(means),), HIDDEN))
     return grey.binarised(torch.Generator().manual_seed(seed)).pixels.numpy()
 
 
-def _scores(real: ClassifierOutput, drawn: ClassifierOutput) -> dict[str, float]:
-    precision, recall = precision_recall(real.features, drawn.features)
+def _scores(real: ClassifierOutput, generated: ClassifierOutput) -> dict[str, float]:
+    precision, recall = precision_recall(real.features, generated.features)
     return {
-        "frechet": frechet_distance(real.features, drawn.features),
+        "frechet": frechet_distance(real.features, generated.features),
         "precision": precision,
         "recall": recall,
-        "inception_score": inception_score(drawn.probabilities)[0],
-        "legible": confident_fraction(drawn.probabilities),
+        "inception_score": inception_score(generated.probabilities)[0],
+        "legible": confident_fraction(generated.probabilities),
     }

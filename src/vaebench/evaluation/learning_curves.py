@@ -1,9 +1,9 @@
-"""The learning curve over labels a class: saved draws x representations x probes, each cell done once."""
+"""Learning curves: accuracy by labels per class, for every representation, probe and draw of labels."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
@@ -16,6 +16,7 @@ from vaebench.core.errors import VaebenchError
 from vaebench.core.files import write_json
 from vaebench.core.statistics import summary
 from vaebench.data.images import HIDDEN, Images, balanced_draw
+from vaebench.deprecated import upgrade_fit_record
 from vaebench.evaluation.batched_linear import are_linear_probes, fit_each
 from vaebench.evaluation.features import Codes
 from vaebench.evaluation.probes import Probe
@@ -23,10 +24,12 @@ from vaebench.training.compute import Compute
 from vaebench.training.prediction import Predict
 
 LabelCount = int | Literal["all"]
+LabelDraws = dict[LabelCount, list[Int[Tensor, " M"]]]
+"""Labelled rows of the training part, for each number of labels per class and each draw."""
 
 
 class FitKey(NamedTuple):
-    """One fit: which representation, read by what, from which draw of labels."""
+    """Identity of a fit: representation, probe, number of labels per class, draw of labels."""
 
     features: str
     probe: str
@@ -36,142 +39,133 @@ class FitKey(NamedTuple):
 
 @dataclass(frozen=True)
 class ProbeData:
-    """A representation's labelled parts: codes, or images for networks that read them."""
+    """Training and test part of a representation: codes, or images for networks on images."""
 
     train: Codes | Images | PartiallyLabelled[Codes] | PartiallyLabelled[Images]
     test: Codes | Images
 
 
-def label_draws(
-    labels: Int[Tensor, " N"], counts: Iterable[LabelCount], draws: int, seed: int
-) -> dict[LabelCount, list[Int[Tensor, " M"]]]:
-    """Rows of the training part for each count of labels and draw; "all" is one draw of everything.
+def label_draws(labels: Int[Tensor, " N"], counts: Iterable[LabelCount], draws: int, seed: int) -> LabelDraws:
+    """Draw balanced labelled rows for each number of labels per class; "all" is a single draw of all rows.
 
-    Counts that some class cannot give are left out.
+    Counts larger than the smallest class are left out.
     """
-    least = int(labels.bincount().min())
-    found: dict[LabelCount, list[Tensor]] = {}
+    smallest = int(labels.bincount().min())
+    rows: LabelDraws = {}
     for count in counts:
         if count == "all":
-            found[count] = [torch.arange(len(labels))]
-        elif count <= least:
-            found[count] = [balanced_draw(labels, count, (seed, draw)) for draw in range(draws)]
-    return found
+            rows[count] = [torch.arange(len(labels))]
+        elif count <= smallest:
+            rows[count] = [balanced_draw(labels, count, (seed, draw)) for draw in range(draws)]
+    return rows
 
 
-def save_draws(path: Path, draws: dict[LabelCount, list[Int[Tensor, " M"]]]) -> None:
-    """Every draw's rows of the training part, but for "all", as JSON."""
+def save_draws(path: Path, draws: LabelDraws) -> None:
+    """Write the rows of every draw, except of "all", as JSON."""
     write_json(
         path,
-        {str(count): [rows.tolist() for rows in several] for count, several in draws.items() if count != "all"},
+        {
+            str(count): [rows.tolist() for rows in rows_by_draw]
+            for count, rows_by_draw in draws.items()
+            if count != "all"
+        },
     )
 
 
-Whole = TypeVar("Whole", Codes, Images)
+Source = TypeVar("Source", Codes, Images)
 
 
 @dataclass(frozen=True)
-class PartiallyLabelled(Generic[Whole]):
-    """Images or codes to learn from, the labels of some given: taking rows hides the labels of all others."""
+class PartiallyLabelled(Generic[Source]):
+    """Images or codes for semi-supervised probes: ``take`` keeps all rows and hides the labels of the others."""
 
-    whole: Whole
+    source: Source
 
-    def take(self, rows: Int[Tensor, " M"]) -> Whole:
-        """All of them; only these rows keep their labels."""
-        labels = torch.full_like(self.whole.labels, HIDDEN)
-        labels[rows] = self.whole.labels[rows]
-        return self.whole.with_labels(labels)
+    def take(self, rows: Int[Tensor, " M"]) -> Source:
+        """All rows, with the labels of ``rows`` alone."""
+        labels = torch.full_like(self.source.labels, HIDDEN)
+        labels[rows] = self.source.labels[rows]
+        return self.source.with_labels(labels)
 
 
 class FitLog:
-    """Accuracies of the cells that are done, one JSON line each; a line cut off by a kill is done again."""
+    """Accuracies of finished fits, one JSON line each. An incomplete last line, left by an interrupted process, is
+    dropped."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.done: dict[FitKey, float] = {}
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
-        whole = [line for line in lines if line.endswith("\n")]
-        if len(whole) < len(lines):
-            path.write_text("".join(whole), encoding="utf-8")
-        for line in whole:
+        complete = [line for line in lines if line.endswith("\n")]
+        if len(complete) < len(lines):
+            path.write_text("".join(complete), encoding="utf-8")
+        for line in complete:
             try:
-                record = json.loads(line)
-                self.done[FitKey(*record["cell"])] = float(record["accuracy"])
-            except (ValueError, KeyError, TypeError) as error:
+                record = upgrade_fit_record(json.loads(line))
+                self.done[FitKey(*record["fit"])] = float(record["accuracy"])
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise VaebenchError(
-                    f"{path} holds a damaged line, {line[:60]!r}; delete the file to fit again"
+                    f"{path} has a damaged line, {line[:60]!r}; delete the file to fit again"
                 ) from error
 
-    def add(self, cell: FitKey, accuracy: float) -> None:
-        """Keep one cell's accuracy."""
-        self.done[cell] = accuracy
+    def add(self, fit: FitKey, accuracy: float) -> None:
+        """Append the accuracy of one fit."""
+        self.done[fit] = accuracy
         with self.path.open("a", encoding="utf-8") as lines:
-            lines.write(json.dumps({"cell": list(cell), "accuracy": accuracy}) + "\n")
+            lines.write(json.dumps({"fit": list(fit), "accuracy": accuracy}) + "\n")
 
 
 def learning_curve(
-    parts: dict[str, ProbeData],
-    readers: dict[str, list[Probe]],
-    draws: dict[LabelCount, list[Int[Tensor, " M"]]],
+    data: dict[str, ProbeData],
+    probes: dict[str, list[Probe]],
+    draws: LabelDraws,
     classes: int,
     *,
-    ledger: FitLog,
+    log: FitLog,
     compute: Compute,
     callback: Callable[[int, int], None] = lambda done, total: None,
 ) -> None:
-    """Fit and score every cell that the ledger lacks: accuracy on the test part.
+    """Run every fit that ``log`` does not have yet and add its test accuracy. Nothing is selected by these accuracies.
 
-    Nothing is chosen here, so that the test part may be read at once.
+    ``data`` and ``probes`` are given by the name of the representation; ``callback`` receives the numbers of finished
+    and of all fits.
     """
-    cells = list(_cells(readers, draws))
-    for index, (cell, probe) in enumerate(cells):
-        if cell not in ledger.done:
-            part = parts[cell.features]
-            if are_linear_probes(probe, [part.train]):
-                alike = [one for one, _ in cells if one[:2] == cell[:2]]
-                _add_lines(part, probe, alike, draws, classes, ledger, compute)
-            else:
-                rows = draws[cell.labels_per_class][cell.draw]
-                predict = probe.fit(part.train.take(rows), classes, cell.draw, compute)
-                ledger.add(cell, accuracy(predict, part.test))
-        callback(index + 1, len(cells))
+
+    def labelled(fit: FitKey) -> Any:
+        return data[fit.features].train.take(draws[fit.labels_per_class][fit.draw])
+
+    fits = list(_fits(probes, draws))
+    for index, (fit, probe) in enumerate(fits):
+        if fit not in log.done:
+            # All counts and draws of a linear probe at once, even if some are done: a resumed run then rounds alike.
+            batched = are_linear_probes(probe, [data[fit.features].train])
+            together = [other for other, _ in fits if other[:2] == fit[:2]] if batched else [fit]
+            seeds = [other.draw for other in together]
+            predictors = fit_each(probe, [labelled(other) for other in together], classes, seeds, compute)
+            for other, predict in zip(together, predictors, strict=True):
+                if other not in log.done:
+                    log.add(other, accuracy(predict, data[fit.features].test))
+        callback(index + 1, len(fits))
 
 
-def _add_lines(
-    part: ProbeData,
-    head: Probe,
-    cells: Sequence[FitKey],
-    draws: dict[LabelCount, list[Tensor]],
-    classes: int,
-    ledger: FitLog,
-    compute: Compute,
-) -> None:
-    """Linear heads of all counts and draws at once; of all, even where some are done, so that a resume rounds alike."""
-    labelled = [part.train.take(draws[cell.labels_per_class][cell.draw]) for cell in cells]
-    lines = fit_each(head, labelled, classes, [cell.draw for cell in cells], compute)
-    for cell, line in zip(cells, lines, strict=True):
-        if cell not in ledger.done:
-            ledger.add(cell, accuracy(line, part.test))
-
-
-def _cells(readers: dict[str, list[Probe]], draws: dict[LabelCount, list[Tensor]]) -> Iterator[tuple[FitKey, Probe]]:
-    for count, several in draws.items():
-        for features, probes in readers.items():
-            for probe in probes:
-                for draw in range(len(several)):
+def _fits(probes: dict[str, list[Probe]], draws: LabelDraws) -> Iterator[tuple[FitKey, Probe]]:
+    for count, rows_by_draw in draws.items():
+        for features, probes_of_features in probes.items():
+            for probe in probes_of_features:
+                for draw in range(len(rows_by_draw)):
                     yield FitKey(features, probe.name, count, draw), probe
 
 
 def accuracy(predict: Predict, part: Codes | Images) -> float:
-    """Share of rows whose most probable class is their label."""
+    """Fraction of rows whose most probable class is their label."""
     return float((predict(part).argmax(-1) == part.labels).double().mean())
 
 
-def curve_rows(ledger: FitLog, data: str) -> list[dict[str, Any]]:
-    """The ledger as result rows of this data set: one a representation, probe and count of labels."""
+def curve_rows(log: FitLog, data: str) -> list[dict[str, Any]]:
+    """Result rows of the data set named ``data``: one for each representation, probe and number of labels."""
     groups: dict[tuple[str, str, LabelCount], list[FitKey]] = {}
-    for cell in ledger.done:
-        groups.setdefault(cell[:3], []).append(cell)
+    for fit in log.done:
+        groups.setdefault(fit[:3], []).append(fit)
     return [
         {
             "data": data,
@@ -180,7 +174,7 @@ def curve_rows(ledger: FitLog, data: str) -> list[dict[str, Any]]:
             "probe": probe,
             "labels_per_class": count,
             "metric": "accuracy",
-            **summary([ledger.done[cell] for cell in sorted(cells, key=lambda cell: cell.draw)]),
+            **summary([log.done[fit] for fit in sorted(fits, key=lambda fit: fit.draw)]),
         }
-        for (features, probe, count), cells in groups.items()
+        for (features, probe, count), fits in groups.items()
     ]

@@ -1,4 +1,4 @@
-"""What figures show, as arrays: reconstructions, samples, traversals, maps. Figures never compute."""
+"""Arrays of figures: reconstructions, samples, traversals, interpolations, maps of codes. Plotting computes nothing."""
 
 from __future__ import annotations
 
@@ -19,37 +19,37 @@ Arrays = dict[str, np.ndarray]
 PAIRS = 16
 SAMPLES = 64
 STEPS = 11
-WALKS = 6
+INTERPOLATIONS = 6
 TRAVERSALS = 20
 MAP_POINTS = 2000
 MAP_SIDE = 64
-"""Pixels to which the images of the map are made smaller, if they are larger."""
+"""Longest side in pixels of the images of the map; larger images are downscaled."""
 
 
 @torch.no_grad()
-def panels(vae: VAE, test: Images, codes: Codes, found: Bounds, seed: int) -> Arrays:
-    """Every panel's arrays; images are uint8 (..., C, H, W), outputs are means of p(x|z)."""
+def panels(vae: VAE, test: Images, codes: Codes, bounds: Bounds, seed: int) -> Arrays:
+    """Arrays of every figure of a VAE; images are uint8 (..., C, H, W), outputs are means of p(x|z)."""
     first = spread_over_classes(test, PAIRS)
-    worst = found.reconstruction.topk(min(PAIRS, len(test))).indices
-    order = found.kl_per_latent.argsort(descending=True)
+    worst = bounds.reconstruction.topk(min(PAIRS, len(test))).indices
+    order = bounds.kl_per_latent.argsort(descending=True)
     return {
-        "kl_per_latent": found.kl_per_latent.numpy(),
-        "variance_of_mean": found.variance_of_mean.numpy(),
+        "kl_per_latent": bounds.kl_per_latent.numpy(),
+        "variance_of_mean": bounds.variance_of_mean.numpy(),
         "reconstruction_images": test.pixels[first].numpy(),
         "reconstruction_outputs": decoded(vae, codes.mean[first]),
         "worst_images": test.pixels[worst].numpy(),
         "worst_outputs": decoded(vae, codes.mean[worst]),
-        "worst_nats": found.reconstruction[worst].numpy(),
+        "worst_nats": bounds.reconstruction[worst].numpy(),
         "samples": decoded(vae, prior_samples(vae, seed, SAMPLES)),
         "traversal_latents": order[:TRAVERSALS].numpy(),
         "traversals": traversals(vae, codes.mean[first[0]], order[:TRAVERSALS]),
         "interpolations": interpolations(vae, codes.mean[first]),
-        **_map(test, codes, order, seed),
+        **_map_arrays(test, codes, order, seed),
     }
 
 
 def classifier_panels(vae: VAE, test: Images, probabilities: Float[Tensor, "N Y"], seed: int) -> Arrays:
-    """What a self-trained VAE reconstructs, draws and confuses."""
+    """Reconstructions, samples and confusion matrix of a self-trained VAE."""
     first = spread_over_classes(test, PAIRS)
     codes = encode(vae, test.take(first))
     return {
@@ -61,7 +61,7 @@ def classifier_panels(vae: VAE, test: Images, probabilities: Float[Tensor, "N Y"
 
 
 def confusion(probabilities: Float[Tensor, "N Y"], labels: Int[Tensor, " N"]) -> Int[np.ndarray, "Y Y"]:
-    """Counts of images, rows true, columns predicted."""
+    """Confusion matrix of counts; rows are true classes, columns predicted ones."""
     classes = probabilities.shape[1]
     return (labels * classes + probabilities.argmax(-1)).bincount(minlength=classes**2).view(classes, classes).numpy()
 
@@ -75,8 +75,8 @@ def decoded(vae: VAE, z: Float[Tensor, "*batch D"]) -> UInt8[np.ndarray, "*batch
 
 @torch.no_grad()
 def prior_samples(vae: VAE, seed: int, count: int) -> Float[Tensor, "N D"]:
-    """Codes drawn from the prior."""
-    if isinstance(prior := vae.prior(), Independent):  # N(0, I), drawn alike on every device
+    """Draw codes from the prior."""
+    if isinstance(prior := vae.prior(), Independent):  # N(0, I), with the same samples on every device
         return torch.randn(count, len(vae.zero), generator=torch.Generator().manual_seed(seed))
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -84,38 +84,38 @@ def prior_samples(vae: VAE, seed: int, count: int) -> Float[Tensor, "N D"]:
 
 
 def traversals(vae: VAE, code: Float[Tensor, " D"], latents: Int[Tensor, " L"]) -> np.ndarray:
-    """One row a latent: the code of a test image with that latent moved over +-3 standard deviations of the prior."""
+    """One row per latent: ``code`` with that latent varied over +-3 standard deviations of the prior, decoded."""
     z = code.repeat(len(latents), STEPS, 1)
     z[torch.arange(len(latents)), :, latents] = torch.linspace(-3, 3, STEPS)
     return decoded(vae, z)
 
 
 def interpolations(vae: VAE, codes: Float[Tensor, "M D"]) -> np.ndarray:
-    """Straight walks between the codes of pairs of test images, one row a pair."""
-    pairs = codes[: 2 * min(WALKS, len(codes) // 2)].view(-1, 2, codes.shape[1])
-    share = torch.linspace(0, 1, STEPS)[:, None]
-    return decoded(vae, torch.stack([a + share * (b - a) for a, b in pairs]))
+    """Decoded linear interpolations between pairs of consecutive codes, one row per pair."""
+    pairs = codes[: 2 * min(INTERPOLATIONS, len(codes) // 2)].view(-1, 2, codes.shape[1])
+    fraction = torch.linspace(0, 1, STEPS)[:, None]
+    return decoded(vae, torch.stack([a + fraction * (b - a) for a, b in pairs]))
 
 
-def _map(test: Images, codes: Codes, order: Int[Tensor, " D"], seed: int) -> Arrays:
+def _map_arrays(test: Images, codes: Codes, order: Int[Tensor, " D"], seed: int) -> Arrays:
     shuffled = torch.from_numpy(np.random.default_rng(seed).permutation(len(test)))
     rows = shuffled[spread_over_classes(test.take(shuffled), MAP_POINTS)].sort().values
-    mean, spread = codes.mean[rows].numpy(), codes.log_variance
+    mean, log_variance = codes.mean[rows].numpy(), codes.log_variance
     perplexity = min(30.0, (len(mean) - 1) / 3)
     tsne = TSNE(2, perplexity=perplexity, init="pca" if mean.shape[1] > 1 else "random", random_state=seed, n_jobs=-1)
     return {
         "map_rows": rows.numpy(),
-        "map_images": _at_most(test.pixels[rows], MAP_SIDE),
+        "map_images": _downscale(test.pixels[rows], MAP_SIDE),
         "map_labels": test.labels[rows].numpy(),
         "map_codes": mean,
-        "map_log_variance": np.zeros_like(mean) if spread is None else spread[rows].numpy(),
+        "map_log_variance": np.zeros_like(mean) if log_variance is None else log_variance[rows].numpy(),
         "map_latents": order[:3].numpy(),
         "map_tsne": tsne.fit_transform(mean),
     }
 
 
-def _at_most(pixels: UInt8[Tensor, "N C H W"], side: int) -> UInt8[np.ndarray, "N C h w"]:
-    """The images made smaller until neither side is longer than ``side``."""
+def _downscale(pixels: UInt8[Tensor, "N C H W"], side: int) -> UInt8[np.ndarray, "N C h w"]:
+    """Images downscaled so that neither side is longer than ``side``."""
     longest = max(pixels.shape[2:])
     if longest <= side:
         return pixels.numpy()
@@ -124,18 +124,18 @@ def _at_most(pixels: UInt8[Tensor, "N C H W"], side: int) -> UInt8[np.ndarray, "
     return torch.cat(parts).round().to(torch.uint8).numpy()
 
 
-def head_arrays(line: LinearClassifier) -> Arrays:
-    """The probe that names classes of any code."""
-    return {"head_weight": line.weight.numpy(), "head_bias": line.bias.numpy()}
+def head_arrays(classifier: LinearClassifier) -> Arrays:
+    """Weights of a linear probe, for the explorer."""
+    return {"head_weight": classifier.weight.numpy(), "head_bias": classifier.bias.numpy()}
 
 
 def spread_over_classes(images: Images, count: int) -> Int[Tensor, " M"]:
-    """Rows of the first image of each class in turn, then the second, and so on."""
+    """First ``count`` rows in round-robin order of classes: the first image of each class, then the second ones."""
     labels = images.labels.numpy()
     if (labels == HIDDEN).all():
         return torch.arange(min(count, len(labels)))
-    turn = np.zeros(len(labels), dtype=int)
+    occurrence = np.zeros(len(labels), dtype=int)
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
-        turn[members] = np.arange(len(members))
-    return torch.from_numpy(np.lexsort((labels, turn))[:count])
+        occurrence[members] = np.arange(len(members))
+    return torch.from_numpy(np.lexsort((labels, occurrence))[:count])

@@ -1,4 +1,4 @@
-"""What a classifier got right: accuracy, cross-entropy, confusions, time, and its curves by epoch."""
+"""Scores of classifiers on a train, validation and test split, and their learning curves by epoch."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from vaebench.evaluation.batched_linear import fit_each
+from vaebench.evaluation.calibration import log_loss
 from vaebench.evaluation.panels import confusion
 from vaebench.evaluation.probes import Head, Probe
 from vaebench.models.objectives import CrossEntropy
@@ -19,13 +20,15 @@ from vaebench.training.loop import TrainingEvent, train
 from vaebench.training.prediction import LabelledSource, predict_with
 from vaebench.training.validation import validate
 
+CURVES = {"loss": "cross_entropy", "accuracy": "accuracy"}
+"""Name in the curves by epoch -> name in the history of training."""
 CURVE_IMAGES = 5000
-"""The curve of the test part by epoch is drawn on so many of its images, evenly spaced; the final test on all."""
+"""Test images, evenly spaced, of the curve by epoch; the final test uses all images."""
 
 
 @dataclass(frozen=True)
 class Split:
-    """Labelled parts, codes or images: to train on, to choose by, to test on."""
+    """Labelled training, validation and test parts, of codes or of images."""
 
     train: LabelledSource
     validation: LabelledSource
@@ -35,21 +38,21 @@ class Split:
 def classification_scores(probabilities: Float[Tensor, "N Y"], labels: Int[Tensor, " N"]) -> dict[str, Any]:
     """Accuracy, cross-entropy (nats per image) and confusion matrix (rows true, columns predicted) as JSON values.
 
-    A probability of 0 counts as 1e-12 in the cross-entropy, which is infinite otherwise.
+    Probabilities below 1e-12 count as 1e-12, so that the cross-entropy is finite.
     """
     counts = confusion(probabilities, labels)
-    own = probabilities.double().gather(1, labels[:, None]).clamp(min=1e-12)
     return {
         "accuracy": float(counts.trace() / counts.sum()),
-        "cross_entropy": float(-own.log().mean()),
+        "cross_entropy": log_loss(probabilities, labels),
         "confusion": counts.tolist(),
     }
 
 
 def score(probe: Probe, split: Split, classes: int, seed: int, compute: Compute) -> dict[str, Any]:
-    """Fit on the training part and test on the test part.
+    """Fit on the training part and score on the test part.
 
-    Returns :func:`classification_scores` with the seconds of the fit and the accuracy on the validation part.
+    Returns:
+        :func:`classification_scores` of the test part, ``validation_accuracy``, and ``seconds`` of the fit.
     """
     start = time.monotonic()
     predict = fit_each(probe, [split.train], classes, [seed], compute)[0]
@@ -63,23 +66,23 @@ def score(probe: Probe, split: Split, classes: int, seed: int, compute: Compute)
 
 
 def head_curves(head: Head, split: Split, classes: int, seed: int, compute: Compute) -> dict[str, Any]:
-    """A head with its curves: the epoch with the lowest *validation* loss is kept and tested.
+    """Train a head, record its curves, and score the epoch with the lowest validation loss on the test part.
 
-    Returns :func:`classification_scores` with ``seconds`` of training, ``best_epoch``, ``parameters``, and
-    ``epochs``: a record an epoch of loss (nats per image) and accuracy in training, validation and test.
-    The test curve chooses nothing.
+    Returns:
+        :func:`classification_scores` with ``seconds`` of training, ``best_epoch``, ``parameters``, and ``epochs``: loss
+        (nats per image) and accuracy of training, validation and test part by epoch. The test curve selects nothing.
     """
     model = head.build(split.train.shape, classes, seed)
     rows = torch.linspace(0, len(split.test) - 1, min(CURVE_IMAGES, len(split.test))).long()
-    some, tested = split.test.take(rows), []
-    spent = 0.0
+    curve_part, test_records = split.test.take(rows), []
+    test_seconds = 0.0
 
-    def callback(at: TrainingEvent) -> None:
-        nonlocal spent
-        if at.epoch is not None:
+    def callback(event: TrainingEvent) -> None:
+        nonlocal test_seconds
+        if event.epoch is not None:
             start = time.monotonic()
-            tested.append(validate(model, CrossEntropy(), some))
-            spent += time.monotonic() - start
+            test_records.append(validate(model, CrossEntropy(), curve_part))
+            test_seconds += time.monotonic() - start
 
     training = head.training(len(split.train), seed)
     trained = train(
@@ -92,28 +95,21 @@ def head_curves(head: Head, split: Split, classes: int, seed: int, compute: Comp
         validation=split.validation,
         callback=callback,
     )
-    test = predict_with(trained.model, seed, compute)(split.test)
+    probabilities = predict_with(trained.model, seed, compute)(split.test)
     return {
-        **classification_scores(test, split.test.labels),
-        "seconds": trained.seconds - spent,
+        **classification_scores(probabilities, split.test.labels),
+        "seconds": trained.seconds - test_seconds,
         "best_epoch": trained.best_epoch,
-        "parameters": parameters(model),
-        "epochs": [_record(epoch, found) for epoch, found in zip(trained.history, tested, strict=True)],
+        "parameters": count_parameters(model),
+        "epochs": [
+            {"epoch": epoch["epoch"], "loss": epoch["cross_entropy"], "accuracy": epoch["accuracy"]}
+            | {f"validation_{new}": epoch[f"validation_{old}"] for new, old in CURVES.items()}
+            | {f"test_{new}": test[old] for new, old in CURVES.items()}
+            for epoch, test in zip(trained.history, test_records, strict=True)
+        ],
     }
 
 
-def parameters(model: nn.Module) -> int:
-    """Weights that training may move."""
+def count_parameters(model: nn.Module) -> int:
+    """Number of trainable parameters."""
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
-
-
-def _record(epoch: dict[str, Any], tested: dict[str, float]) -> dict[str, Any]:
-    return {
-        "epoch": epoch["epoch"],
-        "loss": epoch["cross_entropy"],
-        "accuracy": epoch["accuracy"],
-        "validation_loss": epoch["validation_cross_entropy"],
-        "validation_accuracy": epoch["validation_accuracy"],
-        "test_loss": tested["cross_entropy"],
-        "test_accuracy": tested["accuracy"],
-    }

@@ -1,4 +1,4 @@
-"""How far classes lie apart in a code: silhouette, kNN and linear accuracy, of classes and of groups of classes."""
+"""Class separation in a code: silhouette, kNN and linear accuracy, of classes and of groups of classes."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ SILHOUETTE_POINTS = 2000
 
 
 def separation(train: Codes, test: Codes, classes: int, compute: Compute) -> dict[str, Any]:
-    """``silhouette`` of the test codes (-1 to 1; Rousseeuw 1987), ``knn`` and ``linear`` test accuracy of readers that
-    learned from the training codes, and the kNN's ``confusion`` (rows true).
+    """Class separation as JSON values.
 
-    The silhouette is taken on 2,000 codes, evenly spaced; 0 where all codes are alike.
+    Returns:
+        ``silhouette`` of 2,000 evenly spaced test codes (in [-1, 1], 0 if all codes are equal; Rousseeuw 1987), test
+        accuracy of a ``knn`` and a ``linear`` probe of the training codes, and the kNN's ``confusion`` (rows true).
     """
     knn = classification_scores(KNN().fit(train, classes, 0, compute)(test), test.labels)
     scaled = train.standardised_by(train), test.standardised_by(train)
@@ -46,6 +47,6 @@ def _silhouette(codes: Codes) -> float:
 
 
 def in_groups(codes: Codes, classes: Sequence[str], first: Collection[str]) -> Codes:
-    """The same codes in two groups: label 0 for the classes named in ``first``, 1 for all others."""
+    """These codes with two labels: 0 for the classes named in ``first``, 1 for all others."""
     group: Int[Tensor, " Y"] = torch.tensor([0 if name in first else 1 for name in classes])
     return replace(codes, labels=group[codes.labels])

@@ -166,7 +166,7 @@ class DatasetContext:
         if name not in self.graphs_made:
             self.experiment.tell(f"{self.name}: graph of {name}")
             codes = self.features(name).train.mean.numpy()
-            self.graphs_made[name] = Graph.of(codes)
+            self.graphs_made[name] = Graph.from_codes(codes)
         return self.graphs_made[name]
 
     def joined(self, name: str) -> dict[str, sparse.csr_array]:
@@ -174,7 +174,7 @@ class DatasetContext:
         if name not in self.joined_made:
             graph, features = self.graph(name), self.features(name)
             codes = {"held": features.validation, "test": features.test}
-            self.joined_made[name] = {part: graph.join(codes[part].mean.numpy()) for part in PARTS}
+            self.joined_made[name] = {part: graph.connect(codes[part].mean.numpy()) for part in PARTS}
         return self.joined_made[name]
 
     def key(self, name: str) -> str:

@@ -23,7 +23,7 @@ from vaebench.models.loss import Objective
 from vaebench.models.m2 import M2Elbo, M2Model
 from vaebench.models.networks import MLP
 from vaebench.models.vae import Model
-from vaebench.semi_supervised.graphs import LabelPropagation, uniform_class_fractions
+from vaebench.semi_supervised.label_propagation import LabelPropagation, uniform_class_fractions
 from vaebench.semi_supervised.self_training import SelfTraining, SupervisedTraining, probabilities_from_scores
 from vaebench.training.loop import Training, train
 from vaebench.training.prediction import predict_with
@@ -77,7 +77,7 @@ def propagation_method(representation: str, propagation: LabelPropagation) -> Fe
     """Labels spread along the graph of the training part; other images join it."""
 
     def answer(context: DatasetContext, given: LabelDraw) -> Prediction:
-        scores = propagation.spread(
+        scores = propagation.propagate(
             context.graph(representation), given.rows.numpy(), given.labels.numpy(), context.classes
         )
         scores = scores / max(float(scores.std()), 1e-300)
@@ -98,9 +98,9 @@ def mixture_method(representation: str) -> FewLabelMethod:
     def answer(context: DatasetContext, given: LabelDraw) -> Prediction:
         codes = context.codes(representation)
         if id(context) not in fitted:
-            fitted[id(context)] = Clusters.of(codes["train"].mean.numpy())
+            fitted[id(context)] = Clusters.fit(codes["train"].mean.numpy())
         found, seen = fitted[id(context)], codes["train"].mean[given.rows].numpy()
-        names = found.name(seen, given.labels.numpy(), context.classes)
+        names = found.component_classes(seen, given.labels.numpy(), context.classes)
         answers = {part: found.probabilities(codes[part].mean.numpy(), names) for part in PARTS}
         return Prediction({part: torch.from_numpy(value).float() for part, value in answers.items()}, 0)
 

@@ -22,7 +22,7 @@ from vaebench.few_label_benchmark.methods import (
     supervised_method,
 )
 from vaebench.models.networks import MLP
-from vaebench.semi_supervised.graphs import LabelSpreading, PoissonLearning
+from vaebench.semi_supervised.label_propagation import LabelSpreading, PoissonLearning
 from vaebench.semi_supervised.pseudo_labels import NetworkPseudoLabels
 from vaebench.semi_supervised.self_training import SelfTraining
 from vaebench.training.schedules import Adam, OneCycle

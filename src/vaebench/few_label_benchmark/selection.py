@@ -13,7 +13,7 @@ from vaebench.few_label_benchmark.context import PAIRED, DatasetContext
 from vaebench.few_label_benchmark.methods import FewLabelMethod, propagation_method, self_training_method
 from vaebench.few_label_benchmark.results import TEMPERATURES, result
 from vaebench.models.classifying_vae import SelfTrainingLoss
-from vaebench.semi_supervised.graphs import (
+from vaebench.semi_supervised.label_propagation import (
     CentredSpreading,
     LabelPropagation,
     PoissonLearning,

@@ -69,7 +69,7 @@ class Measurer:
         if most is None or not self.data.labelled or min(len(self.data.train), len(self.data.test)) < FEWEST:
             return None
         with self.clock.stage("samples"):
-            judge = EvaluationClassifier.of(
+            judge = EvaluationClassifier.fit(
                 self.data,
                 self.recipe.compute,
                 callback=lambda share: self.callback(ProgressEvent("samples", 0.8 * share)),
@@ -89,7 +89,7 @@ class Measurer:
 
         with self.clock.stage("log p(x)"):
             kept = self.folder / "evidence.npz"
-            return evidence(vae, self.data.test, samples, self.recipe.seed, kept=kept, callback=callback)
+            return evidence(vae, self.data.test, samples, self.recipe.seed, checkpoint=kept, callback=callback)
 
     def _factors(self, vae: VAE) -> dict[str, Any]:
         """Whether latents stand for factors, where these are known."""

@@ -187,7 +187,7 @@ class _Pipeline:
 
         def callback(at: TrainingEvent) -> None:
             if at.epoch is not None and growth is not None:
-                growth.look(model, at.epoch["epoch"])
+                growth.record(model, at.epoch["epoch"])
             self.callback(ProgressEvent(stage, at.step / at.steps, at.seconds_left, at.epoch))
 
         return callback
@@ -252,7 +252,7 @@ class _Pipeline:
             readers,
             self.draws,
             len(self.data.classes),
-            ledger=ledger,
+            log=ledger,
             compute=self.recipe.compute,
             callback=lambda done, total: self.callback(ProgressEvent("learning curve", done / total)),
         )
@@ -282,7 +282,7 @@ class _Pipeline:
         if method is None:
             return None
         with self.clock.stage("self-training"):
-            graph = Graph.of(latents.train.mean.numpy())
+            graph = Graph.from_codes(latents.train.mean.numpy())
             self.self_training = SelfTrainingProbe(method, vae, graph)
             weights = self.folder / "self-trained" / "weights.safetensors"
             if not weights.exists():
@@ -308,9 +308,9 @@ class _Pipeline:
         arrays = panels(vae, self.data.test, latents.test, measures.bounds, self.recipe.seed)
         if self.data.labelled:
             standard = latents.standardised()
-            line = Logistic().line(standard.train, len(self.data.classes))
+            line = Logistic().fit_linear(standard.train, len(self.data.classes))
             arrays["confusion"] = confusion(line(standard.test), standard.test.labels)
-            arrays |= head_arrays(line.before(*latents.train.centre_and_scale()))
+            arrays |= head_arrays(line.unstandardised(*latents.train.centre_and_scale()))
         if taught is not None:
             answers = predict_with(taught, 0, self.recipe.compute)(self.data.test)
             arrays |= classifier_panels(taught.vae, self.data.test, answers, self.recipe.seed)

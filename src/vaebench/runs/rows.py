@@ -41,7 +41,7 @@ def disentanglement_rows(found: Mapping[str, float], base: Mapping[str, str]) ->
 
 def fidelity_rows(found: Fidelity, base: Mapping[str, str]) -> Rows:
     """Scores of drawn images, and of the sets that they are compared with."""
-    about = {"images": found.images, "judge_accuracy": found.judge_accuracy}
+    about = {"images": found.images, "judge_accuracy": found.classifier_accuracy}
     return [
         {**base, "features": name, "metric": metric, **summary([value]), **about}
         for name, scores in found.scores.items()

@@ -1,6 +1,6 @@
-"""TEACHERS: what a half-taught network's next round of self-training takes for the classes of its images.
+"""PSEUDO_LABELLERS: pseudo-labels for the next round of self-training, from the network of the previous round.
 
-They compute in the precision of training, which this is: none of it is a score.
+They are computed in the precision of training, since none of them is a score.
 """
 
 from __future__ import annotations
@@ -19,113 +19,109 @@ from torch.nn import functional as F
 from vaebench.core.frozen import Frozen, one_of
 from vaebench.data.images import HIDDEN, Images
 from vaebench.models.classifying_vae import ClassifyingVAE
-from vaebench.semi_supervised.graphs import CentredSpreading, Graph, LabelSpreading, confident_labels
+from vaebench.semi_supervised.graphs import Graph
+from vaebench.semi_supervised.label_propagation import CentredSpreading, LabelSpreading, confident_labels, unit_scale
 from vaebench.training.compute import Compute
 from vaebench.training.prediction import predict_with
 
 BATCH = 500
-WIDE, NARROW = 4096, 1024
-"""Features of large images are more than this many, too many for memory: so many random sums of them are kept."""
+MAX_FEATURES, PROJECTED_FEATURES = 4096, 1024
+"""Networks of large images have more features than fit memory: more than 4,096 are randomly projected to 1,024."""
 
 
 class PseudoLabelTask(NamedTuple):
-    """What a pseudo_labeller may read."""
+    """Images and labels from which pseudo-labels are computed."""
 
     images: Images
-    """All of them, every label hidden."""
-    seen: Int[Tensor, " S"]
-    """Rows of those that the round is about."""
+    """All images, without labels."""
+    subset: Int[Tensor, " S"]
+    """Rows of the images that need pseudo-labels."""
     rows: Int[Tensor, " M"]
-    """Rows of those whose labels are given."""
+    """Rows of the labelled images."""
     labels: Int[Tensor, " M"]
-    """Theirs."""
+    """Labels of ``rows``."""
     classes: int
     seed: int
 
 
 @runtime_checkable
 class PseudoLabeller(Protocol):
-    """A way to name the classes of images by a network that half knows them."""
+    """A method that computes pseudo-labels with a partly trained network."""
 
-    def scores(self, model: ClassifyingVAE, lesson: PseudoLabelTask, compute: Compute) -> Float[np.ndarray, "S Y"]:
-        """Scores of the images seen, the highest its class."""
+    def scores(self, model: ClassifyingVAE, task: PseudoLabelTask, compute: Compute) -> Float[np.ndarray, "S Y"]:
+        """Class scores of the images of ``task.subset``; the highest score is the class."""
         ...
 
 
 class NetworkPseudoLabels(Frozen):
-    """The network's own answers. Lee 2013, "Pseudo-label: the simple and efficient semi-supervised learning method for
-    deep neural networks", eq. 14."""
+    """The predictions of the network. Lee 2013, "Pseudo-label: the simple and efficient semi-supervised learning method
+    for deep neural networks", eq. 14."""
 
     kind: Literal["network"] = "network"
 
-    def scores(self, model: ClassifyingVAE, lesson: PseudoLabelTask, compute: Compute) -> Float[np.ndarray, "S Y"]:
-        """Class probabilities; asks for the images seen alone."""
-        part = lesson.images.take(lesson.seen)
+    def scores(self, model: ClassifyingVAE, task: PseudoLabelTask, compute: Compute) -> Float[np.ndarray, "S Y"]:
+        """Class probabilities; only images of the subset pass through the network."""
+        part = task.images.take(task.subset)
         with compute.autocast():
-            return np.asarray(predict_with(model, lesson.seed, compute)(part))
+            return np.asarray(predict_with(model, task.seed, compute)(part))
 
 
 class GraphPseudoLabels(Frozen):
-    """Labels spread along the graph of the features that the network has learned, each image called what its neighbours
-    are: once the given ones, once its surest answers with them, the two added with equal spread.
+    """Labels propagated along the graph of the network's features: the sum of the scores propagated from the labels and
+    of those propagated from the labels and the most confident predictions, both scaled to unit standard deviation.
 
-    The first is Iscen et al. 2019, "Label propagation for deep semi-supervised learning", section 4. From one label a
-    class it falls behind what the network knows by then; the second alone forgets which labels are true.
+    The former is Iscen et al. 2019, "Label propagation for deep semi-supervised learning", section 4. From one label
+    per class it is less accurate than the network by then; the latter alone does not distinguish labels from
+    predictions.
     """
 
     kind: Literal["graph"] = "graph"
-    share: float = Field(0.5, gt=0, le=1)
-    """Of each class, the share of the network's answers that is spread, the surest."""
+    confident_fraction: float = Field(0.5, gt=0, le=1)
+    """Most confident fraction of the network's predictions of each class that are propagated."""
     dimensions: int = Field(48, ge=1)
-    """Principal components of the features in which neighbours are sought."""
+    """Principal components of the features in which nearest neighbours are searched."""
     spreading: CentredSpreading = CentredSpreading(spreading=LabelSpreading(iterations=40))
 
-    def scores(self, model: ClassifyingVAE, lesson: PseudoLabelTask, compute: Compute) -> Float[np.ndarray, "S Y"]:
-        """Asks for all images: a graph of some would lose the neighbours of others."""
-        features, logits = _seen_by(model, lesson.images, compute)
-        rows, labels = lesson.rows.numpy(), lesson.labels.numpy()
-        known = confident_labels(logits.softmax(-1).numpy(), self.share)
-        known[rows] = labels
-        sure = np.flatnonzero(known != HIDDEN)
-        graph = Graph.of(self._codes(features))
-        given = self.spreading.spread(graph, rows, labels, lesson.classes)
-        own = self.spreading.spread(graph, sure, known[sure], lesson.classes)
-        added: np.ndarray = (_even(given) + _even(own))[lesson.seen.numpy()]
-        return added
+    def scores(self, model: ClassifyingVAE, task: PseudoLabelTask, compute: Compute) -> Float[np.ndarray, "S Y"]:
+        """Class scores; all images pass through the network, since a graph of a subset has other neighbours."""
+        features, logits = _features_and_logits(model, task.images, compute)
+        rows, labels = task.rows.numpy(), task.labels.numpy()
+        predictions = confident_labels(logits.softmax(-1).numpy(), self.confident_fraction)
+        predictions[rows] = labels
+        confident = np.flatnonzero(predictions != HIDDEN)
+        graph = Graph.from_codes(self._codes(features))
+        from_labels = self.spreading.propagate(graph, rows, labels, task.classes)
+        from_predictions = self.spreading.propagate(graph, confident, predictions[confident], task.classes)
+        return np.asarray((unit_scale(from_labels) + unit_scale(from_predictions))[task.subset.numpy()])
 
     def _codes(self, features: Float[Tensor, "N F"]) -> Float[np.ndarray, "N D"]:
-        """Features about their mean and of unit length, so that distances are those of cosines."""
+        """Principal components of centred features of unit length, so that distances are those of cosines."""
         unit = F.normalize(features - features.mean(0), dim=1).numpy()
-        components = PCA(min(self.dimensions, *unit.shape), svd_solver="randomized", iterated_power=4, random_state=0)
-        found: np.ndarray = components.fit_transform(unit)
-        return found
-
-
-def _even(scores: np.ndarray) -> np.ndarray:
-    return scores / max(float(scores.std()), 1e-300)
+        pca = PCA(min(self.dimensions, *unit.shape), svd_solver="randomized", iterated_power=4, random_state=0)
+        return np.asarray(pca.fit_transform(unit))
 
 
 @torch.no_grad()
-def _seen_by(
+def _features_and_logits(
     model: ClassifyingVAE, images: Images, compute: Compute
 ) -> tuple[Float[Tensor, "N F"], Float[Tensor, "N Y"]]:
-    """The features of all images, few enough for memory, and logits of their classes."""
+    """Features, randomly projected if there are many, and class logits of all images."""
     model.eval()
     features, logits = [], []
     with compute.autocast():
         for rows in torch.arange(len(images)).split(BATCH):
-            found = model.features(images.batch(rows).x.to(compute.device))
-            features.append(_narrow(found.float().cpu()))
-            logits.append(model.logits(found).cpu())
+            batch = model.features(images.batch(rows).x.to(compute.device))
+            features.append(_project(batch.float().cpu()))
+            logits.append(model.logits(batch).cpu())
     return torch.cat(features), torch.cat(logits)
 
 
-def _narrow(features: Float[Tensor, "B F"]) -> Float[Tensor, "B G"]:
-    """The same, or random sums of them that keep distances nearly as they are; the same sums at every call."""
-    if features.shape[1] <= WIDE:
+def _project(features: Float[Tensor, "B F"]) -> Float[Tensor, "B G"]:
+    """Random projection, the same at every call, that nearly preserves distances; unchanged if features are few."""
+    if features.shape[1] <= MAX_FEATURES:
         return features
-    sums = SparseRandomProjection(NARROW, random_state=0).fit(features[:1].numpy())
-    return torch.from_numpy(sums.transform(features.numpy())).float()
+    projection = SparseRandomProjection(PROJECTED_FEATURES, random_state=0).fit(features[:1].numpy())
+    return torch.from_numpy(projection.transform(features.numpy())).float()
 
 
 PSEUDO_LABELLERS = {"network": NetworkPseudoLabels, "graph": GraphPseudoLabels}

@@ -1,4 +1,4 @@
-"""SemiSupervised: one VAE, a graph of its codes, a few labels, and self-training from there."""
+"""Self-training of a VAE with a class head from few labels, and supervised training for comparison."""
 
 from __future__ import annotations
 
@@ -19,45 +19,54 @@ from vaebench.data.augment import Augmentation
 from vaebench.data.images import HIDDEN, Images, MixedSource, epoch_batches
 from vaebench.models.classifying_vae import ClassifyingVAE, SelfTrainingLoss
 from vaebench.models.vae import VAE, Model
-from vaebench.semi_supervised.graphs import AnyLabelPropagation, Graph, PropagationByLabelCount, confident_labels
+from vaebench.semi_supervised.graphs import Graph
+from vaebench.semi_supervised.label_propagation import (
+    AnyLabelPropagation,
+    PropagationByLabelCount,
+    confident_labels,
+    unit_scale,
+)
 from vaebench.semi_supervised.pseudo_labels import AnyPseudoLabeller, GraphPseudoLabels, PseudoLabelTask
 from vaebench.training.compute import Compute
 from vaebench.training.loop import Training, TrainingEvent, train
 from vaebench.training.prediction import LabelledSource, Predict, predict_with
 from vaebench.training.schedules import Adam, AnyOptimiser, Muon, OneCycle
 
-SETTLE_BATCH = 200
+BATCH_NORM_BATCH = 200
 
 
 class SelfTraining(Frozen):
     """Self-training of a VAE with a class head.
 
     The first round trains on pseudo-labels propagated along the graph of the VAE's codes, later rounds on those of
-    ``pseudo_labeller``. Each round keeps the most confident fraction of every class; the given labels are in every
-    step.
+    ``pseudo_labeller``. Each round uses the most confident pseudo-labels of every class; every batch has labelled
+    images.
     """
 
     propagation: AnyLabelPropagation = PropagationByLabelCount()
+    """Label propagation that gives the pseudo-labels of the first round."""
     graph_fraction: float = Field(0.95, gt=0, le=1)
-    """Share of each class that is taken of the graph's answers, the surest."""
+    """Most confident fraction of each class of the propagated labels that is used in the first round."""
     network_fraction: float = Field(0.95, gt=0, le=1)
-    """The same of the pseudo_labeller's."""
+    """Most confident fraction of each class of the pseudo-labels that is used in later rounds."""
     pseudo_labeller: AnyPseudoLabeller = GraphPseudoLabels()
-    """Of the rounds after the first."""
+    """Source of the pseudo-labels of later rounds."""
     objective: SelfTrainingLoss = SelfTrainingLoss()
+    """Loss of a batch of labelled, pseudo-labelled and unlabelled images."""
     rounds: tuple[int, ...] = (400, 400, 400)
-    """Steps of each round: the first learns from the graph, the others from the pseudo-labeller.
-    Whole passes, where images are so few that they are seen more than once."""
+    """Training steps of each round, rounded to whole epochs if images are seen more than once."""
     pseudo_labelled: int = Field(80, ge=1)
-    """Images a step with a label, given or taken; the others of the batch have none."""
+    """Labelled and pseudo-labelled images per batch; the other images of the batch are unlabelled."""
     labelled: int = Field(32, ge=1)
-    """Of these, the images whose labels are given, but no more than there are."""
+    """Labelled images among ``pseudo_labelled``, or all of them if there are fewer."""
     batch: int = Field(160, ge=2)
+    """Images per batch."""
     optimiser: AnyOptimiser = Muon(rate=0.02)
     temperature: float = Field(1.0, gt=0)
-    """Divides the logits of the finished network, so that its probabilities are calibrated (Guo et al. 2017). It cannot
-    be chosen on so few labels; choose it on other data."""
+    """Divisor of the logits of the trained network, for calibrated probabilities (Guo et al. 2017). Few labels do not
+    determine it; choose it on other data sets."""
     ema: float = Field(0.98, ge=0, lt=1)
+    """Decay per step of the moving average of the weights; 0 for none."""
 
     def fit(
         self,
@@ -69,65 +78,67 @@ class SelfTraining(Frozen):
         classes: int,
         seed: int,
         compute: Compute,
-        callback: Callable[[float], None] = lambda share: None,
+        callback: Callable[[float], None] = lambda fraction: None,
     ) -> ClassifyingVAE:
-        """A copy of ``vae`` that also names the class.
+        """Train a copy of ``vae`` with a class head.
 
         Args:
             vae: trained on ``images`` without labels; it is not changed.
-            images: what it was trained on; their labels are not read.
-            graph: of their codes, in their order; without one, the first round learns from the given labels alone.
-            rows: of those whose labels are given.
-            labels: theirs.
-            watch: hears the share that is done.
+            images: training images of ``vae``; their labels are not read.
+            graph: graph of the codes of ``images``, in the same order; without it, the first round uses labels alone.
+            rows: rows of the labelled images.
+            labels: labels of ``rows``.
+            callback: receives the completed fraction in [0, 1].
         """
-        hidden, given = images.without_labels(), torch.full((len(images),), HIDDEN)
-        given[rows] = labels
+        unlabelled, labels_of_all = images.without_labels(), torch.full((len(images),), HIDDEN)
+        labels_of_all[rows] = labels
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             model = ClassifyingVAE(copy.deepcopy(vae), classes)
-        guesses = given.clone()
+        pseudo_labels = labels_of_all.clone()
         if graph is not None:
-            scores = self.propagation.spread(graph, rows.numpy(), labels.numpy(), classes)
-            guesses = torch.from_numpy(confident_labels(scores, self.graph_fraction))
-        few = hidden.take(rows).with_labels(labels)
+            scores = self.propagation.propagate(graph, rows.numpy(), labels.numpy(), classes)
+            pseudo_labels = torch.from_numpy(confident_labels(scores, self.graph_fraction))
+        labelled = unlabelled.take(rows).with_labels(labels)
         for index, steps in enumerate(self.rounds):
-            own = seed + 1000 * index
-            seen = _seen(len(images), rows, steps * self.batch, own)
-            part = hidden.take(seen)
+            round_seed = seed + 1000 * index
+            subset = _sample_subset(len(images), rows, steps * self.batch, round_seed)
+            part = unlabelled.take(subset)
             if index:
-                lesson = PseudoLabelTask(hidden, seen, rows, labels, classes, seed)
-                scores = self.pseudo_labeller.scores(model, lesson, compute)
-                guesses[seen] = torch.from_numpy(confident_labels(scores, self.network_fraction))
-            taught = _taught(part, given[seen], guesses[seen])
-            source = MixedSource(MixedSource(few, taught, min(self.labelled, len(few))), part, self.pseudo_labelled)
+                task = PseudoLabelTask(unlabelled, subset, rows, labels, classes, seed)
+                scores = self.pseudo_labeller.scores(model, task, compute)
+                pseudo_labels[subset] = torch.from_numpy(confident_labels(scores, self.network_fraction))
+            known = torch.where(labels_of_all == HIDDEN, pseudo_labels, labels_of_all)[subset]
+            confident = torch.nonzero(known != HIDDEN)[:, 0]
+            targets = part.take(confident).with_labels(known[confident])
+            source = MixedSource(labelled, targets, min(self.labelled, len(labelled)))
 
-            def tell(at: TrainingEvent, index: int = index) -> None:
-                callback((index + at.step / at.steps) / len(self.rounds))
+            def report(event: TrainingEvent, index: int = index) -> None:
+                callback((index + event.step / event.steps) / len(self.rounds))
 
             train(
                 model,
                 self.objective,
-                source,
+                MixedSource(source, part, self.pseudo_labelled),
                 self._training(len(part), steps),
                 compute=compute,
-                seed=own,
-                callback=tell,
+                seed=round_seed,
+                callback=report,
             )
             with compute.autocast():
-                recompute_batch_norm(model, hidden, seed)
+                recompute_batch_norm(model, unlabelled, seed)
         model.temperature.fill_(self.temperature)
         return model
 
     def _training(self, images: int, steps: int) -> Training:
-        an_epoch = sum(1 for _ in epoch_batches(images, self.batch, (0, 0)))
-        epochs = max(1, round(steps / an_epoch))
+        steps_per_epoch = sum(1 for _ in epoch_batches(images, self.batch, (0, 0)))
+        epochs = max(1, round(steps / steps_per_epoch))
         schedule = OneCycle()
         return Training(epochs=epochs, batch=self.batch, optimiser=self.optimiser, schedule=schedule, ema=self.ema)
 
 
-def _seen(images: int, rows: Int[Tensor, " M"], most: int, seed: int) -> Int[Tensor, " S"]:
-    """All rows, rising, where these are not too many; else those that are given and others at random."""
+def _sample_subset(images: int, rows: Int[Tensor, " M"], most: int, seed: int) -> Int[Tensor, " S"]:
+    """All rows if there are at most ``most``, else the labelled ``rows`` and random others, in rising order."""
     if images <= most:
         return torch.arange(images)
     generator = np.random.default_rng(seed)
@@ -136,24 +147,17 @@ def _seen(images: int, rows: Int[Tensor, " M"], most: int, seed: int) -> Int[Ten
     return torch.from_numpy(np.sort(chosen[:most]))
 
 
-def _taught(images: Images, given: Int[Tensor, " N"], guesses: Int[Tensor, " N"]) -> Images:
-    """The images with a guess, as their classes; the given ones keep theirs."""
-    labels = torch.where(given == HIDDEN, guesses, given)
-    sure = torch.nonzero(labels != HIDDEN)[:, 0]
-    return images.take(sure).with_labels(labels[sure])
-
-
 @torch.no_grad()
 def recompute_batch_norm(model: ClassifyingVAE, images: Images, seed: int, batches: int = 50) -> None:
-    """Batch normalisation's averages anew, on unchanged images: training saw augmented ones."""
+    """Recompute running statistics of batch normalisation on unchanged images, since training images are augmented."""
     device = model.vae.zero.device
-    drawn = islice(epoch_batches(len(images), SETTLE_BATCH, (seed, 0)), batches)
-    update_bn((images.batch(rows).x.to(device) for rows in drawn), _Passes(model))
+    rows_of_batches = islice(epoch_batches(len(images), BATCH_NORM_BATCH, (seed, 0)), batches)
+    update_bn((images.batch(rows).x.to(device) for rows in rows_of_batches), _Autoencoder(model))
     model.eval()
 
 
-class _Passes(nn.Module):
-    """A pass through every layer that normalises."""
+class _Autoencoder(nn.Module):
+    """Forward pass through encoder and decoder, and so through every normalisation layer."""
 
     def __init__(self, model: ClassifyingVAE) -> None:
         super().__init__()
@@ -165,34 +169,33 @@ class _Passes(nn.Module):
 
 
 def probabilities_from_scores(scores: Float[np.ndarray, "N Y"]) -> Float[Tensor, "N Y"]:
-    """Scores along a graph as probabilities, for their order alone: they are not calibrated."""
+    """Propagated scores as probabilities of the same order, which are not calibrated."""
     return torch.from_numpy(scores).float().mul(10).softmax(-1)
 
 
 @dataclass(frozen=True)
 class LabelPropagationProbe:
-    """A propagation as a probe of codes: it is given all codes of a graph, with labels for some. Others join it."""
+    """Label propagation as a probe: it is fitted on all codes of a graph, of which some are labelled."""
 
     propagation: AnyLabelPropagation
     graph: Graph
     name: str = "graph"
 
     def fit(self, source: LabelledSource, classes: int, seed: int, compute: Compute) -> Predict:
-        """Spread the labels that are not hidden."""
+        """Propagate the labels; codes of the predictor are connected to the graph."""
         rows = torch.nonzero(source.labels != HIDDEN)[:, 0]
-        scores = self.propagation.spread(self.graph, rows.numpy(), source.labels[rows].numpy(), classes)
-        scores = scores / max(float(scores.std()), 1e-300)
+        scores = unit_scale(self.propagation.propagate(self.graph, rows.numpy(), source.labels[rows].numpy(), classes))
 
         def predict(codes: LabelledSource) -> Float[Tensor, "N Y"]:
             x = codes.batch(torch.arange(len(codes))).x
-            return probabilities_from_scores(self.graph.join(x.numpy()) @ scores)
+            return probabilities_from_scores(self.graph.connect(x.numpy()) @ scores)
 
         return predict
 
 
 @dataclass(frozen=True)
 class SelfTrainingProbe:
-    """:class:`SelfTrainingLoss` as a probe of images: it is given all images, with labels for some."""
+    """:class:`SelfTraining` as a probe: it is fitted on all images of a VAE, of which some are labelled."""
 
     method: SelfTraining
     vae: VAE
@@ -200,7 +203,7 @@ class SelfTrainingProbe:
     name: str = "self-training"
 
     def fit(self, source: LabelledSource, classes: int, seed: int, compute: Compute) -> Predict:
-        """Learn from images, the labels of most of them hidden."""
+        """Train on images whose labels are mostly hidden."""
         assert isinstance(source, Images)
         return predict_with(self.network(source, classes, seed, compute), seed, compute)
 
@@ -210,9 +213,9 @@ class SelfTrainingProbe:
         classes: int,
         seed: int,
         compute: Compute,
-        callback: Callable[[float], None] = lambda share: None,
+        callback: Callable[[float], None] = lambda fraction: None,
     ) -> ClassifyingVAE:
-        """The trained network itself."""
+        """Train and return the network."""
         rows = torch.nonzero(source.labels != HIDDEN)[:, 0]
         return self.method.fit(
             self.vae, source, self.graph, rows, source.labels[rows], classes, seed, compute, callback
@@ -220,27 +223,30 @@ class SelfTrainingProbe:
 
 
 class SupervisedTraining(Frozen):
-    """The rival: the same encoder and class head from fresh weights, taught by the labelled images alone."""
+    """Supervised training on the labelled images alone, of the same encoder and class head with random weights."""
 
     strong: Augmentation = Augmentation()
+    """Augmentation of the labelled images."""
     steps: int = Field(1250, ge=1)
+    """Training steps, rounded to whole epochs."""
     batch: int = Field(128, ge=2)
+    """Images per batch, or all labelled images if there are fewer."""
 
     def epochs(self, images: int) -> int:
-        """How often it passes through so many labelled images."""
+        """Number of epochs for this number of labelled images."""
         return max(1, round(self.steps * min(self.batch, images) / images))
 
-    def fit(self, model: Model, few: Images, classes: int, seed: int, compute: Compute) -> ClassifyingVAE:
-        """The trained network; ``few`` carry their labels."""
+    def fit(self, model: Model, labelled: Images, classes: int, seed: int, compute: Compute) -> ClassifyingVAE:
+        """Train on the ``labelled`` images and return the network."""
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            network = ClassifyingVAE(model.build(few.shape), classes)
+            network = ClassifyingVAE(model.build(labelled.shape), classes)
         training = Training(
-            epochs=self.epochs(len(few)),
-            batch=min(self.batch, len(few)),
+            epochs=self.epochs(len(labelled)),
+            batch=min(self.batch, len(labelled)),
             optimiser=Adam(rate=3e-3, beta2=0.99, weight_decay=0.01),
             schedule=OneCycle(),
         )
         objective = SelfTrainingLoss(strong=self.strong, consistency=0.0)
-        train(network, objective, few, training, compute=compute, seed=seed)
+        train(network, objective, labelled, training, compute=compute, seed=seed)
         return network

@@ -38,7 +38,7 @@ def made_explorer(shape=(1, 28, 28), latent=20, classes=10, count=200, network=N
     labels = torch.arange(len(pixels)) % classes if classes else torch.full((len(pixels),), -1)
     names = names or tuple(f"class {index}" for index in range(classes))
     codes = encode(vae, Images(pixels, labels, names))
-    head = Logistic(iterations=20).line(codes, classes) if classes else None
+    head = Logistic(iterations=20).fit_linear(codes, classes) if classes else None
     tsne = np.random.default_rng(0).normal(size=(len(pixels), 2)).astype(np.float32) * 10
     points = Points(pixels.numpy(), codes.mean.numpy(), codes.log_variance.numpy(), labels.numpy(), tsne)
     kl = np.linspace(2, 0.01, latent)[::-1].copy()
