@@ -19,7 +19,7 @@ def compare(words: list[str]) -> int:
     page = Path(out) if out else Path(words[0]).parent / "compare.html"
     found = write_comparison(words, page)
     for index, group in enumerate(found.groups):
-        scores = ", ".join(f"{score.name} {score.spread(index)}" for score in found.scores[:1] + found.scores[-1:])
+        scores = ", ".join(f"{score.name} {score.mean_and_sd(index)}" for score in found.scores[:1] + found.scores[-1:])
         print(f"{group.name}: {scores}")
     for note in found.notes:
         print(f"note: {note}")

@@ -112,7 +112,7 @@ def fidelity(
     }
     scores = {name: _scores(real, found) for name, found in seen.items()}
     for name in ("samples", "fitted samples"):
-        scores[name]["authentic"] = authenticity(train, seen[name].features)
+        scores[name]["authenticity"] = authenticity(train, seen[name].features)
     rows, _ = nearest(seen["samples"].features[:PAIRS], train)
     return Fidelity(scores, count, judge.accuracy, drawn[:PAIRS], data.train.pixels[rows].numpy())
 
@@ -133,5 +133,5 @@ def _scores(real: ClassifierOutput, drawn: ClassifierOutput) -> dict[str, float]
         "precision": precision,
         "recall": recall,
         "inception_score": inception_score(drawn.probabilities)[0],
-        "legible": confident_fraction(drawn.probabilities),
+        "confident_fraction": confident_fraction(drawn.probabilities),
     }
