@@ -35,7 +35,7 @@ def sweep(words: list[str]) -> int:
         axes.append(axis(str(word)))
     base = overridden(base, words, f"recipe {base.name}")
     count = None if workers is None else int(number("--workers", workers, whole=True))
-    engine = local(count) if address is None else Cluster(address)
+    executor = local(count) if address is None else Cluster(address)
     keep_freed_memory()
     with progress() as callback:
         answer = swept(
@@ -43,12 +43,12 @@ def sweep(words: list[str]) -> int:
             axes,
             seeds=1 if seeds is None else int(number("--seeds", seeds, whole=True)),
             folder=Path(out) if out else Path("runs") / f"sweep-{base.name}",
-            engine=engine,
+            executor=executor,
             callback=callback,
         )
     print(verdict(answer))
-    failed = [trouble for point in answer.points for trouble in point.troubles]
-    for trouble in failed:
-        print(f"failed: {trouble}")
+    failed = [error for point in answer.points for error in point.errors]
+    for error in failed:
+        print(f"failed: {error}")
     print(f"open {write_page(answer)}")
     return 1 if failed else 0

@@ -34,7 +34,9 @@ def test_maps_need_as_many_latents(make_run, latent, missing):
 
 
 def test_without_an_autoencoder_its_losses_are_left_out(make_run):
-    assert set(FIGURES) - set(figures(make_run(classes=TEN, autoencoder=False))) == {"autoencoder-losses"} | SELF_TRAINED
+    assert (
+        set(FIGURES) - set(figures(make_run(classes=TEN, autoencoder=False))) == {"autoencoder-losses"} | SELF_TRAINED
+    )
 
 
 def test_a_self_trained_vae_is_shown_beside_the_vae(make_run):

@@ -75,9 +75,7 @@ def test_no_clear_difference(make_run):
 
 def test_one_draw_gives_numbers_without_a_verdict(make_run):
     found = judged(make_run, (0.9,), {"pixels": (0.5,), "images": (0.4,)}, ("all",))
-    assert found.summary[0] == (
-        "Latents against raw pixels: no verdict, because there is only one draw of labels."
-    )
+    assert found.summary[0] == ("Latents against raw pixels: no verdict, because there is only one draw of labels.")
     assert len(found.summary) == 2
     assert {c.outcome for c in found.comparisons} == {"one draw"}
     assert found.numbers == ["All 1,234 labels (one draw): latents 0.90, pixels 0.50, supervised 0.40"]
@@ -94,7 +92,9 @@ def test_numbers_name_the_baselines_that_matter_most(make_run):
     found = judged(make_run, (0.82,), baselines, (10,))
     expected = "10 labels per class: latents 0.82, pixels 0.77, supervised 0.75"
     assert found.numbers == [expected]
-    assert found.others == ["Latents beat the random encoder at 10 labels per class, the only count with several draws."]
+    assert found.others == [
+        "Latents beat the random encoder at 10 labels per class, the only count with several draws."
+    ]
 
 
 def test_pairing_sees_what_overlapping_intervals_hide():

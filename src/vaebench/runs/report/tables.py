@@ -161,9 +161,10 @@ def samples_table(run: Run) -> tuple[Table, str] | None:
         "number of images, and the distance is not an FID. The training images show what perfect samples would score; "
         f"the fitted Gaussian has the mean and covariance of the training codes. {FRECHET}: lower is better. Precision "
         "is the fraction of the set within the manifold of the test images, recall the fraction of the test images "
-        "within the manifold of the set. Inception score: from 1 to the number of classes. Confident: fraction to which "
-        "the classifier gives some class at least 90 % probability. Authenticity: fraction no nearer to a training image than that image's "
-        "own nearest neighbour; near 0 indicates memorisation, about one half is expected of new images."
+        "within the manifold of the set. Inception score: from 1 to the number of classes. Confident: fraction to "
+        "which the classifier gives some class at least 90 % probability. Authenticity: fraction no nearer to a "
+        "training image than that image's own nearest neighbour; near 0 indicates memorisation, about one half is "
+        "expected of new images."
     )
     return Table(["", *(name for name, _ in SAMPLE_SCORES.values())], rows, strong=(2,)), note
 
