@@ -1,4 +1,4 @@
-"""Files of earlier versions give the same values as in those versions. Each folder of tests/kept belongs to one schema of
+"""Files of earlier versions are read with the same values. Each folder of tests/kept belongs to one schema of
 results.json and was written by scripts/keep_files.py."""
 
 import importlib.util

@@ -14,6 +14,7 @@ from vaebench.semi_supervised.self_training import SelfTraining
 from vaebench.training.schedules import Adam, AnyOptimiser, OneCycle
 
 Positive = Annotated[int, Field(ge=1)]
+Count = Annotated[LabelCount, Field(union_mode="left_to_right")]
 FeatureName = Literal["vae", "vae-sampled", "autoencoder", "pixels", "pca", "random"]
 
 
@@ -42,15 +43,7 @@ class SupervisedBaseline(Frozen):
 class Evaluation(Frozen):
     """Settings of the few-label protocol and of the other measurements."""
 
-    labels_per_class: tuple[Annotated[LabelCount, Field(union_mode="left_to_right")], ...] = (
-        1,
-        3,
-        5,
-        10,
-        100,
-        1000,
-        "all",
-    )
+    labels_per_class: tuple[Count, ...] = (1, 3, 5, 10, 100, 1000, "all")
     """Numbers of labels per class, or "all"; counts above the size of the smallest class are skipped."""
     draws: Positive = 5
     """Label draws per count. They are saved, and every representation is evaluated on the same draws."""

@@ -34,19 +34,7 @@ from vaebench.training.prediction import predict_with
 
 SCHEMA = 2
 """Version of results.json; version 1 is upgraded when it is read."""
-CSV_KEYS = (
-    "data",
-    "split",
-    "features",
-    "probe",
-    "labels_per_class",
-    "latent",
-    "metric",
-    "mean",
-    "sd",
-    "n",
-    "interval",
-)
+CSV_KEYS = ("data", "split", "features", "probe", "labels_per_class", "latent", "metric", "mean", "sd", "n", "interval")
 
 
 class Run:

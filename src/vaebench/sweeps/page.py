@@ -14,8 +14,9 @@ from vaebench.plotting.palette import clean, shortened
 from vaebench.plotting.plots import Panel, Series, lines
 from vaebench.plotting.style import STYLE
 from vaebench.plotting.templates import template
+from vaebench.runs.report.curves import mean_series
 from vaebench.runs.report.figures import EmbeddedFigure, embed
-from vaebench.runs.report.tables import NONE, Table
+from vaebench.runs.report.tables import Table, mean_and_sd
 from vaebench.sweeps.grid import Axis
 from vaebench.sweeps.sweep import Point, Sweep, score_names
 from vaebench.sweeps.trial import BEST
@@ -62,16 +63,13 @@ def verdict(result: Sweep) -> str:
     best = result.best
     if best is None:
         return "No trial succeeded."
-    return f"Best by {BEST}: {clean(best.description)}, {mean_and_sd(best.scores[BEST], BEST)} nats per image."
+    return f"Best by {BEST}: {clean(best.description)}, {_score_text(best, BEST)} nats per image."
 
 
-def mean_and_sd(values: list[float] | None, name: str) -> str:
-    """Mean and standard deviation over seeds, as text."""
-    if not values:
-        return NONE
-    statistics, form = summary(values), ".3f" if "accuracy" in name else ".2f"
-    mean, sd = format(statistics["mean"], form), statistics["sd"]
-    return (mean if sd is None else f"{mean} ± {sd:{form}}").replace("-", "\N{MINUS SIGN}")
+def _score_text(point: Point, name: str) -> str:
+    """Mean and standard deviation over seeds."""
+    values = point.scores.get(name)
+    return mean_and_sd(summary(values) if values else None, ".3f" if "accuracy" in name else ".2f")
 
 
 def _validation_elbo(point: Point) -> float:
@@ -85,14 +83,14 @@ def points_table(result: Sweep) -> Table:
     ordered = sorted(result.points, key=_validation_elbo)[::-1]
     rows = []
     for point in ordered:
-        scores = (mean_and_sd(point.scores.get(name), name) for name in names)
+        scores = (_score_text(point, name) for name in names)
         rows.append([clean(point.description), str(len(point.folders)), *scores])
     return Table(["values", "seeds (n)", *names], rows, (0,) if result.best else ())
 
 
 def _figure(axis: Axis, result: Sweep) -> EmbeddedFigure:
     with matplotlib.rc_context(STYLE):
-        return embed(plot_axis(axis, result), axis.field, axis.field, "")
+        return embed(plot_axis(axis, result), axis.field, axis.field)
 
 
 def plot_axis(axis: Axis, result: Sweep) -> Figure:
@@ -128,17 +126,11 @@ def _others(axis: Axis, result: Sweep) -> list[tuple[str, dict[str, str]]]:
 
 
 def _series(axis: Axis, name: str, result: Sweep, others: dict[str, str], numbers: list[float]) -> Series:
-    x, y, low, high = [], [], [], []
-    scale = 100.0 if "accuracy" in name else 1.0
-    minimum, maximum = next((bounds for part, bounds in BOUNDS.items() if part in name), (-math.inf, math.inf))
+    x, values = [], []
     for value, number in zip(axis.values, numbers, strict=True):
         point = next(p for p in result.points if p.values == {**others, axis.field: value})
-        if not (values := point.scores.get(name)):
-            continue
-        statistics = summary(values)
-        ends = statistics["interval"] or (statistics["mean"], statistics["mean"])
-        x.append(number)
-        y.append(scale * statistics["mean"])
-        low.append(max(minimum, scale * ends[0]))
-        high.append(min(maximum, scale * ends[1]))
-    return Series(x, y, low, high)
+        if name in point.scores:
+            x.append(number)
+            values.append(point.scores[name])
+    bounds = next((bounds for part, bounds in BOUNDS.items() if part in name), (-math.inf, math.inf))
+    return mean_series(x, values, 100.0 if "accuracy" in name else 1.0, bounds)

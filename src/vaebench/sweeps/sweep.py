@@ -81,12 +81,8 @@ def sweep(
     another number of workers, repeats no finished trial.
 
     Args:
-        base: the recipe whose fields are varied.
-        axes: the varied fields with their values.
-        seeds: seeds per combination of values.
-        folder: folder of the sweep.
+        seeds: number of seeds per combination of values.
         executor: runs the trials; by default one process for every two cores of this machine.
-        callback: receives progress events.
 
     Raises:
         VaebenchError: the grid is invalid, or the folder cannot be written or is in use.

@@ -33,7 +33,7 @@ def changed(folder, **fields):
 
 @pytest.fixture
 def runs(tmp_path):
-    """Writes a run: its accuracies at 1 label a class, its draws of labels, changes of its recipe."""
+    """A function that writes a run: accuracies at 1 label per class, label draws, changed recipe fields."""
 
     def make(name, accuracies=(0.5, 0.6, 0.7), draws=None, data="made up", **fields):
         rows = [accuracy_row("vae", 1, accuracies), accuracy_row("pixels", 1, accuracies)]

@@ -139,6 +139,10 @@ class Explorer:
         """Return the data of the page's scripts as JSON values; ``stored_error`` is that of the 16-bit weights."""
         points, kl = self.points, self.kl_per_latent
         axes, centre, variance_ratios = points.pca()
+        predicted = None
+        if self.head is not None:
+            logits = torch.from_numpy(points.mean) @ self.head.weight.T + self.head.bias
+            predicted = logits.argmax(-1).tolist()
         prior_codes = np.empty((0, len(kl)), np.float32) if self.prior_codes is None else self.prior_codes
         return {
             "name": clean(self.name),
@@ -160,19 +164,12 @@ class Explorer:
                 "size": list(points.images.shape[:1:-1]),
                 "lossless": points.lossless,
                 "labels": points.labels.tolist(),
-                "predicted": self._predicted(),
+                "predicted": predicted,
                 "mean": _encoded(points.mean),
                 "logVariance": _encoded(points.log_variance),
                 "tsne": _encoded(points.tsne),
             },
         }
-
-    def _predicted(self) -> list[int] | None:
-        if self.head is None:
-            return None
-        logits = torch.from_numpy(self.points.mean) @ self.head.weight.T + self.head.bias
-        classes: list[int] = logits.argmax(-1).tolist()
-        return classes
 
 
 def _class_entry(index: int, name: str) -> dict[str, str]:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import matplotlib
 import numpy as np
 
 from vaebench.core.files import write_text
-from vaebench.core.statistics import summary
 from vaebench.plotting.palette import clean, shortened
 from vaebench.plotting.plots import Panel, Series, lines
 from vaebench.plotting.style import STYLE, signed
@@ -24,6 +23,7 @@ from vaebench.runs.report.comparison import (
     compare,
     has_seeds,
 )
+from vaebench.runs.report.curves import mean_series
 from vaebench.runs.report.figures import EmbeddedFigure, embed
 from vaebench.runs.report.tables import NONE, Table, accuracy_rows, data_title, probe_names
 from vaebench.runs.rows import ResultRow
@@ -42,13 +42,6 @@ class Cell(NamedTuple):
     difference: str
     interval: str
     outcome: str
-
-
-class DifferenceRow(NamedTuple):
-    """The differences of one score."""
-
-    name: str
-    cells: list[Cell]
 
 
 def write_comparison(paths: Sequence[str | Path], out: Path) -> Comparison:
@@ -76,8 +69,7 @@ def render(comparison: Comparison) -> str:
         notes=comparison.notes,
         scores=Table(["on the test images", "unit", *names], score_rows),
         differences=[
-            DifferenceRow(score.name, [difference_cell(score, index) for index in range(1, len(names))])
-            for score in scores
+            (score.name, [difference_cell(score, index) for index in range(1, len(names))]) for score in scores
         ],
         over="seeds" if seeds else "label draws (scores in nats have one value per run)",
         paired=f"paired by {'seed' if seeds else 'draw'} if the label draws are the same" if paired else "by Welch's t",
@@ -143,7 +135,7 @@ def _figures(groups: Sequence[Group]) -> list[EmbeddedFigure]:
 
 def accuracy_panels(groups: Sequence[Group]) -> list[Panel]:
     """Accuracy against labels per class: one panel per probe or method, one line per recipe."""
-    probes = list(dict.fromkeys(name for group in groups for name in probe_names(group.first)))
+    probes = list(dict.fromkeys(name for group in groups for name in probe_names(group.runs[0])))
     panels = []
     for probe in [name for name in probes if name != "supervised"]:
         curves = {shortened(group.name, MAX_LEGEND_NAME): _accuracy_curve(group, probe, groups) for group in groups}
@@ -161,11 +153,8 @@ def _accuracy_curve(group: Group, probe: str, groups: Sequence[Group]) -> Series
             if row["probe"] == probe and row["features"] in SUBJECTS and count != "all":
                 rows_at.setdefault(count, []).append(row)
     counts = sorted(rows_at)
-    points: list[dict[str, Any]] = [summary(accuracy_values(rows_at[count], has_seeds(groups))) for count in counts]
-    means = [100 * point["mean"] for point in points]
-    ends = [point["interval"] or (point["mean"], point["mean"]) for point in points]
-    low, high = (np.clip([100 * end[side] for end in ends], 0, 100).tolist() for side in (0, 1))
-    return Series(counts, means, low, high)
+    values = [accuracy_values(rows_at[count], has_seeds(groups)) for count in counts]
+    return mean_series(counts, values, 100, (0, 100))
 
 
 def loss_panels(groups: Sequence[Group]) -> list[Panel]:

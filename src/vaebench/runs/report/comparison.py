@@ -15,7 +15,15 @@ from vaebench.core.files import read_json
 from vaebench.core.statistics import difference_interval, summary
 from vaebench.evaluation.learning_curves import LabelCount
 from vaebench.plotting.palette import clean
-from vaebench.runs.report.tables import FRECHET, NONE, WITHOUT_PROBE, accuracy_rows, data_title, labels_text
+from vaebench.runs.report.tables import (
+    FRECHET,
+    NONE,
+    WITHOUT_PROBE,
+    accuracy_rows,
+    data_title,
+    labels_text,
+    mean_and_sd,
+)
 from vaebench.runs.report.verdict import default_probe
 from vaebench.runs.rows import ResultRow
 from vaebench.runs.run import Run
@@ -45,11 +53,6 @@ class Group:
 
     name: str
     runs: list[Run]
-
-    @cached_property
-    def first(self) -> Run:
-        """The run that represents the recipe."""
-        return self.runs[0]
 
     @cached_property
     def draws(self) -> list[Any]:
@@ -86,9 +89,9 @@ class Score:
         """Mean, standard deviation and number of values of a group, as text."""
         if not self.values[group]:
             return NONE
-        statistics, form = summary(self.values[group]), ".3f" if self.unit == "accuracy" else ".2f"
-        mean = format(statistics["mean"], form).replace("-", "\N{MINUS SIGN}")
-        return mean if statistics["sd"] is None else f"{mean} ± {statistics['sd']:{form}} ({statistics['n']})"
+        count = len(self.values[group])
+        text = mean_and_sd(summary(self.values[group]), ".3f" if self.unit == "accuracy" else ".2f")
+        return text if count < 2 else f"{text} ({count})"
 
     def difference(self, group: int) -> tuple[float, tuple[float, float] | None] | None:
         """A group minus the first, with its 95 % interval if both have several values."""
@@ -126,7 +129,7 @@ def compare(paths: Sequence[str | Path]) -> Comparison:
     return Comparison(
         groups,
         [*_metric_scores(groups), *_accuracy_scores(groups)],
-        differing_fields([group.first for group in groups]),
+        differing_fields([group.runs[0] for group in groups]),
         _notes(groups),
     )
 
@@ -177,7 +180,7 @@ def _metric_values(run: Run, metric: str) -> list[float]:
 
 def _accuracy_scores(groups: list[Group]) -> list[Score]:
     """Accuracies of latents and self-trained VAEs at every label count that some run has."""
-    probe = default_probe(groups[0].first)
+    probe = default_probe(groups[0].runs[0])
     rows_at: dict[tuple[str, LabelCount], list[list[ResultRow]]] = {}
     for index, group in enumerate(groups):
         for run in group.runs:
@@ -225,12 +228,12 @@ def _flatten(values: Any, path: str = "") -> dict[str, str]:
 def _notes(groups: list[Group]) -> list[str]:
     """Reasons why some of the numbers are not comparable."""
     notes = []
-    if len({group.first.results["data"]["fingerprint"] for group in groups}) > 1:
-        names = ", ".join(dict.fromkeys(data_title(group.first) for group in groups))
+    if len({group.runs[0].results["data"]["fingerprint"] for group in groups}) > 1:
+        names = ", ".join(dict.fromkeys(data_title(group.runs[0]) for group in groups))
         notes.append(
             f"The runs were trained on different images ({names}): neither nats nor accuracies are comparable."
         )
-    likelihoods = {group.first.results["recipe"]["model"]["likelihood"]["kind"] for group in groups}
+    likelihoods = {group.runs[0].results["recipe"]["model"]["likelihood"]["kind"] for group in groups}
     if len(likelihoods) > 1:
         notes.append(f"The likelihoods differ ({', '.join(sorted(likelihoods))}): their nats are not comparable.")
     if all(len(group.runs) == 1 for group in groups):

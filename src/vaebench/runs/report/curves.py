@@ -6,12 +6,15 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from vaebench.core.files import read_json
+from vaebench.core.statistics import summary
 from vaebench.evaluation.learning_curves import LabelCount
+from vaebench.plotting.plots import Series
 from vaebench.plotting.style import FAINT, INK, REPRESENTATIONS, in_words
 from vaebench.runs.report.tables import WITHOUT_PROBE, accuracy_rows, label_counts, probe_names, rows_of_probe
 from vaebench.runs.rows import ResultRow
@@ -116,6 +119,17 @@ def _count_axis(ax: Axes, counts: Sequence[LabelCount], places: list[float]) -> 
     margin = max(0.06 * (max(places) - min(places)), 0.1)
     ax.set_xlim(min(places) - margin, max(places) + margin)
     ax.set_xlabel("labels per class (logarithmic)")
+
+
+def mean_series(
+    x: Sequence[float], values: Sequence[Sequence[float]], scale: float, bounds: tuple[float, float]
+) -> Series:
+    """Means of the values at each x, with 95 % intervals clipped to ``bounds``; both are multiplied by ``scale``."""
+    statistics = [summary(list(each)) for each in values]
+    means = [scale * each["mean"] for each in statistics]
+    ends = [each["interval"] or (each["mean"], each["mean"]) for each in statistics]
+    low, high = (np.clip([scale * end[side] for end in ends], *bounds).tolist() for side in (0, 1))
+    return Series(x, means, low, high)
 
 
 LOSSES = {"loss": "objective", "reconstruction": "reconstruction", "kl": "KL"}

@@ -24,14 +24,18 @@ class EmbeddedFigure(NamedTuple):
     name: str
     title: str
     caption: str
-    base64: str
+    png: bytes
     width: int
 
+    @property
+    def base64(self) -> str:
+        """The PNG as base64."""
+        return base64.b64encode(self.png).decode()
 
-def embed(figure: Figure, name: str, title: str, caption: str, content: bytes | None = None) -> EmbeddedFigure:
-    """Return the figure for embedding in a page; ``content`` is its PNG, if it has been rendered already."""
-    encoded = base64.b64encode(content or png(figure)).decode()
-    return EmbeddedFigure(name, title, caption, encoded, round(figure.get_figwidth() * 100))
+
+def embed(figure: Figure, name: str, title: str, caption: str = "") -> EmbeddedFigure:
+    """Render the figure for embedding in a page."""
+    return EmbeddedFigure(name, title, caption, png(figure), round(figure.get_figwidth() * 100))
 
 
 @dataclass(frozen=True)

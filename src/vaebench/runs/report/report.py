@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from itertools import groupby
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -13,7 +12,7 @@ from vaebench.core.files import atomic, write_text
 from vaebench.evaluation.learning_curves import LabelCount
 from vaebench.models.priors import StandardNormal
 from vaebench.plotting.palette import clean
-from vaebench.plotting.style import in_words, png, signed
+from vaebench.plotting.style import in_words, signed
 from vaebench.plotting.templates import template
 from vaebench.runs.report.figures import FIGURES, EmbeddedFigure, embed
 from vaebench.runs.report.tables import (
@@ -46,14 +45,6 @@ SECTIONS = {
 }
 
 
-class SectionFigure(NamedTuple):
-    """A figure, the section it belongs to, and its alternative text."""
-
-    section: str
-    figure: EmbeddedFigure
-    alt: str
-
-
 def write_report(run: Run) -> Path:
     """Write report.html, figures/*.png and, if possible, explorer.html into the run's folder; return the page's path.
 
@@ -83,14 +74,18 @@ def _name(run: Run) -> str:
     return recipe if recipe == data else f"{recipe} on {data}"
 
 
-def render(run: Run, figures: list[SectionFigure], explorer_obstacle: str | None) -> str:
+def render(run: Run, figures: list[EmbeddedFigure], explorer_obstacle: str | None) -> str:
     """Return the page as HTML, with every name escaped; ``explorer_obstacle`` is the reason for a missing explorer."""
     accuracies = [(probe, accuracy_table(run, probe)) for probe in probe_names(run) if probe not in WITHOUT_PROBE]
     if not accuracies and accuracy_rows(run):
         accuracies = [("networks on images", accuracy_table(run, ""))]
     alarms = run.results["alarms"]
     judgement = verdict(run) if accuracies else None
-    present = {figure.section for figure in figures} | {"explore", "nats", "how"} | ({"alarms"} if alarms else set())
+    present = (
+        {FIGURES[figure.name].section for figure in figures}
+        | {"explore", "nats", "how"}
+        | ({"alarms"} if alarms else set())
+    )
     return template("report.html.j2", "vaebench.runs.report").render(
         name=_name(run),
         lead=lead(run),
@@ -111,7 +106,8 @@ def render(run: Run, figures: list[SectionFigure], explorer_obstacle: str | None
         facts=facts(run),
         recipe=recipe_text(run),
         signed=lambda value: signed(value, ".3f"),
-        figures_in=lambda section: [figure for figure in figures if figure.section == section],
+        data=clean(run.results["data"]["name"]),
+        figures_in=lambda section: [figure for figure in figures if FIGURES[figure.name].section == section],
     )
 
 
@@ -159,16 +155,12 @@ def _differences(judgement: Verdict, counts: list[LabelCount]) -> list[tuple[str
     return rows
 
 
-def _write_figure(run: Run, name: str) -> SectionFigure:
+def _write_figure(run: Run, name: str) -> EmbeddedFigure:
     """Draw a figure, write it as PNG, and return it for the page."""
-    panel = FIGURES[name]
-    figure = panel.figure(run)
-    content = png(figure)
+    panel, caption = FIGURES[name], FIGURES[name].caption
+    if run.results["data"]["note"] and name == "learning-curve":
+        caption += f" Data: {data_title(run)}."
+    figure = embed(panel.figure(run), name, panel.title, caption)
     with atomic(run.path / "figures" / f"{name}.png") as temporary:
-        temporary.write_bytes(content)
-    data = run.results["data"]
-    caption = (
-        f"{panel.caption} Data: {data_title(run)}." if data["note"] and name == "learning-curve" else panel.caption
-    )
-    embedded = embed(figure, name, panel.title, caption, content)
-    return SectionFigure(panel.section, embedded, f"{panel.title}, {clean(data['name'])}")
+        temporary.write_bytes(figure.png)
+    return figure

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,17 +66,19 @@ def accuracy_table(run: Run, probe: str) -> Table:
     counts = label_counts(run)
     by_feature = rows_of_probe(run, probe)
     names = [name for name in REPRESENTATIONS if any(features == name for features, _ in by_feature)]
-    rows = [[in_words(name), *(_mean_and_sd(by_feature.get((name, count))) for count in counts)] for name in names]
+    rows = [[in_words(name), *(mean_and_sd(by_feature.get((name, count))) for count in counts)] for name in names]
     draws = [max((row["n"] for key, row in by_feature.items() if key[1] == count), default=0) for count in counts]
     strong = tuple(index for index, name in enumerate(names) if name in ("vae", "self-trained"))
     header = ["labels per class", *(str(count) for count in counts)]
     return Table(header, [*rows, ["draws (n)", *map(str, draws)]], strong)
 
 
-def _mean_and_sd(row: ResultRow | None) -> str:
-    if row is None:
+def mean_and_sd(statistics: Mapping[str, Any] | None, form: str = ".3f") -> str:
+    """Mean and standard deviation of a row or a summary, as text."""
+    if statistics is None:
         return NONE
-    return f"{row['mean']:.3f}" if row["sd"] is None else f"{row['mean']:.3f} ± {row['sd']:.3f}"
+    mean, sd = format(statistics["mean"], form).replace("-", "\N{MINUS SIGN}"), statistics["sd"]
+    return mean if sd is None else f"{mean} ± {sd:{form}}"
 
 
 def elbo_table(run: Run) -> Table:
