@@ -14,15 +14,13 @@ from torch import Tensor
 
 from vaebench import __version__
 from vaebench.core.errors import VaebenchError
-from vaebench.core.files import read_json, write_arrays, write_json, write_text
+from vaebench.core.files import read_json, write_arrays, write_json
 from vaebench.core.frozen import stable_key
 from vaebench.core.locks import lock_folder
 from vaebench.core.progress import ProgressCallback, ProgressEvent, StageTimer
-from vaebench.core.provenance import commit
 from vaebench.data.datasets import Data
 from vaebench.data.images import Dataset, Progress
 from vaebench.deprecated import rename_fit_log, renamed_arguments
-from vaebench.evaluation.alarms import alarms
 from vaebench.evaluation.features import Features, latent_features, pca_features, pixel_features
 from vaebench.evaluation.growth import Growth
 from vaebench.evaluation.learning_curves import (
@@ -37,16 +35,16 @@ from vaebench.evaluation.learning_curves import (
     learning_curve,
     save_draws,
 )
-from vaebench.evaluation.panels import Arrays, classifier_panels, confusion, head_arrays, panels
-from vaebench.evaluation.probes import Logistic, Probe
+from vaebench.evaluation.probes import Probe
 from vaebench.models.classifying_vae import ClassifyingVAE
 from vaebench.models.loss import Objective
 from vaebench.models.objectives import Reconstruction
 from vaebench.models.vae import VAE
-from vaebench.runs.measures import Measurer, Measures
+from vaebench.runs.measures import Measurer
+from vaebench.runs.outputs import run_panels, write_latents, write_results
 from vaebench.runs.recipe import Recipe
 from vaebench.runs.rows import ResultRow
-from vaebench.runs.run import SCHEMA, Run, claim_folder, load_classifier, load_vae, rows_as_csv
+from vaebench.runs.run import Run, claim_folder, load_classifier, load_vae
 from vaebench.semi_supervised.graphs import Graph
 from vaebench.semi_supervised.self_training import LabelPropagationProbe, SelfTrainingProbe
 from vaebench.training.checkpoint import Checkpoint, write_tensors
@@ -130,7 +128,7 @@ class _Pipeline:
         """Fit the probes, measure the trained models, and write latents, panels and results."""
         vae = self.load_trained("training", self.folder)
         latents = latent_features("vae", vae, self.data)
-        self.write_latents(latents)
+        write_latents(self.folder / "latents.npz", latents)
         representations = self.representations(latents)
         rename_fit_log(self.folder)
         fits = FitLog(self.folder / "fits.jsonl")
@@ -140,8 +138,12 @@ class _Pipeline:
         measurer = Measurer(self.recipe, self.data, self.folder, self.timer, self.callback)
         measures = measurer.measure(vae, latents, classifier)
         with self.timer.stage("scores and panels"):
-            self.write_panels(vae, latents, measures, classifier)
-        self.write_results(measures, fits)
+            arrays = run_panels(self.recipe, self.data, vae, latents, measures, classifier) | self.growth.panels()
+            write_arrays(self.folder / "panels.npz", arrays)
+            self.growth.path.unlink(missing_ok=True)
+            self.callback(ProgressEvent("scores and panels", 1.0))
+        rows = cast(list[ResultRow], curve_rows(fits, self.data.name)) + measures.rows(self.recipe, self.data.name)
+        write_results(self.folder, self.recipe, self.data, self.timer.seconds, measures.bounds, rows)
 
     def train_one(self, context: DistributedContext, name: str, stage: str, objective: Objective, folder: Path) -> None:
         """Train a VAE with this objective and write its weights, unless they exist."""
@@ -228,16 +230,6 @@ class _Pipeline:
         torch.manual_seed(self.recipe.seed)
         return latent_features("random", self.recipe.model.build(self.data.train.shape).eval(), self.data)
 
-    def write_latents(self, latents: Features) -> None:
-        """Write means, log-variances and labels of the three splits to latents.npz."""
-        splits = {"train": latents.train, "validation": latents.validation, "test": latents.test}
-        arrays: Arrays = {}
-        for name, codes in splits.items():
-            arrays |= {f"{name}_mean": codes.mean.numpy(), f"{name}_labels": codes.labels.numpy()}
-            if codes.log_variance is not None:
-                arrays[f"{name}_log_variance"] = codes.log_variance.numpy()
-        write_arrays(self.folder / "latents.npz", arrays)
-
     def learning_curve(self, representations: dict[str, Features], latents: Features, fits: FitLog) -> None:
         """Fit every probe and classifier of the few-label protocol, if the images have labels."""
         if not self.data.labelled:
@@ -313,45 +305,3 @@ class _Pipeline:
         weights.parent.mkdir(exist_ok=True)
         metadata = {"image_shape": self.data.train.shape, "classes": self.data.classes, "labels_per_class": count}
         write_tensors(weights, network.state_dict(), {**metadata, "vaebench": __version__})
-
-    def write_panels(self, vae: VAE, latents: Features, measures: Measures, classifier: ClassifyingVAE | None) -> None:
-        """Write the arrays shown in the figures to panels.npz."""
-        arrays = panels(vae, self.data.test, latents.test, measures.bounds, self.recipe.seed)
-        if self.data.labelled:
-            standard = latents.standardised()
-            probe = Logistic().line(standard.train, len(self.data.classes))
-            arrays["confusion"] = confusion(probe(standard.test), standard.test.labels)
-            arrays |= head_arrays(probe.before(*latents.train.centre_and_scale()))
-        if classifier is not None:
-            probabilities = predict_with(classifier, 0, self.recipe.compute)(self.data.test)
-            arrays |= classifier_panels(classifier.vae, self.data.test, probabilities, self.recipe.seed)
-        arrays |= measures.fidelity.panels if measures.fidelity else {}
-        write_arrays(self.folder / "panels.npz", arrays | self.growth.panels())
-        self.growth.path.unlink(missing_ok=True)
-        self.callback(ProgressEvent("scores and panels", 1.0))
-
-    def write_results(self, measures: Measures, fits: FitLog) -> None:
-        """Write results.json and results.csv."""
-        rows = cast(list[ResultRow], curve_rows(fits, self.data.name)) + measures.rows(self.recipe, self.data.name)
-        write_text(self.folder / "results.csv", rows_as_csv(rows))
-        write_json(
-            self.folder / "results.json",
-            {
-                "schema": SCHEMA,
-                "recipe": self.recipe.model_dump(mode="json"),
-                "machine": machine(),
-                "commit": commit(),
-                "seconds": sum(self.timer.seconds.values()),
-                "stages": self.timer.seconds,
-                "data": {
-                    "name": self.data.name,
-                    "note": self.data.note,
-                    "fingerprint": self.data.train.fingerprint(),
-                    "images": {part: len(getattr(self.data, part)) for part in ("train", "validation", "test")},
-                },
-                "image_shape": self.data.train.shape,
-                "classes": self.data.classes,
-                "alarms": [{"name": alarm.name, "message": alarm.message} for alarm in alarms(measures.bounds)],
-                "rows": rows,
-            },
-        )

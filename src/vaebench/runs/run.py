@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -34,7 +31,6 @@ from vaebench.training.prediction import predict_with
 
 SCHEMA = 2
 """Version of results.json; version 1 is upgraded when it is read."""
-CSV_KEYS = ("data", "split", "features", "probe", "labels_per_class", "latent", "metric", "mean", "sd", "n", "interval")
 
 
 class Run:
@@ -236,12 +232,3 @@ def claim_folder(recipe: Recipe, compute: Compute, path: Path, resume: bool) -> 
             "give the same options, or choose another folder (--out)"
         )
     return existing
-
-
-def rows_as_csv(rows: Sequence[ResultRow]) -> str:
-    """Return result rows as CSV, without the individual values."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, CSV_KEYS, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()

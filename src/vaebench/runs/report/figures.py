@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, NamedTuple
 
 import matplotlib
@@ -138,14 +139,14 @@ FIGURES: dict[str, Panel] = {
         "Reconstructions after self-training",
         "The same test images reconstructed by the self-trained VAE. The closer to the reconstructions above, the less "
         "self-training has degraded the generative model.",
-        pictures.classifier_reconstructions,
+        partial(pictures.reconstructions, panel="taught"),
         _has_classifier,
     ),
     "self-trained-samples": Panel(
         "images",
         "Samples after self-training",
         "Decoder means of the self-trained VAE for the same 64 codes as above.",
-        pictures.classifier_samples,
+        partial(pictures.samples, panel="taught_samples"),
         _has_classifier,
     ),
     "traversals": Panel(
@@ -196,7 +197,7 @@ FIGURES: dict[str, Panel] = {
         "As below, for the self-trained network that the run keeps, trained on one draw of labels. A whole class in "
         "the wrong column is an early error that self-training reinforced; an additional label of each of the two "
         "classes usually corrects it.",
-        maps.classifier_confusion,
+        partial(maps.confusion_matrix, panel="taught_confusion", title="self-trained VAE, one draw of labels"),
         _has_classifier,
     ),
     "confusion": Panel(
@@ -204,7 +205,9 @@ FIGURES: dict[str, Panel] = {
         "Confusion matrix",
         "Test images by true class (rows) and predicted class (columns): counts, coloured by the fraction of the row. "
         "Off-diagonal cells are errors. The colour scale exaggerates small fractions to make them visible.",
-        maps.confusion_matrix,
+        partial(
+            maps.confusion_matrix, panel="confusion", title="logistic regression on VAE means, all training labels"
+        ),
         lambda run: "confusion" in run.panels,
     ),
 }

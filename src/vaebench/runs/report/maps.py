@@ -26,7 +26,7 @@ def tsne_map(run: Run) -> Figure:
     """t-SNE map of the latent means, with class names at the class medians."""
     figure, ax = _square(run)
     points = run.panels["map_tsne"]
-    _scatter(ax, points, run)
+    scatter(ax, points, run.panels["map_labels"], run.results["classes"])
     _name_classes(ax, points, run)
     ax.set_xticks([])
     ax.set_yticks([])
@@ -75,7 +75,7 @@ def _thumbnail(image: np.ndarray, side: int) -> np.ndarray:
 def plane_map(run: Run) -> Figure:
     """Latent means on the two latents with the highest KL."""
     figure, ax = _square(run)
-    _scatter(ax, _top_latents(run, 2), run)
+    scatter(ax, _top_latents(run, 2), run.panels["map_labels"], run.results["classes"])
     first, second = _axis_names(run)[:2]
     ax.set_xlabel(first)
     ax.set_ylabel(second)
@@ -97,10 +97,6 @@ def _top_latents(run: Run, count: int) -> np.ndarray:
 def _square(run: Run) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(7.6 if run.results["classes"] else 6.2, 6), layout="constrained")
     return figure, figure.add_subplot()
-
-
-def _scatter(ax: Axes, points: np.ndarray, run: Run) -> None:
-    scatter(ax, points, run.panels["map_labels"], run.results["classes"])
 
 
 def _name_classes(ax: Axes, points: np.ndarray, run: Run) -> None:
@@ -140,17 +136,8 @@ def kl_bars(run: Run) -> Figure:
     return figure
 
 
-def confusion_matrix(run: Run) -> Figure:
-    """Confusion matrix of logistic regression on the latent means."""
-    return _confusion(run, "confusion", "logistic regression on VAE means, all training labels")
-
-
-def classifier_confusion(run: Run) -> Figure:
-    """Confusion matrix of the self-trained VAE that the run keeps."""
-    return _confusion(run, "taught_confusion", "self-trained VAE, one draw of labels")
-
-
-def _confusion(run: Run, panel: str, title: str) -> Figure:
+def confusion_matrix(run: Run, panel: str, title: str) -> Figure:
+    """Confusion matrix of a panel, with the accuracy in its title."""
     counts = run.panels[panel]
     accuracy = f"{100 * np.trace(counts) / max(counts.sum(), 1):.1f} %"
     return confusion(counts, run.results["classes"], f"{title}: accuracy {accuracy}")

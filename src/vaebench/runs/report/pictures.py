@@ -27,9 +27,9 @@ COLUMNS = 8
 Sheet = UInt8[np.ndarray, "rows columns C H W"]
 
 
-def reconstructions(run: Run) -> Figure:
+def reconstructions(run: Run, panel: str = "reconstruction") -> Figure:
     """Test images above their reconstructions."""
-    return pairs(run.panels["reconstruction_images"], run.panels["reconstruction_outputs"], None)
+    return pairs(run.panels[f"{panel}_images"], run.panels[f"{panel}_outputs"], None)
 
 
 def worst_reconstructions(run: Run) -> Figure:
@@ -38,28 +38,15 @@ def worst_reconstructions(run: Run) -> Figure:
     return pairs(run.panels["worst_images"], run.panels["worst_outputs"], nats)
 
 
-def samples(run: Run) -> Figure:
+def samples(run: Run, panel: str = "samples") -> Figure:
     """Decoder means for codes from the prior."""
-    return _square(run.panels["samples"])
+    images = run.panels[panel]
+    return sheet(in_rows(images, math.ceil(math.sqrt(len(images)))), Margins(left=0.1), width=900)[0]
 
 
 def nearest(run: Run) -> Figure:
     """Samples above their nearest training images."""
     return pairs(run.panels["nearest_samples"], run.panels["nearest_images"], None, ("sample", "nearest"))
-
-
-def _square(images: np.ndarray) -> Figure:
-    return sheet(in_rows(images, math.ceil(math.sqrt(len(images)))), Margins(left=0.1), width=900)[0]
-
-
-def classifier_reconstructions(run: Run) -> Figure:
-    """Test images above their reconstructions by the self-trained VAE."""
-    return pairs(run.panels["taught_images"], run.panels["taught_outputs"], None)
-
-
-def classifier_samples(run: Run) -> Figure:
-    """Decoder means of the self-trained VAE for codes from the prior."""
-    return _square(run.panels["taught_samples"])
 
 
 def traversals(run: Run) -> Figure:
