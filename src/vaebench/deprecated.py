@@ -72,7 +72,8 @@ def upgrade_results(results: dict[str, Any]) -> dict[str, Any]:
     """Return results.json of schema 1 as schema 2: new keys and metrics in its rows, new fields in its recipe."""
     rows = [{RESULT_KEYS.get(key, key): value for key, value in row.items()} for row in results["rows"]]
     for row in rows:
-        row["metric"] = RESULT_METRICS.get(row["metric"], row["metric"])
+        if isinstance(metric := row.get("metric"), str):
+            row["metric"] = RESULT_METRICS.get(metric, metric)
     return results | {"schema": 2, "recipe": upgrade_recipe(results.get("recipe")), "rows": rows}
 
 
