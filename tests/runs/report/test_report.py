@@ -76,7 +76,7 @@ def test_every_figure_is_there_inline_and_as_a_file(make_run):
     for attributes, name in zip(images, FIGURES, strict=True):
         assert attributes["alt"].strip()
         inline = base64.b64decode(attributes["src"].removeprefix("data:image/png;base64,"))
-        assert inline == (run.path / "figures" / f"{name}.png").probe_nametes()
+        assert inline == (run.path / "figures" / f"{name}.png").read_bytes()
 
 
 def test_without_labels_the_label_sections_are_left_out(make_run):

@@ -154,7 +154,7 @@ def _accuracy_curve(group: Group, probe: str, groups: Sequence[Group]) -> Series
                 rows_at.setdefault(count, []).append(row)
     counts = sorted(rows_at)
     values = [accuracy_values(rows_at[count], has_seeds(groups)) for count in counts]
-    return mean_series(counts, values, 100, (0, 100))
+    return mean_series([float(count) for count in counts], values, 100.0, (0.0, 100.0))
 
 
 def loss_panels(groups: Sequence[Group]) -> list[Panel]:
