@@ -249,11 +249,11 @@ def test_data_with_known_factors_have_disentanglement_scores(tmp_path, monkeypat
     monkeypatch.setitem(datasets.FACTORS, "sprites", coarse)
     plain = Evaluation(labels_per_class=(1,), draws=2, supervised=None, features=("vae",), samples=None)
     data = Data(source="sprites", per_class=100)
-    found = run_recipe(SMALL.model_copy(update={"data": data, "evaluation": plain}), tmp_path / "run")
+    result = run_recipe(SMALL.model_copy(update={"data": data, "evaluation": plain}), tmp_path / "run")
     images, factors = coarse()
-    rows = {row["metric"]: row["mean"] for row in found.rows if row["split"] == "all"}
-    assert rows == disentanglement(FactorCodes(encode(found.vae, images).mean.numpy(), factors), 0)
-    page = write_report(found).read_text()
+    rows = {row["metric"]: row["mean"] for row in result.rows if row["split"] == "all"}
+    assert rows == disentanglement(FactorCodes(encode(result.vae, images).mean.numpy(), factors), 0)
+    page = write_report(result).read_text()
     assert f"<td>{rows['mutual_information_gap']:.3f}</td>" in page.replace("\n", "")
     assert "mutual information gap (MIG)" in page
 
@@ -266,27 +266,29 @@ def test_only_unmodified_sprites_have_known_factors():
 
 
 def test_importance_weighted_log_px_is_a_row_and_exceeds_the_elbo(tmp_path):
-    rule = Evaluation(labels_per_class=(), supervised=None, features=("vae",), importance_samples=50, samples=None)
-    found = run_recipe(SMALL.model_copy(update={"evaluation": rule}), tmp_path / "run")
-    row = next(row for row in found.rows if row["metric"] == "log_px")
-    elbo = next(row["mean"] for row in found.rows if row["metric"] == "elbo")
+    evaluation = Evaluation(
+        labels_per_class=(), supervised=None, features=("vae",), importance_samples=50, samples=None
+    )
+    result = run_recipe(SMALL.model_copy(update={"evaluation": evaluation}), tmp_path / "run")
+    row = next(row for row in result.rows if row["metric"] == "log_px")
+    elbo = next(row["mean"] for row in result.rows if row["metric"] == "elbo")
     assert row["samples"] == 50
     assert 0 < row["standard_error"] < 1
     assert 1 < row["effective_samples"] < 50
     assert row["mean"] > elbo + 5 * row["standard_error"]
-    assert f"{row['mean']:.2f} ± " in write_report(found).read_text()
+    assert f"{row['mean']:.2f} ± " in write_report(result).read_text()
 
 
 def test_samples_and_training_images_are_scored_with_an_evaluation_classifier(tmp_path):
-    rule = Evaluation(labels_per_class=(), supervised=None, features=("vae",), samples=100)
-    found = run_recipe(SMALL.model_copy(update={"evaluation": rule}), tmp_path / "run")
-    rows = {(row["features"], row["metric"]): row for row in found.rows if "evaluation_classifier_accuracy" in row}
+    evaluation = Evaluation(labels_per_class=(), supervised=None, features=("vae",), samples=100)
+    result = run_recipe(SMALL.model_copy(update={"evaluation": evaluation}), tmp_path / "run")
+    rows = {(row["features"], row["metric"]): row for row in result.rows if "evaluation_classifier_accuracy" in row}
     assert {key[0] for key in rows} == {"training images", "reconstructions", "samples", "fitted samples"}
     assert rows["samples", "frechet"]["images"] == 100
     assert rows["training images", "frechet"]["mean"] < rows["samples", "frechet"]["mean"]
-    assert found.panels["nearest_samples"].shape == found.panels["nearest_images"].shape
-    assert scores(found.path)["Fréchet distance of samples"] == rows["samples", "frechet"]["mean"]
-    page = write_report(found).read_text()
+    assert result.panels["nearest_samples"].shape == result.panels["nearest_images"].shape
+    assert scores(result.path)["Fréchet distance of samples"] == rows["samples", "frechet"]["mean"]
+    page = write_report(result).read_text()
     assert f"<td>{rows['samples', 'frechet']['mean']:.2f}</td>" in page
     assert f"test accuracy {rows['samples', 'frechet']['evaluation_classifier_accuracy']:.1%}." in page
     assert 'id="nearest-training-images"' in page
@@ -299,30 +301,30 @@ def test_samples_are_scored_only_on_request_and_with_labels(labelled, tmp_path):
         parts = {part: getattr(whole, part).without_labels() for part in ("train", "validation", "test")}
         return whole if labelled else replace(whole, **parts)
 
-    rule = Evaluation(labels_per_class=(), supervised=None, features=("vae",), samples=None if labelled else 100)
-    found = run_recipe(SMALL.model_copy(update={"evaluation": rule}), tmp_path / "run", load=load)
-    assert not [row for row in found.rows if "evaluation_classifier_accuracy" in row]
-    assert "nearest_samples" not in found.panels
-    assert "Fréchet" not in write_report(found).read_text()
+    evaluation = Evaluation(labels_per_class=(), supervised=None, features=("vae",), samples=None if labelled else 100)
+    result = run_recipe(SMALL.model_copy(update={"evaluation": evaluation}), tmp_path / "run", load=load)
+    assert not [row for row in result.rows if "evaluation_classifier_accuracy" in row]
+    assert "nearest_samples" not in result.panels
+    assert "Fréchet" not in write_report(result).read_text()
 
 
 def test_a_run_with_a_learned_prior_samples_from_it(tmp_path):
-    rule = Evaluation(labels_per_class=(1,), draws=2, supervised=None, features=("vae",), samples=50)
+    evaluation = Evaluation(labels_per_class=(1,), draws=2, supervised=None, features=("vae",), samples=50)
     model = SMALL.model.model_copy(update={"prior": Vamp(components=20)})
-    found = run_recipe(SMALL.model_copy(update={"evaluation": rule, "model": model}), tmp_path / "run")
-    rows = {row["metric"]: row["mean"] for row in found.rows if "latent" not in row and "features" not in row}
-    each = [row["mean"] for row in found.rows if row["metric"] == "kl" and "latent" in row]
+    result = run_recipe(SMALL.model_copy(update={"evaluation": evaluation, "model": model}), tmp_path / "run")
+    rows = {row["metric"]: row["mean"] for row in result.rows if "latent" not in row and "features" not in row}
+    each = [row["mean"] for row in result.rows if row["metric"] == "kl" and "latent" in row]
     assert rows["elbo"] == pytest.approx(-rows["reconstruction"] - rows["kl"])
     assert rows["kl"] != pytest.approx(sum(each), rel=1e-3)
-    drawn = found.sample(64, seed=SMALL.seed)
-    assert_close(torch.from_numpy(found.panels["samples"]).float() / 255, drawn.clamp(0, 1), atol=0.51 / 255, rtol=0)
-    page = write_report(found).read_text()
+    drawn = result.sample(64, seed=SMALL.seed)
+    assert_close(torch.from_numpy(result.panels["samples"]).float() / 255, drawn.clamp(0, 1), atol=0.51 / 255, rtol=0)
+    page = write_report(result).read_text()
     assert ", vamp prior)" in page
     assert "The prior is learned and does not factorise" in page
-    assert found.explorer_obstacle is None
-    explorer = found.explore()
+    assert result.explorer_obstacle is None
+    explorer = result.explore()
     assert explorer.prior_codes.shape == (PRIOR_CODES, SMALL.model.latent)
-    assert_close(torch.from_numpy(explorer.prior_codes), prior_samples(found.vae, 0, PRIOR_CODES))
+    assert_close(torch.from_numpy(explorer.prior_codes), prior_samples(result.vae, 0, PRIOR_CODES))
 
 
 def test_the_evaluation_classifier_of_tiny_images_is_an_mlp(tmp_path):
@@ -330,15 +332,15 @@ def test_the_evaluation_classifier_of_tiny_images_is_an_mlp(tmp_path):
     y = np.arange(600) % 2
     x = (rng.random((600, 4, 4)) * 120 + 100 * y[:, None, None]).astype(np.uint8)
     np.savez(tmp_path / "tiny.npz", x_train=x[:400], y_train=y[:400], x_test=x[400:], y_test=y[400:])
-    rule = Evaluation(labels_per_class=(1,), draws=2, supervised=None, features=("vae",))
+    evaluation = Evaluation(labels_per_class=(1,), draws=2, supervised=None, features=("vae",))
     data = Data(source=str(tmp_path / "tiny.npz"))
-    found = run_recipe(SMALL.model_copy(update={"evaluation": rule, "data": data}), tmp_path / "run")
-    assert next(row for row in found.rows if row["metric"] == "frechet")["evaluation_classifier_accuracy"] > 0.9
+    result = run_recipe(SMALL.model_copy(update={"evaluation": evaluation, "data": data}), tmp_path / "run")
+    assert next(row for row in result.rows if row["metric"] == "frechet")["evaluation_classifier_accuracy"] > 0.9
 
 
 def test_samples_of_very_small_data_sets_are_not_scored(tmp_path):
-    rule = Evaluation(labels_per_class=(1,), draws=2, supervised=None, features=("vae",))
+    evaluation = Evaluation(labels_per_class=(1,), draws=2, supervised=None, features=("vae",))
     data = Data(source="digits", per_class=10)
-    found = run_recipe(SMALL.model_copy(update={"evaluation": rule, "data": data}), tmp_path / "run")
-    assert found.results["data"]["images"]["test"] < 50
-    assert not [row for row in found.rows if "evaluation_classifier_accuracy" in row]
+    result = run_recipe(SMALL.model_copy(update={"evaluation": evaluation, "data": data}), tmp_path / "run")
+    assert result.results["data"]["images"]["test"] < 50
+    assert not [row for row in result.rows if "evaluation_classifier_accuracy" in row]

@@ -117,12 +117,12 @@ def test_failed_trials_have_errors_and_the_others_go_on(small, tmp_path, monkeyp
     axes = [Axis("model.latent", ("2", "3", "4", "5"))]
     first, second, third, _ = trials(small, axes, 1)
     install(monkeypatch, FakeRay(lost=[first.key], elsewhere=[second.key], broken=[third.key]))
-    found = sweep(small, axes, folder=tmp_path, executor=Cluster("auto"))
-    assert "it was lost 3 times (Lost)" in found.points[0].errors[0]
-    assert "must be on a disk that all machines share" in found.points[1].errors[0]
-    assert found.points[2].errors == ["seed 0: it failed: OSError: no space left"]
-    assert found.points[3].errors == []
-    assert found.points[3].scores["minutes"]
+    result = sweep(small, axes, folder=tmp_path, executor=Cluster("auto"))
+    assert "it was lost 3 times (Lost)" in result.points[0].errors[0]
+    assert "must be on a disk that all machines share" in result.points[1].errors[0]
+    assert result.points[2].errors == ["seed 0: it failed: OSError: no space left"]
+    assert result.points[3].errors == []
+    assert result.points[3].scores["minutes"]
 
 
 def test_ctrl_c_stops_every_trial_on_the_cluster(small, tmp_path, monkeypatch):
@@ -172,8 +172,8 @@ def kill():
 killed = []
 threading.Thread(target=kill, daemon=True).start()
 axes = [Axis("model.latent", ("2", "3", "4"))]
-found = sweep(base, axes, folder=folder, executor=Cluster(machines.address))
-print("result", json.dumps([killed, [[len(p.folders), p.errors] for p in found.points]]))
+result = sweep(base, axes, folder=folder, executor=Cluster(machines.address))
+print("result", json.dumps([killed, [[len(p.folders), p.errors] for p in result.points]]))
 machines.shutdown()
 """
 

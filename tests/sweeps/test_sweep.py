@@ -66,11 +66,11 @@ def fail(trials, folder, callback):
 
 
 def test_a_grid_is_every_combination_with_every_seed():
-    found = trials(SMALL, [LATENTS, Axis("objective.beta", ("1", "4", "8"))], seeds=2)
-    made = [(trial.recipe.model.latent, trial.recipe.objective.beta, trial.recipe.seed) for trial in found]
+    result = trials(SMALL, [LATENTS, Axis("objective.beta", ("1", "4", "8"))], seeds=2)
+    made = [(trial.recipe.model.latent, trial.recipe.objective.beta, trial.recipe.seed) for trial in result]
     assert made == [(d, b, s) for d in (2, 3) for b in (1.0, 4.0, 8.0) for s in (0, 1)]
-    assert len({trial.key for trial in found}) == 12
-    assert found[3].description == "model.latent 2, objective.beta 4, seed 1"
+    assert len({trial.key for trial in result}) == 12
+    assert result[3].description == "model.latent 2, objective.beta 4, seed 1"
 
 
 def test_kinds_and_json_values_can_be_varied():
@@ -95,19 +95,19 @@ def test_too_many_trials_are_refused():
 def test_workers_give_the_results_of_single_runs_and_a_second_call_repeats_nothing(tmp_path):
     executor = LocalWorkers(workers=2, threads=1)
     events = []
-    found = sweep(SMALL, [LATENTS], seeds=2, folder=tmp_path / "sweep", executor=executor, callback=events.append)
-    assert [point.values for point in found.points] == [{"model.latent": "2"}, {"model.latent": "3"}]
+    result = sweep(SMALL, [LATENTS], seeds=2, folder=tmp_path / "sweep", executor=executor, callback=events.append)
+    assert [point.values for point in result.points] == [{"model.latent": "2"}, {"model.latent": "3"}]
     recipe = SMALL.model_copy(update={"model": SMALL.model.model_copy(update={"latent": 3})})
     alone = run(recipe, tmp_path / "alone")
-    kept = Run.load(tmp_path / "sweep" / found.points[1].folders[0])
+    kept = Run.load(tmp_path / "sweep" / result.points[1].folders[0])
     for name in ("weights.safetensors", "latents.npz"):
         assert (alone.path / name).read_bytes() == (kept.path / name).read_bytes()
     assert alone.rows == kept.rows
-    assert found.points[1].scores[BEST][0] == alone.history[0]["validation_elbo"]
+    assert result.points[1].scores[BEST][0] == alone.history[0]["validation_elbo"]
     assert events[-1].done == 1
     assert events[-1].note.startswith("4 of 4")
     again = sweep(SMALL, [LATENTS], seeds=2, folder=tmp_path / "sweep", executor=fail)
-    assert again.points == found.points
+    assert again.points == result.points
     repeated = []
 
     def record(trials, *rest):
@@ -129,22 +129,22 @@ def test_a_killed_worker_is_replaced_and_its_trial_finished(tmp_path):
             killed.append(workers[0])
             os.kill(int(workers[0]), signal.SIGKILL)
 
-    found = sweep(base, [LATENTS], folder=tmp_path, executor=LocalWorkers(workers=1, threads=1), callback=callback)
+    result = sweep(base, [LATENTS], folder=tmp_path, executor=LocalWorkers(workers=1, threads=1), callback=callback)
     assert len(killed) == 1
-    assert [len(point.folders) for point in found.points] == [1, 1]
-    assert [point.errors for point in found.points] == [[], []]
+    assert [len(point.folders) for point in result.points] == [1, 1]
+    assert [point.errors for point in result.points] == [[], []]
     assert len([path for path in tmp_path.iterdir() if (path / "results.json").exists()]) == 2
 
 
 def test_a_diverging_trial_has_an_error_and_the_others_go_on(tmp_path):
     diverging = SMALL.model_copy(update={"training": Training(epochs=3, batch=64, optimiser=Adam(rate=1.0))})
     axes = [Axis("training.optimiser.rate", ("0.001", "1e30"))]
-    found = sweep(diverging, axes, folder=tmp_path, executor=LocalWorkers(workers=1, threads=1))
-    assert found.points[0].errors == []
-    assert found.points[1].scores == {}
-    assert found.points[1].errors[0].startswith("seed 0: the loss is nan at step")
-    assert found.best is found.points[0]
-    assert "the loss is nan at step" in write_page(found).read_text()
+    result = sweep(diverging, axes, folder=tmp_path, executor=LocalWorkers(workers=1, threads=1))
+    assert result.points[0].errors == []
+    assert result.points[1].scores == {}
+    assert result.points[1].errors[0].startswith("seed 0: the loss is nan at step")
+    assert result.best is result.points[0]
+    assert "the loss is nan at step" in write_page(result).read_text()
     assert json.loads((tmp_path / "sweep.json").read_text())["best"]["values"] == {"training.optimiser.rate": "0.001"}
 
 
@@ -226,23 +226,23 @@ def synthetic_sweep(scores):
 
 
 def test_the_best_is_chosen_by_validation_not_by_test_scores():
-    found = synthetic_sweep([(2, -90.0, -50.0), (3, -80.0, -99.0), (4, -85.0, -10.0)])
-    assert found.best.values == {"model.latent": "3"}
-    assert verdict(found) == "Best by validation ELBO: model.latent 3, \N{MINUS SIGN}80.00 nats per image."
-    assert [row[0] for row in points_table(found).rows] == ["model.latent 3", "model.latent 4", "model.latent 2"]
+    result = synthetic_sweep([(2, -90.0, -50.0), (3, -80.0, -99.0), (4, -85.0, -10.0)])
+    assert result.best.values == {"model.latent": "3"}
+    assert verdict(result) == "Best by validation ELBO: model.latent 3, \N{MINUS SIGN}80.00 nats per image."
+    assert [row[0] for row in points_table(result).rows] == ["model.latent 3", "model.latent 4", "model.latent 2"]
 
 
 def test_the_table_and_the_page_hold_every_point(tmp_path):
     axes = [Axis("model.likelihood.kind", ("bernoulli", "continuous-bernoulli")), LATENTS]
-    found = sweep(SMALL, axes, seeds=2, folder=tmp_path, executor=inline)
+    result = sweep(SMALL, axes, seeds=2, folder=tmp_path, executor=inline)
     with (tmp_path / "sweep.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["model.likelihood.kind"] for row in rows] == ["bernoulli"] * 2 + ["continuous-bernoulli"] * 2
-    values = found.points[2].scores["test KL"]
+    values = result.points[2].scores["test KL"]
     assert float(rows[2]["test KL mean"]) == pytest.approx(sum(values) / 2)
-    text = write_page(found).read_text()
+    text = write_page(result).read_text()
     assert text.count("data:image/png;base64,") == 2
-    assert all(point.description in text for point in found.points)
+    assert all(point.description in text for point in result.points)
 
 
 def test_workers_share_the_cores():

@@ -54,11 +54,11 @@ ACCURACY = "latents, logistic, 1 label per class"
 
 def test_runs_that_differ_only_in_seed_are_grouped(runs):
     paths = [runs("one"), runs("two", seed=1), runs("three", objective__beta=4.0), runs("four", seed=2)]
-    found = compare(paths)
-    assert [group.name for group in found.groups] == ["made-up, beta 1.0 (3 runs)", "made-up, beta 4.0"]
-    assert [run.recipe.seed for run in found.groups[0].runs] == [0, 1, 2]
-    assert found.fields == [("objective.beta", ["1.0", "4.0"])]
-    assert score(found, "ELBO").values == [[-95.25] * 3, [-95.25]]
+    comparison = compare(paths)
+    assert [group.name for group in comparison.groups] == ["made-up, beta 1.0 (3 runs)", "made-up, beta 4.0"]
+    assert [run.recipe.seed for run in comparison.groups[0].runs] == [0, 1, 2]
+    assert comparison.fields == [("objective.beta", ["1.0", "4.0"])]
+    assert score(comparison, "ELBO").values == [[-95.25] * 3, [-95.25]]
 
 
 def test_draws_are_paired_only_where_they_are_the_same(runs):
@@ -85,10 +85,10 @@ def test_with_several_seeds_each_run_is_one_value(runs):
 
 
 def test_one_value_has_no_interval_and_a_missing_score_no_difference(runs):
-    found = compare([runs("a", (0.5,)), runs("b", (0.6,), model__latent=3)])
-    assert score(found, ACCURACY).difference(1) == (pytest.approx(0.1), None)
-    assert difference_cell(score(found, ACCURACY), 1) == ("+0.100", "one value", "")
-    assert any("one run of each recipe" in note for note in found.notes)
+    comparison = compare([runs("a", (0.5,)), runs("b", (0.6,), model__latent=3)])
+    assert score(comparison, ACCURACY).difference(1) == (pytest.approx(0.1), None)
+    assert difference_cell(score(comparison, ACCURACY), 1) == ("+0.100", "one value", "")
+    assert any("one run of each recipe" in note for note in comparison.notes)
 
 
 @pytest.mark.parametrize(
@@ -101,8 +101,8 @@ def test_one_value_has_no_interval_and_a_missing_score_no_difference(runs):
     ],
 )
 def test_better_is_coloured_by_the_sign_of_the_score(runs, name, values, outcome):
-    found = compare([runs("a"), runs("b", seed=1), runs("c", model__latent=3), runs("d", seed=1, model__latent=3)])
-    each = score(found, name)
+    comparison = compare([runs("a"), runs("b", seed=1), runs("c", model__latent=3), runs("d", seed=1, model__latent=3)])
+    each = score(comparison, name)
     each.values[:] = [[1.0, 1.1], [1.0 + values, 1.1 + values]]
     assert difference_cell(each, 1).outcome == outcome
 

@@ -79,15 +79,15 @@ def test_learning_curve_draws_the_rows(make_run):
 
 
 def test_traversals_are_named_by_latent_and_nats(make_run):
-    found = texts(FIGURES["traversals"].figure(make_run(latent=3)))
-    assert "z0  2.00 nats" in found
-    assert "z2  0.01 nats" in found
-    assert {"\N{MINUS SIGN}3", "0", "+3"} <= set(found)
+    labels = texts(FIGURES["traversals"].figure(make_run(latent=3)))
+    assert "z0  2.00 nats" in labels
+    assert "z2  0.01 nats" in labels
+    assert {"\N{MINUS SIGN}3", "0", "+3"} <= set(labels)
 
 
 def test_dead_latents_are_counted_in_the_bars(make_run):
-    found = FIGURES["kl-per-latent"].figure(make_run(latent=3))
-    assert found.axes[0].get_title("left") == "3.01 nats in total; 1 of 3 latents are dead"
+    figure = FIGURES["kl-per-latent"].figure(make_run(latent=3))
+    assert figure.axes[0].get_title("left") == "3.01 nats in total; 1 of 3 latents are dead"
 
 
 def test_confusion_names_its_probe_and_accuracy(make_run):
