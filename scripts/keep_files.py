@@ -26,7 +26,7 @@ from vaebench.training.loop import Training
 KEPT = Path(__file__).resolve().parent.parent / "tests" / "kept" / f"schema-{SCHEMA}"
 RECIPE = Recipe(
     name="kept",
-    data=Data(source="digits", per_class=20),
+    data=Data(source="digits", per_class=30),
     model=Model(latent=3, network=MLP(hidden=(8,))),
     training=Training(epochs=2, batch=64),
     evaluation=Evaluation(labels_per_class=(1,), draws=2, supervised=None, features=("vae", "autoencoder"), samples=50),
