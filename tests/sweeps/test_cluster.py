@@ -55,13 +55,13 @@ class FakeRay:
         return tasks[:num_returns], tasks[num_returns:]
 
     def get(self, task):
-        function, (trial, folder, cores) = task
+        function, (recipe, folder) = task
         name = os.path.basename(folder)
         if name in self.lost:
             raise Lost
         if name in self.broken:
             raise Broken("a long story\nOSError: no space left")
-        return None if name in self.elsewhere else function(trial, folder, cores)
+        return None if name in self.elsewhere else function(recipe, folder)
 
     def cancel(self, task):
         self.cancelled.append(task)

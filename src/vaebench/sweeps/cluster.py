@@ -12,6 +12,7 @@ from typing import Any
 
 from vaebench.core.errors import VaebenchError
 from vaebench.core.progress import ProgressEvent
+from vaebench.runs.recipe import Recipe
 from vaebench.sweeps.grid import Trial
 from vaebench.sweeps.workers import MAX_ATTEMPTS, Outcome, TrialCallback
 
@@ -45,7 +46,7 @@ class Cluster:
     def _outcomes(self, ray: Any, trials: Sequence[Trial], folder: Path, callback: TrialCallback) -> Iterator[Outcome]:
         cores, gpus = _resources_per_trial(ray)
         task = ray.remote(max_retries=MAX_ATTEMPTS - 1, num_cpus=cores, num_gpus=gpus)(_run_task)
-        running = {task.remote(trial, str(folder / trial.key), cores): trial for trial in trials}
+        running = {task.remote(trial.recipe_with(cores), str(folder / trial.key)): trial for trial in trials}
         machines = len([node for node in ray.nodes() if node["Alive"]])
         callback(0, f"{len(trials)} trials on {machines} machines", ProgressEvent("cluster", 0.0))
         try:
@@ -81,14 +82,14 @@ def _resources_per_trial(ray: Any) -> tuple[int, int]:
     return max(1, min(CORES, most)), int(any(machine.get("GPU", 0) for machine in machines))
 
 
-def _run_task(trial: Trial, folder: str, cores: int) -> str | None:
+def _run_task(recipe: Recipe, folder: str) -> str | None:
     """Run one trial on a machine of the cluster; return the error message if it failed."""
     from vaebench.core.memory import keep_freed_memory
     from vaebench.sweeps.trial import run_trial
 
     keep_freed_memory()
     try:
-        run_trial(trial.recipe_with(cores), Path(folder), lambda event: None)
+        run_trial(recipe, Path(folder), lambda event: None)
     except (VaebenchError, FloatingPointError) as error:
         return str(error)
     return None
