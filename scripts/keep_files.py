@@ -1,6 +1,6 @@
-"""Keep a small run and a small classifier as this version writes them: later versions must read them in tests.
+"""Write a small run and a small classifier to tests/kept/schema-N/, for tests that later versions can read them.
 
-Run once for each schema, before it changes: `python scripts/keep_files.py` writes tests/kept/schema-N/.
+Run `python scripts/keep_files.py` once for each schema of results.json, before a release changes the schema.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from vaebench.training.loop import Training
 KEPT = Path(__file__).resolve().parent.parent / "tests" / "kept" / f"schema-{SCHEMA}"
 RECIPE = Recipe(
     name="kept",
-    data=Data(source="digits", per_class=20),
+    data=Data(source="digits", per_class=30),
     model=Model(latent=3, network=MLP(hidden=(8,))),
     training=Training(epochs=2, batch=64),
     evaluation=Evaluation(labels_per_class=(1,), draws=2, supervised=None, features=("vae", "autoencoder"), samples=50),
@@ -35,14 +35,14 @@ RECIPE = Recipe(
 
 
 def main() -> None:
-    """Write both, and what this version reads from them."""
+    """Write the two folders, and read.json with the values read from them."""
     shutil.rmtree(KEPT, ignore_errors=True)
     run = run_recipe(RECIPE, KEPT / "run")
     images = RECIPE.data.load().test.pixels[:4]
     torch.manual_seed(0)
     description = Description(
         kind="latent-line",
-        method="a line on latents",
+        method="linear probe on the latents",
         rule=PreprocessingRule(width=8, height=8, channels=1),
         classes=("round", "straight"),
         model=RECIPE.model,
@@ -51,19 +51,19 @@ def main() -> None:
     classifier = ImageClassifier(description, description.build())
     classifier.save(KEPT / "model")
     (KEPT / "run" / ".lock").unlink()
-    (KEPT / "model" / "model.onnx").unlink(missing_ok=True)  # read by onnxruntime, not by us
+    (KEPT / "model" / "model.onnx").unlink(missing_ok=True)  # vaebench does not read it
     write_json(KEPT / "read.json", readings(run, classifier, images))
 
 
 def readings(run: Run, classifier: ImageClassifier, images: torch.Tensor) -> dict[str, object]:
-    """What a version reads from the two folders; a later one must read the same."""
-    shades = [image[0].numpy() for image in images]
+    """Values read from the two folders, which every later version must reproduce."""
+    grey = [image[0].numpy() for image in images]
     return {
         "rows": run.rows,
         "images": images.tolist(),
         "codes": run.encode(images).mean.tolist(),
         "samples": run.sample(2, seed=1).tolist(),
-        "probabilities": classifier.predict(shades).tolist(),
+        "probabilities": classifier.predict(grey).tolist(),
     }
 
 

@@ -1,4 +1,4 @@
-"""kill -9 and Ctrl-C at random moments, then --resume: the same final bits as never having stopped."""
+"""A run stopped by kill -9 or Ctrl-C at any point and resumed gives the same bits as an uninterrupted run."""
 
 import json
 import os
@@ -17,7 +17,7 @@ COMMAND = [
     "--evaluation.features", "vae", "autoencoder",
     "--evaluation.supervised.least-steps", "20", "--compute.threads", "1",
 ]  # fmt: skip
-pytestmark = pytest.mark.xdist_group("kill")  # one worker, so that the whole run is made once
+pytestmark = pytest.mark.xdist_group("kill")  # one worker, so that the reference run is made once
 WEIGHTS = ("weights.safetensors", "autoencoder/weights.safetensors")
 FINAL = (*WEIGHTS, "latents.npz", "panels.npz", "label-draws.json", "results.csv")
 
@@ -36,62 +36,62 @@ def finish(folder, *more):
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    """A run that nobody stopped, and the seconds it took."""
-    folder = tmp_path_factory.mktemp("whole") / "run"
-    began = time.monotonic()
+def reference(tmp_path_factory):
+    """The folder of an uninterrupted run, and its duration in seconds."""
+    folder = tmp_path_factory.mktemp("reference") / "run"
+    start_time = time.monotonic()
     finish(folder)
-    return folder, time.monotonic() - began
+    return folder, time.monotonic() - start_time
 
 
 def wait_for(condition, process):
-    """Until the condition holds or the process ends."""
+    """Wait until the condition holds or the process ends."""
     while process.poll() is None and not condition():
         time.sleep(0.005)
 
 
-def same_results(folder, other):
+def assert_same_results(folder, other):
     for name in FINAL:
         assert (folder / name).read_bytes() == (other / name).read_bytes(), name
     rows, others = (json.loads((path / "results.json").read_text())["rows"] for path in (folder, other))
     assert rows == others
 
 
-def stop_at_random(folder, how, moments, seconds):
-    """Start or resume the run and stop it at a random moment; whether that hit it under way."""
+def stop_at_random(folder, kill, random_times, seconds):
+    """Start or resume the run and send a signal at a random time; return whether the run was still in progress."""
     process = start(folder, "--resume")
     wait_for(lambda: (folder / "recipe.json").exists(), process)
-    time.sleep(moments.uniform(0, seconds))
-    process.send_signal(how)
+    time.sleep(random_times.uniform(0, seconds))
+    process.send_signal(kill)
     process.communicate(timeout=60)
     return process.returncode != 0
 
 
-def campaign(tmp_path, whole, how, times, seed):
-    """Stops at ``times`` random moments; a run that ends in between is compared, and another begun."""
-    reference, seconds = whole
-    moments, hits, folder = random.Random(seed), 0, tmp_path / "0"
-    while hits < times:
-        if stop_at_random(folder, how, moments, min(6.0, seconds / 2)):
-            hits += 1
+def stop_repeatedly(tmp_path, reference, kill, times, seed):
+    """Stop runs ``times`` times; a run that finishes in between is compared, and a new one started."""
+    reference_folder, seconds = reference
+    random_times, stops, folder = random.Random(seed), 0, tmp_path / "0"
+    while stops < times:
+        if stop_at_random(folder, kill, random_times, min(6.0, seconds / 2)):
+            stops += 1
         else:
-            same_results(reference, folder)
+            assert_same_results(reference_folder, folder)
             folder = tmp_path / str(int(folder.name) + 1)
     finish(folder, "--resume")
-    same_results(reference, folder)
+    assert_same_results(reference_folder, folder)
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-def test_stopped_within_training_and_resumed_gives_the_same_bits(tmp_path, whole, how):
+@pytest.mark.parametrize("kill", [signal.SIGKILL, signal.SIGINT])
+def test_a_run_stopped_during_training_and_resumed_gives_the_same_bits(tmp_path, reference, kill):
     folder = tmp_path / "run"
     process = start(folder)
     wait_for(lambda: (folder / "checkpoint.safetensors").exists(), process)
-    process.send_signal(how)
+    process.send_signal(kill)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == (-9 if how == signal.SIGKILL else 130)
+    assert process.returncode == (-9 if kill == signal.SIGKILL else 130)
     assert (folder / "checkpoint.safetensors").exists()
     assert not (folder / "results.json").exists()
-    if how == signal.SIGINT:
+    if kill == signal.SIGINT:
         assert errors.strip().splitlines()[-1] == (
             "vaebench: stopped; the same command with --resume goes on from here"
         )
@@ -100,7 +100,7 @@ def test_stopped_within_training_and_resumed_gives_the_same_bits(tmp_path, whole
     assert "already holds a run; add --resume" in again.communicate(timeout=60)[1]
     assert again.returncode == 2
     finish(folder, "--resume")
-    same_results(whole[0], folder)
+    assert_same_results(reference[0], folder)
 
 
 def test_a_second_process_on_the_same_folder_is_refused(tmp_path):
@@ -114,7 +114,7 @@ def test_a_second_process_on_the_same_folder_is_refused(tmp_path):
     first.communicate()
 
 
-def test_a_resume_under_other_threads_is_refused_by_name(tmp_path):
+def test_a_resume_with_another_number_of_threads_is_refused(tmp_path):
     folder = tmp_path / "run"
     process = start(folder)
     wait_for(lambda: (folder / "checkpoint.safetensors").exists(), process)
@@ -130,6 +130,6 @@ def test_a_resume_under_other_threads_is_refused_by_name(tmp_path):
 @pytest.mark.soak
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("seed", range(2))
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-def test_ten_random_stops_and_a_resume_give_the_same_bits(tmp_path, whole, how, seed):
-    campaign(tmp_path, whole, how, 10, seed + int(os.environ.get("VAEBENCH_SOAK_SEED", "0")))
+@pytest.mark.parametrize("kill", [signal.SIGKILL, signal.SIGINT])
+def test_ten_random_stops_and_a_resume_give_the_same_bits(tmp_path, reference, kill, seed):
+    stop_repeatedly(tmp_path, reference, kill, 10, seed + int(os.environ.get("VAEBENCH_SOAK_SEED", "0")))

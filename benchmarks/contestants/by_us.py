@@ -31,7 +31,7 @@ from vaebench.models.vae import VAE, Model
 from vaebench.runs.evaluation import Evaluation
 from vaebench.runs.recipe import Recipe
 from vaebench.sweeps.grid import trials
-from vaebench.sweeps.trial import perform_trial
+from vaebench.sweeps.trial import run_trial
 from vaebench.sweeps.workers import LocalWorkers
 from vaebench.training.compute import Compute
 from vaebench.training.loop import Training, train
@@ -271,7 +271,7 @@ def in_a_row(task):
     ends = []
     with tempfile.TemporaryDirectory() as folder:
         for trial in trials(TRIAL, (), task["trials"]):
-            perform_trial(trial.recipe, Path(folder) / trial.key, lambda tick: None)
+            run_trial(trial.recipe, Path(folder) / trial.key, lambda tick: None)
             ends.append(time.perf_counter())
     return {"seconds": (ends[-1] - ends[1]) / (len(ends) - 2)}
 

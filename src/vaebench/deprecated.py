@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from functools import wraps
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
@@ -14,8 +15,9 @@ NAMES = {"perform": "run"}
 
 
 def warn_renamed(old: str, new: str, stacklevel: int = 3) -> None:
-    """Warn that ``old`` is now ``new``."""
-    warnings.warn(f"{old} is now {new}; the old name is removed in vaebench 0.3", FutureWarning, stacklevel)
+    """Issue a `FutureWarning` that names the replacement of ``old``."""
+    message = f"{old} is now {new}; the old name still works and will be removed in vaebench 0.3"
+    warnings.warn(message, FutureWarning, stacklevel)
 
 
 def renamed_arguments(**names: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
@@ -26,7 +28,7 @@ def renamed_arguments(**names: str) -> Callable[[Callable[P, R]], Callable[P, R]
         def call(*args: P.args, **kwargs: P.kwargs) -> R:
             for old, new in names.items():
                 if old in kwargs:
-                    warn_renamed(f"{function.__name__}({old}=...)", f"{new}=")
+                    warn_renamed(f"{function.__name__}({old}=...)", f"{function.__name__}({new}=...)")
                     kwargs[new] = kwargs.pop(old)
             return function(*args, **kwargs)
 
@@ -111,3 +113,24 @@ def _upgrade_share(values: Any) -> Any:
 def upgrade_fit_record(record: dict[str, Any]) -> dict[str, Any]:
     """A record of a fit log with today's keys: "cell" is now "fit"."""
     return {"fit" if key == "cell" else key: value for key, value in record.items()}
+
+
+RESULT_KEYS = {"judge_accuracy": "evaluation_classifier_accuracy"}
+"""Key of a row of results.json, schema 1 -> schema 2."""
+RESULT_METRICS = {"legible": "confident_fraction", "authentic": "authenticity"}
+"""Metric of a row of results.json, schema 1 -> schema 2."""
+
+
+def upgrade_results(results: dict[str, Any]) -> dict[str, Any]:
+    """Return results.json of schema 1 as schema 2: new keys and metrics in its rows, new fields in its recipe."""
+    rows = [{RESULT_KEYS.get(key, key): value for key, value in row.items()} for row in results["rows"]]
+    for row in rows:
+        if isinstance(metric := row.get("metric"), str):
+            row["metric"] = RESULT_METRICS.get(metric, metric)
+    return results | {"schema": 2, "recipe": upgrade_recipe(results.get("recipe")), "rows": rows}
+
+
+def rename_fit_log(folder: Path) -> None:
+    """Rename a run's cells.jsonl, as earlier versions called it, to fits.jsonl."""
+    if (old := folder / "cells.jsonl").exists():
+        old.rename(folder / "fits.jsonl")

@@ -135,7 +135,7 @@ def test_a_decoder_that_copies_training_images_has_low_authenticity(digits, clas
 
     vae.decoder = Copies()
     found = fidelity(vae, digits, (encode(vae, digits.train), encode(vae, digits.test)), classifier, 200, 0)
-    assert found.scores["samples"]["authentic"] < 0.05
+    assert found.scores["samples"]["authenticity"] < 0.05
     assert found.scores["samples"]["frechet"] < 3 * found.scores["training images"]["frechet"]
     np.testing.assert_array_equal(found.samples, found.nearest)
 

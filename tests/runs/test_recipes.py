@@ -1,4 +1,4 @@
-"""Recipes survive TOML, JSON and the command line; every fault is one sentence that names what exists."""
+"""Recipes in TOML and JSON; every error is one sentence that names the valid fields or values."""
 
 import contextlib
 import json
@@ -14,7 +14,7 @@ from vaebench.runs.pipeline import run as run_recipe
 from vaebench.runs.recipe import RECIPES, Recipe, find_recipe, parse_recipe, read_recipe
 from vaebench.training.compute import Compute
 
-FAULTS = {
+ERRORS = {
     '[objective]\nkind = "elbo"\nbetta = 3': "no field 'objective.betta'; did you mean 'beta'",
     '[objective]\nkind = "elbow"': "objective.kind is 'elbow'; expected one of elbo, warm-up",
     "[objective]\nbeta = 3": "objective.kind is None; expected one of elbo",
@@ -30,14 +30,14 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_recipes_come_back_from_json(name):
+def test_recipes_round_trip_through_json(name):
     recipe = RECIPES[name]
     assert parse_recipe(json.loads(recipe.model_dump_json()), "json") == recipe
     assert recipe.name == name
     assert find_recipe(name) is recipe
 
 
-def test_a_toml_file_overrides_defaults_and_is_named_after_itself(tmp_path):
+def test_a_toml_file_overrides_defaults_and_names_the_recipe(tmp_path):
     path = tmp_path / "blurry.toml"
     path.write_text('seed = 3\n[objective]\nkind = "elbo"\nbeta = 8.0\n[model]\nlatent = 4\n')
     recipe = find_recipe(str(path))
@@ -45,18 +45,18 @@ def test_a_toml_file_overrides_defaults_and_is_named_after_itself(tmp_path):
     assert recipe.training == Recipe().training
 
 
-@pytest.mark.parametrize("text", FAULTS)
-def test_every_fault_of_a_toml_file_is_named(tmp_path, text):
-    path = tmp_path / "faulty.toml"
+@pytest.mark.parametrize("text", ERRORS)
+def test_every_error_of_a_toml_file_is_named(tmp_path, text):
+    path = tmp_path / "invalid.toml"
     path.write_text(text)
     with pytest.raises(VaebenchError) as error:
         read_recipe(path)
-    assert FAULTS[text] in str(error.value)
+    assert ERRORS[text] in str(error.value)
     assert str(path) in str(error.value)
     assert "\n" not in str(error.value)
 
 
-@given(st.text(max_size=200) | st.sampled_from(sorted(FAULTS)).flatmap(lambda t: st.text(max_size=9).map(t.__add__)))
+@given(st.text(max_size=200) | st.sampled_from(sorted(ERRORS)).flatmap(lambda t: st.text(max_size=9).map(t.__add__)))
 def test_garbled_toml_is_one_sentence(tmp_path_factory, text):
     path = tmp_path_factory.getbasetemp() / "garbled.toml"
     path.write_text(text, encoding="utf-8", errors="surrogatepass")
@@ -73,7 +73,7 @@ def test_unknown_recipes_and_missing_files_are_named(tmp_path):
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_runs_in_miniature(tmp_path, name):
-    """Each built-in recipe, its own network and objective, on a handful of procedural images."""
+    """Each built-in recipe, with its network and objective, on a few random images."""
     recipe = RECIPES[name]
     channels = recipe.data.channels or 1
     path = tmp_path / "noise.npz"

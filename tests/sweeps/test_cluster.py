@@ -1,4 +1,4 @@
-"""Trials on a cluster: its outcomes are told, and a machine that is lost loses nothing."""
+"""Trials on a Ray cluster: outcomes, errors, and the loss of a machine."""
 
 import json
 import os
@@ -12,53 +12,56 @@ from vaebench.cli import main
 from vaebench.sweeps.cluster import Cluster
 from vaebench.sweeps.grid import Axis, trials
 from vaebench.sweeps.sweep import sweep
-from vaebench.sweeps.trial import perform_trial
+from vaebench.sweeps.trial import run_trial
 
 
 class Lost(Exception):
-    """Stands for Ray's errors."""
+    """Stands for `ray.exceptions.RayError`."""
 
 
 class Broken(Lost):
-    """Stands for an exception of a task, as Ray hands it on."""
+    """Stands for `ray.exceptions.RayTaskError`."""
 
 
-class MadeUpRay:
-    """Runs tasks in place; ``lost`` names folders whose machine goes away, ``elsewhere`` those on another disk."""
+class FakeRay:
+    """Runs tasks in this process.
+
+    ``lost`` names folders whose machine is lost, ``elsewhere`` those on another disk, ``broken`` those that fail.
+    """
 
     exceptions = SimpleNamespace(RayError=Lost, RayTaskError=Broken)
 
     def __init__(self, nodes=({"CPU": 4.0},), lost=(), elsewhere=(), broken=(), unreachable=False):
         self.broken = broken
         self.machines, self.lost, self.elsewhere, self.unreachable = nodes, lost, elsewhere, unreachable
-        self.asked, self.cancelled, self.connected = None, [], []
+        self.options, self.cancelled, self.connections = None, [], []
 
     def init(self, **options):
         if self.unreachable:
             raise ConnectionError("nobody there\nand a long story")
-        self.connected.append(options)
+        self.connections.append(options)
 
     def shutdown(self):
-        self.connected.append("shut down")
+        self.connections.append("shut down")
 
     def nodes(self):
         return [{"Alive": True, "Resources": resources} for resources in self.machines]
 
     def remote(self, **options):
-        self.asked = options
+        self.options = options
         return lambda task: SimpleNamespace(remote=lambda *inputs: (task, inputs))
 
     def wait(self, tasks, num_returns, timeout=None):
         return tasks[:num_returns], tasks[num_returns:]
 
     def get(self, task):
-        do, (recipe, folder, cores) = task
+        function, (recipe, folder) = task
         name = os.path.basename(folder)
         if name in self.lost:
             raise Lost
         if name in self.broken:
             raise Broken("a long story\nOSError: no space left")
-        return None if name in self.elsewhere else do(recipe, folder, cores)
+        return None if name in self.elsewhere else function(recipe, folder)
 
     def cancel(self, task):
         self.cancelled.append(task)
@@ -74,74 +77,73 @@ def small():
 LATENTS = Axis("model.latent", ("2", "3"))
 
 
-def use(monkeypatch, ray):
+def install(monkeypatch, ray):
     monkeypatch.setitem(sys.modules, "ray", ray)
     return ray
 
 
-def test_a_cluster_finds_what_this_machine_finds(small, tmp_path, monkeypatch):
-    ray = use(monkeypatch, MadeUpRay())
-    there = sweep(small, [LATENTS], folder=tmp_path / "there", engine=Cluster("head:6379"))
-    here = sweep(small, [LATENTS], folder=tmp_path / "here", engine=_inline)
-    assert [point.values for point in there.points] == [point.values for point in here.points]
-    for one, other in zip(there.points, here.points, strict=True):
-        assert {k: v for k, v in one.scores.items() if k != "minutes"} == {
-            k: v for k, v in other.scores.items() if k != "minutes"
+def test_a_cluster_and_this_machine_give_the_same_scores(small, tmp_path, monkeypatch):
+    ray = install(monkeypatch, FakeRay())
+    on_cluster = sweep(small, [LATENTS], folder=tmp_path / "there", executor=Cluster("head:6379"))
+    local = sweep(small, [LATENTS], folder=tmp_path / "here", executor=_inline)
+    assert [point.values for point in on_cluster.points] == [point.values for point in local.points]
+    for first, second in zip(on_cluster.points, local.points, strict=True):
+        assert {k: v for k, v in first.scores.items() if k != "minutes"} == {
+            k: v for k, v in second.scores.items() if k != "minutes"
         }
-    assert ray.connected[0]["address"] == "head:6379"
-    assert ray.connected[-1] == "shut down"
-    assert ray.asked == {"max_retries": 2, "num_cpus": 2, "num_gpus": 0}
+    assert ray.connections[0]["address"] == "head:6379"
+    assert ray.connections[-1] == "shut down"
+    assert ray.options == {"max_retries": 2, "num_cpus": 2, "num_gpus": 0}
 
 
 def _inline(every, folder, callback):
     from vaebench.sweeps.workers import Outcome
 
     for trial in every:
-        perform_trial(trial.recipe, folder / trial.key, lambda tick: None)
+        run_trial(trial.recipe, folder / trial.key, lambda event: None)
         yield Outcome(trial, None)
 
 
 def test_trials_fit_the_largest_machine_and_take_a_gpu_where_there_is_one(small, tmp_path, monkeypatch):
     for nodes, cores, gpus in ((({"CPU": 1.0},), 1, 0), (({}, {"CPU": 64.0, "GPU": 8.0}), 2, 1)):
-        ray = use(monkeypatch, MadeUpRay(nodes))
+        ray = install(monkeypatch, FakeRay(nodes))
         keys = [trial.key for trial in trials(small, [], 1)]
         ray.lost = keys
-        sweep(small, [], folder=tmp_path / str(cores), engine=Cluster("auto"))
-        assert (ray.asked["num_cpus"], ray.asked["num_gpus"]) == (cores, gpus)
+        sweep(small, [], folder=tmp_path / str(cores), executor=Cluster("auto"))
+        assert (ray.options["num_cpus"], ray.options["num_gpus"]) == (cores, gpus)
 
 
-def test_what_is_lost_and_what_lies_elsewhere_is_told_and_the_rest_goes_on(small, tmp_path, monkeypatch):
+def test_failed_trials_have_errors_and_the_others_go_on(small, tmp_path, monkeypatch):
     axes = [Axis("model.latent", ("2", "3", "4", "5"))]
     first, second, third, _ = trials(small, axes, 1)
-    use(monkeypatch, MadeUpRay(lost=[first.key], elsewhere=[second.key], broken=[third.key]))
-    found = sweep(small, axes, folder=tmp_path, engine=Cluster("auto"))
-    assert "it was lost 3 times (Lost)" in found.points[0].troubles[0]
-    assert "must lie on a disk that all machines share" in found.points[1].troubles[0]
-    assert found.points[2].troubles == ["seed 0: it failed: OSError: no space left"]
-    assert found.points[3].troubles == []
-    assert found.points[3].scores["minutes"]
+    install(monkeypatch, FakeRay(lost=[first.key], elsewhere=[second.key], broken=[third.key]))
+    result = sweep(small, axes, folder=tmp_path, executor=Cluster("auto"))
+    assert "it was lost 3 times (Lost)" in result.points[0].errors[0]
+    assert "must be on a disk that all machines share" in result.points[1].errors[0]
+    assert result.points[2].errors == ["seed 0: it failed: OSError: no space left"]
+    assert result.points[3].errors == []
+    assert result.points[3].scores["minutes"]
 
 
 def test_ctrl_c_stops_every_trial_on_the_cluster(small, tmp_path, monkeypatch):
-    ray = use(monkeypatch, MadeUpRay())
+    ray = install(monkeypatch, FakeRay())
 
-    def stop(tick):
-        if tick.stage == "cluster":
-            raise KeyboardInterrupt
+    def interrupt(tasks, **options):
+        raise KeyboardInterrupt
 
-    monkeypatch.setattr(ray, "wait", lambda tasks, **options: stop(SimpleNamespace(stage="cluster")))
+    monkeypatch.setattr(ray, "wait", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        sweep(small, [LATENTS], folder=tmp_path, engine=Cluster("auto"))
+        sweep(small, [LATENTS], folder=tmp_path, executor=Cluster("auto"))
     assert len(ray.cancelled) == 2
-    assert ray.connected[-1] == "shut down"
+    assert ray.connections[-1] == "shut down"
 
 
-def test_mistakes_are_one_sentence(monkeypatch, capsys, tmp_path):
+def test_errors_are_one_sentence(monkeypatch, capsys, tmp_path):
     words = ["sweep", "digits", "--ray", "there:1", "--out", str(tmp_path)]
     monkeypatch.setitem(sys.modules, "ray", None)
     assert main(words) == 2
     assert "pip install 'vaebench[cluster]'" in capsys.readouterr().err
-    use(monkeypatch, MadeUpRay(unreachable=True))
+    install(monkeypatch, FakeRay(unreachable=True))
     assert main(words) == 2
     assert "no Ray cluster answers at 'there:1' (nobody there)" in capsys.readouterr().err
     assert main([*words, "--workers", "2"]) == 2
@@ -170,14 +172,14 @@ def kill():
 killed = []
 threading.Thread(target=kill, daemon=True).start()
 axes = [Axis("model.latent", ("2", "3", "4"))]
-found = sweep(base, axes, folder=folder, engine=Cluster(machines.address))
-print("found", json.dumps([killed, [[len(p.folders), p.troubles] for p in found.points]]))
+result = sweep(base, axes, folder=folder, executor=Cluster(machines.address))
+print("result", json.dumps([killed, [[len(p.folders), p.errors] for p in result.points]]))
 machines.shutdown()
 """
 
 
 @pytest.mark.soak
-def test_a_machine_of_a_true_cluster_is_killed_and_every_trial_is_there_once(tmp_path):
+def test_killing_a_machine_of_a_real_cluster_loses_no_trial(tmp_path):
     pytest.importorskip("ray", reason="Ray is not installed")
     run = subprocess.run(
         [sys.executable, "-c", TWO_MACHINES, os.path.dirname(__file__), str(tmp_path)],
@@ -186,7 +188,7 @@ def test_a_machine_of_a_true_cluster_is_killed_and_every_trial_is_there_once(tmp
         timeout=900,
         env={**os.environ, "RAY_worker_niceness": "0"},
     )
-    line = next((line for line in run.stdout.splitlines() if line.startswith("found ")), None)
+    line = next((line for line in run.stdout.splitlines() if line.startswith("result ")), None)
     assert line is not None, run.stderr[-3000:]
-    assert json.loads(line.removeprefix("found ")) == [[True], [[1, []]] * 3]
+    assert json.loads(line.removeprefix("result ")) == [[True], [[1, []]] * 3]
     assert len(list(tmp_path.glob("*/results.json"))) == 3

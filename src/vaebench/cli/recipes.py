@@ -140,14 +140,14 @@ def sweep(args: argparse.Namespace) -> int:
     base = find_recipe(args.recipe)
     axes = [axis(word) for word in args.grid]
     base = apply_overrides(base, argv, f"recipe {base.name}")
-    engine = local(args.workers) if args.ray is None else Cluster(args.ray)
+    executor = local(args.workers) if args.ray is None else Cluster(args.ray)
     folder = Path(args.out or f"runs/sweep-{base.name}")
 
     keep_freed_memory()
     with progress() as callback:
-        result = sweep(base, axes, seeds=args.seeds, folder=folder, engine=engine, callback=callback)
+        result = sweep(base, axes, seeds=args.seeds, folder=folder, executor=executor, callback=callback)
     print(verdict(result))
-    failures = [trouble for point in result.points for trouble in point.troubles]
+    failures = [error for point in result.points for error in point.errors]
     for failure in failures:
         print(f"failed: {failure}")
     print(f"open {write_page(result)}")

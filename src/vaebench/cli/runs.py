@@ -58,7 +58,7 @@ def compare(args: argparse.Namespace) -> int:
     comparison = write_comparison([*args.runs, *args.more_runs], page)
     for index, group in enumerate(comparison.groups):
         scores = ", ".join(
-            f"{score.name} {score.spread(index)}" for score in comparison.scores[:1] + comparison.scores[-1:]
+            f"{score.name} {score.mean_and_sd(index)}" for score in comparison.scores[:1] + comparison.scores[-1:]
         )
         print(f"{group.name}: {scores}")
     for note in comparison.notes:

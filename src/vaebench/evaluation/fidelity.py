@@ -116,7 +116,7 @@ def fidelity(
     }
     scores = {name: _scores(real, output) for name, output in outputs.items()}
     for name in ("samples", "fitted samples"):
-        scores[name]["authentic"] = authenticity(train, outputs[name].features)
+        scores[name]["authenticity"] = authenticity(train, outputs[name].features)
     closest, _ = nearest(outputs["samples"].features[:PAIRS], train)
     return Fidelity(scores, count, classifier.accuracy, samples[:PAIRS], data.train.pixels[closest].numpy())
 
@@ -137,5 +137,5 @@ def _scores(real: ClassifierOutput, generated: ClassifierOutput) -> dict[str, fl
         "precision": precision,
         "recall": recall,
         "inception_score": inception_score(generated.probabilities)[0],
-        "legible": confident_fraction(generated.probabilities),
+        "confident_fraction": confident_fraction(generated.probabilities),
     }

@@ -1,4 +1,4 @@
-"""What a run measures: which representations, read by which probes, from how many labels."""
+"""Evaluation settings of a run: representations, probes, label counts and sample scores."""
 
 from __future__ import annotations
 
@@ -14,20 +14,21 @@ from vaebench.semi_supervised.self_training import SelfTraining
 from vaebench.training.schedules import Adam, AnyOptimiser, OneCycle
 
 Positive = Annotated[int, Field(ge=1)]
+Count = Annotated[LabelCount, Field(union_mode="left_to_right")]
 FeatureName = Literal["vae", "vae-sampled", "autoencoder", "pixels", "pca", "random"]
 
 
 class SupervisedBaseline(Frozen):
-    """The rival that uses no unlabelled image: the VAE's encoder, trained on the labelled images alone."""
+    """Supervised baseline: the VAE's encoder architecture, trained on the labelled images only."""
 
     epochs: Positive = 3
     least_steps: Positive = 150
-    """Few labels make short epochs: epochs are added until there are this many steps."""
+    """Minimum number of optimiser steps: with few labels, epochs are added until it is reached."""
     batch: Positive = 128
     optimiser: AnyOptimiser = Adam(rate=4e-3, beta2=0.99, weight_decay=0.01)
 
     def head(self, network: Network) -> Head:
-        """The probe that reads images through this network."""
+        """Return the probe that classifies images with this network architecture."""
         return Head(
             name="supervised",
             network=network,
@@ -40,31 +41,23 @@ class SupervisedBaseline(Frozen):
 
 
 class Evaluation(Frozen):
-    """The few-label protocol of a run."""
+    """Settings of the few-label protocol and of the other measurements."""
 
-    labels_per_class: tuple[Annotated[LabelCount, Field(union_mode="left_to_right")], ...] = (
-        1,
-        3,
-        5,
-        10,
-        100,
-        1000,
-        "all",
-    )
-    """Labels a class, or "all"; counts that a class cannot give are left out."""
+    labels_per_class: tuple[Count, ...] = (1, 3, 5, 10, 100, 1000, "all")
+    """Numbers of labels per class, or "all"; counts above the size of the smallest class are skipped."""
     draws: Positive = 5
-    """Draws of labels for each count; they are saved, and every representation reads the same ones."""
+    """Label draws per count. They are saved, and every representation is evaluated on the same draws."""
     features: tuple[FeatureName, ...] = ("vae", "autoencoder", "pixels", "pca", "random")
-    """Representations to compare; "vae" reads means, "vae-sampled" fresh samples of z."""
+    """Representations to compare; "vae" uses posterior means, "vae-sampled" fresh samples of z."""
     probes: tuple[AnyProbe, ...] = (Logistic(), KNN())
     supervised: SupervisedBaseline | None = SupervisedBaseline()
     importance_samples: Positive | None = None
-    """Samples of z an image for log p(x) by importance weighting on the test part; none leaves it out. 5,000 are usual,
-    and take hours on a processor."""
+    """Samples of z per image for the importance-weighted log p(x) of the test images; None skips the estimate. 5,000 is
+    usual and takes hours on a CPU."""
     samples: Annotated[int, Field(ge=50)] | None = 2000
-    """Images that are drawn and scored beside as many test images, where images have labels; none leaves it out."""
+    """Generated images to score against as many test images, for labelled data; None skips the scores."""
     self_training: SelfTraining | None = None
-    """What makes a classifier of the VAE itself from the same draws, beside the probes; None: nothing."""
+    """Self-training of the VAE itself on the same label draws, in addition to the probes; None skips it."""
 
     @field_validator("labels_per_class")
     @classmethod

@@ -1,4 +1,4 @@
-"""Recipe: everything that decides a run's numbers, in one frozen object. RECIPES: the built-in ones."""
+"""`Recipe`, the complete configuration of a run, and `RECIPES`, the built-in recipes."""
 
 from __future__ import annotations
 
@@ -23,17 +23,18 @@ from vaebench.training.compute import Compute
 from vaebench.training.loop import Training
 from vaebench.training.schedules import Adam, Muon, OneCycle
 
-EPOCHS_OF_PAIRS = 10
-"""Of the VAE for few labels, which sees each image twice an epoch."""
-LATENTS_OF_PAIRS = 128
-"""Of the same: a graph wants more of them than a line (LOG.md, 2026-11-29)."""
+CONTRASTIVE_EPOCHS = 10
+"""Training epochs of the few-label VAE; its contrastive objective sees each image twice per epoch."""
+CONTRASTIVE_LATENTS = 128
+"""Latents of the few-label VAE: label propagation on the nearest-neighbour graph needs more of them than a linear probe
+(LOG.md, 2026-11-29)."""
 
 
 class Recipe(Frozen):
-    """What to train on what, how, and what to measure of it."""
+    """Data, model, objective, training and evaluation of one run."""
 
     name: str = Field("mine", pattern=r"^[\w][\w.-]*$")
-    """Names the run's folder."""
+    """Name of the run's folder."""
     data: Data = Data()
     model: Model = Model()
     objective: AnyObjective = Elbo()
@@ -41,7 +42,7 @@ class Recipe(Frozen):
     evaluation: Evaluation = Evaluation()
     compute: Compute = Compute()
     seed: int = Field(0, ge=0)
-    """Draws the weights, the order of images, the noise, and the labels."""
+    """Seed of the initial weights, the order of the images, the noise and the label draws."""
 
 
 _MNIST = Recipe(
@@ -85,13 +86,15 @@ RECIPES: dict[str, Recipe] = {
 
 
 def few_labels(recipe: Recipe, source: str) -> Recipe:
-    """The recipe for the data of this name, its VAE trained for few labels and made a classifier by self-training.
+    """Return the recipe with a VAE trained contrastively and turned into a classifier by self-training.
 
-    What images may undergo is prior knowledge: of a built-in data set it is in AUGMENTATIONS, and in BOLDER for the
-    VAE's training, of other images only small turns and shifts are assumed.
+    Args:
+        source: name of the data set. It selects the label-preserving augmentations, which are prior knowledge: built-in
+            data sets have theirs in `AUGMENTATIONS` (and in `BOLDER` for training the VAE), other images get only
+            small rotations and shifts.
     """
     augmentation = AUGMENTATIONS.get(source, GENTLE)
-    training = Training(epochs=EPOCHS_OF_PAIRS, batch=256, optimiser=Muon(rate=0.035))
+    training = Training(epochs=CONTRASTIVE_EPOCHS, batch=256, optimiser=Muon(rate=0.035))
     evaluation = Evaluation(
         labels_per_class=(1, 10, 100),
         draws=3,
@@ -101,7 +104,7 @@ def few_labels(recipe: Recipe, source: str) -> Recipe:
     return recipe.model_copy(
         update={
             "name": f"{recipe.name}-few-labels",
-            "model": recipe.model.model_copy(update={"latent": LATENTS_OF_PAIRS}),
+            "model": recipe.model.model_copy(update={"latent": CONTRASTIVE_LATENTS}),
             "objective": Contrastive(weight=30.0, augmentation=BOLDER.get(source, augmentation)),
             "training": training,
             "evaluation": evaluation,
@@ -110,10 +113,10 @@ def few_labels(recipe: Recipe, source: str) -> Recipe:
 
 
 def find_recipe(name: str) -> Recipe:
-    """A built-in recipe by name, or one from a TOML file.
+    """Return the built-in recipe of this name, or read the TOML file at this path.
 
     Raises:
-        VaebenchError: no such recipe, or a TOML file with a fault, each named.
+        VaebenchError: there is no such recipe, or the TOML file is invalid.
     """
     if name in RECIPES:
         return RECIPES[name]
@@ -126,10 +129,10 @@ def find_recipe(name: str) -> Recipe:
 
 
 def read_recipe(path: Path) -> Recipe:
-    """A recipe from TOML: fields left out have their defaults; the name defaults to the file's.
+    """Read a recipe from TOML; missing fields take their defaults, the name defaults to that of the file.
 
     Raises:
-        VaebenchError: the file is missing, is no TOML, or has a field that does not exist or does not fit.
+        VaebenchError: the file is missing or not TOML, or it has an unknown field or an invalid value.
     """
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -140,9 +143,9 @@ def read_recipe(path: Path) -> Recipe:
     return parse_recipe({"name": path.stem, **values}, str(path))
 
 
-def parse_recipe(values: dict[str, Any], where: str) -> Recipe:
-    """A recipe from plain values; ``where`` names their source in errors."""
+def parse_recipe(values: dict[str, Any], source: str) -> Recipe:
+    """Validate plain values as a recipe; ``source`` names their origin in error messages."""
     try:
         return Recipe.model_validate(upgrade_recipe(values))
     except ValidationError as error:
-        raise explain(error, Recipe, where) from error
+        raise explain(error, Recipe, source) from error

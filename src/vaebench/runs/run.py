@@ -1,9 +1,7 @@
-"""A run: a folder with recipe.json, history, weights, latents, label draws, results.json, panels."""
+"""`Run`: a finished run, read from its folder of recipe, results, weights, latents and panels."""
 
 from __future__ import annotations
 
-import csv
-import io
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ from vaebench.core.errors import VaebenchError
 from vaebench.core.files import read_arrays, read_json, write_text
 from vaebench.core.frozen import differences
 from vaebench.data.images import HIDDEN, Images
+from vaebench.deprecated import upgrade_results
 from vaebench.evaluation.features import Codes, encode
 from vaebench.evaluation.panels import prior_samples
 from vaebench.models.classifying_vae import ClassifyingVAE
@@ -25,30 +24,21 @@ from vaebench.models.likelihoods import BernoulliPixels, check_pixels
 from vaebench.models.vae import VAE
 from vaebench.runs.explorer.explorer import Explorer
 from vaebench.runs.recipe import Recipe, parse_recipe
+from vaebench.runs.rows import ResultRow
 from vaebench.training.checkpoint import read_tensors
 from vaebench.training.compute import Compute
 from vaebench.training.prediction import predict_with
 
-SCHEMA = 1
-CSV_KEYS = (
-    "data",
-    "split",
-    "features",
-    "probe",
-    "labels_per_class",
-    "latent",
-    "metric",
-    "mean",
-    "sd",
-    "n",
-    "interval",
-)
+SCHEMA = 2
+"""Version of results.json; version 1 is upgraded when it is read."""
 
 
 class Run:
-    """A finished run, read from its folder.
+    """A run, read lazily from its folder.
 
-    ``recipe``, ``results`` (the whole of results.json), ``rows``, ``history``, ``panels`` (arrays), ``vae``.
+    Attributes:
+        path: the folder.
+        recipe: the recipe, with every "auto" resolved.
     """
 
     def __init__(self, path: Path) -> None:
@@ -59,10 +49,10 @@ class Run:
 
     @classmethod
     def load(cls, path: str | Path) -> Run:
-        """The run in this folder.
+        """Return the run in this folder.
 
         Raises:
-            VaebenchError: the folder holds no run, or a damaged one.
+            VaebenchError: the folder holds no run, or its recipe.json is damaged.
         """
         return cls(Path(path))
 
@@ -72,42 +62,47 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        """Whether the results are there."""
+        """Whether results.json exists."""
         return (self.path / "results.json").exists()
 
     @cached_property
     def results(self) -> dict[str, Any]:
-        """results.json: schema, recipe, machine, commit, seconds, rows, and more."""
+        """Contents of results.json: recipe, machine, commit, seconds, rows and more (docs/results.md).
+
+        Raises:
+            VaebenchError: the run is not finished, or the file is damaged or has another schema.
+        """
+        path = self.path / "results.json"
         if not self.finished:
             raise VaebenchError(f"the run in {self.path} is not finished; continue it with --resume")
-        found: Any = read_json(self.path / "results.json")
-        if not isinstance(found, dict):
-            raise VaebenchError(f"{self.path}/results.json holds no JSON object; it was damaged or edited")
-        if found.get("schema") != SCHEMA:
+        results: Any = read_json(path)
+        if not isinstance(results, dict):
+            raise VaebenchError(f"{path} holds no JSON object; it was damaged or edited")
+        if results.get("schema") not in (1, SCHEMA):
             raise VaebenchError(
-                f"{self.path}/results.json has schema {found.get('schema')!r}; expected {SCHEMA}: read it with "
-                "the version of vaebench that wrote it, or run the recipe again"
+                f"{path} has schema {results.get('schema')!r}; expected 1 or {SCHEMA}: read it with the version of "
+                "vaebench that wrote it, or run the recipe again"
             )
-        rows = found.get("rows")
+        rows = results.get("rows")
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-            raise VaebenchError(f"{self.path}/results.json holds no list of rows; it was damaged or edited")
-        return found
+            raise VaebenchError(f"{path} holds no list of rows; it was damaged or edited")
+        return upgrade_results(results) if results["schema"] == 1 else results
 
     @property
-    def rows(self) -> list[dict[str, Any]]:
-        """The result rows."""
-        rows: list[dict[str, Any]] = self.results["rows"]
+    def rows(self) -> list[ResultRow]:
+        """Rows of results.json."""
+        rows: list[ResultRow] = self.results["rows"]
         return rows
 
     @cached_property
     def history(self) -> list[dict[str, Any]]:
-        """One record an epoch of the VAE's training: means over training and validation images, nats per image."""
+        """One record per training epoch of the VAE: mean losses on training and validation images, nats per image."""
         epochs: list[dict[str, Any]] = read_json(self.path / "history.json")["epochs"]
         return epochs
 
     @cached_property
     def panels(self) -> dict[str, np.ndarray]:
-        """The arrays that figures show."""
+        """Arrays shown in the figures."""
         return read_arrays(self.path / "panels.npz")
 
     @cached_property
@@ -116,37 +111,41 @@ class Run:
         return load_vae(self.recipe, self.path / "weights.safetensors")
 
     def encode(self, images: np.ndarray | Tensor) -> Codes:
-        """Mean and log-variance of q(z|x), each (N, D), of images (N, H, W) or (N, C, H, W), uint8 or in [0, 1].
+        """Return mean and log-variance of q(z|x), each (N, D).
 
-        Floats are rounded to 8 bits, as the training images are.
+        Args:
+            images: (N, H, W) or (N, C, H, W), uint8 or floats in [0, 1]; floats are rounded to 8 bits, like the
+                training images.
 
         Raises:
-            VaebenchError: another shape than the run was trained on, or pixels out of range.
+            VaebenchError: the shape differs from that of the training images, or pixels are out of range.
         """
-        pixels = _as_uint8(torch.as_tensor(images), tuple(self.results["image_shape"]))
-        return encode(self.vae, Images(pixels, torch.full((len(pixels),), HIDDEN)))
+        return encode(self.vae, self._unlabelled(images))
 
     @cached_property
     def classifier(self) -> ClassifyingVAE:
         """The self-trained VAE of a run with few labels, in evaluation mode, on the CPU."""
         path = self.path / "self-trained" / "weights.safetensors"
         if not path.exists():
-            raise VaebenchError(f"the run in {self.path} kept no classifier; run its recipe with --few-labels")
+            raise VaebenchError(f"the run in {self.path} has no classifier; run its recipe with --few-labels")
         return load_classifier(self.recipe, path)
 
     def classify(self, images: np.ndarray | Tensor) -> Float[Tensor, "N Y"]:
-        """Class probabilities of images as :meth:`encode` takes them, by the self-trained VAE.
+        """Return class probabilities of the self-trained VAE; ``images`` as for :meth:`encode`.
 
         Raises:
-            VaebenchError: the run kept no classifier, another shape than it was trained on, or pixels out of range.
+            VaebenchError: the run has no classifier, the shape differs from that of the training images, or pixels
+                are out of range.
         """
+        return predict_with(self.classifier, 0, Compute(device="cpu"))(self._unlabelled(images))
+
+    def _unlabelled(self, images: np.ndarray | Tensor) -> Images:
         pixels = _as_uint8(torch.as_tensor(images), tuple(self.results["image_shape"]))
-        hidden = Images(pixels, torch.full((len(pixels),), HIDDEN))
-        return predict_with(self.classifier, 0, Compute(device="cpu"))(hidden)
+        return Images(pixels, torch.full((len(pixels),), HIDDEN))
 
     @property
-    def unexplorable(self) -> str | None:
-        """Why :meth:`explore` cannot be, or nothing where it can."""
+    def explorer_obstacle(self) -> str | None:
+        """Reason why the latent explorer cannot be made, or None if it can."""
         if not can_export():
             return "it needs onnx, onnxscript and onnxruntime: pip install 'vaebench[onnx]'"
         if self.recipe.model.latent < 2:
@@ -158,42 +157,45 @@ class Run:
         return None
 
     def explore(self) -> Explorer:
-        """The latent explorer: shows itself in a notebook; ``.write(path)`` makes one file that opens in a browser.
+        """Return the latent explorer, which displays itself in a notebook; ``.write(path)`` makes an HTML file.
 
         Raises:
-            VaebenchError: the run is not finished, or :attr:`unexplorable`.
+            VaebenchError: the run is not finished, or the explorer cannot be made (:attr:`explorer_obstacle`).
         """
         results = self.results
-        if why := self.unexplorable:
-            raise VaebenchError(f"the explorer of {self.path} cannot be made: {why}")
+        if reason := self.explorer_obstacle:
+            raise VaebenchError(f"the explorer of {self.path} cannot be made: {reason}")
         return Explorer.of_run(self.recipe.name, self.vae, self.panels, results)
 
     @torch.no_grad()
     def decode(self, codes: np.ndarray | Tensor) -> Float[Tensor, "N C H W"]:
-        """Mean images of p(x|z) for codes (N, D)."""
+        """Means of p(x|z) for codes (N, D)."""
         return self.vae.decode(torch.as_tensor(codes, dtype=torch.float32)).mean
 
     def sample(self, count: int, seed: int = 0) -> Float[Tensor, "N C H W"]:
-        """Mean images of p(x|z) for ``count`` codes drawn from the prior."""
+        """Means of p(x|z) for ``count`` codes drawn from the prior."""
         return self.decode(prior_samples(self.vae, seed, count))
 
 
 def load_vae(recipe: Recipe, path: Path) -> VAE:
-    """A VAE with the weights of this file, in evaluation mode."""
-    tensors, text = read_tensors(path)
-    channels, height, width = text["image_shape"]
-    vae = recipe.model.build((channels, height, width))
+    """Return the recipe's VAE with the weights of this file, in evaluation mode."""
+    tensors, metadata = read_tensors(path)
+    vae = _build_vae(recipe, metadata)
     vae.load_state_dict(tensors)
     return vae.eval()
 
 
 def load_classifier(recipe: Recipe, path: Path) -> ClassifyingVAE:
-    """A VAE that names classes, with the weights of this file, in evaluation mode."""
-    tensors, text = read_tensors(path)
-    channels, height, width = text["image_shape"]
-    network = ClassifyingVAE(recipe.model.build((channels, height, width)), len(text["classes"]))
+    """Return the recipe's VAE with a class head and the weights of this file, in evaluation mode."""
+    tensors, metadata = read_tensors(path)
+    network = ClassifyingVAE(_build_vae(recipe, metadata), len(metadata["classes"]))
     network.load_state_dict(tensors)
     return network.eval()
+
+
+def _build_vae(recipe: Recipe, metadata: dict[str, Any]) -> VAE:
+    channels, height, width = metadata["image_shape"]
+    return recipe.model.build((channels, height, width))
 
 
 def _as_uint8(images: Tensor, shape: tuple[int, ...]) -> Tensor:
@@ -201,8 +203,8 @@ def _as_uint8(images: Tensor, shape: tuple[int, ...]) -> Tensor:
         images = images.unsqueeze(1)
     if tuple(images.shape[1:]) != shape:
         raise VaebenchError(
-            f"images has shape {tuple(images.shape)}; expected (N, {', '.join(map(str, shape))}), "
-            "as the run was trained on"
+            f"images has shape {tuple(images.shape)}; expected (N, {', '.join(map(str, shape))}), the shape of the "
+            "images that the run was trained on"
         )
     if images.dtype == torch.uint8:
         return images
@@ -211,7 +213,7 @@ def _as_uint8(images: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 
 def claim_folder(recipe: Recipe, compute: Compute, path: Path, resume: bool) -> Recipe:
-    """Write recipe.json into a new folder, or check that the one there is this recipe.
+    """Write recipe.json into a new folder, or check that the existing one holds the same recipe.
 
     Raises:
         VaebenchError: the folder holds a run and ``resume`` is not set, or a run of another recipe.
@@ -223,19 +225,10 @@ def claim_folder(recipe: Recipe, compute: Compute, path: Path, resume: bool) -> 
         return resolved
     if not resume:
         raise VaebenchError(f"{path} already holds a run; add --resume to continue it, or --out for another folder")
-    there = parse_recipe(read_json(file), str(file))
-    if changed := differences(there.model_dump(mode="json"), resolved.model_dump(mode="json")):
+    existing = parse_recipe(read_json(file), str(file))
+    if changed := differences(existing.model_dump(mode="json"), resolved.model_dump(mode="json")):
         raise VaebenchError(
             f"{path} holds a run of another recipe: {'; '.join(changed)}; "
             "give the same options, or choose another folder (--out)"
         )
-    return there
-
-
-def rows_as_csv(rows: list[dict[str, Any]]) -> str:
-    """Result rows as CSV, one line a row, without the single values."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, CSV_KEYS, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    return existing

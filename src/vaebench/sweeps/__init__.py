@@ -1,1 +1,1 @@
-"""Many trainings: a recipe over a grid of its fields and over seeds."""
+"""Sweeps: a recipe over a grid of its fields and over seeds."""

@@ -1,10 +1,10 @@
-"""Trials on the machines of a Ray cluster; one that is lost with its machine is begun again on another."""
+"""`Cluster`: trials on the machines of a Ray cluster; a trial lost with its machine is restarted on another."""
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,61 +14,57 @@ from vaebench.core.errors import VaebenchError
 from vaebench.core.progress import ProgressEvent
 from vaebench.runs.recipe import Recipe
 from vaebench.sweeps.grid import Trial
-from vaebench.sweeps.workers import TRIES, Outcome
+from vaebench.sweeps.workers import MAX_ATTEMPTS, Outcome, TrialCallback
 
 CORES = 2
-"""Cores of a trial where a machine has so many."""
-PASSED_ON = ("VAEBENCH_DATA",)
-"""Variables of the environment that every machine gets."""
+"""Cores per trial, if a machine has as many."""
+FORWARDED = ("VAEBENCH_DATA",)
+"""Environment variables that are set on every machine."""
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """A Ray cluster by its address; ``"auto"`` is the one that this machine belongs to.
+    """An executor on a Ray cluster, given by its address; ``"auto"`` is the cluster of this machine.
 
-    The folder of the sweep must lie on a disk that all its machines share, and vaebench must be installed on each.
+    The folder of the sweep must be on a disk that all machines share, and vaebench must be installed on each.
     """
 
     address: str
 
-    def __call__(
-        self, trials: Sequence[Trial], folder: Path, callback: Callable[[int, str, ProgressEvent], None]
-    ) -> Iterator[Outcome]:
-        """Outcomes as they come. Ctrl-C stops every trial, each once its checkpoint is written.
+    def __call__(self, trials: Sequence[Trial], folder: Path, callback: TrialCallback) -> Iterator[Outcome]:
+        """Yield outcomes in the order of completion. Ctrl-C stops every trial after it has written a checkpoint.
 
         Raises:
             VaebenchError: Ray is not installed, or no cluster answers at the address.
         """
-        ray = _connected(self.address)
+        ray = _connect(self.address)
         try:
             yield from self._outcomes(ray, trials, folder.resolve(), callback)
         finally:
             ray.shutdown()
 
-    def _outcomes(
-        self, ray: Any, trials: Sequence[Trial], folder: Path, callback: Callable[[int, str, ProgressEvent], None]
-    ) -> Iterator[Outcome]:
-        cores, gpus = _share(ray)
-        task = ray.remote(max_retries=TRIES - 1, num_cpus=cores, num_gpus=gpus)(_perform)
-        begun = {task.remote(trial.recipe, str(folder / trial.key), cores): trial for trial in trials}
-        words = f"{len(trials)} trials on {len([node for node in ray.nodes() if node['Alive']])} machines"
-        callback(0, words, ProgressEvent("cluster", 0.0))
+    def _outcomes(self, ray: Any, trials: Sequence[Trial], folder: Path, callback: TrialCallback) -> Iterator[Outcome]:
+        cores, gpus = _resources_per_trial(ray)
+        task = ray.remote(max_retries=MAX_ATTEMPTS - 1, num_cpus=cores, num_gpus=gpus)(_run_task)
+        running = {task.remote(trial.recipe_with(cores), str(folder / trial.key)): trial for trial in trials}
+        machines = len([node for node in ray.nodes() if node["Alive"]])
+        callback(0, f"{len(trials)} trials on {machines} machines", ProgressEvent("cluster", 0.0))
         try:
-            while begun:
-                for done in ray.wait(list(begun), num_returns=1)[0]:
-                    trial = begun.pop(done)
-                    yield Outcome(trial, _trouble(ray, done, folder / trial.key))
+            while running:
+                for done in ray.wait(list(running), num_returns=1)[0]:
+                    trial = running.pop(done)
+                    yield Outcome(trial, _error_of(ray, done, folder / trial.key))
         except BaseException:
-            _stop(ray, list(begun))
+            _cancel(ray, list(running))
             raise
 
 
-def _connected(address: str) -> Any:
+def _connect(address: str) -> Any:
     try:
         import ray
     except ImportError as error:
         raise VaebenchError("a sweep on a cluster needs Ray: pip install 'vaebench[cluster]'") from error
-    env = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    env = {name: os.environ[name] for name in FORWARDED if name in os.environ}
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, runtime_env={"env_vars": env})
     except (ConnectionError, RuntimeError, ValueError) as error:
@@ -79,41 +75,42 @@ def _connected(address: str) -> Any:
     return ray
 
 
-def _share(ray: Any) -> tuple[int, int]:
-    """Cores and GPUs of a trial: a GPU where there are any."""
+def _resources_per_trial(ray: Any) -> tuple[int, int]:
+    """Cores and GPUs per trial: one GPU if any machine has one."""
     machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    most = max(int(one.get("CPU", 0)) for one in machines)
-    return max(1, min(CORES, most)), int(any(one.get("GPU", 0) for one in machines))
+    most = max(int(machine.get("CPU", 0)) for machine in machines)
+    return max(1, min(CORES, most)), int(any(machine.get("GPU", 0) for machine in machines))
 
 
-def _perform(recipe: Recipe, folder: str, cores: int) -> str | None:
-    """One trial on some machine: why it failed, if it did."""
+def _run_task(recipe: Recipe, folder: str) -> str | None:
+    """Run one trial on a machine of the cluster; return the error message if it failed."""
     from vaebench.core.memory import keep_freed_memory
-    from vaebench.sweeps.trial import perform_trial
+    from vaebench.sweeps.trial import run_trial
 
     keep_freed_memory()
-    compute = recipe.compute.model_copy(update={"threads": recipe.compute.threads or cores})
     try:
-        perform_trial(recipe.model_copy(update={"compute": compute}), Path(folder), lambda tick: None)
+        run_trial(recipe, Path(folder), lambda event: None)
     except (VaebenchError, FloatingPointError) as error:
         return str(error)
     return None
 
 
-def _trouble(ray: Any, done: Any, folder: Path) -> str | None:
+def _error_of(ray: Any, done: Any, folder: Path) -> str | None:
+    """Error message of a finished task, or None if its results are in the folder."""
     try:
-        said: str | None = ray.get(done)
-    except ray.exceptions.RayTaskError as error:  # not a sentence of ours: a defect, or a full disk there
-        return f"it failed: {str(error).strip().splitlines()[-1]}"
-    except ray.exceptions.RayError as error:
-        return f"it was lost {TRIES} times ({type(error).__name__}): out of memory, or its machines went away?"
-    if said is None and not (folder / "results.json").exists():
-        return f"it ended, but {folder} is not here; the folder (--out) must lie on a disk that all machines share"
-    return said
+        error: str | None = ray.get(done)
+    except ray.exceptions.RayTaskError as exception:  # an unexpected exception, such as a full disk on the machine
+        return f"it failed: {str(exception).strip().splitlines()[-1]}"
+    except ray.exceptions.RayError as exception:
+        kind = type(exception).__name__
+        return f"it was lost {MAX_ATTEMPTS} times ({kind}), possibly out of memory or with its machines"
+    if error is None and not (folder / "results.json").exists():
+        return f"{folder} has no results here; the folder (--out) must be on a disk that all machines share"
+    return error
 
 
-def _stop(ray: Any, tasks: Sequence[Any]) -> None:
-    """Ctrl-C for every trial, and time to write its checkpoint."""
+def _cancel(ray: Any, tasks: Sequence[Any]) -> None:
+    """Interrupt every trial and wait until it has written its checkpoint."""
     for task in tasks:
         with suppress(ray.exceptions.RayError):
             ray.cancel(task)

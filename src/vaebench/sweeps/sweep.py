@@ -1,4 +1,4 @@
-"""sweep(): every trial of a grid once, however often it is stopped; and what came of them."""
+"""`sweep()`: run every trial of a grid once, even if interrupted, and collect the scores."""
 
 from __future__ import annotations
 
@@ -19,35 +19,36 @@ from vaebench.core.statistics import summary
 from vaebench.runs.recipe import Recipe
 from vaebench.sweeps.grid import Axis, Trial, trials
 from vaebench.sweeps.trial import BEST, is_done, scores
-from vaebench.sweeps.workers import Engine, LocalWorkers
+from vaebench.sweeps.workers import Executor, LocalWorkers
 from vaebench.training.compute import machine
 
-SCHEMA = 1
+SCHEMA = 2
+"""Version of sweep.json; in version 1 the errors of a point were its "troubles"."""
 
 
 @dataclass(frozen=True)
 class Point:
-    """One combination of values: its scores over the seeds that ended well, and why others did not."""
+    """One combination of values: scores over its successful seeds, and the errors of the others."""
 
     values: dict[str, str]
     scores: dict[str, list[float]]
     folders: list[str]
-    troubles: list[str]
+    errors: list[str]
 
     @property
-    def words(self) -> str:
+    def description(self) -> str:
         """The values in words."""
-        return ", ".join(f"{field} {value}" for field, value in self.values.items()) or "the recipe as it is"
+        return ", ".join(f"{field} {value}" for field, value in self.values.items()) or "the recipe unchanged"
 
     def mean(self, score: str) -> float | None:
-        """The mean of a score over seeds."""
+        """Mean of a score over seeds, or None if it has no values."""
         values = self.scores.get(score)
         return summary(values)["mean"] if values else None
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """A whole sweep: its points in the order of the grid."""
+    """A finished sweep, with its points in the order of the grid."""
 
     name: str
     axes: tuple[Axis, ...]
@@ -60,7 +61,7 @@ class Sweep:
 
     @property
     def best(self) -> Point | None:
-        """The point with the highest mean validation ELBO; never a choice by the test part."""
+        """The point with the highest mean validation ELBO; test scores are never used for the choice."""
         with_score = [point for point in self.points if point.mean(BEST) is not None]
         return max(with_score, key=lambda point: point.mean(BEST) or 0.0, default=None)
 
@@ -71,106 +72,107 @@ def sweep(
     *,
     seeds: int = 1,
     folder: str | Path,
-    engine: Engine | None = None,
-    callback: ProgressCallback = lambda tick: None,
+    executor: Executor | None = None,
+    callback: ProgressCallback = lambda event: None,
 ) -> Sweep:
-    """Run every trial that is not done yet, and write sweep.json, sweep.csv into ``folder``.
+    """Run the unfinished trials and write sweep.json and sweep.csv into ``folder``.
 
-    Trials lie in folders named by their content, so that a sweep that is stopped, killed, or begun with another number
-    of workers repeats nothing that is done.
+    The folders of trials are named by a hash of the recipe, so that a sweep that was interrupted, or is called with
+    another number of workers, repeats no finished trial.
 
     Args:
-        engine: who runs them; none takes one process for every two cores of this machine.
+        seeds: number of seeds per combination of values.
+        executor: runs the trials; by default one process for every two cores of this machine.
 
     Raises:
-        VaebenchError: a bad grid, or a folder that cannot be written or is in use.
+        VaebenchError: the grid is invalid, or the folder cannot be written or is in use.
     """
-    every, place = trials(base, axes, seeds), Path(folder)
-    engine = engine or local()
-    with lock_folder(place):
-        left = [trial for trial in every if not is_done(trial.recipe, place / trial.key)]
-        troubles = _performed(left, len(every), place, engine, callback)
-        found = Sweep(base.name, tuple(axes), seeds, _points(every, place, troubles), place)
-        _write(found, base)
-    return found
+    grid, root = trials(base, axes, seeds), Path(folder)
+    with lock_folder(root):
+        unfinished = [trial for trial in grid if not is_done(trial.recipe, root / trial.key)]
+        errors = _run_trials(unfinished, len(grid), root, executor or local(), callback)
+        result = Sweep(base.name, tuple(axes), seeds, _points(grid, root, errors), root)
+        _write(result, base)
+    return result
 
 
 def local(workers: int | None = None) -> LocalWorkers:
-    """Processes on this machine: as many as are asked for, or one for every two cores."""
+    """Executor with this many processes on this machine, by default one for every two cores."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     count = workers or max(1, cores // 2)
     return LocalWorkers(count, max(1, cores // count))
 
 
-def _performed(
-    left: list[Trial], total: int, place: Path, engine: Engine, callback: ProgressCallback
+def _run_trials(
+    unfinished: list[Trial], total: int, root: Path, executor: Executor, callback: ProgressCallback
 ) -> dict[str, str]:
-    """Run what is left; why trials failed, by their folder."""
-    troubles: dict[str, str] = {}
-    if not left:
-        return troubles
-    began = time.monotonic()
+    """Run the trials; return the error messages of those that failed by trial key."""
+    errors: dict[str, str] = {}
+    if not unfinished:
+        return errors
+    start = time.monotonic()
 
-    def tell(worker: int, words: str, tick: ProgressEvent) -> None:
-        callback(ProgressEvent(f"worker {worker + 1}", tick.done, note=f"{words}: {tick.stage}"))
+    def forward(worker: int, trial: str, event: ProgressEvent) -> None:
+        callback(ProgressEvent(f"worker {worker + 1}", event.done, note=f"{trial}: {event.stage}"))
 
-    callback(ProgressEvent("trials", 1 - len(left) / total, note=f"{total - len(left)} of {total}"))
-    for done, outcome in enumerate(engine(left, place, tell), start=1):
-        if outcome.trouble is not None:
-            troubles[outcome.trial.key] = outcome.trouble
-        minutes = (time.monotonic() - began) / done * (len(left) - done) / 60
-        count = total - len(left) + done
+    finished = total - len(unfinished)
+    callback(ProgressEvent("trials", finished / total, note=f"{finished} of {total}"))
+    for done, outcome in enumerate(executor(unfinished, root, forward), start=1):
+        if outcome.error is not None:
+            errors[outcome.trial.key] = outcome.error
+        minutes = (time.monotonic() - start) / done * (len(unfinished) - done) / 60
+        count = finished + done
         callback(ProgressEvent("trials", count / total, note=f"{count} of {total}, about {minutes:.1f} minutes left"))
-    return troubles
+    return errors
 
 
-def _points(every: Sequence[Trial], place: Path, troubles: dict[str, str]) -> list[Point]:
+def _points(grid: Sequence[Trial], root: Path, errors: dict[str, str]) -> list[Point]:
     points: dict[str, Point] = {}
-    for trial in every:
+    for trial in grid:
         point = points.setdefault(repr(trial.values), Point(trial.values, {}, [], []))
-        if trial.key in troubles:
-            point.troubles.append(f"seed {trial.recipe.seed}: {troubles[trial.key]}")
+        if trial.key in errors:
+            point.errors.append(f"seed {trial.recipe.seed}: {errors[trial.key]}")
             continue
         point.folders.append(trial.key)
-        for name, value in scores(place / trial.key).items():
+        for name, value in scores(root / trial.key).items():
             point.scores.setdefault(name, []).append(value)
     return list(points.values())
 
 
-def score_names(found: Sweep) -> list[str]:
-    """Every score that some point has, in the order in which they are shown."""
-    return list(dict.fromkeys(name for point in found.points for name in point.scores))
+def score_names(result: Sweep) -> list[str]:
+    """Names of all scores that some point has, in display order."""
+    return list(dict.fromkeys(name for point in result.points for name in point.scores))
 
 
-def _write(found: Sweep, base: Recipe) -> None:
-    best = found.best
+def _write(result: Sweep, base: Recipe) -> None:
+    best = result.best
     write_json(
-        found.folder / "sweep.json",
+        result.folder / "sweep.json",
         {
             "schema": SCHEMA,
             "recipe": base.model_dump(mode="json"),
-            "grid": {axis.field: list(axis.values) for axis in found.axes},
-            "seeds": found.seeds,
+            "grid": {axis.field: list(axis.values) for axis in result.axes},
+            "seeds": result.seeds,
             "machine": machine(),
             "commit": commit(),
             "best": {"by": BEST, "values": best.values if best else None},
-            "points": [vars(point) for point in found.points],
+            "points": [vars(point) for point in result.points],
         },
     )
-    write_text(found.folder / "sweep.csv", _as_csv(found))
+    write_text(result.folder / "sweep.csv", _as_csv(result))
 
 
-def _as_csv(found: Sweep) -> str:
-    names = score_names(found)
+def _as_csv(result: Sweep) -> str:
+    names = score_names(result)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(
-        [*(axis.field for axis in found.axes), "n", *(f"{n} {part}" for n in names for part in ("mean", "sd"))]
+        [*(axis.field for axis in result.axes), "n", *(f"{n} {part}" for n in names for part in ("mean", "sd"))]
     )
-    for point in found.points:
+    for point in result.points:
         cells: list[Any] = []
         for name in names:
-            each = summary(point.scores[name]) if point.scores.get(name) else {"mean": "", "sd": ""}
-            cells += [each["mean"], "" if each["sd"] is None else each["sd"]]
+            statistics = summary(point.scores[name]) if point.scores.get(name) else {"mean": "", "sd": ""}
+            cells += [statistics["mean"], "" if statistics["sd"] is None else statistics["sd"]]
         writer.writerow([*point.values.values(), len(point.folders), *cells])
     return text.getvalue()

@@ -1,4 +1,4 @@
-"""Local processes that trials are handed to one by one; each is used again, one that is lost is replaced."""
+"""`LocalWorkers`: processes on this machine that run trials one after another; a lost process is replaced."""
 
 from __future__ import annotations
 
@@ -17,155 +17,154 @@ from vaebench.core.processes import CONTEXT, die_with_parent
 from vaebench.core.progress import ProgressEvent
 from vaebench.sweeps.grid import Trial
 
-TRIES = 3
-"""Times that a trial is begun whose worker is lost."""
+MAX_ATTEMPTS = 3
+"""Attempts at a trial whose worker is lost."""
 
 
 class Outcome(NamedTuple):
-    """How a trial ended: well, or with a sentence that says why not."""
+    """A trial that ended; ``error`` is None if it succeeded."""
 
     trial: Trial
-    trouble: str | None
+    error: str | None
 
 
-Engine = Callable[[Sequence[Trial], Path, Callable[[int, str, ProgressEvent], None]], Iterator[Outcome]]
-"""Trials, the folder that theirs are in, and who is told of progress (worker, trial in words, tick)."""
+TrialCallback = Callable[[int, str, ProgressEvent], None]
+"""Receives the worker's number, the trial's description and a progress event."""
+Executor = Callable[[Sequence[Trial], Path, TrialCallback], Iterator[Outcome]]
+"""Runs trials in subfolders of a folder and yields their outcomes in the order of completion."""
 
 
 @dataclass
 class Worker:
-    """A process and what it is doing."""
+    """A worker process, the connection to it, and its current trial."""
 
     number: int
     process: Any
-    line: Connection
+    connection: Connection
     trial: Trial | None = None
 
 
 @dataclass(frozen=True)
 class LocalWorkers:
-    """As many processes on this machine; GPUs are shared out in turn."""
+    """An executor that runs trials in ``workers`` processes on this machine; the GPUs are assigned in turn."""
 
     workers: int
     threads: int
 
-    def __call__(
-        self, trials: Sequence[Trial], folder: Path, callback: Callable[[int, str, ProgressEvent], None]
-    ) -> Iterator[Outcome]:
-        """Outcomes as they come. Ctrl-C stops every worker, each once its checkpoint is written."""
-        waiting, tries = list(reversed(trials)), dict.fromkeys((trial.key for trial in trials), 0)
-        crew = [self._hire(number, folder) for number in range(min(self.workers, len(trials)))]
+    def __call__(self, trials: Sequence[Trial], folder: Path, callback: TrialCallback) -> Iterator[Outcome]:
+        """Yield outcomes in the order of completion. Ctrl-C stops every worker after it has written a checkpoint."""
+        waiting, attempts = list(reversed(trials)), dict.fromkeys((trial.key for trial in trials), 0)
+        workers = [self._start(number, folder) for number in range(min(self.workers, len(trials)))]
         try:
-            while waiting or any(worker.trial for worker in crew):
-                for index, worker in enumerate(crew):
+            while waiting or any(worker.trial for worker in workers):
+                for index, worker in enumerate(workers):
                     if worker.trial is None and waiting:
-                        crew[index] = self._give(worker, waiting.pop(), folder)
-                yield from self._listen(crew, waiting, tries, folder, callback)
+                        workers[index] = self._send(worker, waiting.pop(), folder)
+                yield from self._receive(workers, waiting, attempts, folder, callback)
         except BaseException:
-            _stop(crew)
+            _interrupt(workers)
             raise
-        _dismiss(crew)
+        _stop(workers)
 
-    def _give(self, worker: Worker, trial: Trial, folder: Path) -> Worker:
-        """Hand a trial over; an idle worker that is gone is replaced first."""
+    def _send(self, worker: Worker, trial: Trial, folder: Path) -> Worker:
+        """Send a trial to an idle worker, which is replaced if its process has ended."""
         while True:
             try:
-                worker.line.send(trial)
+                worker.connection.send(trial)
                 worker.trial = trial
                 return worker
             except OSError:
-                worker = self._hire(worker.number, folder)
+                worker = self._start(worker.number, folder)
 
-    def _listen(
+    def _receive(
         self,
-        crew: list[Worker],
+        workers: list[Worker],
         waiting: list[Trial],
-        tries: dict[str, int],
+        attempts: dict[str, int],
         folder: Path,
-        callback: Callable[[int, str, ProgressEvent], None],
+        callback: TrialCallback,
     ) -> Iterator[Outcome]:
-        busy = {worker.line: index for index, worker in enumerate(crew) if worker.trial}
-        for line in wait(list(busy)):
-            assert isinstance(line, Connection)
-            worker = crew[busy[line]]
+        """Wait for messages of the busy workers: progress, outcomes, or the loss of a process."""
+        busy = {worker.connection: worker for worker in workers if worker.trial}
+        for connection in wait(list(busy)):
+            assert isinstance(connection, Connection)
+            worker = busy[connection]
             assert worker.trial is not None
             try:
-                said = line.recv()
-            except (EOFError, OSError):  # killed, such as for its memory
+                message = connection.recv()
+            except (EOFError, OSError):  # the process was killed, for example for lack of memory
                 worker.process.join()
-                crew[worker.number] = self._hire(worker.number, folder)
-                tries[worker.trial.key] += 1
-                if tries[worker.trial.key] < TRIES:
+                workers[worker.number] = self._start(worker.number, folder)
+                attempts[worker.trial.key] += 1
+                if attempts[worker.trial.key] < MAX_ATTEMPTS:
                     waiting.append(worker.trial)
                 else:
                     code = worker.process.exitcode
-                    yield Outcome(worker.trial, f"its worker was lost {TRIES} times (exit code {code}): out of memory?")
+                    error = f"its worker was lost {MAX_ATTEMPTS} times (exit code {code}), possibly out of memory"
+                    yield Outcome(worker.trial, error)
                 continue
-            if isinstance(said, ProgressEvent):
-                callback(worker.number, worker.trial.words, said)
+            if isinstance(message, ProgressEvent):
+                callback(worker.number, worker.trial.description, message)
             else:
-                ended, worker.trial = worker.trial, None
-                yield Outcome(ended, said)
+                trial, worker.trial = worker.trial, None
+                yield Outcome(trial, message)
 
-    def _hire(self, number: int, folder: Path) -> Worker:
-        mine, theirs = CONTEXT.Pipe()
+    def _start(self, number: int, folder: Path) -> Worker:
+        connection, child_connection = CONTEXT.Pipe()
         process = CONTEXT.Process(
             target=_work,
-            args=(theirs, folder, self.threads, number),
+            args=(child_connection, folder, self.threads, number),
             name=f"vaebench worker {number + 1}",
         )
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # until the worker is ready to stop in order
+        handler = signal.signal(signal.SIGINT, signal.SIG_IGN)  # until the worker has installed its own handler
         try:
             process.start()
         finally:
-            signal.signal(signal.SIGINT, before)
-        theirs.close()
-        return Worker(number, process, mine)
+            signal.signal(signal.SIGINT, handler)
+        child_connection.close()
+        return Worker(number, process, connection)
 
 
-def _dismiss(crew: Sequence[Worker]) -> None:
-    for worker in crew:
-        worker.line.close()
-    for worker in crew:
+def _stop(workers: Sequence[Worker]) -> None:
+    for worker in workers:
+        worker.connection.close()
+    for worker in workers:
         worker.process.join()
 
 
-def _stop(crew: Sequence[Worker]) -> None:
-    """Ctrl-C for every worker, whether the terminal has sent it already or not, and time to write its checkpoint."""
-    for worker in crew:
+def _interrupt(workers: Sequence[Worker]) -> None:
+    """Send Ctrl-C to every worker, in case the terminal has not, and wait until it has written its checkpoint."""
+    for worker in workers:
         if worker.process.is_alive():
             os.kill(worker.process.pid, signal.SIGINT)
-    _dismiss(crew)
+    _stop(workers)
 
 
-def _work(line: Connection, folder: Path, threads: int, number: int) -> None:
-    """A worker's life: a trial at a time until there is none."""
+def _work(connection: Connection, folder: Path, threads: int, number: int) -> None:
+    """Main function of a worker process: run trials until the connection is closed."""
     die_with_parent()
     if (gpus := os.environ.get("CUDA_VISIBLE_DEVICES")) is None or "," in gpus:
-        os.environ["CUDA_VISIBLE_DEVICES"] = _share(gpus, number)
+        os.environ["CUDA_VISIBLE_DEVICES"] = _gpu_of(gpus, number)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     with suppress(EOFError, OSError, KeyboardInterrupt):
-        from vaebench.sweeps.trial import perform_trial
+        from vaebench.sweeps.trial import run_trial
 
         keep_freed_memory()
         while True:
-            trial: Trial = line.recv()
-            compute = trial.recipe.compute
-            compute = compute.model_copy(update={"threads": compute.threads or threads})
-            recipe = trial.recipe.model_copy(update={"compute": compute})
+            trial: Trial = connection.recv()
             try:
-                perform_trial(recipe, folder / trial.key, lambda tick: _tell(line, tick))
-                line.send(None)
+                run_trial(
+                    trial.recipe_with(threads),
+                    folder / trial.key,
+                    lambda event: connection.send(event._replace(epoch=None)),
+                )
+                connection.send(None)
             except (VaebenchError, FloatingPointError) as error:
-                line.send(str(error))
+                connection.send(str(error))
 
 
-def _tell(line: Connection, tick: ProgressEvent) -> None:
-    line.send(tick._replace(epoch=None))
-
-
-def _share(gpus: str | None, number: int) -> str:
-    """One GPU of all for this worker."""
+def _gpu_of(gpus: str | None, number: int) -> str:
+    """The GPU of this worker; workers share the GPUs in turn."""
     import torch
 
     names = gpus.split(",") if gpus else [str(index) for index in range(torch.cuda.device_count())]

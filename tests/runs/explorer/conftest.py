@@ -1,4 +1,4 @@
-"""A browser, and pages opened from the disk that must ask nothing of the network."""
+"""A browser, and explorer pages opened from disk, which must not access the network."""
 
 import shutil
 import time
@@ -12,7 +12,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 @pytest.fixture(scope="session")
 def chromium():
     if CHROMIUM is None:
-        pytest.skip("there is no chromium here, so that no page can be opened")
+        pytest.skip("chromium is not installed")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -22,47 +22,47 @@ def chromium():
 
 
 class Opened:
-    """A page and everything that it said or asked for."""
+    """An open page with its console messages and requests."""
 
     def __init__(self, browser, path, fragment="", **context):
         self.page = browser.new_context(viewport={"width": 1440, "height": 1000}, **context).new_page()
-        self.said, self.asked = [], []
-        self.page.on("console", lambda message: self.said.append(message.text))
-        self.page.on("pageerror", lambda error: self.said.append(str(error)))
-        self.page.on("dialog", lambda dialog: (self.said.append(dialog.message), dialog.dismiss()))
-        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.messages, self.requests = [], []
+        self.page.on("console", lambda message: self.messages.append(message.text))
+        self.page.on("pageerror", lambda error: self.messages.append(str(error)))
+        self.page.on("dialog", lambda dialog: (self.messages.append(dialog.message), dialog.dismiss()))
+        self.page.on("request", lambda request: self.requests.append(request.url))
         self.page.goto(f"{path.as_uri()}{fragment}")
-        self.until("() => explorer.ready && explorer.strips > 0")
+        self.wait_until("() => explorer.ready && explorer.strips > 0")
 
-    def until(self, condition, seconds=60):
-        """Wait for a condition; the page's own policy forbids the usual way, which evaluates text."""
+    def wait_until(self, condition, seconds=60):
+        """Wait for a condition; the page's content security policy forbids `wait_for_function`."""
         end = time.monotonic() + seconds
         while not self.page.evaluate(condition):
-            assert time.monotonic() < end, f"{condition} did not come true; the page said {self.said}"
+            assert time.monotonic() < end, f"{condition} did not come true; messages: {self.messages}"
             time.sleep(0.02)
 
     def still(self):
-        """Wait until nothing is being drawn, and what is shown is what is wanted."""
+        """Wait until the page has drawn the current code."""
         strips = self.page.evaluate("() => explorer.strips")
-        self.until(f"() => explorer.strips > {strips}")
-        self.until("() => explorer.shown.z.every((value, d) => value === explorer.state.z[d])")
+        self.wait_until(f"() => explorer.strips > {strips}")
+        self.wait_until("() => explorer.shown.z.every((value, d) => value === explorer.state.z[d])")
 
     def z(self):
-        """The code that is shown."""
+        """The code of the image shown."""
         return self.page.evaluate("() => Array.from(explorer.shown.z)")
 
     def image(self):
-        """The decoder's numbers that are shown."""
+        """The decoder output shown."""
         return self.page.evaluate("() => Array.from(explorer.shown.pixels)")
 
-    def clicked(self, selector):
+    def click(self, selector):
         self.page.click(selector)
         self.still()
 
 
 @pytest.fixture
 def opened(chromium, tmp_path):
-    """Opens an explorer's page; in the end it must have said nothing and asked for nothing."""
+    """A function that opens an explorer's page; at the end it must have no console messages and no requests."""
     pages = []
 
     def write(explorer, fragment="", **context):
@@ -72,13 +72,13 @@ def opened(chromium, tmp_path):
 
     yield write
     for each in pages:
-        assert each.said == []
-        assert [url for url in each.asked if not url.startswith(("file://", "blob:"))] == []
-        assert len([url for url in each.asked if url.startswith("file://")]) == 1
+        assert each.messages == []
+        assert [url for url in each.requests if not url.startswith(("file://", "blob:"))] == []
+        assert len([url for url in each.requests if url.startswith("file://")]) == 1
         each.page.context.close()
 
 
 @pytest.fixture(scope="session")
 def explorer():
-    """One explorer, its page made once."""
+    """An explorer whose page is rendered once."""
     return made_explorer()

@@ -1,4 +1,4 @@
-"""Explorers of untrained networks over made-up images."""
+"""Explorers of untrained networks on enlarged digits."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SMALL = MLP(hidden=(32,))
 
 
 def enlarged_digits(shape, count):
-    """Handwritten digits, enlarged to a shape."""
+    """Handwritten digits, resized to a shape."""
     pixels = torch.from_numpy(load_digits().images[:count]).float()[:, None] / 16
     pixels = torch.nn.functional.interpolate(pixels, shape[1:], mode="bilinear").repeat(1, shape[0], 1, 1)
     return (pixels * 255).round().to(torch.uint8)
@@ -33,7 +33,7 @@ def made_explorer(shape=(1, 28, 28), latent=20, classes=10, count=200, network=N
     torch.manual_seed(3)
     vae = Model(latent=latent, network=network or SMALL).build(shape).eval()
     for parameter in vae.encoder.parameters():
-        parameter.data *= 4  # so that codes of an untrained encoder are far enough apart
+        parameter.data *= 4  # spreads the codes of an untrained encoder
     pixels = enlarged_digits(shape, count)
     labels = torch.arange(len(pixels)) % classes if classes else torch.full((len(pixels),), -1)
     names = names or tuple(f"class {index}" for index in range(classes))
@@ -46,16 +46,16 @@ def made_explorer(shape=(1, 28, 28), latent=20, classes=10, count=200, network=N
 
 
 def reference_network():
-    """The network that sizes are promised for: 32-64-64 convolutions."""
+    """The network for which the page size is specified: 32-64-64 convolutions."""
     return Conv()
 
 
 def blob(page, name):
-    """A binary part of the page."""
+    """A binary part of the page, by name."""
     content = base64.b64decode(re.search(rf'id="blob-{name}">([^<]*)<', page)[1])
     return content if name == "sheet" else gzip.decompress(content)
 
 
 def session(page, name):
-    """The stored network of a page, in Python."""
+    """An onnxruntime session of a network stored in the page."""
     return onnxruntime.InferenceSession(blob(page, name), providers=["CPUExecutionProvider"])

@@ -1,4 +1,4 @@
-"""What the page holds: networks, weights in 16 bits, numbers, and no more bytes than promised."""
+"""Contents of the page: networks with 16-bit weights, numbers, and its size."""
 
 import base64
 import hashlib
@@ -18,16 +18,16 @@ from vaebench.evaluation.probes import LinearClassifier, Logistic
 from vaebench.models.likelihoods import LIKELIHOODS
 from vaebench.models.networks import Conv
 from vaebench.models.vae import Model
-from vaebench.runs.explorer.explorer import _embedded
+from vaebench.runs.explorer.explorer import _script_json
 from vaebench.runs.explorer.networks import decoder_onnx, encoder_onnx, stored_error
-from vaebench.runs.explorer.points import Points, packed, reach
+from vaebench.runs.explorer.points import Points, quantise, slider_ranges
 from vaebench.training.compute import Compute
 
 RUNTIME = files("vaebench.runs.explorer") / "runtime"
 
 
 @pytest.mark.parametrize("likelihood", LIKELIHOODS)
-def test_stored_networks_say_what_the_vae_says(likelihood):
+def test_stored_networks_agree_with_the_vae(likelihood):
     torch.manual_seed(0)
     vae = Model(latent=3, network=SMALL, likelihood=LIKELIHOODS[likelihood]()).build((1, 6, 5)).eval()
     head = LinearClassifier(torch.randn(4, 3), torch.randn(4))
@@ -38,8 +38,8 @@ def test_stored_networks_say_what_the_vae_says(likelihood):
     import onnxruntime
 
     run = {name: onnxruntime.InferenceSession(model.SerializeToString()) for name, model in page.items()}
-    shares = run["decoder"].run(["probabilities"], {"z": codes.numpy()})[0]
-    assert_allclose(shares, (codes @ head.weight.T + head.bias).softmax(-1), atol=1e-5)
+    probabilities = run["decoder"].run(["probabilities"], {"z": codes.numpy()})[0]
+    assert_allclose(probabilities, (codes @ head.weight.T + head.bias).softmax(-1), atol=1e-5)
     x = torch.rand(5, 1, 6, 5)
     mean, log_variance = run["encoder"].run(None, {"x": x.numpy()})
     q = vae.posterior(x).base_dist
@@ -47,14 +47,14 @@ def test_stored_networks_say_what_the_vae_says(likelihood):
     assert_allclose(log_variance, 2 * q.scale.log().detach(), atol=2e-3)
 
 
-def test_the_page_runs_transposed_convolutions_as_such():
+def test_transposed_convolutions_are_exported_as_such():
     vae = Model(latent=3, network=Conv(filters=(4,), stride=(2,))).build((1, 6, 6)).eval()
     steps = [node.op_type for node in decoder_onnx(vae, None).graph.node]
     assert steps.count("ConvTranspose") == 1
     assert "Col2Im" not in steps
 
 
-def test_an_error_of_storing_is_seen():
+def test_the_error_of_stored_weights_is_measured():
     vae = Model(latent=3, network=SMALL).build((1, 6, 5)).eval()
     decoder = decoder_onnx(vae, None)
     with torch.no_grad():
@@ -70,19 +70,19 @@ def test_weights_beyond_16_bits_are_refused():
         decoder_onnx(vae, None)
 
 
-def test_the_page_of_the_reference_network_is_within_8_megabytes():
+def test_the_page_of_the_reference_network_has_at_most_8_megabytes():
     explorer = made_explorer(latent=20, count=1797, network=reference_network())
-    explorer.points.images[:] = np.roll(explorer.points.images, 1, axis=3)  # as many different images as there are
+    explorer.points.images[:] = np.roll(explorer.points.images, 1, axis=3)  # as many different images as possible
     page = explorer.html
     assert len(page.encode()) <= 8e6
-    about = json.loads(page.split('id="about">')[1].split("</script>")[0])
+    page_data = json.loads(page.split('id="page-data">')[1].split("</script>")[0])
     parts = {name: len(page.split(f'id="blob-{name}">')[1].split("<")[0]) for name in ("runtime", "wasm", "sheet")}
     parameters = sum(weights.numel() for weights in explorer.vae.parameters())
-    rest = len(page.encode()) - sum(parts.values()) - len(json.dumps(about))
+    rest = len(page.encode()) - sum(parts.values()) - len(json.dumps(page_data))
     assert rest <= 3 * parameters + 60_000  # the page's own scripts and styles
 
 
-def test_the_vendored_runtime_is_what_its_checksums_say():
+def test_the_vendored_runtime_matches_its_checksums():
     about = json.loads((RUNTIME / "about.json").read_text())
     assert about["package"].startswith("onnxruntime-web ")
     for name, expected in about["sha256"].items():
@@ -90,15 +90,15 @@ def test_the_vendored_runtime_is_what_its_checksums_say():
     assert "MIT License" in (RUNTIME / "LICENSE.txt").read_text()
 
 
-def test_packed_numbers_are_exact_to_half_a_step():
+def test_quantised_numbers_are_exact_to_half_a_step():
     values = np.random.default_rng(0).normal(size=(50, 3)) * 7
-    step, content = packed(values)
+    step, content = quantise(values)
     assert step == pytest.approx(np.abs(values).max() / 32767)
     assert np.abs(np.frombuffer(content, "<i2").reshape(50, 3) * step - values).max() <= step / 2 * (1 + 1e-9)
-    assert packed(np.zeros(3)) == (1.0, bytes(6))
+    assert quantise(np.zeros(3)) == (1.0, bytes(6))
 
 
-def test_large_sets_of_colour_images_are_compressed_and_said_to_be():
+def test_large_sets_of_colour_images_are_compressed_lossily():
     images = np.random.default_rng(0).integers(0, 256, (400, 3, 48, 48), np.uint8)
     zeros = np.zeros((400, 2), np.float32)
     points = Points(images, zeros, zeros, np.zeros(400, int), zeros)
@@ -107,46 +107,46 @@ def test_large_sets_of_colour_images_are_compressed_and_said_to_be():
     assert points.pca()[2].tolist() == [0, 0]
 
 
-@pytest.mark.parametrize("ground", [0, 255])
-def test_the_ground_is_read_from_the_edges(ground):
-    images = np.full((5, 1, 8, 8), ground, np.uint8)
-    images[:, :, 1:-1, 1:-1] = 255 - ground
+@pytest.mark.parametrize("background", [0, 255])
+def test_the_background_is_estimated_from_the_edges(background):
+    images = np.full((5, 1, 8, 8), background, np.uint8)
+    images[:, :, 1:-1, 1:-1] = 255 - background
     zeros = np.zeros((5, 2), np.float32)
-    assert Points(images, zeros, zeros, np.zeros(5, int), zeros).ground == ground
+    assert Points(images, zeros, zeros, np.zeros(5, int), zeros).background == background
 
 
-def test_sliders_reach_as_far_as_the_codes():
+def test_sliders_cover_all_codes():
     mean = np.array([[0.5, -4.2], [-0.1, 3.9]], np.float32)
-    assert reach(mean).tolist() == [3.0, 4.5]
+    assert slider_ranges(mean).tolist() == [3.0, 4.5]
 
 
-def test_embedded_json_cannot_leave_its_element():
-    text = _embedded({"name": "</script><!--&"})
+def test_embedded_json_cannot_close_its_element():
+    text = _script_json({"name": "</script><!--&"})
     assert not set(text) & set("<>&")
     assert json.loads(text) == {"name": "</script><!--&"}
 
 
 @pytest.mark.parametrize("classes", [2, 3])
-def test_a_line_is_the_logistic_probe_as_weights(classes):
+def test_the_weights_of_the_logistic_probe_agree_with_it(classes):
     torch.manual_seed(0)
     codes = Codes(torch.randn(60, 4) * 3 + 1, torch.arange(60) % classes)
     codes.mean[:, 0] += 2 * codes.labels
     centre, scale = codes.centre_and_scale()
     standard = codes.standardised_by(codes)
-    line = Logistic().fit_linear(standard, classes)
+    probe = Logistic().line(standard, classes)
     expected = Logistic().fit(standard, classes, 0, Compute(device="cpu"))(standard)
-    assert_close(line(standard), expected, atol=1e-5, rtol=0)
-    assert_close(line.unstandardised(centre, scale)(codes), expected, atol=1e-4, rtol=0)
+    assert_close(probe(standard), expected, atol=1e-5, rtol=0)
+    assert_close(probe.before(centre, scale)(codes), expected, atol=1e-4, rtol=0)
 
 
 def test_classes_without_labels_have_no_probability():
     codes = Codes(torch.randn(20, 3), torch.tensor([1, 3] * 10))
-    shares = Logistic().fit_linear(codes, 5)(codes)
-    assert_close(shares[:, [0, 2, 4]], torch.zeros(20, 3))
-    assert_close(Logistic().fit_linear(Codes(torch.randn(4, 3), torch.full((4,), 2)), 5)(codes)[:, 2], torch.ones(20))
+    probabilities = Logistic().line(codes, 5)(codes)
+    assert_close(probabilities[:, [0, 2, 4]], torch.zeros(20, 3))
+    assert_close(Logistic().line(Codes(torch.randn(4, 3), torch.full((4,), 2)), 5)(codes)[:, 2], torch.ones(20))
 
 
-def test_a_page_is_the_same_bytes_twice():
+def test_the_page_is_reproducible_to_the_byte():
     first, second = (made_explorer(count=40, latent=3) for _ in range(2))
     assert session(first.html, "decoder") is not None
     assert base64.b64encode(first.html.encode()) == base64.b64encode(second.html.encode())

@@ -1,4 +1,4 @@
-"""A fixture that makes finished runs."""
+"""A fixture that writes finished runs."""
 
 import pytest
 from made_up import write_run
@@ -6,5 +6,5 @@ from made_up import write_run
 
 @pytest.fixture
 def make_run(tmp_path):
-    """Makes a finished run in a fresh folder."""
+    """A function that writes a finished run."""
     return lambda **changes: write_run(tmp_path / "run", **changes)

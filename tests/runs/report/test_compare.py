@@ -1,4 +1,4 @@
-"""Runs side by side: whom they are grouped with, what is paired with what, and when numbers do not compare."""
+"""Comparison of runs: grouping, pairing of draws, and notes on numbers that are not comparable."""
 
 import json
 
@@ -33,7 +33,7 @@ def changed(folder, **fields):
 
 @pytest.fixture
 def runs(tmp_path):
-    """Writes a run: its accuracies at 1 label a class, its draws of labels, changes of its recipe."""
+    """A function that writes a run: accuracies at 1 label per class, label draws, changed recipe fields."""
 
     def make(name, accuracies=(0.5, 0.6, 0.7), draws=None, data="made up", **fields):
         rows = [accuracy_row("vae", 1, accuracies), accuracy_row("pixels", 1, accuracies)]
@@ -45,20 +45,20 @@ def runs(tmp_path):
     return make
 
 
-def score(found, name):
-    return next(each for each in found.scores if each.name == name)
+def score(comparison, name):
+    return next(each for each in comparison.scores if each.name == name)
 
 
-LINE = "latents, logistic, 1 label a class"
+ACCURACY = "latents, logistic, 1 label per class"
 
 
-def test_runs_that_differ_in_seed_alone_stand_together(runs):
+def test_runs_that_differ_only_in_seed_are_grouped(runs):
     paths = [runs("one"), runs("two", seed=1), runs("three", objective__beta=4.0), runs("four", seed=2)]
-    found = compare(paths)
-    assert [group.name for group in found.groups] == ["made-up, beta 1.0 (3 runs)", "made-up, beta 4.0"]
-    assert [run.recipe.seed for run in found.groups[0].runs] == [0, 1, 2]
-    assert found.fields == [("objective.beta", ["1.0", "4.0"])]
-    assert score(found, "ELBO").values == [[-95.25] * 3, [-95.25]]
+    comparison = compare(paths)
+    assert [group.name for group in comparison.groups] == ["made-up, beta 1.0 (3 runs)", "made-up, beta 4.0"]
+    assert [run.recipe.seed for run in comparison.groups[0].runs] == [0, 1, 2]
+    assert comparison.fields == [("objective.beta", ["1.0", "4.0"])]
+    assert score(comparison, "ELBO").values == [[-95.25] * 3, [-95.25]]
 
 
 def test_draws_are_paired_only_where_they_are_the_same(runs):
@@ -67,28 +67,28 @@ def test_draws_are_paired_only_where_they_are_the_same(runs):
         [runs("a", first, draws={"1": [[0]]}), runs("b", second, draws={"1": [[0]]}, seed=0, model__latent=3)]
     )
     other = compare([runs("c", first, draws={"1": [[0]]}), runs("d", second, draws={"1": [[9]]}, model__latent=3)])
-    apart, interval = score(same, LINE).difference(1)
-    assert apart == pytest.approx(0.02)
+    difference, interval = score(same, ACCURACY).difference(1)
+    assert difference == pytest.approx(0.02)
     exact = stats.ttest_rel(second, first).confidence_interval()
     assert interval == pytest.approx((exact.low, exact.high))
     assert interval[0] > 0
     exact = stats.ttest_ind(second, first, equal_var=False).confidence_interval()
-    assert score(other, LINE).difference(1)[1] == pytest.approx((exact.low, exact.high))
+    assert score(other, ACCURACY).difference(1)[1] == pytest.approx((exact.low, exact.high))
 
 
-def test_with_several_seeds_a_value_is_a_run(runs):
+def test_with_several_seeds_each_run_is_one_value(runs):
     paths = [runs("a", (0.5, 0.7)), runs("b", (0.6, 0.8), seed=1)]
     paths += [runs("c", (0.1, 0.3), objective__beta=4.0), runs("d", (0.3, 0.5), objective__beta=4.0, seed=1)]
-    assert np.allclose(score(compare(paths), LINE).values, [[0.6, 0.7], [0.2, 0.4]])
+    assert np.allclose(score(compare(paths), ACCURACY).values, [[0.6, 0.7], [0.2, 0.4]])
     alone = compare(paths[:3])
-    assert np.allclose(score(alone, LINE).values[0], [0.5, 0.7, 0.6, 0.8])
+    assert np.allclose(score(alone, ACCURACY).values[0], [0.5, 0.7, 0.6, 0.8])
 
 
 def test_one_value_has_no_interval_and_a_missing_score_no_difference(runs):
-    found = compare([runs("a", (0.5,)), runs("b", (0.6,), model__latent=3)])
-    assert score(found, LINE).difference(1) == (pytest.approx(0.1), None)
-    assert difference_cell(score(found, LINE), 1) == ("+0.100", "one value", "")
-    assert any("One run of each recipe" in note for note in found.notes)
+    comparison = compare([runs("a", (0.5,)), runs("b", (0.6,), model__latent=3)])
+    assert score(comparison, ACCURACY).difference(1) == (pytest.approx(0.1), None)
+    assert difference_cell(score(comparison, ACCURACY), 1) == ("+0.100", "one value", "")
+    assert any("one run of each recipe" in note for note in comparison.notes)
 
 
 @pytest.mark.parametrize(
@@ -101,13 +101,13 @@ def test_one_value_has_no_interval_and_a_missing_score_no_difference(runs):
     ],
 )
 def test_better_is_coloured_by_the_sign_of_the_score(runs, name, values, outcome):
-    found = compare([runs("a"), runs("b", seed=1), runs("c", model__latent=3), runs("d", seed=1, model__latent=3)])
-    each = score(found, name)
+    comparison = compare([runs("a"), runs("b", seed=1), runs("c", model__latent=3), runs("d", seed=1, model__latent=3)])
+    each = score(comparison, name)
     each.values[:] = [[1.0, 1.1], [1.0 + values, 1.1 + values]]
     assert difference_cell(each, 1).outcome == outcome
 
 
-def test_numbers_that_do_not_compare_are_said_to(runs):
+def test_numbers_that_are_not_comparable_have_a_note(runs):
     notes = compare([runs("a"), runs("b", model__likelihood={"kind": "gaussian", "scale": 1.0})]).notes
     assert any("likelihoods differ (bernoulli, gaussian)" in note for note in notes)
     other = runs("c", data="other", model__latent=3)
@@ -130,9 +130,9 @@ def test_the_page_escapes_names_and_draws_every_curve(runs, tmp_path):
 
 def test_two_different_finished_runs_are_needed(runs, tmp_path):
     path = runs("a")
-    for given in ([path], [path, path], []):
+    for paths in ([path], [path, path], []):
         with pytest.raises(VaebenchError, match="two different runs or more"):
-            compare(given)
+            compare(paths)
     unfinished = runs("b")
     (unfinished / "results.json").unlink()
     with pytest.raises(VaebenchError, match="is not finished; continue it with --resume"):

@@ -1,25 +1,24 @@
-"""Which figures are drawn, and what stands in them."""
+"""The figures of the report: which are drawn, and their contents."""
 
 import numpy as np
 import pytest
 from made_up import accuracy_row
 from matplotlib.text import Text
 
-from vaebench.plotting.palette import class_style
 from vaebench.plotting.style import class_names, png, signed
 from vaebench.runs.report.figures import FIGURES, figures
 
 TEN = tuple(str(digit) for digit in range(10))
 LABELS = {"learning-curve", "nearest-training-images", "confusion"}
-TAUGHT = {name for name in FIGURES if name.startswith("self-trained")}
+SELF_TRAINED = {name for name in FIGURES if name.startswith("self-trained")}
 
 
-def words(figure):
+def texts(figure):
     return [text.get_text() for text in figure.findobj(Text)]
 
 
 def test_without_labels_exactly_the_label_panels_are_left_out(make_run):
-    assert set(FIGURES) - set(figures(make_run())) == LABELS | TAUGHT
+    assert set(FIGURES) - set(figures(make_run())) == LABELS | SELF_TRAINED
 
 
 @pytest.mark.parametrize(
@@ -28,19 +27,21 @@ def test_without_labels_exactly_the_label_panels_are_left_out(make_run):
 )
 def test_maps_need_as_many_latents(make_run, latent, missing):
     drawn = figures(make_run(latent=latent, classes=("a", "b")))
-    assert set(FIGURES) - set(drawn) == missing | TAUGHT
+    assert set(FIGURES) - set(drawn) == missing | SELF_TRAINED
     for figure in drawn.values():
         assert png(figure).startswith(b"\x89PNG")
 
 
 def test_without_an_autoencoder_its_losses_are_left_out(make_run):
-    assert set(FIGURES) - set(figures(make_run(classes=TEN, autoencoder=False))) == {"autoencoder-losses"} | TAUGHT
+    assert (
+        set(FIGURES) - set(figures(make_run(classes=TEN, autoencoder=False))) == {"autoencoder-losses"} | SELF_TRAINED
+    )
 
 
 def test_a_self_trained_vae_is_shown_beside_the_vae(make_run):
-    drawn = figures(make_run(classes=TEN, taught=True))
+    drawn = figures(make_run(classes=TEN, self_trained=True))
     assert set(drawn) == set(FIGURES)
-    assert "accuracy 100.0 %" in " ".join(words(drawn["self-trained-confusion"]))
+    assert "accuracy 100.0 %" in " ".join(texts(drawn["self-trained-confusion"]))
     for ax in drawn["learning-curve"].axes:
         curve = next(line for line in ax.lines if line.get_label() == "self-trained VAE")
         np.testing.assert_allclose(curve.get_ydata(), 90.0)
@@ -62,7 +63,7 @@ def test_learning_curve_draws_the_rows(make_run):
     ]
     for ax, probe in zip(figure.axes, ("logistic", "knn"), strict=True):
         drawn = {line.get_label(): line.get_ydata() for line in ax.lines}
-        for features, name, read_by in (
+        for features, name, probe_name in (
             ("vae", "VAE latents", probe),
             ("pixels", "raw pixels", probe),
             ("images", "supervised network", "supervised"),
@@ -70,42 +71,42 @@ def test_learning_curve_draws_the_rows(make_run):
             means = [
                 100 * row["mean"]
                 for row in run.rows
-                if (row.get("features"), row.get("probe"), row["split"]) == (features, read_by, "test")
+                if (row.get("features"), row.get("probe"), row["split"]) == (features, probe_name, "test")
             ]
             np.testing.assert_allclose(drawn[name], means)
         assert [label.get_text() for label in ax.get_xticklabels()] == ["1", "10", "all"]
 
 
 def test_traversals_are_named_by_latent_and_nats(make_run):
-    found = words(FIGURES["traversals"].figure(make_run(latent=3)))
-    assert "z0  2.00 nats" in found
-    assert "z2  0.01 nats" in found
-    assert {"\N{MINUS SIGN}3", "0", "+3"} <= set(found)
+    labels = texts(FIGURES["traversals"].figure(make_run(latent=3)))
+    assert "z0  2.00 nats" in labels
+    assert "z2  0.01 nats" in labels
+    assert {"\N{MINUS SIGN}3", "0", "+3"} <= set(labels)
 
 
 def test_dead_latents_are_counted_in_the_bars(make_run):
-    found = FIGURES["kl-per-latent"].figure(make_run(latent=3))
-    assert found.axes[0].get_title("left") == "3.01 nats in all; 1 of 3 latents are dead"
+    figure = FIGURES["kl-per-latent"].figure(make_run(latent=3))
+    assert figure.axes[0].get_title("left") == "3.01 nats in total; 1 of 3 latents are dead"
 
 
 def test_confusion_names_its_probe_and_accuracy(make_run):
     run = make_run(classes=TEN)
     counts = run.panels["confusion"]
     title = FIGURES["confusion"].figure(run).axes[0].get_title("left")
-    assert title.startswith("logistic on VAE means, all training labels")
+    assert title.startswith("logistic regression on VAE means, all training labels")
     assert f"{100 * np.trace(counts) / counts.sum():.1f} %" in title
 
 
 def test_numbers_in_the_confusion_only_where_there_is_room(make_run):
     ten = make_run(classes=TEN)
-    assert str(ten.panels["confusion"].max()) in words(FIGURES["confusion"].figure(ten))
+    assert str(ten.panels["confusion"].max()) in texts(FIGURES["confusion"].figure(ten))
 
 
 def test_many_classes_have_no_numbers_in_the_confusion(make_run):
     run = make_run(classes=tuple("abcdefghijklmnopqrstuvwxyz"), points=120)
     figure = FIGURES["confusion"].figure(run)
     assert not figure.axes[0].texts
-    assert set("abcdefghijklmnopqrstuvwxyz") <= set(words(FIGURES["map-tsne"].figure(run)))
+    assert set("abcdefghijklmnopqrstuvwxyz") <= set(texts(FIGURES["map-tsne"].figure(run)))
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 32, 32), (3, 64, 48), (1, 90, 130), (3, 200, 200)])
@@ -141,8 +142,8 @@ def test_hostile_names_are_drawn_as_they_are(make_run):
     run = make_run(classes=names)
     for name in ("map-tsne", "map-2d", "confusion"):
         figure = FIGURES[name].figure(run)
-        assert {"$x_1$", "$\\frac{$", "a_b^c", "new line", "class 4", "evil", "<b>"} <= set(words(figure))
-        assert max(map(len, words(figure))) < 80
+        assert {"$x_1$", "$\\frac{$", "a_b^c", "new line", "class 4", "evil", "<b>"} <= set(texts(figure))
+        assert max(map(len, texts(figure))) < 80
         assert png(figure).startswith(b"\x89PNG")
 
 
@@ -152,10 +153,10 @@ def test_a_single_epoch_and_a_single_count_can_be_drawn(make_run):
         assert png(FIGURES[name].figure(run)).startswith(b"\x89PNG")
 
 
-def test_partly_labelled_maps_name_the_rest(make_run):
+def test_maps_of_partly_labelled_images_have_an_entry_for_no_label(make_run):
     run = make_run(classes=("a", "b"))
     run.panels["map_labels"][:5] = -1
-    assert "no label" in words(FIGURES["map-2d"].figure(run))
+    assert "no label" in texts(FIGURES["map-2d"].figure(run))
 
 
 def test_the_same_run_gives_the_same_bytes(make_run):
@@ -163,11 +164,11 @@ def test_the_same_run_gives_the_same_bytes(make_run):
     assert png(FIGURES["losses"].figure(run)) == png(FIGURES["losses"].figure(run))
 
 
-def test_looks_are_distinct_for_up_to_thirty_classes():
+def test_class_markers_are_distinct_for_up_to_thirty_classes():
     assert len({class_style(index) for index in range(30)}) == 30
 
 
-def test_an_empty_name_still_has_one():
+def test_an_empty_class_name_is_replaced():
     assert class_names(["", " ", "\x00", "ok"]) == ["class 0", "class 1", "class 2", "ok"]
 
 
@@ -184,8 +185,8 @@ def test_an_odd_number_of_probes_leaves_no_empty_panel(make_run):
         assert ax.get_ylim() == (-2, 102)
 
 
-def test_chance_far_below_every_score_is_named_but_takes_no_room(make_run):
+def test_chance_far_below_every_score_is_only_in_the_legend(make_run):
     rows = [accuracy_row("vae", 1, [0.80, 0.81]), accuracy_row("vae", 1, [0.90, 0.91], "knn")]
     figure = FIGURES["learning-curve"].figure(make_run(classes=TEN, counts=(1,), rows=rows))
-    assert "chance (10 %), below the frame" in words(figure)
+    assert "chance (10 %), below the axes" in texts(figure)
     assert all(50 < ax.get_ylim()[0] < 100 * rows[0]["interval"][0] for ax in figure.axes)

@@ -1,4 +1,4 @@
-"""The page: what it holds, that it asks for nothing from outside, and that names stay names."""
+"""The report page: its contents, no external resources, and names are escaped."""
 
 import base64
 import re
@@ -13,7 +13,7 @@ from vaebench.core.errors import VaebenchError
 from vaebench.runs.recipe import parse_recipe
 from vaebench.runs.report.figures import FIGURES
 from vaebench.runs.report.report import render, write_report
-from vaebench.runs.report.tables import nats_table, recipe_text
+from vaebench.runs.report.tables import elbo_table, recipe_text
 from vaebench.runs.run import Run
 
 TEN = tuple(str(digit) for digit in range(10))
@@ -69,7 +69,7 @@ def without_figures(run):
 
 
 def test_every_figure_is_there_inline_and_as_a_file(make_run):
-    run = make_run(classes=TEN, taught=True)
+    run = make_run(classes=TEN, self_trained=True)
     page = page_of(run)
     images = page.of("img")
     assert [attributes["id"] for attributes in page.of("figure")] == list(FIGURES)
@@ -90,13 +90,11 @@ def test_without_labels_the_label_sections_are_left_out(make_run):
     }
     sections = {attributes["id"] for attributes in page.of("section")}
     assert sections == {"explore", "nats", "training", "images", "latents", "how"}
-    assert "Latents" not in page.words.replace("Latents below the line", "").replace("Latent means", "").replace(
-        "Latent explorer", ""
-    )
+    assert "Latents" not in page.words.replace("Latents below the dashed line", "")
     assert sorted(path.stem for path in (run.path / "figures").iterdir()) == sorted(shown)
 
 
-def test_the_contents_lead_to_every_section(make_run):
+def test_the_contents_link_to_every_section(make_run):
     page = page_of(make_run(classes=TEN, alarms=[("dead-latents", "3 of 12 latents")]))
     linked = [attributes["href"].removeprefix("#") for attributes in page.of("a")]
     assert linked == [attributes["id"] for attributes in page.of("section")]
@@ -122,7 +120,7 @@ def test_the_explorer_lies_beside_the_report_and_is_linked(make_run):
         ({"weights": True, "map_images": False}, "an earlier vaebench, which kept no images for the map; run it again"),
     ],
 )
-def test_where_there_can_be_no_explorer_the_report_says_why(make_run, changes, reason):
+def test_the_report_gives_the_reason_for_a_missing_explorer(make_run, changes, reason):
     run = make_run(classes=TEN, **changes)
     page = page_of(run)
     assert reason in page.words
@@ -131,14 +129,14 @@ def test_where_there_can_be_no_explorer_the_report_says_why(make_run, changes, r
         run.explore()
 
 
-def test_weights_that_16_bits_cannot_hold_cost_the_explorer_not_the_report(make_run):
+def test_weights_beyond_16_bits_prevent_the_explorer_but_not_the_report(make_run):
     run = make_run(classes=TEN, weights=True)
     next(iter(run.vae.decoder.parameters())).data.fill_(1e5)
     assert "weights above 65,504" in page_of(run).words
     assert not (run.path / "explorer.html").exists()
 
 
-def test_nothing_is_asked_from_outside(make_run):
+def test_the_page_has_no_external_resources(make_run):
     run = make_run(classes=(*TEN[:8], EVIL, '"><img src=x onerror=alert(1)>'), data="https://example.org/x.js")
     text = write_report(run).read_text(encoding="utf-8")
     page = Page(text)
@@ -178,17 +176,17 @@ def test_the_accuracy_table_is_the_rows(make_run):
     names |= {"plain autoencoder": "autoencoder", "random encoder": "random"}
     assert len(tables) == 2
     for table, probe in zip(tables, ("logistic", "knn"), strict=True):
-        assert table[0] == ["labels a class", "1", "10", "all"]
+        assert table[0] == ["labels per class", "1", "10", "all"]
         assert table[-1] == ["draws (n)", "3", "3", "1"]
         assert {row[0] for row in table[1:-1]} == set(names)
         for name, *cells in table[1:-1]:
-            read_by = "supervised" if name == "supervised network" else probe
+            probe_name = "supervised" if name == "supervised network" else probe
             for count, cell in zip((1, 10, "all"), cells, strict=True):
                 (row,) = (
                     r
                     for r in run.rows
                     if (r.get("features"), r.get("probe"), r.get("labels_per_class"), r["split"])
-                    == (names[name], read_by, count, "test")
+                    == (names[name], probe_name, count, "test")
                 )
                 spread = f" ± {np.std(row['values'], ddof=1):.3f}" if row["n"] > 1 else ""
                 assert cell == f"{np.mean(row['values']):.3f}{spread}"
@@ -210,21 +208,21 @@ def test_the_difference_table_colours_what_is_clear(make_run):
     assert [a.get("class") for a in page.of("td") if "class" in a] == ["win", "one draw", "lose"]
 
 
-def test_a_loss_is_said_in_the_page(make_run):
+def test_a_lost_comparison_is_in_the_page(make_run):
     rows = [accuracy_row("vae", 1, [0.5, 0.6]), accuracy_row("pixels", 1, [0.7, 0.8])]
     page = without_figures(make_run(classes=TEN, counts=(1,), rows=rows))
-    assert "Latents lost to raw pixels at 1 label a class, the only count with several draws." in page.words
-    assert "1 label a class: latents 0.55, pixels 0.75" in page.words
+    assert "Latents lose to raw pixels at 1 label per class, the only count with several draws." in page.words
+    assert "1 label per class: latents 0.55, pixels 0.75" in page.words
 
 
 def test_alarms_come_before_the_verdict(make_run):
     page = without_figures(make_run(classes=TEN, alarms=[("posterior-collapse", "the whole code carries 0.1 nats")]))
-    assert page.words.index("the whole code carries") < page.words.index("Every representation read by")
+    assert page.words.index("the whole code carries") < page.words.index("Every representation is evaluated with")
 
 
-def test_how_it_was_run_is_all_there(make_run):
+def test_the_run_details_are_complete(make_run):
     page = page_of(make_run(classes=TEN, note="JPEG copy", name="my-run"))
-    for said in (
+    for text in (
         "my-run",
         "made up (JPEG copy)",
         "1,234 train, 50 validation, 60 test",
@@ -234,27 +232,27 @@ def test_how_it_was_run_is_all_there(make_run):
         "abc123+",
         "12.5",
         "all 1,234 training labels, one draw",
-        "3 draws of labels",
-        "The test part chose nothing",
+        "3 label draws",
+        "Nothing was selected on the test images",
         "recipe.json",
     ):
-        assert said in page.words
+        assert text in page.words
     assert "made up (JPEG copy)" in next(text for text in page.text if text.startswith("Test accuracy (%)"))
 
 
-def test_nats_are_the_rows_with_units(make_run):
+def test_the_elbo_table_is_the_rows_with_units(make_run):
     page = without_figures(make_run())
     (table,) = (table for table in page.tables if table[0][0] == "on the test images")
     assert [row[1] for row in table[1:]] == ["-95.25", "83.50", "11.75", "1", "0"]
     assert table[1][2] == "nats per image; higher is better"
 
 
-@pytest.mark.parametrize(("black_and_white", "said"), [(False, True), (True, False)])
-def test_bernoulli_on_grey_pixels_is_no_density(make_run, black_and_white, said):
+@pytest.mark.parametrize(("black_and_white", "warned"), [(False, True), (True, False)])
+def test_bernoulli_on_grey_pixels_is_not_a_density(make_run, black_and_white, warned):
     run = make_run()
     if black_and_white:
         run.panels["reconstruction_images"] = run.panels["reconstruction_images"] // 128 * 255
-    assert ("not a density" in without_figures(run).words) == said
+    assert ("not a density" in without_figures(run).words) == warned
 
 
 def test_the_recipe_shown_is_toml_of_the_run(make_run):
@@ -288,17 +286,17 @@ def test_an_interrupted_report_leaves_the_old_one(make_run):
     assert not [path for path in run.path.rglob(".*") if path.is_file()]
 
 
-def test_nats_before_and_after_self_training_stand_side_by_side(make_run):
-    table = nats_table(make_run(classes=("a", "b"), taught=True))
-    assert table.header == ["on the test images", "before", "self-trained", "unit"]
+def test_the_elbo_before_and_after_self_training_are_in_one_table(make_run):
+    table = elbo_table(make_run(classes=("a", "b"), self_trained=True))
+    assert table.header == ["on the test images", "before self-training", "after", "unit"]
     assert table.rows[0][:3] == ["ELBO", "-95.25", "-96.75"]
-    assert nats_table(make_run(classes=("a", "b"))).rows[0][1] == "-95.25"
+    assert elbo_table(make_run(classes=("a", "b"))).rows[0][1] == "-95.25"
 
 
 def test_the_page_of_a_self_trained_vae_compares_it_and_not_the_latents(make_run):
-    text = page_of(make_run(classes=TEN, taught=True)).words
-    assert "Self-trained VAEs against each rival" in text
-    assert "Accuracy of self-trained VAEs minus the rival's" in text
+    text = page_of(make_run(classes=TEN, self_trained=True)).words
+    assert "Self-trained VAEs against each baseline" in text
+    assert "Accuracy of self-trained VAEs minus that of the baseline" in text
     plain = page_of(make_run(classes=TEN)).words
-    assert "Latents against each rival" in plain
+    assert "Latents against each baseline" in plain
     assert "elf-trained" not in plain

@@ -1,1 +1,1 @@
-"""The latent explorer: one page that runs the encoder and decoder in the browser."""
+"""The latent explorer: an HTML page that runs the encoder and decoder in the browser."""

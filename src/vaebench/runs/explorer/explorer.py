@@ -1,4 +1,4 @@
-"""Explorer: one HTML file that opens from the disk, asks nothing of the network, and decodes in the browser."""
+"""`Explorer`: a self-contained HTML page that decodes latent codes in the browser, without network access."""
 
 from __future__ import annotations
 
@@ -25,34 +25,36 @@ from vaebench.evaluation.panels import prior_samples
 from vaebench.evaluation.probes import LinearClassifier
 from vaebench.plotting.palette import class_style, clean, shortened
 from vaebench.runs.explorer.networks import decoder_onnx, encoder_onnx, stored_error
-from vaebench.runs.explorer.points import Points, packed, reach
+from vaebench.runs.explorer.points import Points, quantise, slider_ranges
 
 if TYPE_CHECKING:
     from vaebench.models.vae import VAE
 
-SCRIPTS = ("pictures", "networks", "state", "shown", "latents", "map", "walk", "input", "main")
-"""The page's own scripts, in the order in which they are read."""
+SCRIPTS = ("images", "networks", "state", "decoded", "latents", "map", "interpolation", "input", "main")
+"""Scripts of the page, in loading order."""
 RUNTIME = ("ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm.gz")
-NAME_LENGTH = 40
-DRAWN = 1000
-"""Codes from a learned prior that a page holds: it cannot draw more by itself."""
-HEIGHT = 900
-"""Pixels that the page takes in a notebook."""
+MAX_CLASS_NAME = 40
+PRIOR_CODES = 1000
+"""Codes from a learned prior stored in the page, which cannot sample from it itself."""
+NOTEBOOK_HEIGHT = 900
+"""Height of the page in a notebook, in CSS pixels."""
 
 
 @dataclass(frozen=True, repr=False)
 class Explorer:
-    """What the page is about.
+    """The latent explorer of a VAE.
 
     Attributes:
-        name: its title; ``lead``: one sentence below it.
-        vae: in evaluation mode, on the CPU.
-        shape: channels, height, width of the images.
-        classes: their names, empty without labels.
+        name: title of the page.
+        lead: sentence below the title.
+        vae: the VAE, in evaluation mode, on the CPU.
+        shape: channels, height and width of the images.
+        classes: class names, empty without labels.
         kl_per_latent: mean KL of each latent in nats (D,).
         points: test images of the map.
-        head: what names classes by a code, and ``head_words``: what it was taught by.
-        drawn: codes from a learned prior (S, D); none where the prior is N(0, I).
+        head: linear probe that classifies codes.
+        head_description: sentence on the probe and its training labels.
+        prior_codes: codes from a learned prior (S, D); None if the prior is N(0, I).
     """
 
     name: str
@@ -63,12 +65,12 @@ class Explorer:
     kl_per_latent: Float[np.ndarray, " D"]
     points: Points
     head: LinearClassifier | None
-    head_words: str = ""
-    drawn: Float[np.ndarray, "S D"] | None = None
+    head_description: str = ""
+    prior_codes: Float[np.ndarray, "S D"] | None = None
 
     @classmethod
     def of_run(cls, name: str, vae: VAE, panels: Mapping[str, np.ndarray], results: Mapping[str, Any]) -> Explorer:
-        """The explorer of a run's VAE, from its panels.npz and results.json."""
+        """Return the explorer of a run's VAE from the contents of its panels.npz and results.json."""
         counts = results["data"]["images"]
         channels, height, width = results["image_shape"]
         points = Points(*(panels[f"map_{part}"] for part in ("images", "codes", "log_variance", "labels", "tsne")))
@@ -85,18 +87,18 @@ class Explorer:
             kl_per_latent=panels["kl_per_latent"],
             points=points,
             head=head,
-            head_words=f"Logistic regression on the latents, taught by all {counts['train']:,} training labels",
-            drawn=None if isinstance(vae.prior(), Independent) else prior_samples(vae, 0, DRAWN).numpy(),
+            head_description=f"Logistic regression on the latents, trained on all {counts['train']:,} training labels",
+            prior_codes=None if isinstance(vae.prior(), Independent) else prior_samples(vae, 0, PRIOR_CODES).numpy(),
         )
 
     def __repr__(self) -> str:
         return f"Explorer({self.name!r}, {len(self.kl_per_latent)} latents, {len(self.points):,} test images)"
 
     def write(self, path: Path) -> Path:
-        """Write the page.
+        """Write the page and return its path.
 
         Raises:
-            VaebenchError: what the extra "onnx" installs is missing, or the file cannot be written.
+            VaebenchError: the packages of the extra "onnx" are missing, or the file cannot be written.
         """
         write_text(path, self.html)
         return path
@@ -104,12 +106,12 @@ class Explorer:
     def _repr_html_(self) -> str:
         return (
             f'<iframe srcdoc="{html.escape(self.html)}" title="{html.escape(clean(self.name))}" '
-            f'style="width: 100%; height: {HEIGHT}px; border: 0"></iframe>'
+            f'style="width: 100%; height: {NOTEBOOK_HEIGHT}px; border: 0"></iframe>'
         )
 
     @cached_property
     def html(self) -> str:
-        """The page; every name in it is escaped."""
+        """The page as HTML, with every name escaped."""
         decoder, encoder = decoder_onnx(self.vae, self.head), encoder_onnx(self.vae, self.shape)
         error = stored_error(self.vae, decoder, torch.from_numpy(self.points.mean[:100]))
         runtime = files("vaebench.runs.explorer") / "runtime"
@@ -127,17 +129,21 @@ class Explorer:
         return environment.get_template("explorer.html.j2").render(
             name=clean(self.name),
             lead=clean(self.lead),
-            about=_embedded(self.about(error)),
+            page_data=_script_json(self.page_data(error)),
             blobs={name: base64.b64encode(content).decode() for name, content in blobs.items()},
             script="\n".join((files("vaebench.runs.explorer") / "page" / f"{name}.js").read_text() for name in SCRIPTS),
             style=(files("vaebench.runs.explorer") / "page" / "explorer.css").read_text(),
         )
 
-    def about(self, error: float) -> dict[str, Any]:
-        """All that the scripts read, as JSON values."""
+    def page_data(self, stored_error: float) -> dict[str, Any]:
+        """Return the data of the page's scripts as JSON values; ``stored_error`` is that of the 16-bit weights."""
         points, kl = self.points, self.kl_per_latent
-        axes, centre, shares = points.pca()
-        drawn = np.empty((0, len(kl)), np.float32) if self.drawn is None else self.drawn
+        axes, centre, variance_ratios = points.pca()
+        predicted = None
+        if self.head is not None:
+            logits = torch.from_numpy(points.mean) @ self.head.weight.T + self.head.bias
+            predicted = logits.argmax(-1).tolist()
+        prior_codes = np.empty((0, len(kl)), np.float32) if self.prior_codes is None else self.prior_codes
         return {
             "name": clean(self.name),
             "shape": list(self.shape),
@@ -145,46 +151,39 @@ class Explorer:
             "order": np.argsort(-kl, kind="stable").tolist(),
             "deadBelow": DEAD_BELOW,
             "dead": np.flatnonzero(kl < DEAD_BELOW).tolist(),
-            "reach": reach(np.concatenate([points.mean, drawn])).tolist(),
-            "drawn": _numbers(drawn) if len(drawn) else None,
-            "classes": [_class(index, name) for index, name in enumerate(self.classes)],
-            "head": clean(self.head_words) if self.head is not None else None,
-            "ground": points.ground,
-            "storedError": error,
-            "pca": {"axes": axes.tolist(), "centre": centre.tolist(), "shares": shares.tolist()},
+            "ranges": slider_ranges(np.concatenate([points.mean, prior_codes])).tolist(),
+            "priorCodes": _encoded(prior_codes) if len(prior_codes) else None,
+            "classes": [_class_entry(index, name) for index, name in enumerate(self.classes)],
+            "head": clean(self.head_description) if self.head is not None else None,
+            "background": points.background,
+            "storedError": stored_error,
+            "pca": {"axes": axes.tolist(), "centre": centre.tolist(), "varianceRatios": variance_ratios.tolist()},
             "points": {
                 "count": len(points),
                 "columns": points.columns,
                 "size": list(points.images.shape[:1:-1]),
                 "lossless": points.lossless,
                 "labels": points.labels.tolist(),
-                "predicted": self._predicted(),
-                "mean": _numbers(points.mean),
-                "logVariance": _numbers(points.log_variance),
-                "tsne": _numbers(points.tsne),
+                "predicted": predicted,
+                "mean": _encoded(points.mean),
+                "logVariance": _encoded(points.log_variance),
+                "tsne": _encoded(points.tsne),
             },
         }
 
-    def _predicted(self) -> list[int] | None:
-        if self.head is None:
-            return None
-        logits = torch.from_numpy(self.points.mean) @ self.head.weight.T + self.head.bias
-        found: list[int] = logits.argmax(-1).tolist()
-        return found
 
-
-def _class(index: int, name: str) -> dict[str, str]:
+def _class_entry(index: int, name: str) -> dict[str, str]:
     colour, marker = class_style(index)
-    shown = shortened(clean(name), NAME_LENGTH)
+    shown = shortened(clean(name), MAX_CLASS_NAME)
     return {"name": shown if shown.strip() else f"class {index}", "colour": colour, "marker": marker}
 
 
-def _numbers(values: np.ndarray) -> dict[str, Any]:
-    step, content = packed(values)
+def _encoded(values: np.ndarray) -> dict[str, Any]:
+    step, content = quantise(values)
     return {"step": step, "values": base64.b64encode(content).decode()}
 
 
-def _embedded(value: Any) -> str:
-    """JSON that may stand inside a script element."""
+def _script_json(value: Any) -> str:
+    """JSON that is safe inside a script element."""
     text = json.dumps(value, allow_nan=False)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

@@ -1,4 +1,4 @@
-"""What the page runs: encoder and decoder as ONNX, weights stored as 16-bit floats."""
+"""The encoder and decoder of the page as ONNX models with 16-bit weights."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Decode(nn.Module):
-    """A code to the mean of p(x|z), and to class probabilities where there is a head."""
+    """Maps a code to the mean of p(x|z) and, with a head, to class probabilities."""
 
     def __init__(self, vae: VAE, head: LinearClassifier | None) -> None:
         super().__init__()
@@ -27,13 +27,13 @@ class Decode(nn.Module):
             self.head.load_state_dict({"weight": head.weight, "bias": head.bias})
 
     def forward(self, z: Float[Tensor, "B D"]) -> tuple[Tensor, ...]:
-        """Images (B, C, H, W) in [0, 1]; probabilities (B, Y)."""
+        """Images (B, C, H, W) in [0, 1] and probabilities (B, Y)."""
         images = self.vae.decode(z).mean.clamp(0, 1)
         return (images,) if self.head is None else (images, self.head(z).softmax(-1))
 
 
 class Encode(nn.Module):
-    """An image to the mean and log-variance of q(z|x)."""
+    """Maps an image to the mean and log-variance of q(z|x)."""
 
     def __init__(self, vae: VAE) -> None:
         super().__init__()
@@ -46,18 +46,18 @@ class Encode(nn.Module):
 
 
 def decoder_onnx(vae: VAE, head: LinearClassifier | None) -> ModelProto:
-    """Input ``z`` (B, D); outputs ``images`` (B, C, H, W) and, with a head, ``probabilities`` (B, Y)."""
+    """Export the decoder: input ``z`` (B, D); outputs ``images`` (B, C, H, W) and, if any, ``probabilities`` (B, Y)."""
     outputs = ["images"] if head is None else ["images", "probabilities"]
     return to_half(to_onnx(Decode(vae, head), torch.zeros(2, len(vae.zero)), ["z"], outputs))
 
 
 def encoder_onnx(vae: VAE, shape: tuple[int, int, int]) -> ModelProto:
-    """Input ``x`` (B, C, H, W) in [0, 1]; outputs ``mean`` and ``log_variance`` (B, D)."""
+    """Export the encoder: input ``x`` (B, C, H, W) in [0, 1]; outputs ``mean`` and ``log_variance`` (B, D)."""
     return to_half(to_onnx(Encode(vae), torch.zeros(2, *shape), ["x"], ["mean", "log_variance"]))
 
 
 def stored_error(vae: VAE, decoder: ModelProto, codes: Float[Tensor, "N D"]) -> float:
-    """The largest difference of a pixel, on the scale 0 to 1, between the decoder as stored and as trained."""
+    """Return the largest pixel difference, on the scale 0 to 1, between the stored and the trained decoder."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(decoder.SerializeToString(), providers=["CPUExecutionProvider"])

@@ -1,4 +1,4 @@
-"""The test images of the map: where each lies, what it looks like, what it is coded to."""
+"""The test images of the map: their pixels, codes, labels and positions."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from jaxtyping import Float, Int, UInt8
 from PIL import Image
 from sklearn.decomposition import PCA
 
-LOSSLESS_BYTES = 2_000_000
-"""Of pixels: the sheet keeps them all to the bit up to here, above it is compressed with losses."""
+MAX_LOSSLESS_BYTES = 2_000_000
+"""Size of the pixels above which the sprite sheet is compressed lossily."""
 QUALITY = 85
 
 
@@ -21,10 +21,10 @@ class Points:
     """M test images.
 
     Attributes:
-        images: uint8 (M, C, H, W), made smaller where they were large.
-        mean, log_variance: of q(z|x), each (M, D).
-        labels: (M,), -1 where there is none.
-        tsne: places on a plane (M, 2).
+        images: uint8 (M, C, H, W); large images are reduced.
+        mean, log_variance: parameters of q(z|x), each (M, D).
+        labels: class indices (M,), -1 for unlabelled images.
+        tsne: t-SNE coordinates (M, 2).
     """
 
     images: UInt8[np.ndarray, "M C H W"]
@@ -38,16 +38,16 @@ class Points:
 
     @property
     def lossless(self) -> bool:
-        """Whether the sheet keeps the pixels to the bit."""
-        return self.images.nbytes <= LOSSLESS_BYTES
+        """Whether the sprite sheet is lossless."""
+        return self.images.nbytes <= MAX_LOSSLESS_BYTES
 
     @property
     def columns(self) -> int:
-        """Of the sheet."""
+        """Columns of the sprite sheet."""
         return math.ceil(math.sqrt(len(self)))
 
     def sheet(self) -> bytes:
-        """All images in one WebP, row by row."""
+        """Return the sprite sheet: all images in one WebP, row by row."""
         count, channels, height, width = self.images.shape
         rows = math.ceil(count / self.columns)
         cells = np.zeros((rows * self.columns, channels, height, width), np.uint8)
@@ -60,25 +60,25 @@ class Points:
         return file.getvalue()
 
     def pca(self) -> tuple[Float[np.ndarray, "2 D"], Float[np.ndarray, " D"], Float[np.ndarray, " 2"]]:
-        """The two first principal axes of the means, the centre, and the share of variance of each axis."""
-        with np.errstate(invalid="ignore"):  # codes that are all alike have no variance to share
-            found = PCA(2, svd_solver="full").fit(self.mean)
-        return found.components_, found.mean_, np.nan_to_num(found.explained_variance_ratio_)
+        """First two principal axes of the means, their centre, and the variance ratio of each axis."""
+        with np.errstate(invalid="ignore"):  # identical codes have no variance
+            pca = PCA(2, svd_solver="full").fit(self.mean)
+        return pca.components_, pca.mean_, np.nan_to_num(pca.explained_variance_ratio_)
 
     @property
-    def ground(self) -> int:
-        """0 where images stand on black, 255 where on white: by the pixels at their edges."""
+    def background(self) -> int:
+        """Background of the images, estimated from their edge pixels: 0 (black) or 255 (white)."""
         edges = [self.images[..., 0, :], self.images[..., -1, :], self.images[..., 0], self.images[..., -1]]
         return 255 if np.mean([edge.mean() for edge in edges]) > 127 else 0
 
 
-def reach(codes: Float[np.ndarray, "M D"]) -> Float[np.ndarray, " D"]:
-    """How far each latent's slider goes to both sides: 3, or as far as the codes do."""
-    found: np.ndarray = np.maximum(3.0, np.ceil(2 * np.abs(codes).max(0)) / 2)
-    return found
+def slider_ranges(codes: Float[np.ndarray, "M D"]) -> Float[np.ndarray, " D"]:
+    """Half-width of each latent's slider: at least 3, and wide enough for all codes."""
+    ranges: np.ndarray = np.maximum(3.0, np.ceil(2 * np.abs(codes).max(0)) / 2)
+    return ranges
 
 
-def packed(values: Float[np.ndarray, ...]) -> tuple[float, bytes]:
-    """Numbers as 16-bit integers, little end first, and the step between them; exact to half a step."""
+def quantise(values: Float[np.ndarray, ...]) -> tuple[float, bytes]:
+    """Return a step size and the values as little-endian 16-bit multiples of it, exact to half a step."""
     step = float(np.abs(values).max()) / 32767 or 1.0
     return step, np.rint(values / step).astype("<i2").tobytes()

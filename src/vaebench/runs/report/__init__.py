@@ -1,1 +1,1 @@
-"""The report of a run: figures, a verdict in plain words, one self-contained page."""
+"""The report of a run and the comparison of several runs, as self-contained HTML pages."""

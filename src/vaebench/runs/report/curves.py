@@ -1,4 +1,4 @@
-"""Curves: accuracy over labels a class, losses over epochs."""
+"""Figures of curves: accuracy by labels per class, losses by epoch."""
 
 from __future__ import annotations
 
@@ -6,24 +6,29 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from vaebench.core.files import read_json
+from vaebench.core.statistics import summary
+from vaebench.evaluation.learning_curves import LabelCount
+from vaebench.plotting.plots import Series
 from vaebench.plotting.style import FAINT, INK, REPRESENTATIONS, representation_title
-from vaebench.runs.report.tables import BESIDE, accuracy_rows, label_counts, probe_names
+from vaebench.runs.report.tables import WITHOUT_PROBE, accuracy_rows, label_counts, probe_names, rows_of_probe
+from vaebench.runs.rows import ResultRow
 from vaebench.runs.run import Run
 
-APART = 0.45
-"""Decades between the last number of labels and "all"."""
+ALL_GAP = 0.45
+"""Distance in decades between the largest label count and "all"."""
 DODGE = 0.011
-"""Share of the axis by which neighbouring representations are moved apart, so that their bars can be seen."""
+"""Horizontal offset between representations, as a fraction of the axis, so that their bars do not overlap."""
 
 
 def learning_curve(run: Run) -> Figure:
-    """Test accuracy over labels a class: one panel a probe, the supervised network in each."""
-    probes = [probe for probe in probe_names(run) if probe not in BESIDE] or [BESIDE[0]]
+    """Test accuracy by labels per class: one panel per probe, each with the methods that use no probe."""
+    probes = [probe for probe in probe_names(run) if probe not in WITHOUT_PROBE] or [WITHOUT_PROBE[0]]
     columns = min(2, len(probes))
     rows = math.ceil(len(probes) / columns)
     figure = Figure(figsize=(9.2 if columns == 2 else 6.4, 4.9 * rows), layout="constrained")
@@ -32,17 +37,17 @@ def learning_curve(run: Run) -> Figure:
         _curve_panel(ax, run, probe)
     for ax in axes[len(probes) :]:
         ax.remove()
-    seen: dict[str, Any] = {}
+    legend: dict[str, Any] = {}
     for ax in figure.axes:
-        seen |= {label: handle for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
-    figure.legend(seen.values(), seen.keys(), loc="outside lower center", ncols=4, borderaxespad=0.2)
+        legend |= {label: handle for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
+    figure.legend(legend.values(), legend.keys(), loc="outside lower center", ncols=4, borderaxespad=0.2)
     return figure
 
 
 def _curve_panel(ax: Axes, run: Run, probe: str) -> None:
     counts = label_counts(run)
-    places = _places(counts)
-    rows = [row for row in accuracy_rows(run) if row["probe"] in (probe, *BESIDE)]
+    places = _x_positions(counts)
+    rows = list(rows_of_probe(run, probe).values())
     features = [name for name in REPRESENTATIONS if any(row["features"] == name for row in rows)]
     width = max(places) - min(places) or 1.0
     for index, name in enumerate(features):
@@ -50,28 +55,28 @@ def _curve_panel(ax: Axes, run: Run, probe: str) -> None:
         _curve(ax, name, [row for row in rows if row["features"] == name], counts, [x + shift for x in places])
     _show_chance(ax, accuracy_rows(run), 100 / max(len(run.results["classes"]), 1))
     _count_axis(ax, counts, places)
-    ax.set_title(f"{probe} on each representation" if probe not in BESIDE else "networks on images")
+    ax.set_title(f"{probe} on each representation" if probe not in WITHOUT_PROBE else "networks on images")
     ax.grid(axis="y")
     if ax.get_subplotspec().is_first_col():  # type: ignore[union-attr]
         ax.set_ylabel("test accuracy (%)")
 
 
-def _show_chance(ax: Axes, rows: list[dict[str, Any]], chance: float) -> None:
-    """Chance as a line; far below every score it is only named, so that the scores keep the room."""
-    words = f"chance ({chance:.3g} %)"
+def _show_chance(ax: Axes, rows: list[ResultRow], chance: float) -> None:
+    """Draw the chance level as a line, or only a legend entry if it is far below every score."""
+    label = f"chance ({chance:.3g} %)"
     lowest = 100 * min(min(row["interval"] or [row["mean"]]) for row in rows)
     low, high = ax.get_ylim()
-    ax.set_ylim(max(low, -2), min(high, 102))  # an interval of few draws may leave what can be
+    ax.set_ylim(max(low, -2), min(high, 102))  # intervals of few draws can exceed 0 and 100 %
     if lowest - chance < 15:
-        ax.axhline(chance, color=INK, linewidth=0.8, linestyle=(0, (1, 2)), label=words)
+        ax.axhline(chance, color=INK, linewidth=0.8, linestyle=(0, (1, 2)), label=label)
         return
     ax.set_ylim(bottom=lowest - 4)
-    ax.plot([], [], color=INK, linewidth=0.8, linestyle=(0, (1, 2)), label=f"{words}, below the frame")
+    ax.plot([], [], color=INK, linewidth=0.8, linestyle=(0, (1, 2)), label=f"{label}, below the axes")
 
 
-def _curve(ax: Axes, name: str, rows: list[dict[str, Any]], counts: list[int | str], places: Sequence[float]) -> None:
-    """One representation: means joined by a line, "all" as a point apart, 95 % intervals as bars."""
-    words, colour, marker = REPRESENTATIONS[name]
+def _curve(ax: Axes, name: str, rows: list[ResultRow], counts: Sequence[LabelCount], places: Sequence[float]) -> None:
+    """Draw one representation: means joined by a line, "all" as a separate point, 95 % intervals as bars."""
+    label, colour, marker = REPRESENTATIONS[name]
     strong = name in ("vae", "self-trained")
     by_count = {row["labels_per_class"]: row for row in rows}
     points = [(x, by_count[count]) for x, count in zip(places, counts, strict=True) if count in by_count]
@@ -80,7 +85,8 @@ def _curve(ax: Axes, name: str, rows: list[dict[str, Any]], counts: list[int | s
     ax.plot([x for x, _ in numbered], [y for _, y in numbered], linewidth=2.4 if strong else 1.2, **look)
     for x, row in points:
         if row["interval"] is not None:
-            ax.vlines(x, *(100 * end for end in row["interval"]), linewidth=1.6 if strong else 0.9, **look)
+            low, high = row["interval"]
+            ax.vlines(x, 100 * low, 100 * high, linewidth=1.6 if strong else 0.9, **look)
     ax.plot(
         [x for x, _ in points],
         [row["mean"] * 100 for _, row in points],
@@ -89,19 +95,19 @@ def _curve(ax: Axes, name: str, rows: list[dict[str, Any]], counts: list[int | s
         markersize=6 if strong else 4.5,
         markeredgecolor="white",
         markeredgewidth=0.6,
-        label=words,
+        label=label,
         **look,
     )
 
 
-def _places(counts: list[int | str]) -> list[float]:
-    """Where each count stands: its logarithm, and "all" to the right of the last."""
+def _x_positions(counts: Sequence[LabelCount]) -> list[float]:
+    """Logarithms of the counts; "all" lies to the right of the largest."""
     numbers = [math.log10(count) for count in counts if isinstance(count, int)]
-    last = max(numbers, default=-APART)
-    return numbers + [last + APART] * (len(counts) - len(numbers))
+    last = max(numbers, default=-ALL_GAP)
+    return numbers + [last + ALL_GAP] * (len(counts) - len(numbers))
 
 
-def _count_axis(ax: Axes, counts: list[int | str], places: list[float]) -> None:
+def _count_axis(ax: Axes, counts: Sequence[LabelCount], places: list[float]) -> None:
     shown: list[int] = []
     least = 0.04 * (max(places) - min(places))
     for index, place in enumerate(places):
@@ -109,50 +115,61 @@ def _count_axis(ax: Axes, counts: list[int | str], places: list[float]) -> None:
             shown.append(index)
     ax.set_xticks([places[i] for i in shown], [f"{counts[i]}" for i in shown])
     if "all" in counts and len(counts) > 1:
-        ax.axvline(places[-1] - APART / 2, color=FAINT, linewidth=0.8)
+        ax.axvline(places[-1] - ALL_GAP / 2, color=FAINT, linewidth=0.8)
     margin = max(0.06 * (max(places) - min(places)), 0.1)
     ax.set_xlim(min(places) - margin, max(places) + margin)
-    ax.set_xlabel("labels a class (logarithmic)")
+    ax.set_xlabel("labels per class (logarithmic)")
 
 
-PARTS = {"loss": "objective", "reconstruction": "reconstruction", "kl": "KL"}
+def mean_series(
+    x: Sequence[float], values: Sequence[Sequence[float]], scale: float, bounds: tuple[float, float]
+) -> Series:
+    """Means of the values at each x, with 95 % intervals clipped to ``bounds``; both are multiplied by ``scale``."""
+    statistics = [summary(list(each)) for each in values]
+    means = [scale * each["mean"] for each in statistics]
+    ends = [each["interval"] or (each["mean"], each["mean"]) for each in statistics]
+    low, high = (np.clip([scale * end[side] for end in ends], *bounds).tolist() for side in (0, 1))
+    return Series(x, means, low, high)
+
+
+LOSSES = {"loss": "objective", "reconstruction": "reconstruction", "kl": "KL"}
 
 
 def losses(run: Run) -> Figure:
-    """The VAE's objective and its parts by epoch, best epoch marked."""
+    """The VAE's objective and its components by epoch, with the best epoch marked."""
     return _loss_figure(read_json(run.path / "history.json"), "vae")
 
 
 def autoencoder_losses(run: Run) -> Figure:
-    """The plain autoencoder's loss by epoch, best epoch marked."""
+    """The plain autoencoder's loss by epoch, with the best epoch marked."""
     return _loss_figure(read_json(run.path / "autoencoder" / "history.json"), "autoencoder")
 
 
 def _loss_figure(history: dict[str, Any], features: str) -> Figure:
     epochs = history["epochs"]
-    parts = [part for part in PARTS if part in epochs[-1]]
+    keys = [key for key in LOSSES if key in epochs[-1]]
     if features == "autoencoder":
-        parts = ["reconstruction"]  # its objective is the reconstruction and nothing else
-    figure = Figure(figsize=(3.4 * max(len(parts), 1.6), 3.2), layout="constrained")
-    for ax, part in zip(figure.subplots(1, len(parts), squeeze=False).flat, parts, strict=True):
-        _loss_panel(ax, epochs, part, history["best_epoch"], REPRESENTATIONS[features][1])
+        keys = ["reconstruction"]  # its objective has no other component
+    figure = Figure(figsize=(3.4 * max(len(keys), 1.6), 3.2), layout="constrained")
+    for ax, key in zip(figure.subplots(1, len(keys), squeeze=False).flat, keys, strict=True):
+        _loss_panel(ax, epochs, key, history["best_epoch"], REPRESENTATIONS[features][1])
         if features == "autoencoder":
-            ax.set_title(f"{representation_title(features)}: {PARTS[part]}")
+            ax.set_title(f"{representation_title(features)}: {LOSSES[key]}")
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, borderaxespad=0.2)
     return figure
 
 
-def _loss_panel(ax: Axes, epochs: list[dict[str, Any]], part: str, best: int, colour: str) -> None:
+def _loss_panel(ax: Axes, epochs: list[dict[str, Any]], key: str, best: int, colour: str) -> None:
     numbers = [record["epoch"] for record in epochs]
     marker = "o" if len(epochs) < 4 else None
-    ax.plot(numbers, [r[part] for r in epochs], color=FAINT, marker=marker, label="training")
-    if all(f"validation_{part}" in record for record in epochs):
-        values = [record[f"validation_{part}"] for record in epochs]
+    ax.plot(numbers, [r[key] for r in epochs], color=FAINT, marker=marker, label="training")
+    if all(f"validation_{key}" in record for record in epochs):
+        values = [record[f"validation_{key}"] for record in epochs]
         ax.plot(numbers, values, color=colour, marker=marker, label="validation")
-        _leave_out_the_start(ax, [max(pair) for pair in zip(values, [r[part] for r in epochs], strict=True)])
+        _crop_start(ax, [max(pair) for pair in zip(values, [r[key] for r in epochs], strict=True)])
     ax.axvline(best, color="#333333", linewidth=0.9, linestyle=(0, (4, 3)), label=f"best epoch ({best})")
-    ax.set_title(PARTS[part])
+    ax.set_title(LOSSES[key])
     ax.set_xlabel("epoch")
     ax.set_ylabel("nats per image")
     ax.set_xlim(1 - min(0.5, 0.03 * len(epochs)), len(epochs) + max(0.5, 0.03 * len(epochs)))
@@ -160,8 +177,8 @@ def _loss_panel(ax: Axes, epochs: list[dict[str, Any]], part: str, best: int, co
     ax.grid(axis="y")
 
 
-def _leave_out_the_start(ax: Axes, values: list[float]) -> None:
-    """Cut the first twentieth of the epochs off above the frame where it would flatten all that follows."""
+def _crop_start(ax: Axes, values: list[float]) -> None:
+    """Crop the y axis if the first twentieth of the epochs would compress the rest."""
     rest = values[math.ceil(len(values) / 20) :]
     low, high = ax.get_ylim()
     if len(values) >= 20 and (top := max(rest) + 0.06 * (max(rest) - low)) - low < 0.7 * (high - low):

@@ -1,4 +1,4 @@
-"""Sheets of images: reconstructions, samples, traversals, interpolations."""
+"""Figures of image grids: reconstructions, samples, traversals, interpolations."""
 
 from __future__ import annotations
 
@@ -19,51 +19,38 @@ from vaebench.plotting.style import DPI, FAINT, INK, signed
 from vaebench.runs.run import Run
 
 WIDTH = 1300
-"""Width that a sheet aims at, in its own pixels."""
-LARGEST = 64
-"""Images with a longer side are shown at this size, so that a page of them can still be sent."""
-ACROSS = 8
+"""Target width of a sheet in pixels."""
+MAX_SIDE = 64
+"""Longest side of an image; larger images are reduced to it, to limit the size of the page."""
+COLUMNS = 8
 
 Sheet = UInt8[np.ndarray, "rows columns C H W"]
 
 
-def reconstructions(run: Run) -> Figure:
-    """Test images, each above the decoder's mean for it."""
-    return pairs(run.panels["reconstruction_images"], run.panels["reconstruction_outputs"], None)
+def reconstructions(run: Run, panel: str = "reconstruction") -> Figure:
+    """Test images above their reconstructions."""
+    return pairs(run.panels[f"{panel}_images"], run.panels[f"{panel}_outputs"], None)
 
 
 def worst_reconstructions(run: Run) -> Figure:
-    """The test images that cost most, above their reconstructions, with their nats."""
+    """The test images with the highest reconstruction loss above their reconstructions, with their nats."""
     nats = [f"{value:.1f} nats" for value in run.panels["worst_nats"]]
     return pairs(run.panels["worst_images"], run.panels["worst_outputs"], nats)
 
 
-def samples(run: Run) -> Figure:
-    """What the decoder draws for codes from the prior."""
-    return _square(run.panels["samples"])
-
-
-def nearest(run: Run) -> Figure:
-    """Samples, each above the training image nearest to it."""
-    return pairs(run.panels["nearest_samples"], run.panels["nearest_images"], None, ("sample", "nearest"))
-
-
-def _square(images: np.ndarray) -> Figure:
+def samples(run: Run, panel: str = "samples") -> Figure:
+    """Decoder means for codes from the prior."""
+    images = run.panels[panel]
     return sheet(in_rows(images, math.ceil(math.sqrt(len(images)))), Margins(left=0.1), width=900)[0]
 
 
-def taught_reconstructions(run: Run) -> Figure:
-    """Test images, each above what the self-trained VAE makes of it."""
-    return pairs(run.panels["taught_images"], run.panels["taught_outputs"], None)
-
-
-def taught_samples(run: Run) -> Figure:
-    """What the self-trained VAE draws for codes from the prior."""
-    return _square(run.panels["taught_samples"])
+def nearest(run: Run) -> Figure:
+    """Samples above their nearest training images."""
+    return pairs(run.panels["nearest_samples"], run.panels["nearest_images"], None, ("sample", "nearest"))
 
 
 def traversals(run: Run) -> Figure:
-    """One latent a row, the highest KL first, moved over +-3 standard deviations of the prior."""
+    """One row per latent, by descending KL, varied over +-3 standard deviations of the prior."""
     nats = run.panels["kl_per_latent"]
     latents = run.panels["traversal_latents"].tolist()
     walks = run.panels["traversals"]
@@ -73,51 +60,51 @@ def traversals(run: Run) -> Figure:
         label.set_color(FAINT if nats[d] < DEAD_BELOW else INK)
     steps = np.linspace(-3, 3, walks.shape[1]).round(6)
     ax.set_xticks(x, [signed(step, ".2g") for step in steps.tolist()])
-    ax.set_xlabel("the latent's value, in standard deviations of the prior")
+    ax.set_xlabel("value of the latent, in standard deviations of the prior")
     return figure
 
 
 def growth(run: Run) -> Figure:
-    """One code a row, what it was decoded to after some epochs in the columns."""
-    looks = run.panels["growth_samples"].swapaxes(0, 1)
-    figure, ax, x, _ = sheet(looks, Margins(left=0.3, right=0.3, bottom=0.45), width=1000)
+    """Decoder means during training: one row per code, one column per epoch."""
+    images = run.panels["growth_samples"].swapaxes(0, 1)
+    figure, ax, x, _ = sheet(images, Margins(left=0.3, right=0.3, bottom=0.45), width=1000)
     ax.set_xticks(x, [str(epoch) for epoch in run.panels["growth_epochs"].tolist()])
     ax.set_xlabel("epochs of training")
     return figure
 
 
 def interpolations(run: Run) -> Figure:
-    """Straight walks between the codes of two test images, one row a pair."""
+    """Linear interpolations between the codes of two test images, one row per pair."""
     figure, ax, x, _ = sheet(run.panels["interpolations"], Margins(left=0.3, right=0.3, bottom=0.3))
-    ax.set_xticks([x[0], x[-1]], ["one image", "another"])
+    ax.set_xticks([x[0], x[-1]], ["first image", "second image"])
     return figure
 
 
 def pairs(
-    images: np.ndarray, outputs: np.ndarray, words: list[str] | None, names: tuple[str, str] = ("image", "decoded")
+    images: np.ndarray, outputs: np.ndarray, captions: list[str] | None, names: tuple[str, str] = ("image", "decoded")
 ) -> Figure:
-    """Images, each above what belongs to it."""
-    above, below = in_rows(images, ACROSS), in_rows(outputs, ACROSS)
+    """Images (N, C, H, W) above their outputs (N, C, H, W), with optional captions; ``names`` label the rows."""
+    above, below = in_rows(images, COLUMNS), in_rows(outputs, COLUMNS)
     rows = np.stack([above, below], axis=1).reshape(-1, *above.shape[1:])
-    figure, ax, x, y = sheet(rows, Margins(left=0.75), block=2, band=0.34 if words else 0.12)
+    figure, ax, x, y = sheet(rows, Margins(left=0.75), block=2, band=0.34 if captions else 0.12)
     ax.set_yticks(y, list(names) * len(above))
-    for index, text in enumerate(words or []):
+    for index, text in enumerate(captions or []):
         row, column = divmod(index, len(x))
         edge = y[2 * row] - 0.54 * (y[1] - y[0])
         ax.text(x[column], edge, text, ha="center", va="bottom", fontsize="small")
     return figure
 
 
-def in_rows(images: np.ndarray, across: int) -> np.ndarray:
-    """(N, C, H, W) as (rows, columns, C, H, W): as few rows as can be, evenly full, the rest white."""
-    rows = math.ceil(len(images) / across)
+def in_rows(images: np.ndarray, max_columns: int) -> np.ndarray:
+    """Arrange (N, C, H, W) as (rows, columns, C, H, W): as few rows as possible, evenly filled, padded with white."""
+    rows = math.ceil(len(images) / max_columns)
     columns = math.ceil(len(images) / rows)
     white = np.full((rows * columns - len(images), *images.shape[1:]), 255, dtype=np.uint8)
     return np.concatenate([images, white]).reshape(rows, columns, *images.shape[1:])
 
 
 class Margins(NamedTuple):
-    """Inches around a sheet, for what is written there."""
+    """Margins of a sheet in inches."""
 
     left: float
     right: float = 0.1
@@ -128,12 +115,16 @@ class Margins(NamedTuple):
 def sheet(
     images: Sheet, margins: Margins, *, block: int = 1, band: float = 0.0, width: int = WIDTH
 ) -> tuple[Figure, Axes, list[float], list[float]]:
-    """A figure of images in rows, with the centres of its columns and rows.
+    """Return a figure of images in rows, its axes, and the x and y centres of its columns and rows.
 
-    Every pixel of an image is a whole number of pixels of the figure, so that none looks wider than its
-    neighbour. Above each ``block`` of rows a band is left free, as high as this share of an image.
+    Image pixels are scaled by an integer, so that all have the same size.
+
+    Args:
+        block: rows that belong together; above each block is a free band.
+        band: height of the band as a fraction of the image height.
+        width: target width in pixels.
     """
-    images = _small_enough(images)
+    images = _reduced(images)
     canvas, x, y = _canvas(images, block, band)
     scale = max(1, width // canvas.shape[1])
     high, wide = (side * scale / DPI for side in canvas.shape[:2])
@@ -150,8 +141,8 @@ def sheet(
 
 
 def grids(sheets: Mapping[str, Sheet], columns: int = 1, width: int = WIDTH) -> Figure:
-    """Sheets of one size in so many columns, each under its name, their pixels whole as in ``sheet``."""
-    canvases = {name: _canvas(_small_enough(images), 1, 0.0) for name, images in sheets.items()}
+    """Return a figure of several sheets of one size, each under its name; pixels are scaled as in :func:`sheet`."""
+    canvases = {name: _canvas(_reduced(images), 1, 0.0) for name, images in sheets.items()}
     high, wide = next(iter(canvases.values()))[0].shape[:2]
     scale = max(1, width // (columns * wide)) / DPI
     rows, pad, title = math.ceil(len(sheets) / columns), 0.1, 0.3
@@ -169,7 +160,7 @@ def grids(sheets: Mapping[str, Sheet], columns: int = 1, width: int = WIDTH) -> 
 
 
 def _frame(ax: Axes, x: list[float], y: list[float], size: tuple[int, ...]) -> None:
-    """A thin line around every image: white images end somewhere too."""
+    """Draw a thin frame around every image, so that the edges of white images are visible."""
     height, width = size
     corners = [(centre - width / 2, middle - height / 2) for middle in y for centre in x]
     frames = [Rectangle(corner, width, height) for corner in corners]
@@ -178,7 +169,7 @@ def _frame(ax: Axes, x: list[float], y: list[float], size: tuple[int, ...]) -> N
 
 
 def _canvas(images: Sheet, block: int, band: float) -> tuple[np.ndarray, list[float], list[float]]:
-    """All images on one white canvas (H, W, 3), with the centres of its columns and rows."""
+    """Place all images on a white canvas (H, W, 3); return it with the centres of its columns and rows."""
     rows, columns, _, height, width = images.shape
     gap, free = max(1, height // 14), round(band * height)
     lefts = [column * (width + gap) for column in range(columns)]
@@ -191,10 +182,10 @@ def _canvas(images: Sheet, block: int, band: float) -> tuple[np.ndarray, list[fl
     return canvas, x, [top + (height - 1) / 2 for top in tops]
 
 
-def _small_enough(images: Sheet) -> np.ndarray:
-    """The images, those above the largest size made smaller by averaging."""
+def _reduced(images: Sheet) -> np.ndarray:
+    """The images, reduced by averaging if a side is longer than `MAX_SIDE`."""
     height, width = images.shape[-2:]
-    scale = LARGEST / max(height, width)
+    scale = MAX_SIDE / max(height, width)
     if scale >= 1:
         return images
     size = max(1, round(width * scale)), max(1, round(height * scale))

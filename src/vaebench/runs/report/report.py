@@ -1,81 +1,66 @@
-"""write_report(): a finished run to report.html, one self-contained page, and its figures as PNG."""
+"""`write_report()`: the report of a finished run, a self-contained page, with its figures as PNG files."""
 
 from __future__ import annotations
 
-import base64
-from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from vaebench.core.errors import VaebenchError
 from vaebench.core.files import atomic, write_text
+from vaebench.evaluation.learning_curves import LabelCount
 from vaebench.models.priors import StandardNormal
 from vaebench.plotting.palette import clean
-from vaebench.plotting.style import png, representation_title, signed
+from vaebench.plotting.style import representation_title, signed
 from vaebench.plotting.templates import template
-from vaebench.runs.report.figures import FIGURES
+from vaebench.runs.report.figures import FIGURES, EmbeddedFigure, embed
 from vaebench.runs.report.tables import (
-    BESIDE,
+    WITHOUT_PROBE,
     accuracy_rows,
     accuracy_table,
     data_title,
+    elbo_table,
     facts,
     label_counts,
-    nats_table,
     probe_names,
     recipe_text,
     samples_table,
     stage_table,
 )
-from vaebench.runs.report.verdict import Verdict, verdict
+from vaebench.runs.report.verdict import BaselineComparison, Verdict, verdict
 from vaebench.runs.run import Run
 
 EXPLORER = "explorer.html"
 SECTIONS = {
     "alarms": "Alarms",
-    "verdict": "What the latents were worth",
-    "explore": "Explore",
-    "nats": "Nats",
+    "verdict": "Few-label accuracy",
+    "explore": "Latent explorer",
+    "nats": "ELBO and KL",
     "training": "Training",
     "images": "Images",
-    "latents": "Inside the code",
-    "errors": "Errors",
-    "how": "How this was run",
+    "latents": "Latent space",
+    "errors": "Classification errors",
+    "how": "Run details",
 }
 
 
-@dataclass(frozen=True)
-class Shown:
-    """A figure as the page holds it."""
-
-    name: str
-    section: str
-    title: str
-    caption: str
-    alt: str
-    base64: str
-    width: int
-
-
 def write_report(run: Run) -> Path:
-    """Write report.html, figures/*.png and, where it can be made, explorer.html into the run's folder.
+    """Write report.html, figures/*.png and, if possible, explorer.html into the run's folder; return the page's path.
 
     Raises:
         VaebenchError: the run is not finished, or the folder cannot be written.
     """
-    shown = [_shown(run, name) for name, panel in FIGURES.items() if panel.applies(run)]
+    figures = [_write_figure(run, name) for name, panel in FIGURES.items() if panel.applies(run)]
     page = run.path / "report.html"
-    write_text(page, render(run, shown, _explorer(run)))
+    write_text(page, render(run, figures, _write_explorer(run)))
     return page
 
 
-def _explorer(run: Run) -> str | None:
-    """Write the explorer, or say why there can be none: the report does not fail for it."""
-    if why := run.unexplorable:
-        return why
+def _write_explorer(run: Run) -> str | None:
+    """Write the explorer, or return the reason why it cannot be made; the report is written anyway."""
+    if reason := run.explorer_obstacle:
+        return reason
     try:
         run.explore().write(run.path / EXPLORER)
     except VaebenchError as error:
@@ -84,45 +69,50 @@ def _explorer(run: Run) -> str | None:
 
 
 def _name(run: Run) -> str:
-    """The recipe, and the data where it is not named after them."""
+    """Name of the recipe, followed by that of the data if it differs."""
     recipe, data = run.recipe.name, clean(run.results["data"]["name"])
     return recipe if recipe == data else f"{recipe} on {data}"
 
 
-def render(run: Run, shown: list[Shown], unexplorable: str | None) -> str:
-    """The page as HTML; every name and number in it is escaped. ``unexplorable`` says why there is no explorer."""
-    accuracies = [(probe, accuracy_table(run, probe)) for probe in probe_names(run) if probe not in BESIDE]
+def render(run: Run, figures: list[EmbeddedFigure], explorer_obstacle: str | None) -> str:
+    """Return the page as HTML, with every name escaped; ``explorer_obstacle`` is the reason for a missing explorer."""
+    accuracies = [(probe, accuracy_table(run, probe)) for probe in probe_names(run) if probe not in WITHOUT_PROBE]
     if not accuracies and accuracy_rows(run):
         accuracies = [("networks on images", accuracy_table(run, ""))]
     alarms = run.results["alarms"]
-    found = verdict(run) if accuracies else None
-    present = {figure.section for figure in shown} | {"explore", "nats", "how"} | ({"alarms"} if alarms else set())
+    judgement = verdict(run) if accuracies else None
+    present = (
+        {FIGURES[figure.name].section for figure in figures}
+        | {"explore", "nats", "how"}
+        | ({"alarms"} if alarms else set())
+    )
     return template("report.html.j2", "vaebench.runs.report").render(
         name=_name(run),
         lead=lead(run),
         explorer=EXPLORER,
-        unexplorable=unexplorable,
+        explorer_obstacle=explorer_obstacle,
         contents=[(key, title) for key, title in SECTIONS.items() if key in present],
         alarms=alarms,
-        verdict=found,
+        verdict=judgement,
         accuracies=accuracies,
         counts=label_counts(run),
-        differences=_differences(found, label_counts(run)) if found else [],
+        differences=_differences(judgement, label_counts(run)) if judgement else [],
         draws=run.recipe.evaluation.draws,
         training_images=run.results["data"]["images"]["train"],
-        nats=nats_table(run),
-        nats_notes=nats_notes(run),
+        elbo=elbo_table(run),
+        elbo_notes=elbo_notes(run),
         samples=samples_table(run),
         stages=stage_table(run),
         facts=facts(run),
         recipe=recipe_text(run),
         signed=lambda value: signed(value, ".3f"),
-        shown_in=lambda section: [figure for figure in shown if figure.section == section],
+        data=clean(run.results["data"]["name"]),
+        figures_in=lambda section: [figure for figure in figures if FIGURES[figure.name].section == section],
     )
 
 
 def lead(run: Run) -> str:
-    """One line on what was run."""
+    """Return one sentence on the VAE and its data."""
     recipe, images = run.recipe, run.results["data"]["images"]
     channels, height, width = run.results["image_shape"]
     kind = {1: "grey", 3: "colour"}.get(channels, f"{channels}-channel")
@@ -133,46 +123,44 @@ def lead(run: Run) -> str:
     return (
         f"A VAE with {recipe.model.latent} latent{'' if recipe.model.latent == 1 else 's'} "
         f"({objective['kind']}{beta}) trained without labels on {images['train']:,} {kind} images of "
-        f"{height} x {width} from {data_title(run)}, measured on {images['test']:,} test images."
+        f"{height} x {width} pixels from {data_title(run)}, evaluated on {images['test']:,} test images."
     )
 
 
-def nats_notes(run: Run) -> list[str]:
-    """What a reader must know before comparing the nats."""
+def elbo_notes(run: Run) -> list[str]:
+    """Caveats on comparing scores in nats."""
     likelihood = run.recipe.model_dump(mode="json")["model"]["likelihood"]["kind"]
     notes = [f"Likelihood: {likelihood}. One sample of z for each image; ELBO = -reconstruction - KL, at beta 1."]
     if not isinstance(run.recipe.model.prior, StandardNormal):
         notes.append(
-            "The prior is learned and does not factorise: the KL is estimated at one sample of z, and the KL per "
-            "latent is to a Gaussian with the moments of all codes, so that the latents' do not sum to it."
+            "The prior is learned and does not factorise: the KL is estimated at one sample of z. The KL per latent is "
+            "to a Gaussian with the moments of all codes, and does not sum to the KL."
         )
     shades = np.setdiff1d(run.panels["reconstruction_images"], [0, 255]).size
     if likelihood == "bernoulli" and shades:
         kind = "grey" if run.results["image_shape"][0] == 1 else "colour"
         notes.append(
-            f"Cross-entropy on {kind} pixels: not a density, so these nats compare only with others made the same "
-            "way (use continuous-bernoulli for a density)."
+            f"The Bernoulli likelihood on {kind} pixels is not a density: these nats are comparable only with others "
+            "of the same likelihood (use continuous-bernoulli for a density)."
         )
     return notes
 
 
-def _differences(found: Verdict, counts: list[int | str]) -> list[tuple[str, list[Any]]]:
+def _differences(judgement: Verdict, counts: list[LabelCount]) -> list[tuple[str, list[BaselineComparison | None]]]:
+    """Comparisons with each baseline, one per label count."""
     rows = []
-    for rival, cells in groupby(found.comparisons, key=lambda cell: cell.rival):
+    for baseline, cells in groupby(judgement.comparisons, key=lambda cell: cell.baseline):
         by_count = {cell.labels_per_class: cell for cell in cells}
-        rows.append((representation_title(rival), [by_count.get(count) for count in counts]))
+        rows.append((representation_title(baseline), [by_count.get(count) for count in counts]))
     return rows
 
 
-def _shown(run: Run, name: str) -> Shown:
-    """Draw one figure, write it as PNG, and keep it for the page."""
-    panel = FIGURES[name]
-    figure = panel.figure(run)
-    image = png(figure)
+def _write_figure(run: Run, name: str) -> EmbeddedFigure:
+    """Draw a figure, write it as PNG, and return it for the page."""
+    panel, caption = FIGURES[name], FIGURES[name].caption
+    if run.results["data"]["note"] and name == "learning-curve":
+        caption += f" Data: {data_title(run)}."
+    figure = embed(panel.figure(run), name, panel.title, caption)
     with atomic(run.path / "figures" / f"{name}.png") as temporary:
-        temporary.write_bytes(image)
-    note = run.results["data"]["note"]
-    caption = f"{panel.caption} Data: {data_title(run)}." if note and name == "learning-curve" else panel.caption
-    width = round(figure.get_figwidth() * 100)
-    alt = f"{panel.title}, {clean(run.results['data']['name'])}"
-    return Shown(name, panel.section, panel.title, caption, alt, base64.b64encode(image).decode(), width)
+        temporary.write_bytes(figure.png)
+    return figure

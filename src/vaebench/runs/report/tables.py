@@ -1,115 +1,126 @@
-"""Tables of the report, read from a run's results: accuracies, nats, the recipe, where and how it ran."""
+"""Tables of the report: accuracies, ELBO and related scores, sample quality, stages, run details and recipe."""
 
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from vaebench.evaluation.bounds import ACTIVE_ABOVE, DEAD_BELOW
 from vaebench.evaluation.disentanglement import SCORE_NAMES
+from vaebench.evaluation.learning_curves import LabelCount
 from vaebench.plotting.palette import clean
 from vaebench.plotting.style import REPRESENTATIONS, representation_title
+from vaebench.runs.rows import ResultRow
 from vaebench.runs.run import Run
 
-BESIDE = ("supervised", "self-training", "graph")
-"""What reads one thing alone, the images or all latents: every comparison of representations by a probe shows it."""
+WITHOUT_PROBE = ("supervised", "self-training", "graph")
+"""Methods that are tied to one input and use no probe; they are shown beside every probe's comparison."""
+NONE = "\N{EN DASH}"
+"""Cell of a table without a value."""
+
+RowsByFeature = dict[tuple[str, LabelCount], ResultRow]
+"""Accuracy rows by representation and labels per class."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """Header cells and rows; the first cell of a row names it. ``strong`` numbers the rows that stand out."""
+    """Header cells and rows of cells, the first of which names the row; ``strong`` lists the rows to highlight."""
 
     header: list[str]
     rows: list[list[str]]
     strong: tuple[int, ...] = ()
 
 
-def accuracy_rows(run: Run) -> list[dict[str, Any]]:
-    """The rows of the learning curve on the test part."""
+def accuracy_rows(run: Run) -> list[ResultRow]:
+    """Rows of the learning curve on the test images."""
     return [row for row in run.rows if row["metric"] == "accuracy" and row["split"] == "test"]
 
 
-def label_counts(run: Run) -> list[int | str]:
-    """The label counts measured, rising, "all" last."""
-    found = {row["labels_per_class"] for row in accuracy_rows(run)}
-    return [*sorted(count for count in found if count != "all"), *(["all"] if "all" in found else [])]
+def rows_of_probe(run: Run, probe: str) -> RowsByFeature:
+    """Accuracy rows of this probe and of the methods without a probe."""
+    rows = (row for row in accuracy_rows(run) if row["probe"] in (probe, *WITHOUT_PROBE))
+    return {(row["features"], row["labels_per_class"]): row for row in rows}
+
+
+def label_counts(run: Run) -> list[LabelCount]:
+    """The measured numbers of labels per class in ascending order, then "all"."""
+    counts = {row["labels_per_class"] for row in accuracy_rows(run)}
+    return sorted(counts, key=lambda count: math.inf if count == "all" else count)
+
+
+def labels_text(count: LabelCount) -> str:
+    """The label count in words: "1 label per class", "all labels"."""
+    return "all labels" if count == "all" else f"{count} label{'' if count == 1 else 's'} per class"
 
 
 def probe_names(run: Run) -> list[str]:
-    """The probes measured, in the order of the recipe, then the networks that read images."""
+    """Probes and methods in the order of the rows."""
     return list(dict.fromkeys(row["probe"] for row in accuracy_rows(run)))
 
 
 def accuracy_table(run: Run, probe: str) -> Table:
-    """Mean and standard deviation over the draws: representations down, labels a class across."""
+    """Mean and standard deviation over label draws: one row per representation, one column per label count."""
     counts = label_counts(run)
-    found = {
-        (row["features"], row["labels_per_class"]): row
-        for row in accuracy_rows(run)
-        if row["probe"] in (probe, *BESIDE)
-    }
-    names = [name for name in REPRESENTATIONS if any(key[0] == name for key in found)]
-    rows = [[representation_title(name), *(_spread(found.get((name, count))) for count in counts)] for name in names]
-    draws = [max((row["n"] for key, row in found.items() if key[1] == count), default=0) for count in counts]
+    by_feature = rows_of_probe(run, probe)
+    names = [name for name in REPRESENTATIONS if any(features == name for features, _ in by_feature)]
+    rows = [
+        [representation_title(name), *(mean_and_sd(by_feature.get((name, count))) for count in counts)]
+        for name in names
+    ]
+    draws = [max((row["n"] for key, row in by_feature.items() if key[1] == count), default=0) for count in counts]
     strong = tuple(index for index, name in enumerate(names) if name in ("vae", "self-trained"))
-    header = ["labels a class", *(str(count) for count in counts)]
+    header = ["labels per class", *(str(count) for count in counts)]
     return Table(header, [*rows, ["draws (n)", *map(str, draws)]], strong)
 
 
-def _spread(row: dict[str, Any] | None) -> str:
-    if row is None:
-        return "\N{EN DASH}"
-    return f"{row['mean']:.3f}" if row["sd"] is None else f"{row['mean']:.3f} ± {row['sd']:.3f}"
+def mean_and_sd(statistics: Mapping[str, Any] | None, form: str = ".3f") -> str:
+    """Mean and standard deviation of a row or a summary, as text."""
+    if statistics is None:
+        return NONE
+    mean, sd = format(statistics["mean"], form).replace("-", "\N{MINUS SIGN}"), statistics["sd"]
+    return mean if sd is None else f"{mean} ± {sd:{form}}"
 
 
-def nats_table(run: Run) -> Table:
-    """What the VAE costs on the test part; every row with its unit."""
-    parts = [row for row in run.rows if row["split"] == "test" and "latent" not in row]
-    found = {row["metric"]: row["mean"] for row in parts if "features" not in row}
-    after = {row["metric"]: row["mean"] for row in parts if row.get("features") == "self-trained"}
+def elbo_table(run: Run) -> Table:
+    """ELBO, its components, latent counts, log p(x) and disentanglement on the test images, with their units."""
+    rows = [row for row in run.rows if row["split"] == "test" and "latent" not in row]
+    before = {row["metric"]: row["mean"] for row in rows if "features" not in row}
+    after = {row["metric"]: row["mean"] for row in rows if row.get("features") == "self-trained"}
     latents = run.recipe.model.latent
-    lines = {
+    metrics = {
         "elbo": ("ELBO", "nats per image; higher is better", ".2f"),
         "reconstruction": ("reconstruction, -log p(x|z)", "nats per image; lower is better", ".2f"),
-        "kl": ("KL to the prior", "nats per image: what the code says", ".2f"),
+        "kl": ("KL to the prior", "nats per image", ".2f"),
         "active_units": ("active units", f"of {latents} latents (variance of the mean above {ACTIVE_ABOVE})", ".0f"),
         "dead_latents": ("dead latents", f"of {latents} latents (mean KL below {DEAD_BELOW} nats)", ".0f"),
     }
-    columns = [found, after] if "elbo" in after else [found]
-    rows = [
+    columns = [before, after] if "elbo" in after else [before]
+    cells = [
         [name, *(format(values[key], form) for values in columns), unit]
-        for key, (name, unit, form) in lines.items()
-        if key in found
+        for key, (name, unit, form) in metrics.items()
+        if key in before
     ]
-    heads = ["value"] if len(columns) == 1 else ["before", "self-trained"]
-    more = [*_evidence_rows(parts, len(columns)), *_disentanglement_rows(run, len(columns))]
-    return Table(["on the test images", *heads, "unit"], [*rows, *more])
-
-
-def _disentanglement_rows(run: Run, columns: int) -> list[list[str]]:
-    """Scores against known factors, where the run has them."""
-    found = {row["metric"]: row["mean"] for row in run.rows if row["split"] == "all"}
-    return [
-        [name, f"{found[key]:.3f}", *["\N{EN DASH}"] * (columns - 1), "0 to 1; higher is better; of all images"]
+    padding = [NONE] * (len(columns) - 1)
+    cells += [_log_px_cells(row, padding) for row in rows if row["metric"] == "log_px"]
+    scores = {row["metric"]: row["mean"] for row in run.rows if row["split"] == "all"}
+    cells += [
+        [name, f"{scores[key]:.3f}", *padding, "0 to 1; higher is better; on all images"]
         for key, name in SCORE_NAMES.items()
-        if key in found
+        if key in scores
     ]
+    names = ["value"] if len(columns) == 1 else ["before self-training", "after"]
+    return Table(["on the test images", *names, "unit"], cells)
 
 
-def _evidence_rows(parts: list[dict[str, Any]], columns: int) -> list[list[str]]:
-    """log p(x) by importance weighting, where the run measured it."""
-    return [
-        [
-            "log p(x), importance-weighted",
-            f"{row['mean']:.2f} ± {row['standard_error']:.2f}",
-            *["\N{EN DASH}"] * (columns - 1),
-            f"nats per image; {row['samples']:,} samples, {row['effective_samples']:.1f} of them effective; "
-            "± is one standard error of the sampling",
-        ]
-        for row in parts
-        if row["metric"] == "log_px"
-    ]
+def _log_px_cells(row: ResultRow, padding: list[str]) -> list[str]:
+    unit = (
+        f"nats per image; {row['samples']:,} samples of z, effective sample size {row['effective_samples']:.1f}; "
+        "± one standard error of the sampling"
+    )
+    return ["log p(x), importance-weighted", f"{row['mean']:.2f} ± {row['standard_error']:.2f}", *padding, unit]
 
 
 SETS = {
@@ -118,54 +129,61 @@ SETS = {
     "samples": "samples from the prior",
     "fitted samples": "samples from a fitted Gaussian",
 }
-SCORES = {
-    "frechet": ("Fr\N{LATIN SMALL LETTER E WITH ACUTE}chet", ".2f"),
+FRECHET = "Fr\N{LATIN SMALL LETTER E WITH ACUTE}chet distance"
+SAMPLE_SCORES = {
+    "frechet": (FRECHET, ".2f"),
     "precision": ("precision", ".3f"),
     "recall": ("recall", ".3f"),
-    "inception_score": ("inception", ".2f"),
-    "legible": ("legible", ".3f"),
-    "authentic": ("authentic", ".3f"),
+    "inception_score": ("inception score", ".2f"),
+    "confident_fraction": ("confident", ".3f"),
+    "authenticity": ("authenticity", ".3f"),
 }
 
 
 def samples_table(run: Run) -> tuple[Table, str] | None:
-    """How like test images drawn ones are, with what a reader must know, if the run has measured it."""
-    found = {(row["features"], row["metric"]): row for row in run.rows if row["metric"] in SCORES and "features" in row}
-    if not found:
+    """Scores of generated images against test images, and a note that explains them; None if not measured."""
+    scores = {
+        (row["features"], row["metric"]): row
+        for row in run.rows
+        if row["metric"] in SAMPLE_SCORES and "features" in row
+    }
+    if not scores:
         return None
     rows = [
         [
-            words,
+            title,
             *(
-                f"{found[name, key]['mean']:{form}}" if (name, key) in found else "\N{EN DASH}"
-                for key, (_, form) in SCORES.items()
+                f"{scores[name, key]['mean']:{form}}" if (name, key) in scores else NONE
+                for key, (_, form) in SAMPLE_SCORES.items()
             ),
         ]
-        for name, words in SETS.items()
+        for name, title in SETS.items()
     ]
-    one = next(iter(found.values()))
+    first = next(iter(scores.values()))
     note = (
-        f"{one['images']:,} images of each set against as many test images, by the features and answers of a small "
-        f"network trained on the labelled training images ({one['judge_accuracy']:.1%} right on the test part): scores "
-        "compare only on the same data and number of images, and none is an FID. Training images score what perfect "
-        f"samples would; the fitted Gaussian has the moments of the training codes. {SCORES['frechet'][0]} distance: "
-        "lower is better. Precision: share of the set that lies among test images; recall: share of test images that "
-        "lie among the set. Inception score: from 1 to the number of classes. Legible: share that the network is 90 % "
-        "sure of. Authentic: share no nearer to a training image than that image's own nearest neighbour; near 0 "
-        "is memorising, about a half is new."
+        f"{first['images']:,} images of each set are compared with as many test images, using the features and class "
+        "probabilities of an evaluation classifier: a small CNN trained on the labelled training images, with test "
+        f"accuracy {first['evaluation_classifier_accuracy']:.1%}. The scores are comparable only on the same data and "
+        "number of images, and the distance is not an FID. The training images show what perfect samples would score; "
+        f"the fitted Gaussian has the mean and covariance of the training codes. {FRECHET}: lower is better. Precision "
+        "is the fraction of the set within the manifold of the test images, recall the fraction of the test images "
+        "within the manifold of the set. Inception score: from 1 to the number of classes. Confident: fraction to "
+        "which the classifier gives some class at least 90 % probability. Authenticity: fraction no nearer to a "
+        "training image than that image's own nearest neighbour; near 0 indicates memorisation, about one half is "
+        "expected of new images."
     )
-    return Table(["", *(name for name, _ in SCORES.values())], rows, strong=(2,)), note
+    return Table(["", *(name for name, _ in SAMPLE_SCORES.values())], rows, strong=(2,)), note
 
 
 def stage_table(run: Run) -> Table:
-    """Seconds of each stage."""
+    """Seconds of each stage and their total."""
     stages = run.results["stages"]
     rows = [[name, f"{seconds:,.1f}"] for name, seconds in stages.items()]
-    return Table(["stage", "seconds"], [*rows, ["together", f"{run.results['seconds']:,.1f}"]])
+    return Table(["stage", "seconds"], [*rows, ["total", f"{run.results['seconds']:,.1f}"]])
 
 
 def facts(run: Run) -> list[tuple[str, str]]:
-    """Data, seeds, machine, versions and commit, each with its name."""
+    """Data, seeds, versions, commit and machine, as pairs of a term and its value."""
     results = run.results
     data, machine, recipe = results["data"], results["machine"], run.recipe
     parts = ", ".join(f"{count:,} {part}" for part, count in data["images"].items())
@@ -177,24 +195,24 @@ def facts(run: Run) -> list[tuple[str, str]]:
         ("data", data_title(run)),
         ("images", f"{parts}; {shape} (channels x height x width)"),
         ("classes", f"{len(results['classes'])}: {classes}" if classes else "none: the images have no labels"),
-        ("fingerprint of the training part", data["fingerprint"]),
+        ("fingerprint of the training images", data["fingerprint"]),
         ("seeds", f"{recipe.seed} for weights, order, noise and label draws; {recipe.data.seed} for the split"),
         ("versions", versions),
-        ("commit", results["commit"] or "not known (vaebench ran outside a checkout)"),
+        ("commit", results["commit"] or "unknown (vaebench did not run from a checkout)"),
         ("machine", f"{machine['processor']}, {machine['cores']} cores, {machine['system']}"),
-        ("GPU", machine["gpu"] or "none used"),
-        ("computed on", f"{compute.device}, training in {compute.precision}, {compute.threads} threads"),
+        ("GPU", machine["gpu"] or "none"),
+        ("compute", f"{compute.device}, training in {compute.precision}, {compute.threads} threads"),
     ]
 
 
 def data_title(run: Run) -> str:
-    """The data's name, with its note."""
+    """Name of the data set, with its note in parentheses."""
     data = run.results["data"]
     return clean(f"{data['name']} ({data['note']})" if data["note"] else data["name"])
 
 
 def recipe_text(run: Run) -> str:
-    """The recipe as TOML; what is set to nothing stands as a comment."""
+    """Return the recipe as TOML; fields set to None are comments."""
     return "\n".join(_toml(run.results["recipe"], "")).strip()
 
 

@@ -1,49 +1,60 @@
-"""The verdict in plain words: where the VAE's latents beat their rivals, where they lose, where nobody can tell.
+"""`verdict()`: the few-label accuracies in sentences: against which baselines the VAE wins, loses, or neither.
 
-Like is compared with like: every representation is read by the same probe, chosen before any score was seen,
-and from the same draws of labels, so that differences are taken draw by draw.
+Comparisons are fair: every representation is evaluated with the same probe, chosen before any score was known, and on
+the same label draws, so that differences are paired by draw.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from vaebench.core.statistics import difference_interval
-from vaebench.runs.report.tables import BESIDE, accuracy_rows, label_counts, probe_names
+from vaebench.evaluation.learning_curves import LabelCount
+from vaebench.runs.report.tables import (
+    WITHOUT_PROBE,
+    RowsByFeature,
+    label_counts,
+    labels_text,
+    probe_names,
+    rows_of_probe,
+)
+from vaebench.runs.rows import ResultRow
 from vaebench.runs.run import Run
 
 Outcome = Literal["win", "lose", "unclear", "one draw"]
-UNIT = " labels a class"
-RIVALS = {
+UNIT = " labels per class"
+BASELINES = {
     "pixels": "raw pixels",
     "images": "the supervised network",
-    "graph": "the graph of frozen latents",
+    "graph": "label propagation on the frozen latents",
     "vae": "the frozen latents",
     "autoencoder": "the plain autoencoder",
     "pca": "PCA",
     "random": "the random encoder",
 }
-"""Rivals in words, those first that matter most to a reader."""
+"""Baselines by representation, the most informative first."""
 SUBJECTS = {"self-trained": "Self-trained VAEs", "vae": "Latents", "vae-sampled": "Latents"}
-"""What the verdict is on, the first that was measured."""
+"""Subjects of the verdict by representation; the first that was measured is judged."""
 SHORT = {
     "self-trained": "self-trained",
-    "graph": "graph of latents",
+    "graph": "label propagation",
     "vae": "latents",
     "vae-sampled": "sampled latents",
     "images": "supervised",
     "pca": "PCA",
     "random": "random encoder",
 }
+"""Short names for lists of accuracies; other representations are named as in the rows."""
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """Latents minus a rival at one label count: difference of accuracies and its 95 % interval."""
+class BaselineComparison:
+    """Accuracy of the subject minus that of a baseline at one label count, with its 95 % interval."""
 
-    rival: str
-    labels_per_class: int | str
+    baseline: str
+    labels_per_class: LabelCount
     difference: float
     interval: tuple[float, float] | None
     outcome: Outcome
@@ -51,63 +62,66 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the learning curve says of its subject: a summary on the rivals that matter most and on all together, a
-    sentence on each of the others, the numbers at each label count, every comparison, and what bounds them."""
+    """The verdict on one subject.
+
+    Attributes:
+        subject: what is judged, in words.
+        probe: the probe of the representations.
+        summary: sentences on the most informative baselines and on all baselines together.
+        others: one sentence on each remaining baseline.
+        numbers: the main accuracies at each label count.
+        comparisons: every comparison.
+        notes: caveats.
+    """
 
     subject: str
     probe: str
     summary: list[str]
     others: list[str]
     numbers: list[str]
-    comparisons: list[Comparison]
+    comparisons: list[BaselineComparison]
     notes: list[str]
 
 
 def verdict(run: Run) -> Verdict | None:
-    """The verdict on the run's latents, or nothing where the run scored no latents on labels."""
-    probe = reading_probe(run)
-    found = {
-        (row["features"], row["labels_per_class"]): row
-        for row in accuracy_rows(run)
-        if row["probe"] in (probe, *BESIDE)
-    }
-    counts = label_counts(run)
-    latents = next((name for name in SUBJECTS if any(key[0] == name for key in found)), None)
-    if latents is None:
+    """Return the verdict on the run's VAE, or None if the run has no accuracies of it."""
+    probe = default_probe(run)
+    rows = rows_of_probe(run, probe)
+    present = {features for features, _ in rows}
+    subject = next((name for name in SUBJECTS if name in present), None)
+    if subject is None:
         return None
-    rivals = [name for name in RIVALS if name != latents and any(key[0] == name for key in found)]
-    subject, first = SUBJECTS[latents], 4 if latents == "self-trained" else 2
+    title, first = SUBJECTS[subject], 4 if subject == "self-trained" else 2
+    baselines = [name for name in BASELINES if name != subject and name in present]
+    counts = [count for count in label_counts(run) if (subject, count) in rows]
     comparisons = [
-        compare(found[latents, count], found[rival, count])
-        for rival in rivals
+        compare_rows(rows[subject, count], rows[baseline, count])
+        for baseline in baselines
         for count in counts
-        if (latents, count) in found and (rival, count) in found
+        if (baseline, count) in rows
     ]
-    said = [rival_sentence(subject, [c for c in comparisons if c.rival == rival]) for rival in rivals]
+    sentences = [baseline_sentence(title, [c for c in comparisons if c.baseline == name]) for name in baselines]
     return Verdict(
-        subject,
+        title,
         probe,
-        summary=said[:first] + _over_all(comparisons, rivals),
-        others=said[first:],
-        numbers=[
-            _numbers(run, count, [latents, *rivals[:first]], found) for count in counts if (latents, count) in found
-        ],
+        summary=sentences[:first] + _overall_sentence(comparisons, baselines),
+        others=sentences[first:],
+        numbers=[_accuracies_at(run, count, [subject, *baselines[:first]], rows) for count in counts],
         comparisons=comparisons,
         notes=_notes(run, comparisons),
     )
 
 
-def reading_probe(run: Run) -> str:
-    """The probe that the verdict reads with: logistic, or else the first of the recipe; never the best."""
-    probes = [probe for probe in probe_names(run) if probe not in BESIDE]
+def default_probe(run: Run) -> str:
+    """The probe used in the verdict: logistic regression, or else the first of the recipe; never the best one."""
+    probes = [probe for probe in probe_names(run) if probe not in WITHOUT_PROBE]
     return "logistic" if "logistic" in probes or not probes else probes[0]
 
 
-def compare(latents: dict[str, Any], rival: dict[str, Any]) -> Comparison:
-    """Two rows of one label count: paired by draw where both have the same draws."""
-    difference = latents["mean"] - rival["mean"]
-    mine, theirs = latents["values"], rival["values"]
-    interval = difference_interval(mine, theirs, paired=len(mine) == len(theirs))
+def compare_rows(subject: ResultRow, baseline: ResultRow) -> BaselineComparison:
+    """Compare two rows of one label count, paired by draw if both have the same number of draws."""
+    first, second = subject["values"], baseline["values"]
+    interval = difference_interval(first, second, paired=len(first) == len(second))
     if interval is None:
         outcome: Outcome = "one draw"
     elif interval[0] > 0:
@@ -116,97 +130,91 @@ def compare(latents: dict[str, Any], rival: dict[str, Any]) -> Comparison:
         outcome = "lose"
     else:
         outcome = "unclear"
-    return Comparison(rival["features"], latents["labels_per_class"], difference, interval, outcome)
+    difference = subject["mean"] - baseline["mean"]
+    return BaselineComparison(baseline["features"], subject["labels_per_class"], difference, interval, outcome)
 
 
-def rival_sentence(subject: str, comparisons: list[Comparison]) -> str:
-    """One rival over all label counts: "Latents win against PCA at 1 to 10 labels a class and lose at 100."."""
-    rival = RIVALS.get(comparisons[0].rival, comparisons[0].rival)
+def baseline_sentence(subject: str, comparisons: list[BaselineComparison]) -> str:
+    """One baseline over all label counts: "Latents beat PCA at 1 to 10 labels per class and lose at 100."."""
+    baseline = BASELINES.get(comparisons[0].baseline, comparisons[0].baseline)
     tested = [c for c in comparisons if c.outcome != "one draw"]
     if not tested:
-        return f"{subject} against {rival}: one draw of labels only, so the numbers stand without a verdict."
+        return f"{subject} against {baseline}: no verdict, because there is only one draw of labels."
     counts = [c.labels_per_class for c in tested]
     at = {o: [c.labels_per_class for c in tested if c.outcome == o] for o in ("win", "lose", "unclear")}
     if len(at["win"]) == len(tested):
-        return f"{subject} beat {rival} {_everywhere(counts)}."
+        return f"{subject} beat {baseline} {_everywhere(counts)}."
     if len(at["lose"]) == len(tested):
-        return f"{subject} lost to {rival} {_everywhere(counts)}."
+        return f"{subject} lose to {baseline} {_everywhere(counts)}."
     if len(at["unclear"]) == len(tested):
-        return (
-            f"No clear difference between {subject[0].lower()}{subject[1:]} and {rival} {_everywhere(counts, 'any')}."
-        )
+        lower = subject[0].lower() + subject[1:]
+        return f"No clear difference between {lower} and {baseline} {_everywhere(counts, 'any')}."
     if at["win"]:
-        said = f"{subject} win against {rival} {_span(at['win'], counts, UNIT)}"
-        said += f" and lose {_span(at['lose'], counts)}" if at["lose"] else ""
+        sentence = f"{subject} beat {baseline} {_range_text(at['win'], counts, UNIT)}"
+        sentence += f" and lose {_range_text(at['lose'], counts)}" if at["lose"] else ""
     else:
-        said = f"{subject} lose to {rival} {_span(at['lose'], counts, UNIT)}"
-    return said + (f"; no clear difference {_span(at['unclear'], counts)}." if at["unclear"] else ".")
+        sentence = f"{subject} lose to {baseline} {_range_text(at['lose'], counts, UNIT)}"
+    return sentence + (f"; no clear difference {_range_text(at['unclear'], counts)}." if at["unclear"] else ".")
 
 
-def _everywhere(counts: list[int | str], word: str = "every") -> str:
+def _everywhere(counts: Sequence[LabelCount], word: str = "every") -> str:
     if len(counts) == 1:
-        return f"{_span(counts, counts, UNIT)}, the only count with several draws"
+        return f"{_range_text(counts, counts, UNIT)}, the only count with several draws"
     return f"at {word} label count"
 
 
-def _span(some: list[int | str], counts: list[int | str], unit: str = "") -> str:
-    """Some of all counts in words, three neighbours or more as a range: "at 1, 3 and 10", "from 100 on"."""
+def _range_text(some: Sequence[LabelCount], counts: Sequence[LabelCount], unit: str = "") -> str:
+    """Some of all counts in words, three or more neighbours as a range: "at 1, 3 and 10", "from 100"."""
     if unit and some == [1]:
-        return "at 1 label a class"
+        return f"at {labels_text(1)}"
     places = [counts.index(count) for count in some]
     if len(places) > 1 and places == list(range(places[0], len(counts))):
-        return f"from {some[0]}{unit} on"
+        return f"from {some[0]}{unit} upwards"
     groups: list[list[int]] = []
     for place in places:
         if groups and groups[-1][-1] == place - 1:
             groups[-1].append(place)
         else:
             groups.append([place])
-    words = [word for group in groups for word in _range([str(counts[place]) for place in group])]
+    words = []
+    for group in groups:
+        names = [str(counts[place]) for place in group]
+        words += names if len(names) < 3 else [f"{names[0]} to {names[-1]}"]
     return f"at {', '.join(words[:-1])}{' and ' if len(words) > 1 else ''}{words[-1]}{unit}"
 
 
-def _range(group: list[str]) -> list[str]:
-    return group if len(group) < 3 else [f"{group[0]} to {group[-1]}"]
-
-
-def _over_all(comparisons: list[Comparison], rivals: list[str]) -> list[str]:
-    """Where the latents beat every rival at once, said also when that is nowhere."""
+def _overall_sentence(comparisons: list[BaselineComparison], baselines: list[str]) -> list[str]:
+    """At which label counts the subject beats every baseline, even if there are none."""
     tested = [c for c in comparisons if c.outcome != "one draw"]
     counts = list(dict.fromkeys(c.labels_per_class for c in tested))
-    if len(rivals) < 2 or not counts:
+    if len(baselines) < 2 or not counts:
         return []
     best = [n for n in counts if all(c.outcome == "win" for c in tested if c.labels_per_class == n)]
     if not best:
-        return [f"At no label count did they beat all {len(rivals)} rivals."]
-    if len(best) == len(counts):
-        return [f"They beat all {len(rivals)} rivals {_everywhere(counts)}."]
-    return [f"They beat all {len(rivals)} rivals {_span(best, counts, UNIT)}."]
+        return [f"They beat all {len(baselines)} baselines at no label count."]
+    where = _everywhere(counts) if len(best) == len(counts) else _range_text(best, counts, UNIT)
+    return [f"They beat all {len(baselines)} baselines {where}."]
 
 
-def _numbers(run: Run, count: int | str, names: list[str], found: dict[tuple[str, Any], dict[str, Any]]) -> str:
-    """The accuracies that matter most at one count: "10 labels a class: latents 0.82, pixels 0.77"."""
-    draws = found[names[0], count]["n"]
-    names = [name for name in names if (name, count) in found]
-    means = [f"{SHORT.get(name, name)} {found[name, count]['mean']:.2f}" for name in names]
-    if count == "all":
-        where = f"All {run.results['data']['images']['train']:,} labels"
-    else:
-        where = f"{count} label{'' if count == 1 else 's'} a class"
-    return f"{where}{' (one draw)' if draws == 1 else ''}: {', '.join(means)}"
+def _accuracies_at(run: Run, count: LabelCount, names: list[str], rows: RowsByFeature) -> str:
+    """Accuracies at one label count: "10 labels per class: latents 0.82, pixels 0.77"."""
+    draws = rows[names[0], count]["n"]
+    means = [f"{SHORT.get(name, name)} {rows[name, count]['mean']:.2f}" for name in names if (name, count) in rows]
+    labels = f"All {run.results['data']['images']['train']:,} labels" if count == "all" else labels_text(count)
+    return f"{labels}{' (one draw)' if draws == 1 else ''}: {', '.join(means)}"
 
 
-def _notes(run: Run, comparisons: list[Comparison]) -> list[str]:
-    """What bounds the verdict."""
+def _notes(run: Run, comparisons: list[BaselineComparison]) -> list[str]:
+    """Caveats of the verdict."""
     notes = []
     tested = sum(c.outcome != "one draw" for c in comparisons)
     if tested:
         notes.append(
-            f"A difference counts where its 95 % interval over the draws leaves out 0; of {tested} such "
-            "comparisons about one in twenty would do so by chance alone."
+            "A difference is called clear if its 95 % interval over the label draws excludes 0. About one in twenty of "
+            f"the {tested} comparisons would do so by chance."
         )
-        notes.append("The draws differ in their labels only: each network was trained once, with one seed.")
-    asked = run.recipe.evaluation.labels_per_class
-    if missing := [str(count) for count in asked if count not in label_counts(run)]:
-        notes.append(f"Left out, because some class has too few training images: {', '.join(missing)} labels a class.")
+        notes.append("The draws vary the labels only: each network was trained once, with one seed.")
+    requested = run.recipe.evaluation.labels_per_class
+    if missing := [str(count) for count in requested if count not in label_counts(run)]:
+        notes.append(f"Skipped, because some class has too few training images: {', '.join(missing)} labels per class.")
     return notes

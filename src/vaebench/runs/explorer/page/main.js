@@ -1,29 +1,29 @@
-// The page as a whole: its tools, its keys, its start.
+// The toolbar, the keyboard shortcuts and the start of the page.
 
-const THEME = "vaebench-explorer-theme";
-/** For tests and the curious. */
+const THEME_KEY = "vaebench-explorer-theme";
+/** Interface for tests and the browser console. */
 const explorer = {
-  ready: null, strips: 0, state, timings, points, map, link, loadPoint, placeOf,
-  placeOfPoint: (index) => toCanvas(map.xs[index], map.ys[index]),
+  ready: null, strips: 0, state, timings, points, map, link, loadPoint, positionOf,
+  canvasPositionOf: (index) => toCanvas(map.xs[index], map.ys[index]),
   get shown() { return shownImage; },
 };
 window.explorer = explorer;
 
-function trouble(sentence) {
-  byId("trouble").hidden = sentence === null;
-  byId("trouble").textContent = sentence ?? "";
+function showError(message) {
+  byId("page-error").hidden = message === null;
+  byId("page-error").textContent = message ?? "";
 }
 
-function makeTools() {
+function setUpTools() {
   byId("save").onclick = savePicture;
   byId("copy").onclick = copyLink;
-  byId("open-state").onclick = () => openDialog("Restore", "Paste a link or text that this page made.", "");
+  byId("open-state").onclick = () => openDialog("Restore", "Paste a link copied from this page.", "");
   byId("restore").onclick = () => {
     try {
       restore(byId("state-text").value);
       byId("state-dialog").close();
     } catch (error) {
-      byId("state-trouble").textContent = error.message;
+      byId("state-error").textContent = error.message;
     }
   };
   byId("theme").onclick = () => {
@@ -36,31 +36,31 @@ function makeTools() {
 function setTheme(theme) {
   document.documentElement.dataset.theme = theme;
   try {
-    localStorage.setItem(THEME, theme);
+    localStorage.setItem(THEME_KEY, theme);
   } catch {
-    // a page without storage forgets the choice
+    // without storage the choice is not remembered
   }
   paintMap();
 }
 
 function storedTheme() {
   try {
-    return localStorage.getItem(THEME);
+    return localStorage.getItem(THEME_KEY);
   } catch {
     return null;
   }
 }
 
-/** The image alone, each of its pixels a square. */
+/** Save the image, each pixel enlarged to a square. */
 function savePicture() {
-  const times = Math.max(1, Math.round(448 / Math.max(WIDTH, HEIGHT)));
-  const canvas = element("canvas", { width: WIDTH * times, height: HEIGHT * times });
+  const scale = Math.max(1, Math.round(448 / Math.max(WIDTH, HEIGHT)));
+  const canvas = element("canvas", { width: WIDTH * scale, height: HEIGHT * scale });
   const context = canvas.getContext("2d");
   context.imageSmoothingEnabled = false;
   context.drawImage(byId("image"), 0, 0, canvas.width, canvas.height);
   canvas.toBlob((png) => {
     const address = URL.createObjectURL(png);
-    element("a", { href: address, download: `${about.name.replace(/[^A-Za-z0-9]+/g, "-")}-decoded.png` }).click();
+    element("a", { href: address, download: `${pageData.name.replace(/[^A-Za-z0-9]+/g, "-")}-decoded.png` }).click();
     setTimeout(() => URL.revokeObjectURL(address), 10000);
   });
 }
@@ -72,14 +72,14 @@ async function copyLink() {
     byId("copy").textContent = "Copied";
     setTimeout(() => { byId("copy").textContent = "Copy link"; }, 1500);
   } catch {
-    openDialog("Copy", "This browser does not let a page copy by itself; copy the link from here.", text);
+    openDialog("Copy", "This browser does not allow the page to copy; copy the link from here.", text);
   }
 }
 
-function openDialog(title, words, text) {
+function openDialog(title, help, text) {
   byId("state-title").textContent = title;
-  byId("state-words").textContent = words;
-  byId("state-trouble").textContent = "";
+  byId("state-help").textContent = help;
+  byId("state-error").textContent = "";
   byId("state-text").value = text;
   byId("restore").hidden = text !== "";
   byId("state-dialog").showModal();
@@ -87,13 +87,13 @@ function openDialog(title, words, text) {
 }
 
 function restore(text) {
-  restoreState(parsedState(text));
+  restoreState(parseState(text));
   pause();
   byId("temperature").value = state.temperature;
   byId("temperature-value").textContent = state.temperature.toFixed(2);
   byId("errors").checked = state.errorsOnly;
   paintLegend();
-  placePoints();
+  layOutPoints();
   paintSlots();
   redraw();
 }
@@ -103,13 +103,13 @@ function restoreFromAddress() {
   try {
     restore(location.hash);
   } catch (error) {
-    trouble(error.message);
+    showError(error.message);
   }
 }
 
-function makeKeys() {
+function setUpKeys() {
   const keys = {
-    s: "sample", r: "resample", m: "mean", 0: "zero", a: "keep-A", b: "keep-B", c: "keep-C", p: "play",
+    s: "sample", r: "resample", m: "mean", 0: "zero", a: "save-A", b: "save-B", c: "save-C", p: "play",
   };
   document.onkeydown = (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || byId("state-dialog").open) return;
@@ -119,25 +119,25 @@ function makeKeys() {
   };
 }
 
-function makeFacts() {
-  const error = about.storedError * 255;
-  const stored = `weights stored as 16-bit floats (at most ${error < 0.01 ? "0.01" : error.toFixed(2)} of 255 grey levels off)`;
-  const small = about.points.lossless ? "" : "; the map's images are compressed with losses";
-  byId("facts").append(element("span", { id: "redraw-time" }), `; ${stored}${small}.`);
+function setUpFacts() {
+  const error = pageData.storedError * 255;
+  const stored = `weights stored as 16-bit floats (error of at most ${error < 0.01 ? "0.01" : error.toFixed(2)} of 255 grey levels)`;
+  const compression = pageData.points.lossless ? "" : "; the images of the map are compressed lossily";
+  byId("facts").append(element("span", { id: "redraw-time" }), `; ${stored}${compression}.`);
 }
 
 async function start() {
   document.documentElement.dataset.theme = storedTheme() ?? "";
-  makeFacts();
-  makeTools();
-  makeKeys();
-  makeShares();
-  makeLatents();
-  makeSampling();
-  makeSlots();
-  makeMap();
-  makeInput();
-  await Promise.all([networks.load(), sheet.load()]);
+  setUpFacts();
+  setUpTools();
+  setUpKeys();
+  setUpProbabilities();
+  setUpLatents();
+  setUpSampling();
+  setUpSlots();
+  setUpMap();
+  setUpInput();
+  await Promise.all([networks.load(), spriteSheet.load()]);
   paintLegend();
   paintSlots();
   if (location.hash.startsWith("#s=")) restoreFromAddress();
@@ -149,6 +149,6 @@ async function start() {
 }
 
 start().catch((error) => {
-  trouble(`The page could not start: ${error.message}. It needs a browser of 2023 or later.`);
+  showError(`The page could not start: ${error.message}. It needs a browser from 2023 or later.`);
   throw error;
 });

@@ -1,10 +1,10 @@
-// Encoder and decoder, run by ONNX Runtime Web on one thread.
+// The encoder and decoder, run by ONNX Runtime Web on one thread.
 
 const networks = {
   async load() {
-    const script = URL.createObjectURL(new Blob([await unzipped(blob("runtime"))], { type: "text/javascript" }));
+    const script = URL.createObjectURL(new Blob([await gunzip(blob("runtime"))], { type: "text/javascript" }));
     const [ort, wasm, decoder, encoder] = await Promise.all([
-      import(script), unzipped(blob("wasm")), unzipped(blob("decoder")), unzipped(blob("encoder")),
+      import(script), gunzip(blob("wasm")), gunzip(blob("decoder")), gunzip(blob("encoder")),
     ]);
     URL.revokeObjectURL(script);
     ort.env.wasm.numThreads = 1;
@@ -14,27 +14,27 @@ const networks = {
     this.encoder = await ort.InferenceSession.create(encoder, { executionProviders: ["wasm"] });
   },
 
-  /** One call at a time: the runtime has one thread. */
-  inTurn(call) {
+  /** Run calls one at a time, because the runtime has one thread. */
+  enqueue(call) {
     const result = (this.last ?? Promise.resolve()).then(call);
     this.last = result.catch(() => {});
     return result;
   },
 
-  /** Codes (N * D) to images (N * C * H * W) and class probabilities (N * Y), or null without a head. */
+  /** Decode codes (N * D) to images (N * C * H * W) and class probabilities (N * Y), null without a head. */
   decode(codes) {
     const count = codes.length / LATENTS;
-    return this.inTurn(async () => {
-      const found = await this.decoder.run({ z: new this.ort.Tensor("float32", codes, [count, LATENTS]) });
-      return { images: found.images.data, probabilities: found.probabilities?.data ?? null };
+    return this.enqueue(async () => {
+      const outputs = await this.decoder.run({ z: new this.ort.Tensor("float32", codes, [count, LATENTS]) });
+      return { images: outputs.images.data, probabilities: outputs.probabilities?.data ?? null };
     });
   },
 
-  /** One image (C * H * W) to mean and log-variance of q(z|x), each (D). */
+  /** Encode one image (C * H * W) to the mean and log-variance of q(z|x), each (D). */
   encode(pixels) {
-    return this.inTurn(async () => {
-      const found = await this.encoder.run({ x: new this.ort.Tensor("float32", pixels, [1, CHANNELS, HEIGHT, WIDTH]) });
-      return { mean: found.mean.data.slice(), logVariance: found.log_variance.data.slice() };
+    return this.enqueue(async () => {
+      const outputs = await this.encoder.run({ x: new this.ort.Tensor("float32", pixels, [1, CHANNELS, HEIGHT, WIDTH]) });
+      return { mean: outputs.mean.data.slice(), logVariance: outputs.log_variance.data.slice() };
     });
   },
 };
