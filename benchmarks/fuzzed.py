@@ -24,7 +24,7 @@ from vaebench.data.idx import read_idx
 from vaebench.data.label_files import read_labels
 from vaebench.data.listing import list_folder
 from vaebench.data.npz import read_npz, read_partly_labelled_npz
-from vaebench.data.photos import PreprocessingRule, each_image
+from vaebench.data.photos import PreprocessingRule, map_images
 from vaebench.models.networks import MLP
 from vaebench.models.vae import Model
 from vaebench.runs.recipe import RECIPES, read_recipe
@@ -61,7 +61,7 @@ def _from_file(name: str, read: Callable[[Path], object]) -> Read:
 
 
 def _image(path: Path) -> object:
-    return list(each_image(list_folder(path.parent, 1), RULE.pixels, "reading", _silent))
+    return list(map_images(list_folder(path.parent, 1), RULE.pixels, "reading", _silent))
 
 
 def _classifier(data: bytes) -> None:

@@ -70,9 +70,9 @@ import sys
 from pathlib import Path
 from vaebench.data import download
 folder, address, md5 = sys.argv[1:]
-download.cache = lambda: Path(folder)
+download.cache_folder = lambda: Path(folder)
 download.MIRRORS["mnist"] = (address,)
-print(download.whole(download.Official("mnist", "large.gz", md5, md5), lambda what, share: None))
+print(download.fetch(download.Official("mnist", "large.gz", md5, md5), lambda what, share: None))
 """
 
 

@@ -72,12 +72,12 @@ MISTAKES = {
 }
 
 
-@pytest.mark.parametrize("words", MISTAKES, ids=" ".join)
-def test_a_mistake_is_one_sentence_on_stderr_and_status_2(words, capsys, tmp_path, monkeypatch):
+@pytest.mark.parametrize("argv", MISTAKES, ids=" ".join)
+def test_a_mistake_is_one_sentence_on_stderr_and_status_2(argv, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert main(list(words)) == 2
+    assert main(list(argv)) == 2
     out, errors = capsys.readouterr()
-    assert MISTAKES[words] in errors
+    assert MISTAKES[argv] in errors
     assert out == ""
     assert [line for line in errors.splitlines() if line.startswith("vaebench: ")] == [errors.strip().splitlines()[-1]]
 
@@ -87,7 +87,7 @@ def test_kinds_fields_lists_and_json_override_the_recipe(monkeypatch, tmp_path):
     monkeypatch.setattr(
         "vaebench.runs.pipeline.run", lambda recipe, folder, **rest: seen.append((recipe, folder)) or 1 / 0
     )
-    words = [
+    argv = [
         "run", "digits", "--model.network.filters", "8,16", "--model.latent=3", "--objective.nats", "12",
         "--objective.kind", "capacity", "--model.decoder.kind", "mlp", "--model.decoder.hidden", "64",
         "--evaluation.labels-per-class", "1", "all", "--data.classes", "3,", "5",
@@ -96,7 +96,7 @@ def test_kinds_fields_lists_and_json_override_the_recipe(monkeypatch, tmp_path):
         "--evaluation.supervised", "none",
     ]  # fmt: skip
     with pytest.raises(ZeroDivisionError):
-        main(words)
+        main(argv)
     ((recipe, folder),) = seen
     assert recipe.model.network.filters == (8, 16)
     assert recipe.model.latent == 3
@@ -132,9 +132,9 @@ def test_options_may_stand_before_between_and_after_the_arguments(monkeypatch, t
     monkeypatch.setattr(
         "vaebench.runs.report.compare.write_comparison", lambda runs, page: seen.append((runs, str(page))) or 1 / 0
     )
-    for words in (["--out", "x", "a", "b"], ["a", "--out", "x", "b"], ["a", "b", "--out=x"]):
+    for argv in (["--out", "x", "a", "b"], ["a", "--out", "x", "b"], ["a", "b", "--out=x"]):
         with pytest.raises(ZeroDivisionError):
-            main(["compare", *words])
+            main(["compare", *argv])
     assert seen == 3 * [(["a", "b"], "x")]
 
 

@@ -52,16 +52,16 @@ def test_a_script_is_valid_and_knows_fields_and_budgets(scripts, shell):
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
 def test_bash_completes_commands_options_names_and_fields(scripts):
-    def complete(*words):
-        command = ["bash", "-c", BASH, "-", scripts / "bash", *words]
+    def complete(*argv):
+        command = ["bash", "-c", BASH, "-", scripts / "bash", *argv]
         done = subprocess.run(command, capture_output=True, text=True, cwd=folder, check=True)
         assert done.stderr == ""
         return done.stdout.split()
 
     folder = scripts / "empty"
     folder.mkdir()
-    for words, completed in COMPLETED.items():
-        assert complete(*words) == completed, words
+    for argv, completed in COMPLETED.items():
+        assert complete(*argv) == completed, argv
     (folder / "own.toml").touch()
     (folder / "own.txt").touch()
     assert complete("run", "ow") == ["own.toml"]

@@ -71,23 +71,23 @@ def test_a_command_without_its_arguments_prints_its_help(capsys):
 
 
 @pytest.mark.parametrize(
-    "words",
+    "argv",
     [
         ["--help"], ["--version"], ["run", "--help"], ["run", "mnist", "--help"], ["sweep", "mnist", "-h"],
         ["list", "--help"], ["list"], [], ["reproduce", "A", "--bugdet", "cpu"],
     ],
     ids=" ".join,
 )  # fmt: skip
-def test_help_names_and_mistakes_need_no_heavy_import(words):
+def test_help_names_and_mistakes_need_no_heavy_import(argv):
     code = (
         "import sys; from vaebench.cli import main; status = main(sys.argv[1:]); "
         f"assert not {set(HEAVY)!r} & set(sys.modules), sys.modules.keys(); sys.exit(status)"
     )
     began = time.monotonic()
-    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
-    assert done.returncode == (2 if "--bugdet" in words else 0), done.stderr
+    done = subprocess.run([sys.executable, "-c", code, *argv], capture_output=True, text=True, check=False)
+    assert done.returncode == (2 if "--bugdet" in argv else 0), done.stderr
     assert time.monotonic() - began < 20  # a hang, not a speed
-    if words == ["--version"]:
+    if argv == ["--version"]:
         assert done.stdout.strip() == f"vaebench {__version__}"
 
 
@@ -161,13 +161,13 @@ def test_help_of_few_labels_shows_what_it_sets(capsys):
 
 
 @pytest.mark.parametrize(
-    "words", [["run", "mnits", "--help"], ["run", "none.toml", "--help"], ["run", "bad.toml", "-h"]], ids=" ".join
+    "argv", [["run", "mnits", "--help"], ["run", "none.toml", "--help"], ["run", "bad.toml", "-h"]], ids=" ".join
 )
-def test_help_of_a_recipe_that_cannot_be_read_is_a_mistake(words, capsys, tmp_path, monkeypatch):
+def test_help_of_a_recipe_that_cannot_be_read_is_a_mistake(argv, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "bad.toml").write_text("seed = ")
-    assert main(words) == 2
+    assert main(argv) == 2
     out, errors = capsys.readouterr()
     assert out == ""
     assert errors.startswith("vaebench: ")
-    assert words[1] in errors
+    assert argv[1] in errors

@@ -1,4 +1,4 @@
-"""A place of its own for every test, and a server that misbehaves on demand."""
+"""Fixtures: an empty cache, and a local server with configurable failures."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from vaebench.data import download
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache, no ``VAEBENCH_DATA``, no proxy, and no waiting between tries."""
+    """Empty cache folder, with neither ``VAEBENCH_DATA``, a proxy, nor pauses between attempts."""
     folder = tmp_path / "cache"
-    monkeypatch.setattr(download, "cache", lambda: folder)
+    monkeypatch.setattr(download, "cache_folder", lambda: folder)
     monkeypatch.delenv("VAEBENCH_DATA", raising=False)
     monkeypatch.setenv("NO_PROXY", "*")
     monkeypatch.setattr(download.time, "sleep", lambda seconds: None)
@@ -28,17 +28,17 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @dataclass
 class Served:
-    """What the server holds and how it behaves."""
+    """Files and behaviour of the server."""
 
     address: str
     files: dict[str, bytes] = field(default_factory=dict)
-    asked: list[tuple[str, str | None]] = field(default_factory=list)
+    requests: list[tuple[str, str | None]] = field(default_factory=list)
     """Name and Range header of each request."""
     failures: int = 0
-    """How many requests are answered with 500 before one is served."""
+    """Number of requests answered with status 500 before one is served."""
     ranges: bool = True
-    sent_share: float = 1.0
-    """Share of the promised body that is really sent."""
+    sent_fraction: float = 1.0
+    """Fraction of the body that is sent."""
     pause: float = 0.0
     """Seconds between blocks of the body."""
 
@@ -48,7 +48,7 @@ def _handler(state: list[Served]) -> type[BaseHTTPRequestHandler]:
         def do_GET(self) -> None:
             served, name = state[0], unquote(self.path[1:])
             wanted = self.headers.get("Range")
-            served.asked.append((name, wanted))
+            served.requests.append((name, wanted))
             if served.failures > 0 or name not in served.files:
                 code = 500 if served.failures > 0 else 404
                 served.failures -= 1
@@ -63,7 +63,7 @@ def _handler(state: list[Served]) -> type[BaseHTTPRequestHandler]:
                 self.send_response(200)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.send(served, body[: int(served.sent_share * len(body))])
+            self.send(served, body[: int(served.sent_fraction * len(body))])
 
         def send(self, served: Served, body: bytes) -> None:
             try:
@@ -81,7 +81,7 @@ def _handler(state: list[Served]) -> type[BaseHTTPRequestHandler]:
 
 @pytest.fixture
 def served(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
-    """A server on this machine that stands in for every official address."""
+    """Local server that replaces all official mirrors."""
     state: list[Served] = []
     server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(state))
     state.append(Served(f"http://127.0.0.1:{server.server_address[1]}/"))

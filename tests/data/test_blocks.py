@@ -1,4 +1,4 @@
-"""Blocks: every image once an epoch, the very pixels, shuffled over the whole file, in memory that stays the same."""
+"""Blocks: every image once per epoch, exact pixels, shuffled over the whole file, in constant memory."""
 
 import subprocess
 import sys
@@ -33,7 +33,7 @@ def source(pixels, tmp_path):
     return Blocks(tmp_path / "pixels.npy", block_bytes=60 * 8, window=5)
 
 
-def test_every_image_once_an_epoch_with_its_own_pixels(pixels, source):
+def test_an_epoch_visits_every_image_once_with_exact_pixels(pixels, source):
     for epoch in (0, 1):
         rows = list(epoch_batches(source, 32, (7, epoch)))
         assert sorted(torch.cat(rows).tolist()) == list(range(1003))
@@ -44,7 +44,7 @@ def test_every_image_once_an_epoch_with_its_own_pixels(pixels, source):
             assert batch.labels.tolist() == [HIDDEN] * len(some)
 
 
-def test_any_rows_in_any_order_are_the_right_ones(pixels, source):
+def test_rows_in_any_order_are_read_exactly(pixels, source):
     generator = torch.Generator().manual_seed(1)
     for size in (1, 3, 40, 1003):
         rows = torch.randint(0, 1003, (size,), generator=generator)
@@ -55,18 +55,18 @@ def test_an_epoch_reads_each_block_once(source, monkeypatch):
     reads = []
     read = source._read
 
-    def noted(wanted):
+    def recorded(wanted):
         each = list(wanted)
         reads.extend(first for first, _ in each)
         read(each)
 
-    monkeypatch.setattr(source, "_read", noted)
+    monkeypatch.setattr(source, "_read", recorded)
     for rows in epoch_batches(source, 32, (3, 0)):
         source.batch(rows)
     assert sorted(reads) == list(range(0, 1003, 8))
 
 
-def test_the_order_depends_on_the_seed_alone_and_reaches_over_the_whole_file(source):
+def test_the_order_depends_on_the_seed_and_mixes_the_whole_file(source):
     order, same, other = (np.concatenate([*source.order((5, epoch))]) for epoch in (0, 0, 1))
     assert np.array_equal(order, same)
     assert not np.array_equal(order, other)
@@ -77,12 +77,12 @@ def test_the_order_depends_on_the_seed_alone_and_reaches_over_the_whole_file(sou
     assert np.mean(within == 1) < 0.05  # no runs of neighbours
 
 
-def test_training_from_blocks_is_training_from_memory_in_their_order(pixels, source):
-    class InTheirOrder(Images):
+def test_training_from_blocks_equals_training_from_memory_in_the_same_order(pixels, source):
+    class SameOrder(Images):
         def order(self, seed):
             return source.order(seed)
 
-    held = InTheirOrder(torch.from_numpy(pixels), torch.full((1003,), HIDDEN))
+    in_memory = SameOrder(torch.from_numpy(pixels), torch.full((1003,), HIDDEN))
     training = Training(epochs=2, batch=64)
 
     def trained(images):
@@ -90,7 +90,7 @@ def test_training_from_blocks_is_training_from_memory_in_their_order(pixels, sou
         model = Model(latent=2, network=MLP(hidden=(8,))).build((3, 5, 4))
         return train(model, Elbo(), images, training, compute=FP32).model.state_dict()
 
-    first, second = trained(held), trained(source)
+    first, second = trained(in_memory), trained(source)
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
@@ -150,7 +150,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path):
     assert peaks[1] - peaks[0] < 12  # a huge page or two of the system's choice come and go
 
 
-def test_the_order_of_an_epoch_is_drawn_as_it_is_read(tmp_path):
+def test_the_order_of_an_epoch_is_generated_lazily(tmp_path):
     np.lib.format.open_memmap(tmp_path / "x.npy", "w+", np.uint8, (1_000_000, 1, 28, 28))
     source = Blocks(tmp_path / "x.npy")
     tracemalloc.start()
@@ -162,7 +162,7 @@ def test_the_order_of_an_epoch_is_drawn_as_it_is_read(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("array", "says"),
+    ("array", "message"),
     [
         (np.zeros((4, 2, 2), np.uint8), "array"),
         (np.zeros((4, 1, 2, 2), np.float32), "float32"),
@@ -170,13 +170,13 @@ def test_the_order_of_an_epoch_is_drawn_as_it_is_read(tmp_path):
         (np.zeros((0, 1, 2, 2), np.uint8), "array"),
     ],
 )
-def test_what_is_not_images_is_refused(tmp_path, array, says):
+def test_other_arrays_are_refused(tmp_path, array, message):
     np.save(tmp_path / "x.npy", array)
-    with pytest.raises(VaebenchError, match=says):
+    with pytest.raises(VaebenchError, match=message):
         Blocks(tmp_path / "x.npy")
 
 
-def test_files_that_are_missing_cut_or_something_else_are_refused(tmp_path, source):
+def test_missing_truncated_and_other_files_are_refused(tmp_path, source):
     with pytest.raises(VaebenchError, match="cannot be read"):
         Blocks(tmp_path / "none.npy")
     (tmp_path / "text.npy").write_text("no array")
@@ -184,10 +184,10 @@ def test_files_that_are_missing_cut_or_something_else_are_refused(tmp_path, sour
         Blocks(tmp_path / "text.npy")
     whole = source.path.read_bytes()
     source.path.write_bytes(whole[:-500])
-    with pytest.raises(VaebenchError, match="it was cut"):
+    with pytest.raises(VaebenchError, match="it was truncated"):
         Blocks(source.path)
-    with pytest.raises(VaebenchError, match="it was cut"):
+    with pytest.raises(VaebenchError, match="it was truncated"):
         source.batch(torch.arange(990, 1003))
     source.path.unlink()
-    with pytest.raises(VaebenchError, match="put it back"):
+    with pytest.raises(VaebenchError, match="restore it"):
         source.batch(torch.arange(10))

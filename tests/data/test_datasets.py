@@ -14,36 +14,29 @@ from vaebench.data import official
 from vaebench.data.augment import rotate
 from vaebench.data.datasets import DATASETS, Data
 from vaebench.data.folder import read_folder, read_zip
-from vaebench.data.images import balanced_draw
+from vaebench.data.images import balanced_draw, ignore_progress
 
-GIVEN = os.environ.get("VAEBENCH_DATA")
 EMBEDDED = ("digits", "sprites")
-FOLDERS = {"cifar10": ("cifar-10/cifar-10-binary.tar.gz", "cifar-10/cifar-10-batches-bin")}
+FILES = {"cifar10": ("cifar-10/cifar-10-binary.tar.gz", "cifar-10/cifar-10-batches-bin")}
 
 
-def at_hand(name):
-    """Skip where the real files are not at hand; the tests never download."""
-    if name in EMBEDDED:
-        return
-    if not GIVEN:
-        pytest.skip("VAEBENCH_DATA is not set")
-    if not any((Path(GIVEN) / place).exists() for place in FOLDERS.get(name, (name,))):
-        pytest.skip(f"VAEBENCH_DATA has no {name}")
-
-
-def given(place):
-    if not GIVEN or not (Path(GIVEN) / place).exists():
-        pytest.skip(f"VAEBENCH_DATA is not set or has no {place}")
-    return Path(GIVEN) / place
+def local(*paths):
+    """Return the first of these paths in VAEBENCH_DATA; skip the test if there is none: tests never download."""
+    root = os.environ.get("VAEBENCH_DATA")
+    for path in paths:
+        if root and (Path(root) / path).exists():
+            return Path(root) / path
+    pytest.skip(f"VAEBENCH_DATA is not set or has no {paths[0]}")
 
 
 @pytest.fixture(scope="module", params=list(DATASETS))
 def real(request):
-    at_hand(request.param)
+    if request.param not in EMBEDDED:
+        local(*FILES.get(request.param, (request.param,)))
     return Data(source=request.param).load()
 
 
-def test_it_loads_with_three_parts_and_all_classes(real):
+def test_all_splits_have_all_classes(real):
     for part in (real.train, real.validation, real.test):
         assert part.shape == real.train.shape
         assert part.classes == real.classes
@@ -53,13 +46,13 @@ def test_it_loads_with_three_parts_and_all_classes(real):
     assert int(real.train.pixels.min()) == 0
 
 
-def test_the_shares_are_those_asked(real):
+def test_the_validation_fraction_is_a_twelfth(real):
     rest = len(real.train) + len(real.validation)
     assert len(real.validation) / rest == pytest.approx(1 / 12, abs=0.005)
 
 
-def test_no_row_is_in_two_parts(monkeypatch):
-    """The first pixels of every image carry its row, so that copies in the data don't blur the answer."""
+def test_no_row_is_in_two_splits(monkeypatch):
+    """The first pixels of every image encode its row, which distinguishes duplicates."""
 
     def numbered(data, progress):
         loaded = official.digits()
@@ -74,9 +67,9 @@ def test_no_row_is_in_two_parts(monkeypatch):
     assert sum(map(len, rows)) == len(set.union(*rows)) == 1797
 
 
-def test_the_parts_hold_every_image_of_the_source_once(real):
-    """Counted with copies; a test part of the source's own stays whole."""
-    loaded = DATASETS[real.name](Data(source=real.name), lambda what, share: None)
+def test_the_splits_contain_every_image_once(real):
+    """Duplicates are counted; a test set of the source stays unchanged."""
+    loaded = DATASETS[real.name](Data(source=real.name), ignore_progress)
     if loaded.test is not None:
         assert real.test.fingerprint() == loaded.test.fingerprint()
     whole = [loaded.train] if loaded.test is None else [loaded.train, loaded.test]
@@ -89,7 +82,7 @@ def counted(*parts):
     )
 
 
-def test_label_draws_are_balanced_and_the_same_each_time(real):
+def test_label_draws_are_balanced_and_reproducible(real):
     labels = real.train.labels
     rows = balanced_draw(labels, 5, (0, 3))
     assert torch.equal(rows, balanced_draw(labels, 5, (0, 3)))
@@ -97,7 +90,7 @@ def test_label_draws_are_balanced_and_the_same_each_time(real):
     assert torch.bincount(labels[rows]).tolist() == [5] * len(real.classes)
 
 
-def test_the_same_data_twice_is_the_same():
+def test_loading_is_reproducible():
     data = Data(per_class=50, rotation=20.0)
     first, second, other = data.load(), data.load(), data.model_copy(update={"seed": 1}).load()
     for part in ("train", "validation", "test"):
@@ -107,7 +100,7 @@ def test_the_same_data_twice_is_the_same():
 
 
 def test_digits_never_change():
-    """A saved run names rows of these parts: a change of the split would silently shift them."""
+    """Saved runs refer to rows of these splits, so a change would silently shift them."""
     data = Data().load()
     assert (len(data.train), len(data.validation), len(data.test)) == (1318, 120, 359)
     assert data.train.labels[:12].tolist() == [0, 1, 3, 4, 5, 6, 7, 8, 9, 0, 1, 3]
@@ -116,35 +109,35 @@ def test_digits_never_change():
 
 
 @pytest.mark.parametrize("name", ["mnist", "fashion-mnist"])
-def test_official_files_at_hand_have_the_official_checksum(name):
-    at_hand(name)
-    loaded = DATASETS[name](Data(source=name), lambda what, share: None)
+def test_local_official_files_have_the_official_checksum(name):
+    local(name)
+    loaded = DATASETS[name](Data(source=name), ignore_progress)
     assert loaded.train.pixels.shape == (60_000, 1, 28, 28)
     assert loaded.test is not None
     assert loaded.test.pixels.shape == (10_000, 1, 28, 28)
 
 
-def test_fashion_has_a_damaged_copy_refused(tmp_path, monkeypatch):
-    whole = given("fashion-mnist/t10k-labels-idx1-ubyte.gz").read_bytes()
-    folder = tmp_path / "given" / "fashion-mnist"
+def test_a_damaged_copy_of_fashion_mnist_is_refused(tmp_path, monkeypatch):
+    whole = local("fashion-mnist/t10k-labels-idx1-ubyte.gz").read_bytes()
+    folder = tmp_path / "data" / "fashion-mnist"
     folder.mkdir(parents=True)
     for file in official.FASHION_MNIST:
-        (folder / file.name).symlink_to(given("fashion-mnist") / file.name)
+        (folder / file.name).symlink_to(local("fashion-mnist") / file.name)
     (folder / "t10k-labels-idx1-ubyte.gz").unlink()
     (folder / "t10k-labels-idx1-ubyte.gz").write_bytes(whole[:-2000])
-    monkeypatch.setenv("VAEBENCH_DATA", str(tmp_path / "given"))
+    monkeypatch.setenv("VAEBENCH_DATA", str(tmp_path / "data"))
     with pytest.raises(VaebenchError, match=r"t10k-labels-idx1-ubyte\.gz cannot be unpacked"):
         Data(source="fashion-mnist").load()
 
 
-def test_the_exact_cifar_subset_and_its_jpeg_copies_show_the_same_images(tmp_path):
-    """An npz of the exact pixels, and the same images from the zip of JPEG files, about 30 dB apart."""
-    exact = np.load(given("cifar-10/cifar-10-lossless-subset.npz"), allow_pickle=False)
+def test_the_lossless_cifar_subset_and_its_jpeg_copies_match(tmp_path):
+    """The peak signal-to-noise ratio of the JPEG copies is about 30 dB."""
+    exact = np.load(local("cifar-10/cifar-10-lossless-subset.npz"), allow_pickle=False)
     x, y, names = exact["x_test_first1000"], exact["y_test_first1000"], exact["class_names"]
     np.savez(tmp_path / "exact.npz", x_train=x, y_train=y, class_names=names)
-    pixels = Data(source=str(tmp_path / "exact.npz"))._read(lambda what, share: None).train.pixels
+    pixels = Data(source=str(tmp_path / "exact.npz"))._read().train.pixels
     np.testing.assert_array_equal(pixels.numpy(), np.moveaxis(x, 3, 1))
-    copies = read_zip(_first_test_copies(tmp_path), lambda what, share: None).train
+    copies = read_zip(_first_test_copies(tmp_path)).train
     order = np.lexsort((np.arange(1000), y))
     error = (copies.pixels.double() - pixels[order].double()).pow(2).mean(dim=(1, 2, 3))
     assert copies.labels.tolist() == y[order].tolist()
@@ -153,7 +146,7 @@ def test_the_exact_cifar_subset_and_its_jpeg_copies_show_the_same_images(tmp_pat
 
 def _first_test_copies(tmp_path):
     with (
-        zipfile.ZipFile(given("cifar-10/cifar-10-jpeg.zip")) as whole,
+        zipfile.ZipFile(local("cifar-10/cifar-10-jpeg.zip")) as whole,
         zipfile.ZipFile(tmp_path / "first.zip", "w") as part,
     ):
         for name in whole.namelist():
@@ -162,10 +155,7 @@ def _first_test_copies(tmp_path):
     return tmp_path / "first.zip"
 
 
-# What is chosen
-
-
-def test_classes_are_kept_in_the_order_asked():
+def test_classes_are_numbered_in_the_requested_order():
     data = Data(classes=("7", "1"), per_class=30).load()
     assert data.classes == ("7", "1")
     whole = official.digits().train
@@ -177,8 +167,8 @@ def test_classes_are_kept_in_the_order_asked():
 
 
 @pytest.mark.parametrize("classes", [("7", "eleven"), ("7", "7")])
-def test_unknown_classes_name_those_that_exist(classes):
-    with pytest.raises(VaebenchError, match=r"digits, each once: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9"):
+def test_the_message_for_unknown_classes_lists_the_known_ones(classes):
+    with pytest.raises(VaebenchError, match=r"distinct classes of digits: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9"):
         Data(classes=classes).load()
 
 
@@ -191,10 +181,10 @@ def test_classes_of_unlabelled_images_are_refused(tmp_path, draw):
         Data(source=source, classes=("cat",)).load()
 
 
-def test_rotation_turns_each_image_by_its_own_drawn_angle():
+def test_each_image_is_rotated_by_its_own_random_angle():
     still, turned = Data().load(), Data(rotation=45.0).load()
     assert turned.name == "rotated digits"
-    assert turned.note == "each image turned once by up to 45 degrees either way"
+    assert turned.note == "each image rotated once by up to 45 degrees either way"
     assert torch.equal(turned.test.labels, still.test.labels)
     degrees = torch.from_numpy(np.random.default_rng((0, 0)).uniform(-45, 45, 1797))
     whole = rotate(official.digits().train.pixels, degrees)
@@ -203,17 +193,16 @@ def test_rotation_turns_each_image_by_its_own_drawn_angle():
 
 
 @pytest.mark.parametrize(
-    ("channels", "mode", "said"),
-    [(3, "L", "grey images for a colour"), (1, "RGB", "colour images for a grey")],
+    ("channels", "mode", "message"), [(3, "L", "grey images for a colour"), (1, "RGB", "colour images for a grey")]
 )
-def test_channels_must_fit_the_recipe(tmp_path, draw, channels, mode, said):
+def test_channels_must_match_the_recipe(tmp_path, draw, channels, mode, message):
     for i in range(4):
         draw(tmp_path / "mine" / f"{i}.png", seed=i, mode=mode)
-    with pytest.raises(VaebenchError, match=rf"mine has {said} recipe \(channels = {channels}\)"):
+    with pytest.raises(VaebenchError, match=rf"mine has {message} recipe \(channels = {channels}\)"):
         Data(source=str(tmp_path / "mine"), channels=channels).load()
 
 
-def test_parts_of_two_shapes_are_refused(tmp_path):
+def test_splits_of_different_shapes_are_refused(tmp_path):
     x = np.full((6, 8, 8), 200, np.uint8)
     np.savez(tmp_path / "a.npz", x_train=x, y_train=[0, 0, 0, 1, 1, 1], x_test=x[:, :4], y_test=[0] * 6)
     with pytest.raises(VaebenchError, match=r"training images of 1x8x8 but test images of 1x4x8"):
@@ -223,11 +212,11 @@ def test_parts_of_two_shapes_are_refused(tmp_path):
 def test_a_class_too_small_to_split_is_named(tmp_path, draw):
     for name in ("cat/1", "cat/2", "cat/3", "dog/1", "dog/2"):
         draw(tmp_path / "mine" / f"{name}.png")
-    with pytest.raises(VaebenchError, match=r"class 'dog' of .*mine has 2 images to split into 3 parts"):
+    with pytest.raises(VaebenchError, match=r"class 'dog' of .*mine has 2 images to split into 3 sets"):
         Data(source=str(tmp_path / "mine")).load()
 
 
-def test_a_test_part_without_the_chosen_classes_is_refused(tmp_path, draw):
+def test_a_test_set_without_the_selected_classes_is_refused(tmp_path, draw):
     for name in ("train/a/1", "train/a/2", "train/b/1", "train/b/2", "test/a/1"):
         draw(tmp_path / "mine" / f"{name}.png")
     assert len(Data(source=str(tmp_path / "mine")).load().test) == 1
@@ -235,13 +224,10 @@ def test_a_test_part_without_the_chosen_classes_is_refused(tmp_path, draw):
         Data(source=str(tmp_path / "mine"), classes=("b",)).load()
 
 
-# Where it comes from
-
-
 @pytest.mark.parametrize("kind", ["folder", "zip", "npz"])
-def test_a_path_names_a_folder_a_zip_or_an_npz(tmp_path, draw, kind):
+def test_a_source_can_be_a_folder_a_zip_or_an_npz(tmp_path, draw, kind):
     paths = [draw(tmp_path / "mine" / name / f"{i}.png", seed=i) for name in "ab" for i in range(4)]
-    images = read_folder(tmp_path / "mine", lambda what, share: None).train
+    images = read_folder(tmp_path / "mine").train
     if kind == "zip":
         with zipfile.ZipFile(tmp_path / "mine.zip", "w") as archive:
             for path in paths:
@@ -258,29 +244,29 @@ def test_a_path_names_a_folder_a_zip_or_an_npz(tmp_path, draw, kind):
 
 
 @pytest.mark.parametrize(
-    ("source", "said"),
+    ("source", "message"),
     [
         ("minst", "source is 'minst', .*did you mean 'mnist'.*data sets are digits, mnist, fashion-mnist"),
-        ("/no/such/place", "source is '/no/such/place', neither a data set nor a path that exists"),
+        ("/no/such/place", "source is '/no/such/place', neither a data set nor an existing path"),
         (__file__, re.escape(f"source is the file {__file__!r}; expected a folder, a .zip or an .npz")),
     ],
 )
-def test_a_source_that_is_none_is_named(source, said):
-    with pytest.raises(VaebenchError, match=said):
+def test_an_unknown_source_is_named(source, message):
+    with pytest.raises(VaebenchError, match=message):
         Data(source=source).load()
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    ("field", "value"),
     [
-        {"per_class": 0},
-        {"rotation": -1.0},
-        {"channels": 2},
-        {"test_share": 1.0},
-        {"validation_share": 0.0},
-        {"seed": -1},
+        ("per_class", 0),
+        ("rotation", -1.0),
+        ("channels", 2),
+        ("test_share", 1.0),
+        ("validation_share", 0.0),
+        ("seed", -1),
     ],
 )
-def test_values_out_of_range_are_refused_before_anything_is_read(wrong):
+def test_values_out_of_range_are_refused(field, value):
     with pytest.raises(ValidationError):
-        Data(**wrong)
+        Data(**{field: value})

@@ -23,97 +23,93 @@ def md5(data):
 FILE = Official("mnist", "a.gz", md5(PACKED), md5(BODY))
 
 
-def silent(what, share):
-    pass
-
-
 def files_in(folder):
     return sorted(path.name for path in folder.rglob("*") if path.is_file())
 
 
 def test_a_file_is_fetched_once_with_progress(served, cache):
     served.files["a.gz"] = PACKED
-    told = []
-    assert download.contents(FILE, lambda *news: told.append(news)) == BODY
-    assert download.contents(FILE, silent) == BODY
-    assert len(served.asked) == 1
+    calls = []
+    assert download.read_gzip(FILE, lambda *arguments: calls.append(arguments)) == BODY
+    assert download.read_gzip(FILE) == BODY
+    assert len(served.requests) == 1
     assert files_in(cache) == ["a.gz"]
-    assert told[-1] == ("downloading mnist/a.gz", 1.0)
-    assert all(0 <= share <= 1 for _, share in told)
+    assert calls[-1] == ("downloading mnist/a.gz", 1.0)
+    assert all(0 <= fraction <= 1 for _, fraction in calls)
 
 
-def test_an_error_of_the_server_is_tried_again(served):
+def test_a_server_error_is_retried(served):
     served.files["a.gz"], served.failures = PACKED, 2
-    assert download.contents(FILE, silent) == BODY
-    assert len(served.asked) == 3
+    assert download.read_gzip(FILE) == BODY
+    assert len(served.requests) == 3
 
 
-def test_the_second_mirror_serves_what_the_first_has_not(served, monkeypatch):
+def test_the_second_mirror_is_used_if_the_first_lacks_the_file(served, monkeypatch):
     served.files["a.gz"] = PACKED
     mirrors = (served.address + "gone/", served.address)
     monkeypatch.setattr(download, "MIRRORS", {"mnist": mirrors})
-    assert download.contents(FILE, silent) == BODY
-    assert [name for name, _ in served.asked] == ["gone/a.gz", "a.gz"]
+    assert download.read_gzip(FILE) == BODY
+    assert [name for name, _ in served.requests] == ["gone/a.gz", "a.gz"]
 
 
-def test_a_wrong_checksum_is_refused_and_nothing_kept(served, cache):
+def test_a_wrong_checksum_is_refused_and_leaves_no_file(served, cache):
     served.files["a.gz"] = gzip.compress(b"another")
     with pytest.raises(VaebenchError, match=r"a\.gz could not be downloaded from http://\S+ \(wrong checksum\)"):
-        download.contents(FILE, silent)
+        download.read_gzip(FILE)
     assert files_in(cache) == []
 
 
-def test_a_body_cut_short_is_refused_and_nothing_kept(served, cache):
-    served.files["a.gz"], served.sent_share = PACKED, 0.5
-    with pytest.raises(VaebenchError, match=r"\(cut short\)"):
-        download.contents(FILE, silent)
+def test_a_truncated_body_is_refused_and_leaves_no_file(served, cache):
+    served.files["a.gz"], served.sent_fraction = PACKED, 0.5
+    with pytest.raises(VaebenchError, match=r"\(truncated\)"):
+        download.read_gzip(FILE)
     assert files_in(cache) == []
 
 
-def test_a_missing_file_is_not_asked_for_again_and_again(served):
+def test_a_missing_file_is_requested_once(served):
     with pytest.raises(VaebenchError, match="HTTP 404"):
-        download.contents(FILE, silent)
-    assert len(served.asked) == 1
+        download.read_gzip(FILE)
+    assert len(served.requests) == 1
 
 
-def test_without_network_the_sentence_says_what_where_and_what_to_do(cache, monkeypatch):
+def test_without_network_the_message_names_file_urls_and_remedy(cache, monkeypatch):
     monkeypatch.setattr(download, "MIRRORS", {"mnist": ("http://127.0.0.1:1/", "http://127.0.0.1:2/")})
     with pytest.raises(VaebenchError) as caught:
-        download.contents(FILE, silent)
-    said = str(caught.value)
+        download.read_gzip(FILE)
+    message = str(caught.value)
     for part in ("a.gz", "http://127.0.0.1:1/a.gz (cannot be reached)", "http://127.0.0.1:2/a.gz"):
-        assert part in said
-    assert "$VAEBENCH_DATA/mnist/a.gz" in said
-    assert "\n" not in said
+        assert part in message
+    assert "$VAEBENCH_DATA/mnist/a.gz" in message
+    assert "\n" not in message
 
 
-def test_a_given_folder_comes_before_the_cache_and_may_be_packed_anew(served, cache, tmp_path, monkeypatch):
-    given = tmp_path / "given" / "mnist" / "a.gz"
-    given.parent.mkdir(parents=True)
-    given.write_bytes(gzip.compress(BODY, compresslevel=1))
+def test_a_local_file_precedes_the_cache_and_may_be_recompressed(served, cache, tmp_path, monkeypatch):
+    local = tmp_path / "local" / "mnist" / "a.gz"
+    local.parent.mkdir(parents=True)
+    local.write_bytes(gzip.compress(BODY, compresslevel=1))
     (cache / "mnist").mkdir(parents=True)
-    (cache / "mnist" / "a.gz").write_bytes(b"not looked at")
-    monkeypatch.setenv("VAEBENCH_DATA", str(tmp_path / "given"))
-    assert download.contents(FILE, silent) == BODY
-    assert served.asked == []
+    (cache / "mnist" / "a.gz").write_bytes(b"unused")
+    monkeypatch.setenv("VAEBENCH_DATA", str(tmp_path / "local"))
+    assert download.read_gzip(FILE) == BODY
+    assert served.requests == []
 
 
-def test_a_file_that_the_given_folder_lacks_is_fetched(served, cache, tmp_path, monkeypatch):
-    (tmp_path / "given").mkdir()
-    monkeypatch.setenv("VAEBENCH_DATA", str(tmp_path / "given"))
+def test_a_file_missing_from_the_data_folder_is_downloaded(served, cache, tmp_path, monkeypatch):
+    (tmp_path / "local").mkdir()
+    monkeypatch.setenv("VAEBENCH_DATA", str(tmp_path / "local"))
     served.files["a.gz"] = PACKED
-    assert download.contents(FILE, silent) == BODY
+    assert download.read_gzip(FILE) == BODY
     assert files_in(cache) == ["a.gz"]
 
 
-def test_a_given_folder_that_is_none_is_named(cache, monkeypatch):
+def test_an_invalid_data_folder_is_named(cache, monkeypatch):
     monkeypatch.setenv("VAEBENCH_DATA", "/nowhere/at/all")
     with pytest.raises(VaebenchError, match="VAEBENCH_DATA is '/nowhere/at/all'"):
-        download.contents(FILE, silent)
+        download.read_gzip(FILE)
 
 
 @pytest.mark.parametrize(
-    ("bytes_", "said"),
+    ("bytes_", "message"),
     [
         (gzip.compress(b"another", mtime=0), f"has md5 {md5(b'another')}"),
         (PACKED[:-40], "unpacked"),
@@ -121,43 +117,43 @@ def test_a_given_folder_that_is_none_is_named(cache, monkeypatch):
     ],
     ids=["another file", "cut short", "not gzip"],
 )
-def test_a_damaged_local_file_is_named_and_how_to_mend_it(cache, bytes_, said):
-    kept = cache / "mnist" / "a.gz"
-    kept.parent.mkdir(parents=True)
-    kept.write_bytes(bytes_)
-    with pytest.raises(VaebenchError, match=said) as caught:
-        download.contents(FILE, silent)
-    assert str(kept) in str(caught.value)
+def test_a_damaged_local_file_is_named_with_the_remedy(cache, bytes_, message):
+    file = cache / "mnist" / "a.gz"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(bytes_)
+    with pytest.raises(VaebenchError, match=message) as caught:
+        download.read_gzip(FILE)
+    assert str(file) in str(caught.value)
     assert "delete it and run again" in str(caught.value)
 
 
-def test_the_md5_of_a_whole_file_is_checked(cache):
-    kept = cache / "mnist" / "a.gz"
-    kept.parent.mkdir(parents=True)
-    kept.write_bytes(PACKED)
-    assert download.whole(FILE, silent) == kept
-    kept.write_bytes(PACKED + b"x")
+def test_fetch_checks_the_md5(cache):
+    file = cache / "mnist" / "a.gz"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(PACKED)
+    assert download.fetch(FILE) == file
+    file.write_bytes(PACKED + b"x")
     with pytest.raises(VaebenchError, match=md5(PACKED + b"x")):
-        download.whole(FILE, silent)
+        download.fetch(FILE)
 
 
 def test_a_cache_that_cannot_be_written_is_named(served, tmp_path, monkeypatch):
-    (tmp_path / "file").write_text("in the way")
-    monkeypatch.setattr(download, "cache", lambda: tmp_path / "file")
+    (tmp_path / "file").write_text("not a folder")
+    monkeypatch.setattr(download, "cache_folder", lambda: tmp_path / "file")
     served.files["a.gz"] = PACKED
     with pytest.raises(VaebenchError, match=r"file/mnist/a\.gz cannot be written"):
-        download.contents(FILE, silent)
+        download.read_gzip(FILE)
 
 
-def test_a_download_killed_half_way_leaves_nothing_under_the_final_name(served, cache):
+def test_a_killed_download_leaves_no_file_of_the_final_name(served, cache):
     served.files["a.gz"], served.pause = os.urandom(1 << 20), 0.05
     program = (
         "from pathlib import Path\n"
         "from vaebench.data import download\n"
-        f"download.cache = lambda: Path({str(cache)!r})\n"
+        f"download.cache_folder = lambda: Path({str(cache)!r})\n"
         f"download.MIRRORS = {{'mnist': ({served.address!r},)}}\n"
         f"file = download.Official('mnist', 'a.gz', {md5(served.files['a.gz'])!r})\n"
-        "print(download.whole(file, lambda what, share: print(share, flush=True)))"
+        "print(download.fetch(file, lambda task, fraction: print(fraction, flush=True)))"
     )
     child = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
     while float(child.stdout.readline()) < 0.2:
@@ -168,13 +164,13 @@ def test_a_download_killed_half_way_leaves_nothing_under_the_final_name(served, 
     assert not (cache / "mnist" / "a.gz").exists()
     served.pause = 0.0
     again = Official("mnist", "a.gz", md5(served.files["a.gz"]))
-    assert download.whole(again, silent).read_bytes() == served.files["a.gz"]
+    assert download.fetch(again).read_bytes() == served.files["a.gz"]
 
 
-def test_checking_47_megabytes_is_cheap(cache):
-    kept = cache / "mnist" / "big"
-    kept.parent.mkdir(parents=True)
-    kept.write_bytes(bytes(47 << 20))
+def test_checking_47_megabytes_is_fast(cache):
+    file = cache / "mnist" / "big"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(bytes(47 << 20))
     before = time.perf_counter()
-    download.whole(Official("mnist", "big", md5(bytes(47 << 20))), silent)
+    download.fetch(Official("mnist", "big", md5(bytes(47 << 20))))
     assert time.perf_counter() - before < 2

@@ -12,12 +12,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from vaebench.core.errors import VaebenchError
-from vaebench.data import folder, listing
+from vaebench.data import listing, photos
 from vaebench.data.folder import read_folder, read_zip
-
-
-def silent(what, share):
-    pass
 
 
 def zipped(source, target):
@@ -29,10 +25,10 @@ def zipped(source, target):
 
 @pytest.fixture(params=["folder", "zip"])
 def read(request, tmp_path):
-    """Reads a folder as it is, or zipped."""
+    """Function that reads a folder, directly or zipped."""
     if request.param == "folder":
-        return lambda path: read_folder(path, silent)
-    return lambda path: read_zip(zipped(path, tmp_path / f"{path.name}.zip"), silent)
+        return read_folder
+    return lambda path: read_zip(zipped(path, tmp_path / f"{path.name}.zip"))
 
 
 @pytest.fixture
@@ -58,7 +54,7 @@ def test_class_folders_become_labels(read, pets):
     assert loaded.note == ""
 
 
-def test_train_and_test_are_kept_apart(read, tmp_path, draw):
+def test_train_and_test_folders_are_separate_sets(read, tmp_path, draw):
     for i, name in enumerate(("train/a/1", "train/a/2", "train/b/1", "test/b/1")):
         draw(tmp_path / "mine" / f"{name}.png", seed=i, mode="RGB")
     loaded = read(tmp_path / "mine")
@@ -67,12 +63,11 @@ def test_train_and_test_are_kept_apart(read, tmp_path, draw):
     assert loaded.test.classes == ("a", "b")
     assert loaded.train.shape == (3, 8, 8)
     np.testing.assert_array_equal(
-        loaded.test.pixels[0].numpy(),
-        np.moveaxis(np.asarray(Image.open(tmp_path / "mine/test/b/1.png")), 2, 0),
+        loaded.test.pixels[0].numpy(), np.moveaxis(np.asarray(Image.open(tmp_path / "mine/test/b/1.png")), 2, 0)
     )
 
 
-def test_images_side_by_side_have_no_labels(read, tmp_path, draw):
+def test_images_in_one_folder_are_unlabelled(read, tmp_path, draw):
     for i in range(3):
         draw(tmp_path / "flat" / f"{i}.png", seed=i)
     train = read(tmp_path / "flat").train
@@ -81,13 +76,13 @@ def test_images_side_by_side_have_no_labels(read, tmp_path, draw):
 
 
 @pytest.mark.parametrize("outer", ["pets", "download/pets"])
-def test_outer_folders_are_looked_through(read, tmp_path, draw, outer):
+def test_outer_folders_are_skipped(read, tmp_path, draw, outer):
     for name in ("cat/1", "dog/1"):
         draw(tmp_path / "mine" / outer / f"{name}.png")
     assert read(tmp_path / "mine").train.classes == ("cat", "dog")
 
 
-def test_a_zip_of_one_flat_folder_has_no_labels(read, tmp_path, draw):
+def test_a_zip_of_one_flat_folder_is_unlabelled(read, tmp_path, draw):
     for i in range(3):
         draw(tmp_path / "mine" / "scans" / f"{i}.png", seed=i)
     assert read(tmp_path / "mine").train.classes == ()
@@ -111,7 +106,7 @@ def test_every_format_is_read(read, tmp_path, draw, suffix):
     assert ("JPEG" in loaded.note) == suffix.lower().startswith("jp")
 
 
-def test_one_colour_image_makes_all_colour(read, tmp_path, draw):
+def test_one_colour_image_makes_all_images_colour(read, tmp_path, draw):
     draw(tmp_path / "mine" / "1.png")
     draw(tmp_path / "mine" / "2.png", mode="RGB")
     pixels = read(tmp_path / "mine").train.pixels
@@ -120,112 +115,83 @@ def test_one_colour_image_makes_all_colour(read, tmp_path, draw):
 
 
 @pytest.mark.parametrize(("mode", "channels"), [("RGBA", 3), ("LA", 1)])
-def test_transparent_parts_are_laid_on_black(read, tmp_path, mode, channels):
+def test_transparent_parts_become_black(read, tmp_path, mode, channels):
     pixels = np.full((4, 4, channels + 1), 200, np.uint8)
     pixels[:2, :, -1], pixels[2:, :, -1] = 0, 255
     (tmp_path / "mine").mkdir()
     Image.fromarray(pixels).save(tmp_path / "mine" / "1.png")
-    found = read(tmp_path / "mine").train.pixels
-    assert found.shape[1] == channels
-    assert (found[0, :, :2] == 0).all()
-    assert (found[0, :, 2:] == 200).all()
+    pixels = read(tmp_path / "mine").train.pixels
+    assert pixels.shape[1] == channels
+    assert (pixels[0, :, :2] == 0).all()
+    assert (pixels[0, :, 2:] == 200).all()
 
 
 def test_progress_ends_at_one(pets):
-    told = []
-    read_folder(pets, lambda *news: told.append(news))
-    assert told[-1] == ("reading pets", 1.0)
+    calls = []
+    read_folder(pets, lambda *arguments: calls.append(arguments))
+    assert calls[-1] == ("reading pets", 1.0)
 
 
 def test_rows_keep_their_order_across_threads(tmp_path, draw, monkeypatch):
-    monkeypatch.setattr(folder, "BLOCK", 2)
-    monkeypatch.setattr(folder, "THREADS", 4)
+    monkeypatch.setattr(photos, "BLOCK", 2)
+    monkeypatch.setattr(photos, "THREADS", 4)
     paths = [draw(tmp_path / "mine" / f"{i:02}.png", seed=i) for i in range(25)]
-    found = read_folder(tmp_path / "mine", silent).train.pixels[:, 0].numpy()
-    np.testing.assert_array_equal(found, pixels_of(*paths))
+    pixels = read_folder(tmp_path / "mine").train.pixels[:, 0].numpy()
+    np.testing.assert_array_equal(pixels, pixels_of(*paths))
 
 
 def test_class_folders_may_be_links(tmp_path, pets):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "cat").symlink_to(pets / "cat")
     (tmp_path / "mine" / "dog").symlink_to(pets / "dog")
-    assert len(read_folder(tmp_path / "mine", silent).train) == 8
+    assert len(read_folder(tmp_path / "mine").train) == 8
 
 
-def refused(read, path, *said):
+def check_refused(read, path, *phrases):
     with pytest.raises(VaebenchError) as caught:
         read(path)
-    for part in said:
-        assert part in str(caught.value)
+    for phrase in phrases:
+        assert phrase in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_mixed_sizes_name_both_files(read, pets, draw):
     draw(pets / "dog" / "9.png", size=(10, 7))
-    refused(read, pets, "dog/9.png is 10x7", "cat/0.png is 8x8")
+    check_refused(read, pets, "dog/9.png is 10x7", "cat/0.png is 8x8")
 
 
-def test_an_unreadable_image_is_named(read, pets):
-    (pets / "dog" / "2.png").write_bytes(b"no image")
-    refused(read, pets, "dog/2.png cannot be read")
-
-
-def test_a_cut_image_is_named(read, pets):
+def test_unreadable_and_truncated_images_are_named(read, pets):
     whole = (pets / "dog" / "2.png").read_bytes()
+    (pets / "dog" / "2.png").write_bytes(b"no image")
+    check_refused(read, pets, "dog/2.png is not an image that can be read")
     (pets / "dog" / "2.png").write_bytes(whole[: len(whole) // 2])
-    refused(read, pets, "dog/2.png cannot be read")
+    check_refused(read, pets, "dog/2.png is damaged")
 
 
-def test_sixteen_bits_are_refused_not_cut(read, pets):
+def test_16_bits_are_refused_instead_of_truncated(read, pets):
     Image.fromarray(np.full((8, 8), 40_000, np.uint16)).save(pets / "dog" / "2.png")
-    refused(read, pets, "dog/2.png", "more than 8 bits")
-
-
-def test_an_empty_class_folder_is_named(read, pets):
-    (pets / "bird").mkdir()
-    refused(read, pets, "pets", "/bird holds no image")
-
-
-def test_one_class_beside_an_empty_one_is_not_taken_for_an_outer_folder(read, tmp_path, draw):
-    draw(tmp_path / "mine" / "cat" / "1.png")
-    (tmp_path / "mine" / "dog").mkdir()
-    refused(read, tmp_path / "mine", "dog holds no image")
-
-
-def test_a_folder_without_images_is_named(read, tmp_path):
-    (tmp_path / "mine").mkdir()
-    refused(read, tmp_path / "mine", "mine", "holds no image", ".png")
-
-
-def test_images_beside_class_folders_are_named(read, pets, draw):
-    draw(pets / "stray.png")
-    refused(read, pets, "stray.png lies beside class folders")
-
-
-def test_images_deeper_than_a_class_are_named(read, pets, draw):
-    draw(pets / "cat" / "old" / "1.png")
-    refused(read, pets, "cat/old/1.png lies deeper")
-
-
-def test_a_third_part_is_not_taken_for_a_class(read, tmp_path, draw):
-    for name in ("train/a/1", "test/a/1", "val/a/1"):
-        draw(tmp_path / "mine" / f"{name}.png")
-    refused(read, tmp_path / "mine", "val lies beside train and test")
-
-
-def test_an_empty_test_part_is_named(read, tmp_path, draw):
-    draw(tmp_path / "mine" / "train" / "a" / "1.png")
-    (tmp_path / "mine" / "test").mkdir()
-    refused(read, tmp_path / "mine", "test holds no image")
+    check_refused(read, pets, "dog/2.png", "more than 8 bits")
 
 
 @pytest.mark.parametrize(
-    ("other", "said"), [("test/c/1", "class 'c', which train has not"), ("test/1", "no class folders")]
+    ("images", "folder", "phrases"),
+    [
+        (["cat/1", "dog/1"], "bird", ["mine", "/bird contains no image"]),
+        (["cat/1"], "dog", ["dog contains no image"]),
+        ([], "", ["mine", "contains no image", ".png"]),
+        (["cat/1", "dog/1", "stray"], "", ["stray.png is beside class folders"]),
+        (["cat/1", "dog/1", "cat/old/1"], "", ["cat/old/1.png is nested below a class folder"]),
+        (["train/a/1", "test/a/1", "val/a/1"], "", ["val is beside train and test"]),
+        (["train/a/1"], "test", ["test contains no image"]),
+        (["train/a/1", "train/b/1", "test/c/1"], "", ["test has class 'c', which train lacks", "a, b"]),
+        (["train/a/1", "train/b/1", "test/1"], "", ["test has no class folders", "a, b"]),
+    ],
 )
-def test_a_test_part_unlike_train_is_refused(read, tmp_path, draw, other, said):
-    for name in ("train/a/1", "train/b/1", other):
+def test_other_arrangements_of_folders_are_refused(read, tmp_path, draw, images, folder, phrases):
+    (tmp_path / "mine" / folder).mkdir(parents=True)
+    for name in images:
         draw(tmp_path / "mine" / f"{name}.png")
-    refused(read, tmp_path / "mine", "test has " + said, "a, b")
+    check_refused(read, tmp_path / "mine", *phrases)
 
 
 def test_an_encrypted_zip_is_named(tmp_path, pets):
@@ -235,17 +201,17 @@ def test_an_encrypted_zip_is_named(tmp_path, pets):
         if body[at : at + 4] == b"PK\x01\x02":
             body[at + 8] |= 1
     path.write_bytes(body)
-    refused(lambda path: read_zip(path, silent), path, "cat/0.png is encrypted; expected a zip without a password")
+    check_refused(read_zip, path, "cat/0.png is encrypted; expected a zip without a password")
 
 
-def test_a_name_of_two_lines_makes_no_error_of_two(tmp_path):
+def test_unprintable_characters_of_names_are_replaced_in_messages(tmp_path):
     with zipfile.ZipFile(tmp_path / "mine.zip", "w") as archive:
         archive.writestr("a\n\x1b[31mb.png", b"no image")
-    refused(lambda path: read_zip(path, silent), tmp_path / "mine.zip", "a??[31mb.png cannot be read")
+    check_refused(read_zip, tmp_path / "mine.zip", "a??[31mb.png is not an image that can be read")
 
 
 def bomb(width, height):
-    """A PNG that promises more pixels than anybody wants."""
+    """PNG whose header states more pixels than the file contains."""
 
     def chunk(kind, body):
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
@@ -257,23 +223,23 @@ def bomb(width, height):
 @pytest.mark.parametrize("side", [1100, 12_000, 60_000])
 def test_image_bombs_are_refused(read, pets, side):
     (pets / "dog" / "2.png").write_bytes(bomb(side, side))
-    refused(read, pets, "dog/2.png is ", "over the limit of 1,048,576 pixels; make the images smaller")
+    check_refused(read, pets, "dog/2.png is ", "over the limit of 1,048,576 pixels; repair, shrink or remove it")
 
 
 def test_file_bombs_are_refused(read, pets, monkeypatch):
     monkeypatch.setattr(listing, "BYTE_LIMIT", 1000)
     (pets / "dog" / "2.png").write_bytes(bytes(5000))
-    refused(read, pets, "dog/2.png", "5,000 bytes, over the limit of 1,000")
+    check_refused(read, pets, "dog/2.png", "5,000 bytes, over the limit of 1,000")
 
 
 @pytest.mark.parametrize("body", [b"", b"no zip", b"PK\x03\x04 cut"])
-def test_a_zip_that_is_none_is_named(tmp_path, body):
+def test_an_invalid_zip_is_named(tmp_path, body):
     (tmp_path / "mine.zip").write_bytes(body)
-    refused(lambda path: read_zip(path, silent), tmp_path / "mine.zip", "mine.zip is no whole zip file")
+    check_refused(read_zip, tmp_path / "mine.zip", "mine.zip is not a complete zip file")
 
 
 @pytest.mark.parametrize("name", ["../../evil.png", "/evil.png", "a/../../../evil.png", "..\\..\\evil.png"])
-def test_names_in_a_zip_never_become_paths(tmp_path, pets, name):
+def test_names_in_a_zip_are_never_used_as_paths(tmp_path, pets, name):
     deep = tmp_path / "one" / "two"
     deep.mkdir(parents=True)
     with zipfile.ZipFile(deep / "mine.zip", "w") as archive:
@@ -282,23 +248,23 @@ def test_names_in_a_zip_never_become_paths(tmp_path, pets, name):
             archive.write(pets / "cat" / f"{i}.png", f"cat/{i}.png")
             archive.write(pets / "dog" / f"{i}.png", f"dog/{i}.png")
     before = sorted(tmp_path.rglob("*"))
-    said = "mine.zip"
+    message = "mine.zip"
     try:
-        read_zip(deep / "mine.zip", silent)
+        read_zip(deep / "mine.zip")
     except VaebenchError as error:
-        said = str(error)
-    assert "mine.zip" in said
+        message = str(error)
+    assert "mine.zip" in message
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_backslashes_part_folders_as_some_archivers_write_them(tmp_path, pets):
+def test_backslashes_in_a_zip_separate_folders(tmp_path, pets):
     with zipfile.ZipFile(tmp_path / "mine.zip", "w") as archive:
         for name in ("cat", "dog"):
             archive.write(pets / name / "0.png", f"{name}\\0.png")
-    assert read_zip(tmp_path / "mine.zip", silent).train.classes == ("cat", "dog")
+    assert read_zip(tmp_path / "mine.zip").train.classes == ("cat", "dog")
 
 
-def test_an_entry_without_a_name_is_passed_over(pets, tmp_path):
+def test_an_entry_without_a_name_is_skipped(pets, tmp_path):
     path = tmp_path / "mine.zip"
     with zipfile.ZipFile(path, "w") as archive:
         for name in ("cat", "dog"):
@@ -308,7 +274,7 @@ def test_an_entry_without_a_name_is_passed_over(pets, tmp_path):
     path.write_bytes(whole[:at] + b"\0" + whole[at + 1 :])  # zipfile cuts names at the first zero
     with zipfile.ZipFile(path) as archive:
         assert "" in archive.namelist()
-    assert read_zip(path, silent).train.classes == ("cat", "dog")
+    assert read_zip(path).train.classes == ("cat", "dog")
 
 
 @given(st.data())
@@ -323,20 +289,20 @@ def test_a_garbled_zip_is_read_or_refused(tmp_path_factory, data):
     for _ in range(data.draw(st.integers(1, 4))):
         body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.integers(0, 255))
     path.write_bytes(body)
-    said = "mine.zip"
+    message = "mine.zip"
     try:
-        read_zip(path, silent)
+        read_zip(path)
     except VaebenchError as error:
-        said = str(error)
-    assert "mine.zip" in said
+        message = str(error)
+    assert "mine.zip" in message
 
 
-def test_class_names_that_no_encoding_holds_are_made_printable(tmp_path, draw):
+def test_undecodable_class_names_become_printable(tmp_path, draw):
     for name in (b"caf\xe9", b"tab\there", b"plain"):
         folder = os.path.join(os.fsencode(tmp_path), name)
         os.mkdir(folder)
         for index in range(2):
             draw(Path(os.fsdecode(folder)) / f"{index}.png")
-    classes = read_folder(tmp_path, silent).train.classes
+    classes = read_folder(tmp_path).train.classes
     assert sorted(classes) == ["caf?", "plain", "tab?here"]
     json.dumps(classes).encode()

@@ -1,4 +1,4 @@
-"""Labels from CSV files and class folders: what is found, and what a mistake is told."""
+"""Labels from CSV files and class folders, and error messages."""
 
 import pytest
 
@@ -36,8 +36,8 @@ def test_two_labels_in_many_forms(tmp_path, text):
 
 
 def test_names_with_commas_and_newlines(tmp_path):
-    found = labels(tmp_path, '"x,y.png",cat\n"two\nlines.png","dog, small"\n')
-    assert found.labels == {"x,y.png": "cat", "two\nlines.png": "dog, small"}
+    result = labels(tmp_path, '"x,y.png",cat\n"two\nlines.png","dog, small"\n')
+    assert result.labels == {"x,y.png": "cat", "two\nlines.png": "dog, small"}
 
 
 def test_later_files_add_labels(tmp_path):
@@ -47,16 +47,16 @@ def test_later_files_add_labels(tmp_path):
     assert read_labels(paths, NAMES, "photos").labels == {"a.png": "cat", "sub/b.png": "dog"}
 
 
-def test_files_that_are_not_there_are_told(tmp_path):
-    found = labels(tmp_path, "a.png,cat\n" + "".join(f"gone{i}.png,dog\n" for i in range(5)))
-    assert found.labels == {"a.png": "cat"}
-    assert found.warnings == ("5 labelled files are not among the images read: gone0.png, gone1.png, gone2.png, ...",)
+def test_unknown_files_are_warned_about(tmp_path):
+    result = labels(tmp_path, "a.png,cat\n" + "".join(f"gone{i}.png,dog\n" for i in range(5)))
+    assert result.labels == {"a.png": "cat"}
+    assert result.warnings == ("5 labelled files are not among the images read: gone0.png, gone1.png, gone2.png, ...",)
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
-        ("a.png,cat\na.png,dog\n", "line 2: a.png has the labels 'cat' and 'dog'; expected one label an image"),
+        ("a.png,cat\na.png,dog\n", "line 2: a.png has the labels 'cat' and 'dog'; expected one label per image"),
         ("c.jpg,cat\n", "labels none of the 6 images; expected lines such as a.png,some class, not c.jpg"),
         ("gone.png,cat\n", "labels none of the 6 images"),
         ("a.png,\n", "labels none of the 6 images"),
@@ -66,14 +66,14 @@ def test_files_that_are_not_there_are_told(tmp_path):
         ('"a.png,cat\n', "expected a CSV of file and label"),
     ],
 )
-def test_mistakes_are_told_in_a_sentence(tmp_path, text, told):
+def test_errors_are_one_sentence(tmp_path, text, message):
     with pytest.raises(VaebenchError, match=r"labels\.csv") as error:
         labels(tmp_path, text)
-    assert told in str(error.value)
+    assert message in str(error.value)
     assert "\n" not in str(error.value)
 
 
-def test_a_missing_file_is_told(tmp_path):
+def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(VaebenchError, match=r"gone.csv cannot be read \(No such file"):
         read_labels([tmp_path / "gone.csv"], NAMES, "photos")
 
@@ -85,7 +85,7 @@ def test_class_folders_beside_an_unlabelled_one(tmp_path, draw, unlabelled):
     assert folder_labels(list_folder(tmp_path / "in", 5)).labels == {"cat/1.png": "cat", "dog/deep/2.png": "dog"}
 
 
-def test_images_in_no_folder_need_a_csv(tmp_path, draw):
+def test_images_outside_class_folders_need_a_csv(tmp_path, draw):
     draw(tmp_path / "in" / "1.png")
     draw(tmp_path / "in" / "cat" / "2.png")
     with pytest.raises(VaebenchError, match=r"1.png lies in no class folder; .*--labels labels.csv"):

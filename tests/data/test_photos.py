@@ -1,4 +1,4 @@
-"""Images of any size, mode and orientation become the stated pixels; what cannot be read is named and skipped."""
+"""Preprocessing of images of any size, mode and orientation; unreadable files are skipped with a reason."""
 
 import io
 import os
@@ -9,24 +9,20 @@ import pytest
 from PIL import Image
 
 from vaebench.data import photos
-from vaebench.data.listing import list_folder, reader
+from vaebench.data.listing import list_folder, open_reader
 from vaebench.data.photos import PreprocessingRule, survey, thumbnail
 from vaebench.data.pixel_store import _header, read_pixels, write_pixels
 
 ORIENTATION = 0x0112
 
 
-def silent(what, share):
-    pass
-
-
 def read(folder, rule=None, side=None):
-    """Pixels, names and what was skipped of a folder."""
+    """Pixels, names, skipped files, rule and notes of a folder."""
     files = list_folder(folder, 5)
-    seen = survey(files, silent)
+    seen = survey(files)
     rule = rule or seen.rule(side)
     target = folder.parent / "pixels.npy"
-    names, damaged = write_pixels(files, seen.images, rule, target, silent)
+    names, damaged = write_pixels(files, seen.images, rule, target)
     return read_pixels(target), names, seen.skipped | damaged, rule, seen.notes
 
 
@@ -37,7 +33,7 @@ def save(folder, name, image, **options):
 
 
 def gradient(width, height):
-    """Brighter to the right, and to the bottom a little."""
+    """Image that gets brighter to the right and slightly to the bottom."""
     across, down = np.meshgrid(np.arange(width), np.arange(height))
     return Image.fromarray((200 * across / width + 40 * down / height).astype(np.uint8))
 
@@ -50,7 +46,7 @@ def test_small_images_of_one_size_keep_their_pixels(tmp_path, draw):
     assert (names, skipped, notes) == (["0.png", "1.png", "2.png"], {}, {})
 
 
-def test_other_sizes_fit_into_a_square_and_nothing_is_cut_off(tmp_path):
+def test_other_sizes_fit_into_a_square_without_cropping(tmp_path):
     save(tmp_path / "in", "wide.png", Image.new("L", (200, 100), 255))
     save(tmp_path / "in", "high.png", Image.new("L", (50, 100), 255))
     pixels, names, *_ = read(tmp_path / "in")
@@ -65,7 +61,7 @@ def test_other_sizes_fit_into_a_square_and_nothing_is_cut_off(tmp_path):
 
 
 @pytest.mark.parametrize(("side", "expected"), [(None, 12), (16, 16)])
-def test_the_side_is_the_usual_one_of_small_images_or_what_was_asked(tmp_path, draw, side, expected):
+def test_the_side_is_the_median_of_small_images_or_as_requested(tmp_path, draw, side, expected):
     for i, size in enumerate([(12, 12), (12, 11), (10, 12)]):
         draw(tmp_path / "in" / f"{i}.png", size)
     assert read(tmp_path / "in", side=side)[0].shape == (3, 1, expected, expected)
@@ -93,7 +89,7 @@ def test_exif_turns_images_upright(tmp_path, orientation):
 
 
 @pytest.mark.parametrize("suffix", ["png", "tif"])
-def test_16_bits_are_scaled_by_the_brightest_camera_level_of_the_set(tmp_path, suffix):
+def test_16_bits_are_scaled_by_the_white_level_of_the_set(tmp_path, suffix):
     levels = np.linspace(0, 4000, 64).astype(np.uint16).reshape(8, 8)
     save(tmp_path / "in", f"deep.{suffix}", Image.fromarray(levels))
     pixels, _, _, rule, notes = read(tmp_path / "in")
@@ -102,7 +98,7 @@ def test_16_bits_are_scaled_by_the_brightest_camera_level_of_the_set(tmp_path, s
     assert notes == {"more than 8 bits": 1}
 
 
-def test_floats_are_taken_from_0_to_1_and_others_skipped(tmp_path):
+def test_floats_outside_0_to_1_are_skipped(tmp_path):
     save(tmp_path / "in", "good.tif", Image.fromarray(np.full((8, 8), 0.5, np.float32)))
     save(tmp_path / "in", "bad.tif", Image.fromarray(np.full((8, 8), 3.0, np.float32)))
     pixels, names, skipped, *_ = read(tmp_path / "in")
@@ -111,7 +107,7 @@ def test_floats_are_taken_from_0_to_1_and_others_skipped(tmp_path):
     assert skipped == {"bad.tif": "has floats outside 0 to 1"}
 
 
-def test_transparent_parts_are_black_and_one_colour_image_makes_all_colour(tmp_path):
+def test_transparent_parts_are_black_and_one_colour_image_makes_all_images_colour(tmp_path):
     half = Image.new("RGBA", (8, 8), (255, 0, 0, 0))
     half.paste((255, 0, 0, 255), (0, 0, 4, 8))
     save(tmp_path / "in", "half.png", half)
@@ -133,7 +129,7 @@ def test_the_first_frame_of_an_animation_is_taken(tmp_path):
     assert notes == {"animated, first frame taken": 1}
 
 
-def test_what_cannot_be_read_is_skipped_by_name_with_its_reason(tmp_path, draw, monkeypatch):
+def test_unreadable_files_are_skipped_with_a_reason(tmp_path, draw, monkeypatch):
     monkeypatch.setattr(photos, "PIXEL_LIMIT", 5000)
     folder = tmp_path / "in"
     good = draw(folder / "good.png")
@@ -143,7 +139,7 @@ def test_what_cannot_be_read_is_skipped_by_name_with_its_reason(tmp_path, draw, 
     gradient(60, 60).save(whole, "JPEG")
     (folder / "cut.jpg").write_bytes(whole.getvalue()[: len(whole.getvalue()) // 2])
     save(folder, "huge.png", Image.new("L", (100, 51)))
-    (folder / "nowhere.png").symlink_to(folder / "gone.png")
+    (folder / "broken.png").symlink_to(folder / "gone.png")
     (folder / "again.png").symlink_to(good)
     pixels, names, skipped, *_ = read(folder)
     assert names == ["again.png", "good.png"]
@@ -152,11 +148,11 @@ def test_what_cannot_be_read_is_skipped_by_name_with_its_reason(tmp_path, draw, 
     assert skipped["text.png"].startswith("is not an image that can be read")
     assert skipped["cut.jpg"].startswith("is damaged")
     assert skipped["huge.png"] == "is 100 x 51, over the limit of 5,000 pixels"
-    assert skipped["nowhere.png"] == "is a link to nothing, or was removed"
+    assert skipped["broken.png"] == "is a broken link, or was removed"
     assert len(skipped) == 5
 
 
-def test_a_link_back_into_its_own_folder_is_not_followed_for_ever(tmp_path, draw):
+def test_a_link_to_an_enclosing_folder_is_not_followed(tmp_path, draw):
     draw(tmp_path / "in" / "a" / "1.png")
     (tmp_path / "in" / "a" / "loop").symlink_to(tmp_path / "in")
     (tmp_path / "in" / "b").symlink_to(tmp_path / "in" / "a")
@@ -171,14 +167,14 @@ def test_names_of_any_bytes_are_kept(tmp_path, draw):
     assert sorted(read(folder)[1]) == sorted(os.listdir(folder))
 
 
-def test_a_large_jpeg_is_read_as_a_small_one_within_a_shade(tmp_path):
+def test_a_large_jpeg_is_decoded_at_low_resolution_accurately(tmp_path):
     save(tmp_path / "in", "a.jpg", gradient(1600, 1600), quality=95)
     pixels, *_ = read(tmp_path / "in")
     exact = np.asarray(gradient(1600, 1600).resize((32, 32), Image.Resampling.BILINEAR), dtype=int)
     assert np.abs(pixels[0, 0].astype(int) - exact).max() <= 3
 
 
-def test_the_header_of_a_file_of_pixels_has_one_length():
+def test_the_header_of_a_pixel_file_has_constant_length():
     assert {len(_header(count, (3, 32, 32))) for count in (0, 9, 10**6, 10**12)} == {len(_header(1, (3, 32, 32)))}
 
 
@@ -188,30 +184,30 @@ def test_blocks_keep_their_order(tmp_path, draw, monkeypatch):
     paths = [draw(tmp_path / "in" / f"{i:02}.png", seed=i) for i in range(11)]
     (tmp_path / "in" / "05.png").write_bytes(b"broken")
     pixels, names, skipped, *_ = read(tmp_path / "in")
-    kept = [path for path in paths if path.name != "05.png"]
-    assert names == [path.name for path in kept]
+    readable = [path for path in paths if path.name != "05.png"]
+    assert names == [path.name for path in readable]
     assert list(skipped) == ["05.png"]
-    np.testing.assert_array_equal(pixels[:, 0], np.stack([np.asarray(Image.open(path)) for path in kept]))
+    np.testing.assert_array_equal(pixels[:, 0], np.stack([np.asarray(Image.open(path)) for path in readable]))
 
 
-def test_thumbnails_are_for_the_eye(tmp_path, draw):
+def test_thumbnails_are_enlarged_or_reduced(tmp_path, draw):
     draw(tmp_path / "in" / "small.png", (8, 8))
     save(tmp_path / "in", "large.png", Image.new("RGB", (400, 200), (9, 9, 9)))
-    read = reader(tmp_path / "in")
+    read = open_reader(tmp_path / "in")
     assert thumbnail(read, ("small.png",), 96, 255).size == (96, 96)
     assert thumbnail(read, ("large.png",), 96, 255).size == (96, 48)
 
 
-def test_single_files_are_read_as_from_the_whole(tmp_path, draw, monkeypatch):
+def test_single_files_are_read_without_listing(tmp_path, draw, monkeypatch):
     draw(tmp_path / "in" / "deep" / "a.png")
     with zipfile.ZipFile(tmp_path / "in.zip", "w") as archive:
         archive.write(tmp_path / "in" / "deep" / "a.png", "deep\\a.png")
     expected = (tmp_path / "in" / "deep" / "a.png").read_bytes()
-    monkeypatch.setattr(os, "walk", lambda *given, **more: pytest.fail("listed a folder for one file"))
+    monkeypatch.setattr(os, "walk", lambda *args, **kwargs: pytest.fail("listed a folder for one file"))
     for path in (tmp_path / "in", tmp_path / "in.zip"):
-        assert reader(path)(("deep", "a.png")) == expected
+        assert open_reader(path)(("deep", "a.png")) == expected
 
 
-def test_the_rule_says_what_is_done():
-    assert "EXIF" in PreprocessingRule(height=32, width=32, channels=3).words
-    assert "scaled to fit 32 x 16 pixels" in PreprocessingRule(height=16, width=32, channels=1).words
+def test_the_rule_describes_the_preprocessing():
+    assert "EXIF" in PreprocessingRule(height=32, width=32, channels=3).description
+    assert "scaled to fit 32 x 16 pixels" in PreprocessingRule(height=16, width=32, channels=1).description

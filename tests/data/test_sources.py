@@ -1,4 +1,4 @@
-"""Sources made of sources: hidden labels stay hidden, labelled images are where they are said to be."""
+"""Sources that hide labels or mix labelled and unlabelled images."""
 
 import torch
 
@@ -12,7 +12,7 @@ def images(count, first=0):
     )
 
 
-def test_hidden_keeps_images_and_no_label():
+def test_an_unlabelled_source_keeps_images_without_labels():
     source = images(20)
     rows = torch.tensor([3, 19, 0])
     assert torch.equal(UnlabelledSource(source).batch(rows).x, source.batch(rows).x)
@@ -20,15 +20,17 @@ def test_hidden_keeps_images_and_no_label():
     assert len(UnlabelledSource(source)) == 20
 
 
-def test_mixed_begins_with_labelled_images_and_goes_on_with_the_rest():
+def test_a_mixed_batch_starts_with_labelled_images():
     few, many = images(5, first=100), images(50)
-    batch = MixedSource(few, UnlabelledSource(many), each=3).batch(torch.tensor([41, 7, 13, 20, 21, 49, 0]))
+    batch = MixedSource(few, UnlabelledSource(many), labelled_per_batch=3).batch(
+        torch.tensor([41, 7, 13, 20, 21, 49, 0])
+    )
     shown = (batch.x[:, 0, 0, 0] * 255).round().long()
     assert shown.tolist() == [101, 102, 103, 20, 21, 49, 0]
     assert batch.labels.tolist() == [101 % 3, 102 % 3, 103 % 3, *[HIDDEN] * 4]
 
 
-def test_mixed_never_gives_more_than_half_to_the_labelled():
-    batch = MixedSource(images(5), UnlabelledSource(images(50)), each=64).batch(torch.arange(10))
+def test_at_most_half_of_a_mixed_batch_is_labelled():
+    batch = MixedSource(images(5), UnlabelledSource(images(50)), labelled_per_batch=64).batch(torch.arange(10))
     assert (batch.labels != HIDDEN).sum() == 5
-    assert len(MixedSource(images(5), UnlabelledSource(images(50)), each=64)) == 50
+    assert len(MixedSource(images(5), UnlabelledSource(images(50)), labelled_per_batch=64)) == 50

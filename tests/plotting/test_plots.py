@@ -1,4 +1,4 @@
-"""Plots shared by reports and papers: what stands on their axes and in their legends."""
+"""Axes, legends and marks of the plots shared by reports and papers."""
 
 import matplotlib
 import numpy as np
@@ -16,7 +16,7 @@ def style():
         yield
 
 
-def words(figure):
+def texts(figure):
     return [text.get_text() for text in figure.findobj(Text) if text.get_text()]
 
 
@@ -31,25 +31,25 @@ def test_logarithmic_axes_have_plain_numbers():
     ax = figure.axes[0]
     assert {"1", "2", "5", "10"} <= set(ticks(ax.xaxis))
     assert {"50", "100", "200"} <= set(ticks(ax.yaxis))
-    assert not [word for word in words(figure) if "$" in word]
+    assert not [word for word in texts(figure) if "$" in word]
 
 
 @pytest.mark.parametrize("length", [3, 12, 22, 30])
 @pytest.mark.parametrize("count", [2, 4, 6])
 def test_the_legend_stays_inside_the_figure(length, count):
     names = [f"{n}".ljust(length, "m")[:length] for n in range(count)]
-    drawn = (
+    figures = (
         bars(["x", "y", "z"], {name: [1.0, 2.0, 3.0] for name in names}, "y"),
         lines([Panel("t", {name: Series([0, 1], [0.0, 1.0]) for name in names}, "x", "y")] * 2),
     )
-    for figure in drawn:
+    for figure in figures:
         png(figure)
         box = figure.legends[0].get_window_extent()
         assert box.x0 >= 0
         assert box.x1 <= figure.bbox.width
 
 
-def test_an_interval_is_seen_about_one_point_too():
+def test_an_interval_about_a_single_point_is_visible():
     series = {"a": Series([1], [0.5], [0.4], [0.7]), "b": Series([1, 2], [0.5, 0.6], [0.4, 0.5], [0.6, 0.7])}
     (axes,) = lines([Panel("score", series, "", "score")]).axes
     one, band = axes.collections
@@ -60,7 +60,7 @@ def test_an_interval_is_seen_about_one_point_too():
 SCORES = {"one": 0.5, "two": 0.6, "three": 0.7}
 
 
-def test_estimates_stand_at_their_values_each_name_on_its_line():
+def test_estimates_are_at_their_values_and_rows():
     panels = {
         "one": {"1 label": {"graph": Estimate(2.0, 1.0, 3.5), "images": Estimate(-1.0, -2.0, 0.0)}},
         "other": {"1 label": {"images": Estimate(0.5, 0.0, 1.0)}, "10 labels": {"images": Estimate(4.0, 3.0, 5.0)}},
@@ -77,7 +77,7 @@ def test_estimates_stand_at_their_values_each_name_on_its_line():
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["1 label", "10 labels"]
 
 
-def test_scores_in_several_rows_keep_their_range_and_their_names_in_each_row():
+def test_estimates_in_several_rows_keep_limits_and_names():
     panels = {title: {"": {"a": Estimate(at, 0.0, 0.9), "b": Estimate(0.1, 0.0, 0.2)}} for title, at in SCORES.items()}
     figure = estimates(panels, "score", 2, (0.0, 1.0))
     png(figure)
@@ -89,13 +89,13 @@ def test_scores_in_several_rows_keep_their_range_and_their_names_in_each_row():
     assert not figure.legends
 
 
-def test_a_share_below_one_percent_says_so():
+def test_a_fraction_below_one_percent_is_shown_as_such():
     figure = confusion(np.array([[995, 5], [10, 990]]), ["a", "b"], "errors")
-    assert [word for word in words(figure) if word.endswith("1 %")] == ["<1 %", "1 %"]
+    assert [word for word in texts(figure) if word.endswith("1 %")] == ["<1 %", "1 %"]
 
 
 @pytest.mark.parametrize(("columns", "shape"), [(1, (2, 16)), (3, (8, 8)), (2, (1, 3))])
-def test_grids_name_every_sheet_and_keep_its_pixels(columns, shape):
+def test_grids_have_titles_and_exact_pixels(columns, shape):
     rng = np.random.default_rng(0)
     sheets = {name: rng.integers(0, 256, (*shape, 1, 28, 28)).astype(np.uint8) for name in ("a", "b", "c", "d")}
     figure = grids(sheets, columns)
@@ -115,10 +115,10 @@ def test_grids_name_every_sheet_and_keep_its_pixels(columns, shape):
         assert not any(image.overlaps(words) for _, words in tops)
 
 
-def test_large_numbers_on_logarithmic_axes_are_written_in_full():
+def test_large_numbers_on_logarithmic_axes_have_no_exponent():
     panel = Panel("", {"a": Series([100, 1_000_000], [0.02, 2_000_000])}, "images", "s", log_x=True, log_y=True)
     figure = lines([panel])
     figure.draw_without_rendering()
-    found = words(figure)
-    assert {"100", "1,000,000", "0.02", "2,000,000"} <= set(found)
-    assert not any("e+" in word for word in found)
+    shown = texts(figure)
+    assert {"100", "1,000,000", "0.02", "2,000,000"} <= set(shown)
+    assert not any("e+" in word for word in shown)

@@ -210,9 +210,9 @@ def test_damaged_panels_are_one_sentence(run, tmp_path, kept):
 
 def test_a_data_set_with_known_factors_is_scored_by_them(tmp_path, monkeypatch):
     def coarse():
-        few = sprites.factors()
+        few = sprites.factor_grid()
         few = few[(few[:, 2] % 4 == 0) & (few[:, 3:] % 5 == 0).all(1)] // [1, 1, 4, 5, 5]
-        return sprites.sprites(few * [1, 1, 4, 5, 5]), few
+        return sprites.render(few * [1, 1, 4, 5, 5]), few
 
     monkeypatch.setitem(datasets.FACTORS, "sprites", coarse)
     plain = Evaluation(labels_per_class=(1,), draws=2, supervised=None, features=("vae",), samples=None)

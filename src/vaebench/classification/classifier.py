@@ -19,7 +19,7 @@ from vaebench.core.errors import VaebenchError, explain
 from vaebench.core.files import atomic, read_json, write_text
 from vaebench.core.frozen import Frozen
 from vaebench.data.images import Images
-from vaebench.data.listing import Unfit
+from vaebench.data.listing import UnreadableImageError
 from vaebench.data.photos import PreprocessingRule
 from vaebench.deprecated import CLASSIFIER_TENSORS
 from vaebench.models.classifying_vae import ClassifyingVAE
@@ -201,5 +201,5 @@ def _pixels(image: str | Path | Image.Image | np.ndarray, rule: PreprocessingRul
     try:
         with Image.open(image) as opened:
             return rule.pixels(opened)
-    except (OSError, Unfit) as error:
+    except (OSError, UnreadableImageError) as error:
         raise VaebenchError(f"{image} cannot be read as an image; repair or remove it") from error

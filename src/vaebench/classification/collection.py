@@ -22,7 +22,7 @@ from vaebench.core.errors import VaebenchError
 from vaebench.core.files import read_json, write_text
 from vaebench.data.images import HIDDEN, Images, Progress
 from vaebench.data.label_files import FileLabels, folder_labels, read_labels
-from vaebench.data.listing import Files, Parts, Unfit, list_folder, open_zip, reader, title_of
+from vaebench.data.listing import Files, PathParts, UnreadableImageError, list_folder, open_reader, open_zip, title_of
 from vaebench.data.npz import read_partly_labelled_npz
 from vaebench.data.photos import PreprocessingRule, size_for, survey, thumbnail
 from vaebench.data.pixel_store import read_pixels, write_pixels
@@ -88,14 +88,14 @@ class Collection:
         images = []
         for row in rows:
             image = None
-            with suppress(Unfit, KeyError):
+            with suppress(UnreadableImageError, KeyError):
                 image = thumbnail(self._read_file, PurePosixPath(self.names[row]).parts, side, self.rule.white)
             images.append(image or self._enlarge(row, side))
         return images
 
     @cached_property
-    def _read_file(self) -> Callable[[Parts], bytes]:
-        return reader(self.source)
+    def _read_file(self) -> Callable[[PathParts], bytes]:
+        return open_reader(self.source)
 
     def _enlarge(self, row: int, side: int) -> Image.Image:
         array = np.moveaxis(self.images.pixels[row].numpy(), 0, 2)

@@ -137,7 +137,7 @@ def summary(result: ClassificationResult) -> dict[str, Any]:
         "expected_accuracy": None if selection is None else selection.expected_accuracy._asdict(),
         "methods": None if selection is None else _method_rows(selection),
         "scores": None if selection is None else selection.scores,
-        "preprocessing": collection.rule.words,
+        "preprocessing": collection.rule.description,
         "settings": result.settings.model_dump(mode="json"),
         "seconds": round(result.seconds, 1),
         "machine": machine(),

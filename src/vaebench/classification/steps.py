@@ -153,6 +153,6 @@ class Steps:
 
         def compute_statistics(detector: OutlierDetector) -> np.ndarray:
             identity = {"vae": self.trained.key}
-            return self._array("all/rarity", identity, lambda: detector.statistics(images, callback))
+            return self._array("all/outliers", identity, lambda: detector.statistics(images, callback))
 
         return OutlierDetector.fit(self.vae, images, means, compute_statistics=compute_statistics)

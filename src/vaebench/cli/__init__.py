@@ -24,15 +24,15 @@ UNUSABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and return the exit status: 0 done, 1 failed, 2 a mistake of the user, 130 interrupted."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    argv = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        return _run(words)
+        return _run(argv)
     except SystemExit as stop:  # argparse, after its help or error
         if not isinstance(stop.code, int):
             raise
         return stop.code
     except KeyboardInterrupt:
-        resumed = " with --resume" if words[:1] == ["run"] else ""
+        resumed = " with --resume" if argv[:1] == ["run"] else ""
         print(f"vaebench: stopped; the same command{resumed} goes on from here", file=sys.stderr)
         return 130
     except BrokenPipeError:
@@ -54,28 +54,28 @@ def build_parser() -> Parser:
     return parser
 
 
-def _run(words: list[str]) -> int:
+def _run(argv: list[str]) -> int:
     parser = build_parser()
     commands: dict[str, Parser] = parser.get_default("commands")
-    if words[:1] == ["help"]:
-        words = [*words[1:], "--help"]
-    if not words:
+    if argv[:1] == ["help"]:
+        argv = [*argv[1:], "--help"]
+    if not argv:
         parser.print_help()
         return 0
-    if words[0] not in commands and not words[0].startswith("-"):
-        parser.error(f"there is no command {words[0]!r}; expected one of {', '.join(commands)} (see --help)")
-    if command := commands.get(words[0]):
-        help_asked = not {"-h", "--help"}.isdisjoint(words)
-        if help_asked or (len(words) == 1 and not command.get_default("without_arguments")):
-            print_help = command.get_default("print_help") or (lambda command, words: command.print_help())
-            print_help(command, words[1:])
+    if argv[0] not in commands and not argv[0].startswith("-"):
+        parser.error(f"there is no command {argv[0]!r}; expected one of {', '.join(commands)} (see --help)")
+    if command := commands.get(argv[0]):
+        help_asked = not {"-h", "--help"}.isdisjoint(argv)
+        if help_asked or (len(argv) == 1 and not command.get_default("without_arguments")):
+            print_help = command.get_default("print_help") or (lambda command, argv: command.print_help())
+            print_help(command, argv[1:])
             return 0
-    args, extras = parser.parse_known_args(words)
+    args, extras = parser.parse_known_args(argv)
     if extras and "extras" not in args:
         (args.parser if "parser" in args else parser).refuse(extras[0])
     if "extras" in args:
         setattr(args, args.extras, extras)
-        args.words = words
+        args.argv = argv
     status: int = args.run(args)
     return status
 

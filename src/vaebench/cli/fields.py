@@ -27,27 +27,27 @@ def option_of(field: str) -> str:
     return f"--{field.replace('_', '-')}"
 
 
-def find_values(words: list[str]) -> tuple[str, dict[str, Any]] | None:
+def find_values(argv: list[str]) -> tuple[str, dict[str, Any]] | None:
     """Return the recipe named in the arguments of ``vaebench run`` and its values; None where none is named.
 
     Raises:
         VaebenchError: there is no such recipe, or its file cannot be read.
     """
     recipes = load_table()["recipes"]
-    name = next((word for word in words if word in recipes or word.endswith(".toml")), None)
-    if name is None and (not words or words[0].startswith("-")):
+    name = next((word for word in argv if word in recipes or word.endswith(".toml")), None)
+    if name is None and (not argv or argv[0].startswith("-")):
         return None
-    name = name or words[0]
-    if name in recipes and "--few-labels" not in words:
+    name = name or argv[0]
+    if name in recipes and "--few-labels" not in argv:
         return name, recipes[name]
-    if name.endswith(".toml") and "--few-labels" not in words:
+    if name.endswith(".toml") and "--few-labels" not in argv:
         with suppress(OSError, ValueError):  # find_recipe reports it below
             return name, {"name": Path(name).stem} | upgrade_recipe(tomllib.loads(Path(name).read_text("utf-8")))
     from vaebench.runs.recipe import few_labels, find_recipe
 
     recipe = find_recipe(name)
-    if "--few-labels" in words:
-        after = dict(pairwise(words))
+    if "--few-labels" in argv:
+        after = dict(pairwise(argv))
         recipe = few_labels(recipe, after.get("--data") or after.get("--data.source") or recipe.data.source)
     return name, recipe.model_dump(mode="json")
 
@@ -55,13 +55,13 @@ def find_values(words: list[str]) -> tuple[str, dict[str, Any]] | None:
 def present_fields(values: dict[str, Any]) -> list[tuple[dict[str, Any], Any]]:
     """Return the rows of the fields that a recipe has with its kinds of parts, each with its value or its default."""
     values = json.loads(json.dumps(values))
-    found = []
+    rows = []
     for row in load_table()["fields"]:
         *parents, name = row["field"].split(".")
         part = _look_up(values, parents)
         if isinstance(part, dict) and all(_look_up(values, at.split(".")) == kind for at, kind in row["when"].items()):
-            found.append((row, part.setdefault(name, row["default"])))
-    return found
+            rows.append((row, part.setdefault(name, row["default"])))
+    return rows
 
 
 def _look_up(values: Any, path: list[str]) -> Any:

@@ -79,8 +79,8 @@ def _add_completions(parser: Parser) -> None:
 
 def _names_or_files(name: str, names: list[str], pattern: str) -> dict[str, Any]:
     """Return shtab's description of an argument that is one of the names or, in bash, a file."""
-    words = " ".join(names)
+    choices = " ".join(names)
     function = f"_vaebench_{name}"
-    generators = (f"-W '{words}'", f"-f -X '!{pattern}'", "-d")
+    generators = (f"-W '{choices}'", f"-f -X '!{pattern}'", "-d")
     script = f'{function}() {{ {" ".join(f"""compgen {each} -- "$1";""" for each in generators)} }}'
-    return {"bash": function, "zsh": f"({words})", "fish": words, "preamble": {"bash": script}}
+    return {"bash": function, "zsh": f"({choices})", "fish": choices, "preamble": {"bash": script}}

@@ -69,9 +69,9 @@ def _add_recipe(parser: Parser) -> None:
     )
 
 
-def _print_fields(parser: Parser, words: list[str]) -> None:
+def _print_fields(parser: Parser, argv: list[str]) -> None:
     """Print the help of run; with a recipe also its fields."""
-    if recipe := find_values(words):
+    if recipe := find_values(argv):
         name, values = recipe
         parser.conflict_handler = "resolve"  # --data.source is listed with the fields
         parser.usage, parser.epilog = f"vaebench run {name} [options] [--FIELD VALUE ...]", None
@@ -82,7 +82,7 @@ def _print_fields(parser: Parser, words: list[str]) -> None:
 
 def _find_overrides(args: argparse.Namespace) -> list[str]:
     """Return the arguments that override fields; options that are no fields, or stand before RECIPE, are refused."""
-    if args.overrides and args.words.index(args.recipe) > args.words.index(args.overrides[0]):
+    if args.overrides and args.argv.index(args.recipe) > args.argv.index(args.overrides[0]):
         args.parser.error(f"{args.parser.prog} takes RECIPE before {args.overrides[0]}")
     names = [option_of(row["field"]) for row in load_table()["fields"]]
     for word in args.overrides:
@@ -94,7 +94,7 @@ def _find_overrides(args: argparse.Namespace) -> list[str]:
 
 def run(args: argparse.Namespace) -> int:
     """Run ``vaebench run``."""
-    words = _find_overrides(args)
+    argv = _find_overrides(args)
 
     from vaebench.core.memory import keep_freed_memory
     from vaebench.runs.overrides import apply_overrides
@@ -106,7 +106,7 @@ def run(args: argparse.Namespace) -> int:
     base = find_recipe(args.recipe)
     if args.few_labels:
         base = few_labels(base, args.data or base.data.source)
-    recipe = apply_overrides(base, words, f"recipe {args.recipe}")
+    recipe = apply_overrides(base, argv, f"recipe {args.recipe}")
     source = re.sub(r"[^A-Za-z0-9]+", "-", Path(recipe.data.source).stem).strip("-")
     name = recipe.name if recipe.data.source == base.data.source else f"{recipe.name}-{source}"
     folder = Path(args.out or f"runs/{name}")
@@ -127,7 +127,7 @@ def run(args: argparse.Namespace) -> int:
 
 def sweep(args: argparse.Namespace) -> int:
     """Run ``vaebench sweep``."""
-    words = _find_overrides(args)
+    argv = _find_overrides(args)
 
     from vaebench.core.memory import keep_freed_memory
     from vaebench.runs.overrides import apply_overrides
@@ -139,7 +139,7 @@ def sweep(args: argparse.Namespace) -> int:
 
     base = find_recipe(args.recipe)
     axes = [axis(word) for word in args.grid]
-    base = apply_overrides(base, words, f"recipe {base.name}")
+    base = apply_overrides(base, argv, f"recipe {base.name}")
     engine = local(args.workers) if args.ray is None else Cluster(args.ray)
     folder = Path(args.out or f"runs/sweep-{base.name}")
 

@@ -31,18 +31,18 @@ def explain(error: ValidationError, model: type[BaseModel], where: str) -> Vaebe
 
 def _merged(error: ValidationError) -> list[dict[str, Any]]:
     """Merge the errors of the branches of a plain union ("a number or 'all'") into one a value."""
-    found: dict[tuple[Any, ...], dict[str, Any]] = {}
-    findings: list[Any] = error.errors()
-    for item in findings:
+    by_location: dict[tuple[Any, ...], dict[str, Any]] = {}
+    errors: list[Any] = error.errors()
+    for item in errors:
         loc = item["loc"]
         branch = str(loc[-1]) if loc else ""
         if branch in ("int", "float", "str") or branch.startswith("literal["):
             item["loc"] = loc = loc[:-1]
-        if loc in found and found[loc]["type"] != "extra_forbidden":
-            found[loc]["msg"] += f", or {item['msg'][:1].lower()}{item['msg'][1:]}"
+        if loc in by_location and by_location[loc]["type"] != "extra_forbidden":
+            by_location[loc]["msg"] += f", or {item['msg'][:1].lower()}{item['msg'][1:]}"
         else:
-            found[loc] = item
-    return list(found.values())
+            by_location[loc] = item
+    return list(by_location.values())
 
 
 def _sentence(item: dict[str, Any], model: type[BaseModel], where: str) -> str:
@@ -55,25 +55,25 @@ def _sentence(item: dict[str, Any], model: type[BaseModel], where: str) -> str:
     message = item["msg"].removeprefix("Value error, ")
     if item["type"] in ("union_tag_not_found", "union_tag_invalid"):
         kinds = ", ".join(_kinds_at(model, item["loc"]))
-        given = item["input"].get("kind") if isinstance(item["input"], dict) else item["input"]
-        return f"{where}: {path}.kind is {given!r}; expected one of {kinds}"
+        value = item["input"].get("kind") if isinstance(item["input"], dict) else item["input"]
+        return f"{where}: {path}.kind is {value!r}; expected one of {kinds}"
     if item["type"] == "value_error":
         return f"{where}: {path}: {message}" if path else f"{where}: {message}"
-    given = repr(item["input"])
-    given = given if len(given) <= 80 else f"{given[:77]}..."
-    return f"{where}: {path} is {given}; {message[:1].lower()}{message[1:]}"
+    value = repr(item["input"])
+    value = value if len(value) <= 80 else f"{value[:77]}..."
+    return f"{where}: {path} is {value}; {message[:1].lower()}{message[1:]}"
 
 
 def _walk(model: type[BaseModel], loc: tuple[Any, ...]) -> Iterator[tuple[str, bool, list[type[BaseModel]]]]:
     """Yield each part of ``loc``, whether it is the tag of a union (not typed by the user), and the models there."""
-    found = [model]
+    models = [model]
     for part in loc:
-        is_tag = len(found) > 1 and any(_kind(m) == part for m in found)
+        is_tag = len(models) > 1 and any(_kind(m) == part for m in models)
         if is_tag:
-            found = [m for m in found if _kind(m) == part]
-        elif isinstance(part, str) and len(found) == 1 and part in found[0].model_fields:
-            found = _models_in(found[0].model_fields[part].annotation)
-        yield str(part), is_tag, found
+            models = [m for m in models if _kind(m) == part]
+        elif isinstance(part, str) and len(models) == 1 and part in models[0].model_fields:
+            models = _models_in(models[0].model_fields[part].annotation)
+        yield str(part), is_tag, models
 
 
 def _kind(model: type[BaseModel]) -> Any:
@@ -87,12 +87,12 @@ def _without_tags(model: type[BaseModel], loc: tuple[Any, ...]) -> list[str]:
 def _fields_beside(model: type[BaseModel], loc: tuple[Any, ...]) -> list[str]:
     """Return the fields of the model that was expected to have the last part of ``loc``."""
     steps = list(_walk(model, loc[:-1]))
-    found = steps[-1][2] if steps else [model]
-    return sorted(name for m in found[:1] for name in m.model_fields)
+    models = steps[-1][2] if steps else [model]
+    return sorted(name for m in models[:1] for name in m.model_fields)
 
 
 def _kinds_at(model: type[BaseModel], loc: tuple[Any, ...]) -> list[str]:
-    return [str(_kind(m)) for *_, found in list(_walk(model, loc))[-1:] for m in found]
+    return [str(_kind(m)) for *_, models in list(_walk(model, loc))[-1:] for m in models]
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:

@@ -84,8 +84,8 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         VaebenchError: the file is missing or damaged.
     """
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as found:
-            return dict(found)
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            return dict(stored)
     except FileNotFoundError as error:
         raise VaebenchError(f"{path} is missing; expected a file that vaebench wrote") from error
     except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:

@@ -1,1 +1,1 @@
-"""Images, their labels, and the fixed splits and draws made of them."""
+"""Image data: readers, data sets, splits, batches and augmentation."""

@@ -1,4 +1,4 @@
-"""Changes made to images."""
+"""Random augmentation of images."""
 
 from __future__ import annotations
 
@@ -13,80 +13,77 @@ from torch.nn import functional
 from vaebench.core.frozen import Frozen
 
 BLOCK = 4096
-"""Images turned at once, so that memory does not grow with the data."""
+"""Number of images rotated at a time, which bounds the memory."""
 KNOTS = 4
-"""Of the grid that bends an image, along each side."""
+"""Knots along each side of the grid for elastic distortion."""
 
 
 def rotate(pixels: UInt8[Tensor, "N C H W"], degrees: Float[Tensor, " N"]) -> UInt8[Tensor, "N C H W"]:
-    """Each image turned counter-clockwise about its centre by its own angle, bilinear, zeros from outside."""
-    turned = torch.empty_like(pixels)
+    """Rotate each image counter-clockwise about its centre by its own angle, bilinear, padded with zeros."""
+    rotated = torch.empty_like(pixels)
     for start in range(0, len(pixels), BLOCK):
         rows = slice(start, start + BLOCK)
-        turned[rows] = _rotate(pixels[rows].float(), degrees[rows].float() * (math.pi / 180))
-    return turned
+        rotated[rows] = _rotate(pixels[rows].float(), degrees[rows].float() * (math.pi / 180))
+    return rotated
 
 
 def _rotate(x: Float[Tensor, "N C H W"], angle: Float[Tensor, " N"]) -> UInt8[Tensor, "N C H W"]:
     height, width = x.shape[2:]
     cos, sin, zero = torch.cos(angle), torch.sin(angle), torch.zeros_like(angle)
-    # the grid's axes run from -1 to 1 whatever the sides: their ratio keeps oblong images unsheared
-    where = torch.stack([cos, -sin * (height / width), zero, sin * (width / height), cos, zero], dim=1).reshape(
-        -1, 2, 3
-    )
-    grid = functional.affine_grid(where, list(x.shape), align_corners=False)
+    # the grid's axes run from -1 to 1 for any size: the aspect ratio keeps oblong images unsheared
+    rows = [cos, -sin * (height / width), zero, sin * (width / height), cos, zero]
+    grid = functional.affine_grid(torch.stack(rows, 1).view(-1, 2, 3), list(x.shape), align_corners=False)
     return functional.grid_sample(x, grid, align_corners=False).round_().clamp_(0, 255).to(torch.uint8)
 
 
 class Augmentation(Frozen):
-    """Each image of a batch changed on its own: turned, scaled, sheared, shifted, bent, mirrored, its tones moved, a
-    square cut out of it.
+    """Random rotation, scaling, shear, translation, elastic distortion, reflection, gamma and cutout of each image.
 
-    Bilinear, zeros from outside. Amounts are drawn evenly from -amount to +amount, from torch's global generator. What
-    images may undergo and stay what they are is prior knowledge: a result names it.
+    Bilinear, padded with zeros. Amounts are drawn uniformly from -amount to +amount with torch's global generator.
+    Which transformations preserve the class is prior knowledge, so results state the augmentation.
     """
 
     rotation: float = Field(0.0, ge=0, le=180)
     """Degrees."""
     scale: float = Field(0.0, ge=0, lt=1)
-    """Share by which each side grows or shrinks, the two sides on their own."""
+    """Relative change of width and height, drawn independently."""
     shear: float = Field(0.0, ge=0)
-    """Pixels moved sideways a pixel of height."""
+    """Horizontal shift in pixels per pixel of height."""
     shift: float = Field(0.0, ge=0)
-    """Pixels, in both directions."""
+    """Pixels, along both axes."""
     elastic: float = Field(0.0, ge=0)
-    """Pixels by which a coarse grid of 4x4 knots is pulled, standard deviation."""
+    """Standard deviation in pixels of the displacements of a grid of 4x4 knots."""
     mirror: bool = False
-    """Left and right are changed in half of the images."""
+    """Whether half of the images are flipped horizontally."""
     gamma: float = Field(0.0, ge=0)
-    """Each channel is raised to the power exp(amount): 0 stays 0 and 1 stays 1."""
+    """Each channel is raised to the power exp(amount), which keeps 0 and 1."""
     cutout: int = Field(0, ge=0)
-    """Side of a square of zeros, in pixels, its centre anywhere. DeVries & Taylor 2017."""
+    """Side in pixels of a square of zeros, centred on a random pixel. DeVries & Taylor 2017."""
 
     @property
     def amounts(self) -> dict[str, float]:
-        """What is switched on."""
+        """The nonzero settings by name."""
         return {name: value for name, value in self.model_dump().items() if value}
 
     def __call__(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
-        """The changed images, of the same range."""
+        """Return the augmented images, in the same range."""
         if any((self.rotation, self.scale, self.shear, self.shift, self.elastic, self.mirror)):
-            x = self._moved(x)
+            x = self._warp(x)
         if self.gamma:
-            power = torch.stack([_evenly(x, self.gamma) for _ in range(x.shape[1])], 1).exp()
+            power = torch.stack([_uniform(x, self.gamma) for _ in range(x.shape[1])], 1).exp()
             x = x.clamp(min=0) ** power[:, :, None, None]
-        return self._cut(x) if self.cutout else x
+        return self._cut_out(x) if self.cutout else x
 
-    def _moved(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
+    def _warp(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
         height, width = x.shape[2:]
-        where = functional.affine_grid(self._places(x), list(x.shape), align_corners=False)
+        grid = functional.affine_grid(self._affine(x), list(x.shape), align_corners=False)
         if self.elastic:
             knots = torch.randn(len(x), 2, KNOTS, KNOTS, device=x.device, dtype=x.dtype) * self.elastic
-            pull = _between(height, x) @ knots @ _between(width, x).T
-            where = where + pull.permute(0, 2, 3, 1) * x.new_tensor([2 / width, 2 / height])
-        return functional.grid_sample(x, where, align_corners=False)
+            displacement = _interpolation(height, x) @ knots @ _interpolation(width, x).T
+            grid = grid + displacement.permute(0, 2, 3, 1) * x.new_tensor([2 / width, 2 / height])
+        return functional.grid_sample(x, grid, align_corners=False)
 
-    def _cut(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
+    def _cut_out(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
         rows, columns = (
             (torch.arange(side, device=x.device) - torch.randint(side, (len(x), 1), device=x.device) + self.cutout // 2)
             for side in x.shape[2:]
@@ -94,37 +91,36 @@ class Augmentation(Frozen):
         inside = ((rows >= 0) & (rows < self.cutout))[:, :, None] & ((columns >= 0) & (columns < self.cutout))[:, None]
         return x.masked_fill(inside[:, None], 0.0)
 
-    def _places(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B 2 3"]:
-        """Where each output pixel is read: in pixels about the centre first, then on the axes from -1 to 1."""
+    def _affine(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B 2 3"]:
+        """Affine maps from output to input, composed in pixels about the centre, then scaled to axes from -1 to 1."""
         height, width = x.shape[2:]
-        angle = _evenly(x, self.rotation * math.pi / 180)
-        turn = torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()], 1).view(-1, 2, 2)
+        angle = _uniform(x, self.rotation * math.pi / 180)
+        rotation = torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()], 1).view(-1, 2, 2)
         one, zero = torch.ones_like(angle), torch.zeros_like(angle)
-        shear = torch.stack([one, _evenly(x, self.shear), zero, one], 1).view(-1, 2, 2)
-        sides = torch.stack([1 + _evenly(x, self.scale), 1 + _evenly(x, self.scale)], 1)
+        shear = torch.stack([one, _uniform(x, self.shear), zero, one], 1).view(-1, 2, 2)
+        scale = torch.stack([1 + _uniform(x, self.scale), 1 + _uniform(x, self.scale)], 1)
         if self.mirror:
-            sides[:, 0] *= torch.randint(0, 2, (len(x),), device=x.device) * 2 - 1
-        moved = torch.stack([_evenly(x, self.shift), _evenly(x, self.shift)], 1)
+            scale[:, 0] *= torch.randint(0, 2, (len(x),), device=x.device) * 2 - 1
+        shift = torch.stack([_uniform(x, self.shift), _uniform(x, self.shift)], 1)
         half = x.new_tensor([width / 2, height / 2])
-        linear = turn @ shear @ torch.diag_embed(sides)
-        return torch.cat([linear * half / half[:, None], (moved / half)[:, :, None]], 2)
+        linear = rotation @ shear @ torch.diag_embed(scale)
+        return torch.cat([linear * half / half[:, None], (shift / half)[:, :, None]], 2)
 
 
 def bolder(augmentation: Augmentation) -> Augmentation:
-    """The same with tones moved twice as far and squares cut out that are half as large again; gamma 0.3 and squares
-    of 6 pixels where there were none."""
+    """Return the augmentation with twice the gamma and a cutout 1.5 times as large; 0.3 and 6 where they were zero."""
     gamma, cutout = augmentation.gamma or 0.15, augmentation.cutout or 4
     return Augmentation(**augmentation.model_dump() | {"gamma": 2 * gamma, "cutout": round(1.5 * cutout)})
 
 
-def _between(side: int, like: Tensor) -> Float[Tensor, "S K"]:
-    """What each knot of a row adds to each pixel of it: bicubic interpolation of a few images at once is slow."""
+def _interpolation(side: int, like: Tensor) -> Float[Tensor, "S K"]:
+    """Bicubic weights of the knots for each pixel of a row; the product is faster than ``interpolate`` on a batch."""
     knots = torch.eye(KNOTS, device=like.device, dtype=like.dtype)[None]
     weights = functional.interpolate(knots[:, :, None], (1, side), mode="bicubic", align_corners=True)
     return weights[0, :, 0].T
 
 
-def _evenly(x: Float[Tensor, "B C H W"], amount: float) -> Float[Tensor, " B"]:
+def _uniform(x: Float[Tensor, "B C H W"], amount: float) -> Float[Tensor, " B"]:
     return (torch.rand(len(x), device=x.device, dtype=x.dtype) * 2 - 1) * amount
 
 
@@ -135,8 +131,8 @@ AUGMENTATIONS: dict[str, Augmentation] = {
     "quickdraw": Augmentation(rotation=15, scale=0.15, shear=0.2, shift=2, elastic=0.6, mirror=True),
     "cifar10": Augmentation(rotation=6, scale=0.2, shift=4, mirror=True, gamma=0.5, cutout=8),
 }
-"""What an image of each data set may undergo and stay in its class: judged by eye, before any fit."""
+"""Class-preserving augmentation of each data set, chosen by eye before any training."""
 BOLDER: dict[str, Augmentation] = {name: bolder(AUGMENTATIONS[name]) for name in AUGMENTATIONS if name != "digits"}
-"""What a VAE may take for the same image beside: it is not told of classes. On 8 x 8 pixels there is no room for it."""
+"""Stronger augmentation for the pairs of a contrastive VAE, which needs no class labels; 8x8 images are too small."""
 GENTLE = Augmentation(rotation=5, scale=0.05, shift=1)
-"""What is assumed of images that we have not seen."""
+"""Default augmentation of unknown images."""

@@ -1,4 +1,4 @@
-"""The data sets by name, and the frozen object that says which data a run is about."""
+"""Data sets by name, and the configuration object that selects and splits the data of a run."""
 
 from __future__ import annotations
 
@@ -19,70 +19,70 @@ from vaebench.core.frozen import Frozen
 from vaebench.data import official, quickdraw, sprites
 from vaebench.data.augment import rotate
 from vaebench.data.folder import read_folder, read_zip
-from vaebench.data.images import Dataset, Images, Loaded, Progress, split
+from vaebench.data.images import Dataset, Images, Loaded, Progress, ignore_progress, split
 from vaebench.data.npz import read_npz
 
-Share = Annotated[float, Field(gt=0, lt=1)]
+Fraction = Annotated[float, Field(gt=0, lt=1)]
 
 
 class Data(Frozen):
-    """Which images a run is about, and how they are parted."""
+    """Images of a run: their source, the selection among them and their split."""
 
     source: str = "digits"
     """A data set by name, or the path of a folder, a .zip or an .npz of your own images."""
     classes: tuple[str, ...] = ()
     """Keep only these classes, numbered in this order; empty keeps all (of quickdraw: ten)."""
     per_class: Annotated[int, Field(gt=0)] | None = None
-    """Keep only the first so many images of each class, in each part the data come in (quickdraw: 2000)."""
+    """Keep only the first images of each class, this many of the training set and of the test set (quickdraw: 2000)."""
     rotation: Annotated[float, Field(ge=0, le=180)] = 0.0
-    """Turn each image once by an angle drawn uniformly from plus or minus this many degrees."""
+    """Rotate each image once by an angle drawn uniformly from plus or minus this many degrees."""
     binarised: bool = False
-    """Each pixel is drawn as black or white, with its grey value as the chance: anew at each visit in training; once,
-    by ``seed``, where images are encoded or scored. Nothing is thresholded."""
+    """Sample each pixel as black or white, white with its grey value as the probability: anew at each visit in
+    training; once, determined by ``seed``, where images are encoded or evaluated. Nothing is thresholded."""
     channels: Literal[1, 3] | None = None
-    """Channels that the recipe needs: 1 for grey, 3 for colour; empty takes what the data have."""
-    test_share: Share = 0.2
-    """Share set apart for the test, of data that have no test part of their own."""
-    validation_share: Share = 1 / 12
-    """Share of the training part set apart for validation."""
+    """Channels that the recipe needs: 1 for grey, 3 for colour; empty accepts those of the data."""
+    test_share: Fraction = 0.2
+    """Fraction used as the test set, for data without a test set of their own."""
+    validation_share: Fraction = 1 / 12
+    """Fraction of the training set used for validation."""
     seed: Annotated[int, Field(ge=0)] = 0
-    """Draws the parts and the angles."""
+    """Seed of the split, the angles and the binarisation."""
 
     def load(self, progress: Progress | None = None) -> Dataset:
-        """Read the images, keep what was chosen, turn them, and split them into three disjoint parts.
+        """Read, select and transform the images, and split them into disjoint training, validation and test sets.
 
-        The same ``Data`` gives the same parts; ``progress`` is told of downloads and long reads.
+        The result depends on the fields alone; ``progress`` is called during downloads and long reads.
 
         Raises:
-            VaebenchError: no such source, damaged or inconsistent files, or images that don't fit the recipe.
+            VaebenchError: unknown source, damaged or inconsistent files, or images that do not fit the recipe.
         """
-        loaded = self._read(progress or _silent)
-        train, test = loaded.train, loaded.test
+        loaded = self._read(progress or ignore_progress)
         self._check_shapes(loaded)
-        train = self._chosen(train)
-        test = None if test is None else self._chosen(test)
+        train = self._select(loaded.train)
+        test = None if loaded.test is None else self._select(loaded.test)
         if test is not None and not len(test):
             raise VaebenchError(f"{self.source} has no test image of {', '.join(self.classes)}; choose other classes")
         note = self._note(loaded, len(train))
-        _check_enough(train, 2 if test is not None else 3, self.source)
-        train = self._turned(train, 0)
+        _check_class_sizes(train, 2 if test is not None else 3, self.source)
+        train = self._rotate(train, 0)
         if test is None:
             train, test = split(train, self.test_share, self.seed)
         else:
-            test = self._turned(test, 1)
+            test = self._rotate(test, 1)
         train, validation = split(train, self.validation_share, self.seed)
         name = f"rotated {loaded.name}" if self.rotation else loaded.name
         if self.binarised:
             name = f"binarised {name}"
-            train, validation, test = (self._drawn(part, at) for at, part in enumerate((train, validation, test)))
+            generators = [torch.Generator().manual_seed(self.seed * 1009 + index) for index in range(3)]
+            train, validation, test = map(Images.binarised, (train, validation, test), generators)
         return Dataset(name, train, validation, test, note)
 
     def with_factors(self) -> tuple[Images, Int[np.ndarray, "N K"]] | None:
-        """Every image of the data set with the values of its known factors; None where there are none."""
-        known = FACTORS.get(self.source)
-        return None if known is None or self.rotation or self.binarised else known()
+        """Return all images of the data set with the values of their known factors, or None if it has none."""
+        load = FACTORS.get(self.source)
+        return None if load is None or self.rotation or self.binarised else load()
 
-    def _read(self, progress: Progress) -> Loaded:
+    def _read(self, progress: Progress = ignore_progress) -> Loaded:
         if self.source in DATASETS:
             return DATASETS[self.source](self, progress)
         path = Path(self.source).expanduser()
@@ -97,109 +97,101 @@ class Data(Frozen):
         close = difflib.get_close_matches(self.source, DATASETS, n=1)
         hint = f"did you mean {close[0]!r}? " if close else ""
         raise VaebenchError(
-            f"source is {self.source!r}, neither a data set nor a path that exists; {hint}the data sets are "
-            f"{', '.join(DATASETS)}, a path names a folder, a .zip or an .npz"
+            f"source is {self.source!r}, neither a data set nor an existing path; {hint}the data sets are "
+            f"{', '.join(DATASETS)}; expected one of these or the path of a folder, a .zip or an .npz"
         )
 
     def _check_shapes(self, loaded: Loaded) -> None:
         shape = loaded.train.shape
         if loaded.test is not None and loaded.test.shape != shape:
             raise VaebenchError(
-                f"{self.source} has training images of {_by(shape)} but test images of "
-                f"{_by(loaded.test.shape)} (channels x height x width); make them alike"
+                f"{self.source} has training images of {_format_shape(shape)} but test images of "
+                f"{_format_shape(loaded.test.shape)} (channels x height x width); expected the same shape: resize them"
             )
         if self.channels not in (None, shape[0]):
-            have, need = ("grey", "colour") if shape[0] == 1 else ("colour", "grey")
+            actual, expected = ("grey", "colour") if shape[0] == 1 else ("colour", "grey")
             raise VaebenchError(
-                f"{self.source} has {have} images for a {need} recipe (channels = {self.channels}); "
-                f"choose {need} images or set channels to {shape[0]}"
+                f"{self.source} has {actual} images for a {expected} recipe (channels = {self.channels}); "
+                f"choose {expected} images or set channels to {shape[0]}"
             )
 
-    def _chosen(self, images: Images) -> Images:
+    def _select(self, images: Images) -> Images:
         if self.classes:
-            images = _of_classes(images, self.classes, self.source)
+            images = _select_classes(images, self.classes, self.source)
         if self.per_class is None:
             return images
         rows = [torch.nonzero(images.labels == label)[: self.per_class, 0] for label in torch.unique(images.labels)]
         return images.take(torch.cat(rows).sort().values)
 
-    def _turned(self, images: Images, part: int) -> Images:
+    def _rotate(self, images: Images, stream: int) -> Images:
         if not self.rotation:
             return images
-        generator = np.random.default_rng((self.seed, part))
+        generator = np.random.default_rng((self.seed, stream))
         degrees = torch.from_numpy(generator.uniform(-self.rotation, self.rotation, len(images)))
         return replace(images, pixels=rotate(images.pixels, degrees))
 
-    def _drawn(self, images: Images, part: int) -> Images:
-        return images.binarised(torch.Generator().manual_seed(self.seed * 1009 + part))
-
-    def _note(self, loaded: Loaded, kept: int) -> str:
+    def _note(self, loaded: Loaded, selected: int) -> str:
         notes = [loaded.note] if loaded.note else []
-        if kept < len(loaded.train):
+        if selected < len(loaded.train):
             if self.classes:
                 notes.append(f"only {', '.join(self.classes)}")
             if self.per_class is not None:
                 notes.append(f"at most {self.per_class:,} images a class")
         if self.rotation:
-            notes.append(f"each image turned once by up to {self.rotation:g} degrees either way")
+            notes.append(f"each image rotated once by up to {self.rotation:g} degrees either way")
         if self.binarised:
-            notes.append("pixels drawn as black or white: anew at each visit in training, once for scores")
+            notes.append("pixels sampled as black or white: anew at each visit in training, once for evaluation")
         return "; ".join(notes)
 
 
-def _silent(what: str, share: float) -> None:
-    """Nobody listens."""
-
-
-def _by(shape: tuple[int, int, int]) -> str:
+def _format_shape(shape: tuple[int, int, int]) -> str:
     return "x".join(map(str, shape))
 
 
-def _of_classes(images: Images, classes: tuple[str, ...], source: str) -> Images:
+def _select_classes(images: Images, classes: tuple[str, ...], source: str) -> Images:
     if not images.classes:
         raise VaebenchError(f"classes is {', '.join(classes)}, but the images of {source} have no labels; leave it out")
     unknown = [name for name in classes if name not in images.classes]
     if unknown or len(set(classes)) < len(classes):
-        wrong = f"unknown {', '.join(map(repr, unknown))}" if unknown else "one twice"
+        problem = f"the unknown {', '.join(map(repr, unknown))}" if unknown else "a repeated name"
         raise VaebenchError(
-            f"classes is {', '.join(classes)}, with {wrong}; expected names among those of {source}, each "
-            f"once: {', '.join(images.classes)}"
+            f"classes is {', '.join(classes)}, with {problem}; expected distinct classes of {source}: "
+            f"{', '.join(images.classes)}"
         )
     number: Int[Tensor, " Y"] = torch.full((len(images.classes),), -1)
     number[[images.classes.index(name) for name in classes]] = torch.arange(len(classes))
     labels = number[images.labels]
-    kept = replace(images, labels=labels, classes=classes)
-    return kept.take(torch.nonzero(labels >= 0)[:, 0])
+    return replace(images, labels=labels, classes=classes).take(torch.nonzero(labels >= 0)[:, 0])
 
 
-def _check_enough(images: Images, parts: int, source: str) -> None:
+def _check_class_sizes(images: Images, sets: int, source: str) -> None:
     names = images.classes or ("(all)",)
     counts = torch.bincount(images.labels.clamp(min=0), minlength=len(names))
     smallest = int(counts.argmin())
-    if counts[smallest] < parts:
+    if counts[smallest] < sets:
         raise VaebenchError(
-            f"class {names[smallest]!r} of {source} has {int(counts[smallest])} images to split into {parts} "
-            "parts; add images, raise per_class or leave the class out"
+            f"class {names[smallest]!r} of {source} has {int(counts[smallest])} images to split into {sets} "
+            "sets; add images, raise per_class or leave the class out"
         )
 
 
 def _quickdraw(data: Data, progress: Progress) -> Loaded:
-    """Quick, Draw! bitmaps of 28x28, the first rows of each class's official file."""
+    """Load the first bitmaps of 28x28 of each class's official Quick, Draw! file."""
     classes, count = data.classes or quickdraw.TEN, data.per_class or 2000
-    parts = [quickdraw.drawings(name, count, progress) for name in classes]
-    pixels = torch.from_numpy(np.concatenate(parts))[:, None]
+    arrays = [quickdraw.load_drawings(name, count, progress) for name in classes]
+    pixels = torch.from_numpy(np.concatenate(arrays))[:, None]
     labels = torch.arange(len(classes)).repeat_interleave(count)
     note = f"the first {count:,} drawings of each of {len(classes)} classes: {', '.join(classes)}"
     return Loaded("quickdraw", Images(pixels, labels, classes), note=note)
 
 
 def _sprites(data: Data, progress: Progress) -> Loaded:
-    return Loaded("sprites", sprites.sprites(sprites.factors()), note="vaebench's own sprites, not dSprites")
+    return Loaded("sprites", _sprites_with_factors()[0], note="vaebench's own sprites, not dSprites")
 
 
 def _sprites_with_factors() -> tuple[Images, Int[np.ndarray, "N K"]]:
-    found = sprites.factors()
-    return sprites.sprites(found), found
+    factors = sprites.factor_grid()
+    return sprites.render(factors), factors
 
 
 DATASETS: dict[str, Callable[[Data, Progress], Loaded]] = {
@@ -210,6 +202,6 @@ DATASETS: dict[str, Callable[[Data, Progress], Loaded]] = {
     "quickdraw": _quickdraw,
     "sprites": _sprites,
 }
-"""What reads each data set; to add one, write its function and name it here."""
+"""Loader of each data set; to add a data set, register its loader here."""
 FACTORS: dict[str, Callable[[], tuple[Images, Int[np.ndarray, "N K"]]]] = {"sprites": _sprites_with_factors}
-"""Data sets whose images are every combination of known factors, each once."""
+"""Loader of images and factor values of each data set that consists of all combinations of known factors."""

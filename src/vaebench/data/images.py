@@ -1,4 +1,4 @@
-"""Images in memory, batches of them, fixed splits, balanced label draws."""
+"""In-memory images, batch sources, stratified splits and balanced draws of labels."""
 
 from __future__ import annotations
 
@@ -17,58 +17,62 @@ from vaebench.core.errors import VaebenchError
 from vaebench.core.steps import content_key
 
 HIDDEN = -1
-"""The label of an image whose label is not known or not to be seen."""
+"""Label of an image whose label is unknown or withheld."""
+CHUNK = 10_000
+"""Number of images hashed or binarised at a time, because the pixels may be memory-mapped."""
 
-HASHED = 10_000
-"""Images that are hashed at a time: they may lie on the disk."""
 Progress = Callable[[str, float], None]
-"""Told what is being done and the share done, 0 to 1."""
+"""Progress callback: receives the current task and its completed fraction in [0, 1]."""
+
+
+def ignore_progress(task: str, fraction: float) -> None:
+    """Progress callback that does nothing."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What an objective sees: ``x`` in [0, 1] (or features), ``labels`` with -1 where hidden."""
+    """Input of an objective: ``x`` in [0, 1] (or features) and ``labels``, -1 where unlabelled."""
 
     x: Float[Tensor, "B ..."]
     labels: Int[Tensor, " B"]
 
     def to(self, device: torch.device | str | None) -> Batch:
-        """The same batch on this device."""
+        """Return this batch on ``device``."""
         return Batch(self.x.to(device), self.labels.to(device))
 
 
 @runtime_checkable
 class Source(Protocol):
-    """Anything that batches can be drawn from."""
+    """Collection of images that batches are drawn from."""
 
     def __len__(self) -> int: ...
 
     def batch(self, rows: Int[Tensor, " B"]) -> Batch:
-        """The batch of these rows."""
+        """Return the batch of these rows."""
         ...
 
 
 @runtime_checkable
-class Ordered(Protocol):
-    """A source that says in which order it is read best."""
+class OrderedSource(Protocol):
+    """Source that defines the order in which an epoch reads it."""
 
     def order(self, seed: Sequence[int]) -> Iterable[Int[np.ndarray, " M"]]:
-        """Every row once, in random order, some at a time; the same seed gives the same."""
+        """Yield arrays of rows that hold every row once, in a random order determined by ``seed``."""
         ...
 
 
 @dataclass(frozen=True)
 class Images:
-    """Images as 8-bit pixels (N, C, H, W), their labels (N,), and the names of the classes (Y).
+    """8-bit pixels (N, C, H, W), their labels (N,) and the class names (Y).
 
-    A :class:`Source`: batches are sliced and scaled to [0, 1] where the pixels lie.
+    A :class:`Source`: batches are selected and scaled to [0, 1] on the device of the pixels.
     """
 
     pixels: UInt8[Tensor, "N C H W"]
     labels: Int[Tensor, " N"]
     classes: tuple[str, ...] = ()
-    chances: UInt8[Tensor, "N C H W"] | None = None
-    """Of binarised images, the grey values that are the chances of white, of 255."""
+    white_probability: UInt8[Tensor, "N C H W"] | None = None
+    """For binarised images, the original grey values: 255 times the probability that a pixel is white."""
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -80,7 +84,7 @@ class Images:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Channels, height, width."""
+        """Channels, height and width."""
         c, h, w = self.pixels.shape[1:]
         return c, h, w
 
@@ -90,51 +94,53 @@ class Images:
         return bool(self.classes) and bool((self.labels != HIDDEN).all())
 
     def with_labels(self, labels: Int[Tensor, " N"]) -> Images:
-        """The same images with these labels."""
+        """Return these images with other labels."""
         return replace(self, labels=labels)
 
+    def without_labels(self) -> Images:
+        """Return these images with every label set to -1."""
+        return replace(self, labels=torch.full_like(self.labels, HIDDEN))
+
     def batch(self, rows: Int[Tensor, " B"]) -> Batch:
-        """Rows as a :class:`Batch`, pixels divided by 255."""
-        pixels = self.pixels.index_select(0, rows.to(self.pixels.device))  # many times quicker than pixels[rows]
+        """Return the batch of these rows, pixels divided by 255."""
+        pixels = self.pixels.index_select(0, rows.to(self.pixels.device))  # much faster than pixels[rows]
         return Batch(pixels.to(torch.get_default_dtype()).div_(255), self.labels[rows])
 
     def take(self, rows: Int[Tensor, " M"] | slice) -> Images:
-        """The images of these rows."""
-        chances = None if self.chances is None else self.chances[rows]
-        return replace(self, pixels=self.pixels[rows], labels=self.labels[rows], chances=chances)
+        """Return the images of these rows."""
+        return self._map(lambda tensor: tensor[rows])
 
     def to(self, device: torch.device | str) -> Images:
-        """The same images on another device."""
-        chances = None if self.chances is None else self.chances.to(device)
-        return replace(self, pixels=self.pixels.to(device), labels=self.labels.to(device), chances=chances)
+        """Return these images on ``device``."""
+        return self._map(lambda tensor: tensor.to(device))
+
+    def _map(self, function: Callable[[Tensor], Tensor]) -> Images:
+        probability = None if self.white_probability is None else function(self.white_probability)
+        pixels, labels = function(self.pixels), function(self.labels)
+        return replace(self, pixels=pixels, labels=labels, white_probability=probability)
 
     def binarised(self, generator: torch.Generator) -> Images:
-        """Each pixel drawn once as white, with its grey value as the chance, or black."""
-        drawn = [torch.bernoulli(part.float() / 255, generator=generator) for part in self.pixels.split(HASHED)]
-        pixels = torch.cat(drawn).mul(255).to(torch.uint8)
-        return replace(self, pixels=pixels, chances=self.pixels)
+        """Return black and white images sampled once, each pixel white with probability grey value / 255."""
+        sampled = [torch.bernoulli(chunk.float() / 255, generator=generator) for chunk in self.pixels.split(CHUNK)]
+        return replace(self, pixels=torch.cat(sampled).mul(255).to(torch.uint8), white_probability=self.pixels)
 
     @property
-    def to_train_on(self) -> Source:
-        """The images themselves; of binarised ones, pixels that are drawn anew at each visit."""
-        return self if self.chances is None else ResampledBinary(self)
-
-    def without_labels(self) -> Images:
-        """The same images, every label hidden."""
-        return replace(self, labels=torch.full_like(self.labels, HIDDEN))
+    def training_source(self) -> Source:
+        """Source for training: these images, or for binarised images a source that resamples at each visit."""
+        return self if self.white_probability is None else ResampledBinary(self)
 
     def fingerprint(self) -> str:
-        """A hash of pixels and labels, so that a run cannot be resumed on other data."""
+        """Return a hash of pixels, labels and class names, which detects resuming a run on other data."""
         digest = hashlib.blake2b(repr((tuple(self.pixels.shape), self.classes)).encode(), digest_size=16)
-        for rows in self.pixels.split(HASHED):
-            digest.update(rows.numpy().tobytes())
+        for chunk in self.pixels.split(CHUNK):
+            digest.update(chunk.numpy().tobytes())
         digest.update(self.labels.numpy().tobytes())
         return digest.hexdigest()
 
 
 @dataclass(frozen=True)
 class ResampledBinary:
-    """Binarised images whose pixels are drawn anew in every batch, from torch's global generator."""
+    """Binarised images that are resampled in every batch, with torch's global generator."""
 
     images: Images
 
@@ -142,15 +148,15 @@ class ResampledBinary:
         return len(self.images)
 
     def batch(self, rows: Int[Tensor, " B"]) -> Batch:
-        """Pixels 0 or 1, drawn by their chances."""
-        assert self.images.chances is not None
-        chances = self.images.chances[rows].to(torch.get_default_dtype()).div_(255)
-        return Batch(torch.bernoulli(chances), self.images.labels[rows])
+        """Return newly sampled pixels, 0 or 1."""
+        assert self.images.white_probability is not None
+        probability = self.images.white_probability[rows].to(torch.get_default_dtype()).div_(255)
+        return Batch(torch.bernoulli(probability), self.images.labels[rows])
 
 
 @dataclass(frozen=True)
 class UnlabelledSource:
-    """A source with every label hidden."""
+    """Source whose labels are all -1."""
 
     source: Source
 
@@ -158,54 +164,54 @@ class UnlabelledSource:
         return len(self.source)
 
     def batch(self, rows: Int[Tensor, " B"]) -> Batch:
-        """The same batch, its labels -1."""
-        found = self.source.batch(rows)
-        return Batch(found.x, torch.full_like(found.labels, HIDDEN))
+        """Return the batch of these rows without labels."""
+        batch = self.source.batch(rows)
+        return Batch(batch.x, torch.full_like(batch.labels, HIDDEN))
 
 
 @dataclass(frozen=True)
 class MixedSource:
-    """A source of batches that begin with ``each`` labelled images and go on with unlabelled ones.
+    """Source of batches that start with labelled images and continue with unlabelled ones.
 
-    An epoch passes through the unlabelled images; the places of the labelled ones are drawn by its order.
+    An epoch covers the unlabelled images; its order also selects the labelled ones.
     """
 
     labelled: Source
     unlabelled: Source
-    each: int
-    """Labelled images a batch, at most half of it."""
+    labelled_per_batch: int
+    """Number of labelled images per batch; at most half of a batch is labelled."""
 
     def __len__(self) -> int:
         return len(self.unlabelled)
 
     def batch(self, rows: Int[Tensor, " B"]) -> Batch:
-        """As many images as rows: the first of them give way to labelled ones."""
-        few = min(self.each, len(rows) // 2)
-        seen, unseen = self.labelled.batch(rows[:few] % len(self.labelled)), self.unlabelled.batch(rows[few:])
-        return Batch(torch.cat([seen.x, unseen.x]), torch.cat([seen.labels, unseen.labels]))
+        """Return a batch of ``len(rows)`` images, the first of them labelled."""
+        few = min(self.labelled_per_batch, len(rows) // 2)
+        labelled, unlabelled = self.labelled.batch(rows[:few] % len(self.labelled)), self.unlabelled.batch(rows[few:])
+        return Batch(torch.cat([labelled.x, unlabelled.x]), torch.cat([labelled.labels, unlabelled.labels]))
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """Images as their source holds them: ``test`` is None where it has no test part of its own."""
+    """Images as read from their source; ``test`` is None where the source has no test set."""
 
     name: str
     train: Images
     test: Images | None = None
     note: str = ""
-    """What a reader of a figure must know of the data."""
+    """Remark on the data that figures and pages must show, such as a lossy file format."""
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A named data set in its three disjoint parts."""
+    """Named data set with disjoint training, validation and test sets."""
 
     name: str
     train: Images
     validation: Images
     test: Images
     note: str = ""
-    """What a reader of a figure must know of the data, such as "JPEG copy"."""
+    """Remark on the data that figures and pages must show, such as a lossy file format."""
 
     def __repr__(self) -> str:
         return (
@@ -215,7 +221,7 @@ class Dataset:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names of the classes; empty where there are no labels."""
+        """Class names; empty for unlabelled data."""
         return self.train.classes
 
     @cached_property
@@ -225,17 +231,17 @@ class Dataset:
 
     @property
     def labelled(self) -> bool:
-        """Whether all three parts carry labels."""
+        """Whether every image has a label."""
         return self.train.labelled and self.validation.labelled and self.test.labelled
 
 
-def split(images: Images, share: float, seed: int) -> tuple[Images, Images]:
-    """Two disjoint parts, the second holding ``share`` of the images, of each class where there are labels.
+def split(images: Images, fraction: float, seed: int) -> tuple[Images, Images]:
+    """Split into two disjoint sets, stratified by class; the second holds ``fraction`` of the images.
 
-    The same images, share and seed give the same parts. Every class keeps at least one image in each part.
+    The result depends on the arguments alone. Every class keeps at least one image in each set.
 
     Raises:
-        VaebenchError: a class is too small to be in both parts.
+        VaebenchError: a class has fewer than two images.
     """
     order = np.random.default_rng(seed).permutation(len(images))
     labels = images.labels.numpy()[order]
@@ -245,23 +251,22 @@ def split(images: Images, share: float, seed: int) -> tuple[Images, Images]:
             label = int(images.labels[int(group[0])]) if len(group) else HIDDEN
             name = images.classes[label] if label != HIDDEN else "(all)"
             raise VaebenchError(
-                f"class {name!r} has {len(group)} image; at least 2 are needed to set one apart for each "
-                "part: add images or leave the class out"
+                f"class {name!r} has {len(group)} image; a split needs at least 2: add images or leave the class out"
             )
-    second = [group[: min(max(1, round(share * len(group))), len(group) - 1)] for group in groups]
+    second = [group[: min(max(1, round(fraction * len(group))), len(group) - 1)] for group in groups]
     first = [group[len(part) :] for group, part in zip(groups, second, strict=True)]
-    return _in_order(images, first), _in_order(images, second)
+    return _take_sorted(images, first), _take_sorted(images, second)
 
 
-def _in_order(images: Images, groups: list[np.ndarray]) -> Images:
+def _take_sorted(images: Images, groups: list[np.ndarray]) -> Images:
     return images.take(torch.from_numpy(np.sort(np.concatenate(groups))))
 
 
 def balanced_draw(labels: Int[Tensor, " N"], per_class: int, seed: Sequence[int]) -> Int[Tensor, " M"]:
-    """Rows of exactly ``per_class`` images of each class, sorted; ``seed`` is (seed, draw).
+    """Return the sorted rows of ``per_class`` random images of each class; ``seed`` is (seed, draw).
 
     Raises:
-        VaebenchError: a class has fewer images than asked.
+        VaebenchError: a class has fewer than ``per_class`` images.
     """
     generator = np.random.default_rng((*seed, per_class))
     known = labels.numpy()
@@ -270,32 +275,38 @@ def balanced_draw(labels: Int[Tensor, " N"], per_class: int, seed: Sequence[int]
         members = np.flatnonzero(known == label)
         if len(members) < per_class:
             raise VaebenchError(
-                f"{per_class} labels a class were asked, but class {label} has {len(members)} images to "
-                "train on; lower labels_per_class or leave the class out"
+                f"labels_per_class is {per_class}, but class {label} has {len(members)} training images; lower "
+                "labels_per_class or leave the class out"
             )
         rows.append(generator.choice(members, per_class, replace=False))
     return torch.from_numpy(np.sort(np.concatenate(rows)))
 
 
 def epoch_batches(images: Source | int, size: int, seed: Sequence[int]) -> Iterator[Int[Tensor, " B"]]:
-    """Rows of one epoch's batches, shuffled by ``seed`` = (seed, epoch); the last may be smaller, never one
-    row (batch normalisation cannot take it), unless there is only one image."""
+    """Yield the rows of one epoch's batches, shuffled by ``seed`` = (seed, epoch).
+
+    The last batch may be smaller; a last batch of one row is dropped, because batch normalisation cannot take it,
+    unless there is only one image.
+    """
     count = images if isinstance(images, int) else len(images)
-    parts: Iterable[Int[np.ndarray, " M"]]
-    parts = images.order(seed) if isinstance(images, Ordered) else [np.random.default_rng(seed).permutation(count)]
-    for rows in _cut(parts, size):
+    chunks: Iterable[Int[np.ndarray, " M"]]
+    if isinstance(images, OrderedSource):
+        chunks = images.order(seed)
+    else:
+        chunks = [np.random.default_rng(seed).permutation(count)]
+    for rows in _rebatch(chunks, size):
         if len(rows) > 1 or count == 1:
             yield rows
 
 
-def _cut(parts: Iterable[Int[np.ndarray, " M"]], size: int) -> Iterator[Int[Tensor, " B"]]:
-    """The rows of all parts, ``size`` at a time; the last may be fewer."""
-    left = torch.empty(0, dtype=torch.long)
-    for part in parts:
-        order = torch.cat([left, torch.from_numpy(part)])
-        whole = len(order) - len(order) % size
+def _rebatch(chunks: Iterable[Int[np.ndarray, " M"]], size: int) -> Iterator[Int[Tensor, " B"]]:
+    """Yield the concatenated rows of all chunks, ``size`` at a time; the last may be fewer."""
+    remainder = torch.empty(0, dtype=torch.long)
+    for chunk in chunks:
+        rows = torch.cat([remainder, torch.from_numpy(chunk)])
+        whole = len(rows) - len(rows) % size
         for start in range(0, whole, size):
-            yield order[start : start + size]
-        left = order[whole:]
-    if len(left):
-        yield left
+            yield rows[start : start + size]
+        remainder = rows[whole:]
+    if len(remainder):
+        yield remainder

@@ -1,4 +1,4 @@
-"""Labels of a few of a user's own images: CSV files, class folders."""
+"""Labels of the user's own images, from CSV files or class folders."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from vaebench.core.errors import VaebenchError
 from vaebench.data.listing import FORMATS, Files, outer_folders, printable
 
 UNLABELLED = ("unlabelled", "unlabeled")
-"""Names of the folder beside class folders whose images have no label."""
-FILE_WORDS = ("file", "filename", "file_name", "image", "image_name", "path", "name", "id")
-LABEL_WORDS = ("label", "class", "category", "target", "y")
-SHOWN = 3
-"""Names given in a sentence about many."""
+"""Names of the folder with unlabelled images, beside the class folders."""
+FILE_COLUMNS = ("file", "filename", "file_name", "image", "image_name", "path", "name", "id")
+LABEL_COLUMNS = ("label", "class", "category", "target", "y")
+EXAMPLES = 3
+"""Number of names that a warning about many files lists."""
 
 
 class FileLabels(NamedTuple):
-    """Labels by the name of the image, and sentences on what could not be used."""
+    """Labels by image name, and warnings about labels that match no image."""
 
     labels: dict[str, str]
     warnings: tuple[str, ...]
 
 
 def folder_labels(files: Files) -> FileLabels:
-    """Labels from class folders, beside an ``unlabelled`` one or not.
+    """Return the labels given by class folders; images in a folder ``unlabelled`` have none.
 
     Raises:
-        VaebenchError: images beside class folders, or no class folders.
+        VaebenchError: an image is in no class folder.
     """
     outer = outer_folders(files)
     labels = {}
@@ -47,33 +47,33 @@ def folder_labels(files: Files) -> FileLabels:
 
 
 def read_labels(paths: Sequence[Path], names: Sequence[str], root: str) -> FileLabels:
-    """Labels from CSV files of two columns, file and label, with a header or not, later lines for other files.
+    """Read labels from CSV files with two columns, file and label, and an optional header.
 
-    Files are named by their path below ``root``, or by their last part where that is one image's alone. Lines
-    without a label are left out; more columns are ignored where a header names the two.
+    Files are identified by their path below ``root``, or by their name if it is unique. Lines without a label are
+    ignored, as are further columns if a header names the two.
 
     Args:
-        paths: the CSV files; comma, semicolon or tab between columns.
-        names: of all images.
-        root: how the folder of the images is called, for names that begin with it.
+        paths: CSV files, separated by comma, semicolon or tab.
+        names: names of all images.
+        root: name of the images' folder, for paths that start with it.
 
     Raises:
-        VaebenchError: a file that is no such CSV, a file with two labels, or no line that names an image.
+        VaebenchError: not such a CSV file, an image with two labels, or no line that matches an image.
     """
     find = _Finder(names, root)
     labels: dict[str, str] = {}
     unknown: list[str] = []
     for path in paths:
-        for line, file, label in _lines(path, find):
-            found = find(file)
+        for line, file, label in _read_lines(path, find):
+            name = find(file)
             if not label:
                 continue
-            if found is None:
+            if name is None:
                 unknown.append(file)
-            elif labels.setdefault(found, label) != label:
+            elif labels.setdefault(name, label) != label:
                 raise VaebenchError(
-                    f"{path}, line {line}: {printable(found)} has the labels {labels[found]!r} and {label!r}; expected "
-                    "one label an image: remove one of the lines"
+                    f"{path}, line {line}: {printable(name)} has the labels {labels[name]!r} and {label!r}; expected "
+                    "one label per image: remove one of the lines"
                 )
     if not labels:
         example = printable(names[0])
@@ -81,18 +81,18 @@ def read_labels(paths: Sequence[Path], names: Sequence[str], root: str) -> FileL
             f"{', '.join(map(str, paths))} labels none of the {len(names):,} images; expected lines such as "
             f"{example},some class" + (f", not {printable(unknown[0])}" if unknown else "")
         )
-    return FileLabels(labels, _unknown(unknown))
+    return FileLabels(labels, _unknown_warning(unknown))
 
 
-def _unknown(files: list[str]) -> tuple[str, ...]:
+def _unknown_warning(files: list[str]) -> tuple[str, ...]:
     if not files:
         return ()
-    shown = ", ".join(printable(name) for name in files[:SHOWN]) + (", ..." if len(files) > SHOWN else "")
-    return (f"{len(files):,} labelled file{'s are' if len(files) > 1 else ' is'} not among the images read: {shown}",)
+    names = ", ".join(printable(name) for name in files[:EXAMPLES]) + (", ..." if len(files) > EXAMPLES else "")
+    return (f"{len(files):,} labelled file{'s are' if len(files) > 1 else ' is'} not among the images read: {names}",)
 
 
 class _Finder:
-    """Finds an image by what a CSV file calls it."""
+    """Finds the image that an entry of a CSV file refers to."""
 
     def __init__(self, names: Iterable[str], root: str) -> None:
         self.names = set(names)
@@ -100,10 +100,10 @@ class _Finder:
         by_last = defaultdict(list)
         for name in self.names:
             by_last[PurePosixPath(name).name].append(name)
-        self.alone = {last: found[0] for last, found in by_last.items() if len(found) == 1}
+        self.unique = {last: matches[0] for last, matches in by_last.items() if len(matches) == 1}
 
     def __call__(self, file: str) -> str | None:
-        """The image's name, if there is one."""
+        """Return the image's name, or None if there is no such image."""
         if file in self.names:
             return file
         parts = PurePosixPath(file.replace("\\", "/")).parts
@@ -111,11 +111,11 @@ class _Finder:
             below = "/".join(parts[start:])
             if below in self.names and (start == 0 or parts[start - 1] in (".", self.root)):
                 return below
-        return self.alone.get(parts[-1]) if parts else None
+        return self.unique.get(parts[-1]) if parts else None
 
 
-def _lines(path: Path, find: _Finder) -> Iterator[tuple[int, str, str]]:
-    """Line numbers, files and labels of a CSV file."""
+def _read_lines(path: Path, find: _Finder) -> Iterator[tuple[int, str, str]]:
+    """Yield line number, file and label of each line of a CSV file."""
     try:
         text = path.read_text(encoding="utf-8-sig", errors="surrogateescape")
     except OSError as error:
@@ -126,40 +126,39 @@ def _lines(path: Path, find: _Finder) -> Iterator[tuple[int, str, str]]:
     columns: tuple[int, int] | None = None
     try:
         for row in reader:
-            cells = [cell.strip() for cell in row]
-            if not any(cells):
+            fields = [field.strip() for field in row]
+            if not any(fields):
                 continue
             if columns is None:
-                columns = _header(path, cells, find)
-                if not _is_data(cells, find):
+                columns = _find_columns(path, fields, find)
+                if not _is_data(fields, find):
                     continue
-            if len(cells) <= max(columns):
+            if len(fields) <= max(columns):
                 raise VaebenchError(
                     f"{path}, line {reader.line_num}: {printable(separator.join(row))[:80]!r} has "
-                    f"{len(cells)} column{'s' if len(cells) > 1 else ''}; expected a file and its label"
+                    f"{len(fields)} column{'s' if len(fields) > 1 else ''}; expected a file and its label"
                 )
             file = row[columns[0]]
-            yield reader.line_num, file if file in find.names else file.strip(), printable(cells[columns[1]])
+            yield reader.line_num, file if file in find.names else file.strip(), printable(fields[columns[1]])
     except csv.Error as error:
         raise VaebenchError(f"{path}, line {reader.line_num}: {error}; expected a CSV of file and label") from error
 
 
-def _is_data(cells: list[str], find: _Finder) -> bool:
-    """Whether the first line is an image's, not a header."""
-    return find(cells[0]) is not None or PurePosixPath(cells[0]).suffix.lower() in FORMATS
+def _is_data(fields: list[str], find: _Finder) -> bool:
+    """Whether the first line is about an image, not a header."""
+    return find(fields[0]) is not None or PurePosixPath(fields[0]).suffix.lower() in FORMATS
 
 
-def _header(path: Path, cells: list[str], find: _Finder) -> tuple[int, int]:
-    """The columns of file and label."""
-    if _is_data(cells, find):
-        return 0, 1
-    words = [cell.lower() for cell in cells]
-    found = [next((words.index(word) for word in known if word in words), None) for known in (FILE_WORDS, LABEL_WORDS)]
-    if found[0] is not None and found[1] is not None:
-        return found[0], found[1]
-    if len(cells) == 2:
+def _find_columns(path: Path, fields: list[str], find: _Finder) -> tuple[int, int]:
+    """Return the indices of the file and label columns, given the first line."""
+    header = [] if _is_data(fields, find) else [field.lower() for field in fields]
+    known = (FILE_COLUMNS, LABEL_COLUMNS)
+    file, label = (next((header.index(name) for name in names if name in header), None) for names in known)
+    if file is not None and label is not None:
+        return file, label
+    if not header or len(fields) == 2:
         return 0, 1
     raise VaebenchError(
-        f"{path}: the first line is {', '.join(map(repr, cells))[:120]}; expected two columns, file and label, or a "
-        "header that names them so"
+        f"{path}: the first line is {', '.join(map(repr, fields))[:120]}; expected two columns, file and label, or a "
+        "header that contains these names"
     )

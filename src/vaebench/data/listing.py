@@ -1,4 +1,4 @@
-"""Image files where they lie: in a folder or a zip, by the parts of their names, read without unpacking."""
+"""Image files in a folder or zip, listed and read without unpacking."""
 
 from __future__ import annotations
 
@@ -11,135 +11,145 @@ from pathlib import Path, PurePosixPath
 
 from vaebench.core.errors import VaebenchError
 
-FORMATS = {
-    ".png": "PNG",
-    ".jpg": "JPEG",
-    ".jpeg": "JPEG",
-    ".bmp": "BMP",
-    ".gif": "GIF",
-    ".tif": "TIFF",
-    ".tiff": "TIFF",
-    ".webp": "WEBP",
-}
+FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".bmp": "BMP", ".gif": "GIF"}
+FORMATS |= {".tif": "TIFF", ".tiff": "TIFF", ".webp": "WEBP"}
+"""Pillow's format of each supported suffix."""
 BYTE_LIMIT = 1 << 26
-"""Bytes of the largest image file that is read, so that no archive can fill the memory."""
+"""Bytes of the largest image file that is read, so that no archive can exhaust the memory."""
 
-Parts = tuple[str, ...]
+PathParts = tuple[str, ...]
+"""Components of a path relative to the folder or zip, as ``PurePath.parts``."""
 
 
-class Unfit(Exception):
-    """Why an image is refused; the file's name is put before it."""
+class UnreadableImageError(Exception):
+    """Reason why an image is rejected, to be appended to the name of its file."""
 
 
 @dataclass(frozen=True)
 class Files:
-    """What a folder or zip holds: images by the parts of their names, all folders, how to read an image."""
+    """Image files of a folder or zip."""
 
     root: Path
-    images: tuple[Parts, ...]
-    folders: frozenset[Parts]
-    read: Callable[[Parts], bytes]
-    stamp: Callable[[Parts], tuple[int, int]]
-    """Size in bytes, and time of change (ns) or checksum: other values mean other contents."""
+    images: tuple[PathParts, ...]
+    folders: frozenset[PathParts]
+    read: Callable[[PathParts], bytes]
+    stamp: Callable[[PathParts], tuple[int, int]]
+    """Size in bytes and modification time (ns) or checksum of a file; they change with its contents."""
     others: int = 0
-    """Visible files that are no images by their names."""
+    """Number of visible files without an image suffix."""
 
-    def name(self, parts: Parts) -> str:
-        """What to call it in an error: one line, whatever an archive holds."""
+    def name(self, parts: PathParts) -> str:
+        """Return the printable path of a file, for error messages."""
         return printable(f"{self.root}/{'/'.join(parts)}")
 
     @property
     def title(self) -> str:
-        """What to call the whole."""
+        """Printable name of the folder or zip."""
         return title_of(self.root)
 
 
 def title_of(path: Path) -> str:
-    """What to call the images of this folder or file."""
+    """Return the printable name of a folder, or of a file without its suffix."""
     return printable(path.stem if path.is_file() else path.resolve().name)
 
 
 def printable(name: str) -> str:
-    """A name on one line that every encoding of Unicode can hold, whatever a disk or archive calls it."""
-    return "".join(mark if mark.isprintable() else "?" for mark in name)
+    """Replace each unprintable character, such as a newline or an undecodable byte, by a question mark."""
+    return "".join(character if character.isprintable() else "?" for character in name)
 
 
 def list_folder(path: Path, depth: int) -> Files:
-    """The image files of a folder, so many folders deep; hidden ones are left out, links are followed but not back
-    into a folder that they lie in.
+    """List the image files of a folder down to ``depth`` levels.
+
+    Hidden files are skipped. Links are followed, except to a folder that contains them.
 
     Raises:
         VaebenchError: no image.
     """
-    files: list[Parts] = []
-    folders: set[Parts] = set()
-    seen: dict[Parts, str] = {}
-    for folder, below, names in os.walk(path, followlinks=True):
+    files: list[PathParts] = []
+    folders: set[PathParts] = set()
+    real_paths: dict[PathParts, str] = {}
+    for folder, subfolders, names in os.walk(path, followlinks=True):
         parts = Path(folder).relative_to(path).parts
-        real = os.path.realpath(folder)
-        if real in (seen[parts[:end]] for end in range(len(parts))):
-            below.clear()
+        real_path = os.path.realpath(folder)
+        if real_path in (real_paths[parts[:end]] for end in range(len(parts))):
+            subfolders.clear()
             continue
-        seen[parts] = real
-        below[:] = [name for name in below if _visible((name,))] if len(parts) < depth else []
+        real_paths[parts] = real_path
+        subfolders[:] = [name for name in subfolders if _visible((name,))] if len(parts) < depth else []
         folders.add(parts)
         files += [(*parts, name) for name in names]
 
-    def stamp(parts: Parts) -> tuple[int, int]:
-        found = path.joinpath(*parts).stat()
-        return found.st_size, found.st_mtime_ns
+    def stamp(parts: PathParts) -> tuple[int, int]:
+        status = path.joinpath(*parts).stat()
+        return status.st_size, status.st_mtime_ns
 
-    return _files(path, files, folders, lambda parts: _bytes(path.joinpath(*parts)), stamp)
+    return _files(path, files, folders, _folder_reader(path), stamp)
 
 
 @contextmanager
 def open_zip(path: Path) -> Iterator[Files]:
-    """The same of a zip, read where it lies: nothing is unpacked, and names in it never become paths.
+    """List the image files of a zip; nothing is unpacked, and its entries' names are never used as paths.
 
     Raises:
-        VaebenchError: no image, or a file that is no zip.
+        VaebenchError: no image, or not a zip file.
     """
-    with _archive(path) as archive:
+    with _open_archive(path) as archive:
         entries = _entries(archive)
         files = [parts for parts, entry in entries.items() if not entry.is_dir()]
         folders = {parts for parts, entry in entries.items() if entry.is_dir()}
         folders |= {parts[:end] for parts in files for end in range(len(parts))}
 
-        def stamp(parts: Parts) -> tuple[int, int]:
+        def stamp(parts: PathParts) -> tuple[int, int]:
             return entries[parts].file_size, entries[parts].CRC
 
-        yield _files(path, files, {parts for parts in folders if _visible(parts)}, _reads(archive, entries), stamp)
+        visible = {parts for parts in folders if _visible(parts)}
+        yield _files(path, files, visible, _archive_reader(archive, entries), stamp)
 
 
-def reader(path: Path) -> Callable[[Parts], bytes]:
-    """Reads single files of a folder or zip whose names are known, without listing them again; a zip stays open as
-    long as this is kept.
+def open_reader(path: Path) -> Callable[[PathParts], bytes]:
+    """Return a function that reads single files of a folder or zip without listing it.
+
+    A zip stays open as long as the function is referenced.
 
     Raises:
-        VaebenchError: neither a folder nor a zip.
+        VaebenchError: neither a folder nor a zip file.
     """
     if path.is_dir():
-        return lambda parts: _bytes(path.joinpath(*parts))
-    archive = _archive(path)
-    return _reads(archive, _entries(archive))
+        return _folder_reader(path)
+    archive = _open_archive(path)
+    return _archive_reader(archive, _entries(archive))
 
 
-def _archive(path: Path) -> zipfile.ZipFile:
+def _folder_reader(path: Path) -> Callable[[PathParts], bytes]:
+    def read(parts: PathParts) -> bytes:
+        file = path.joinpath(*parts)
+        _check_size(file.stat().st_size)
+        return file.read_bytes()
+
+    return read
+
+
+def _open_archive(path: Path) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(path)
     except Exception as error:  # zipfile raises many kinds on damaged directories
-        raise VaebenchError(f"{path} is no whole zip file; save or download it again") from error
+        raise VaebenchError(f"{path} is not a complete zip file; save or download it again") from error
 
 
-def _entries(archive: zipfile.ZipFile) -> dict[Parts, zipfile.ZipInfo]:
-    return {_parts(entry.filename): entry for entry in archive.infolist() if entry.filename}
+def _entries(archive: zipfile.ZipFile) -> dict[PathParts, zipfile.ZipInfo]:
+    """Entries by path; some archivers on Windows write backslashes."""
+    named = (entry for entry in archive.infolist() if entry.filename)
+    return {PurePosixPath(entry.filename.replace("\\", "/")).parts: entry for entry in named}
 
 
-def _reads(archive: zipfile.ZipFile, entries: dict[Parts, zipfile.ZipInfo]) -> Callable[[Parts], bytes]:
-    def read(parts: Parts) -> bytes:
-        _check_bytes(entries[parts].file_size)
+def _archive_reader(
+    archive: zipfile.ZipFile, entries: dict[PathParts, zipfile.ZipInfo]
+) -> Callable[[PathParts], bytes]:
+    def read(parts: PathParts) -> bytes:
+        _check_size(entries[parts].file_size)
         if entries[parts].flag_bits & 1:
-            raise Unfit("is encrypted; expected a zip without a password")
+            raise UnreadableImageError("is encrypted; expected a zip without a password")
         return archive.read(entries[parts])
 
     return read
@@ -147,39 +157,30 @@ def _reads(archive: zipfile.ZipFile, entries: dict[Parts, zipfile.ZipInfo]) -> C
 
 def _files(
     root: Path,
-    files: list[Parts],
-    folders: set[Parts],
-    read: Callable[[Parts], bytes],
-    stamp: Callable[[Parts], tuple[int, int]],
+    files: list[PathParts],
+    folders: set[PathParts],
+    read: Callable[[PathParts], bytes],
+    stamp: Callable[[PathParts], tuple[int, int]],
 ) -> Files:
     visible = [parts for parts in files if parts and _visible(parts)]
     images = sorted(parts for parts in visible if PurePosixPath(parts[-1]).suffix.lower() in FORMATS)
     if not images:
-        raise VaebenchError(f"{root} holds no image; expected files ending in {', '.join(FORMATS)}")
+        raise VaebenchError(f"{root} contains no image; expected files ending in {', '.join(FORMATS)}")
     return Files(root, tuple(images), frozenset(folders), read, stamp, len(visible) - len(images))
 
 
-def _parts(name: str) -> Parts:
-    return PurePosixPath(name.replace("\\", "/")).parts  # as some archivers on Windows write them
-
-
-def _bytes(path: Path) -> bytes:
-    _check_bytes(path.stat().st_size)
-    return path.read_bytes()
-
-
-def _check_bytes(size: int) -> None:
+def _check_size(size: int) -> None:
     if size > BYTE_LIMIT:
-        raise Unfit(f"has {size:,} bytes, over the limit of {BYTE_LIMIT:,}; make the images smaller")
+        raise UnreadableImageError(f"has {size:,} bytes, over the limit of {BYTE_LIMIT:,}; make the images smaller")
 
 
-def _visible(parts: Parts) -> bool:
+def _visible(parts: PathParts) -> bool:
     return not any(part.startswith(".") or part == "__MACOSX" for part in parts)
 
 
-def outer_folders(files: Files) -> Parts:
-    """The outer folders that hold all the rest, as archives made of one folder have."""
-    outer: Parts = ()
+def outer_folders(files: Files) -> PathParts:
+    """Return the path of the nested folders that contain everything else, as in an archive of one folder."""
+    outer: PathParts = ()
     while True:
         below = {parts[: len(outer) + 1] for parts in (*files.images, *files.folders) if len(parts) > len(outer)}
         if len(below) > 1 or below <= set(files.images):

@@ -1,4 +1,4 @@
-"""The published data sets, read from their official files."""
+"""Readers of published data sets from their official files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vaebench.core.errors import VaebenchError
 from vaebench.data import download
 from vaebench.data.download import Official
 from vaebench.data.idx import read_idx
-from vaebench.data.images import Images, Loaded, Progress
+from vaebench.data.images import Images, Loaded, Progress, ignore_progress
 
 IMAGES, LABELS = "images-idx3-ubyte.gz", "labels-idx1-ubyte.gz"
 MNIST = (
@@ -34,19 +34,8 @@ FASHION_MNIST = (
 CIFAR10 = Official("cifar-10", "cifar-10-binary.tar.gz", "c32a1d4ab5d03f1284b67883e8d87530")
 
 DIGITS = tuple("0123456789")
-CLOTHES = (
-    "T-shirt/top",
-    "Trouser",
-    "Pullover",
-    "Dress",
-    "Coat",
-    "Sandal",
-    "Shirt",
-    "Sneaker",
-    "Bag",
-    "Ankle boot",
-)
-THINGS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+CLOTHES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
+CIFAR_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 CIFAR_FOLDER = "cifar-10-batches-bin"
 CIFAR_TRAIN = tuple(f"data_batch_{number}.bin" for number in range(1, 6))
@@ -55,43 +44,44 @@ CIFAR_BATCH = 10_000
 CIFAR_RECORD = 1 + 3 * 32 * 32
 
 
-def mnist(progress: Progress) -> Loaded:
-    """MNIST, 60,000 and 10,000 grey digits of 28x28. Source: LeCun, Cortes and Burges, 1998."""
-    train, test = _idx_parts(MNIST, DIGITS, progress)
+def mnist(progress: Progress = ignore_progress) -> Loaded:
+    """Load MNIST, 60,000 and 10,000 grey digits of 28x28. Source: LeCun, Cortes and Burges, 1998."""
+    train, test = _idx_images(MNIST, DIGITS, progress)
     return Loaded("mnist", train, test)
 
 
-def fashion_mnist(progress: Progress) -> Loaded:
-    """Fashion-MNIST, 60,000 and 10,000 grey clothes of 28x28. Source: Xiao et al., arXiv 1708.07747."""
-    train, test = _idx_parts(FASHION_MNIST, CLOTHES, progress)
+def fashion_mnist(progress: Progress = ignore_progress) -> Loaded:
+    """Load Fashion-MNIST, 60,000 and 10,000 grey clothes of 28x28. Source: Xiao et al., arXiv 1708.07747."""
+    train, test = _idx_images(FASHION_MNIST, CLOTHES, progress)
     return Loaded("fashion-mnist", train, test)
 
 
-def _idx_parts(files: tuple[Official, ...], classes: tuple[str, ...], progress: Progress) -> Iterator[Images]:
+def _idx_images(files: tuple[Official, ...], classes: tuple[str, ...], progress: Progress) -> Iterator[Images]:
     for images, labels in (files[:2], files[2:]):
-        x = read_idx(download.contents(images, progress), images.name)
-        y = read_idx(download.contents(labels, progress), labels.name)
+        x = read_idx(download.read_gzip(images, progress), images.name)
+        y = read_idx(download.read_gzip(labels, progress), labels.name)
         if x.ndim != 3 or y.shape != x.shape[:1] or y.max() >= len(classes):
             raise VaebenchError(
-                f"{images.name} holds {x.shape} pixels but {labels.name} {y.shape} labels up to {y.max()}; "
-                f"expected one label of {len(classes)} an image: fetch both again"
+                f"{images.name} has pixels of shape {x.shape} but {labels.name} labels of shape {y.shape} up to "
+                f"{y.max()}; expected one label below {len(classes)} per image: download both again"
             )
         yield Images(torch.from_numpy(x)[:, None], torch.from_numpy(y).long(), classes)
 
 
-def cifar10(progress: Progress) -> Loaded:
-    """CIFAR-10, 50,000 and 10,000 colour images of 32x32, from the binary version.
+def cifar10(progress: Progress = ignore_progress) -> Loaded:
+    """Load CIFAR-10, 50,000 and 10,000 colour images of 32x32, from the binary version.
 
-    The archive's md5 is checked. It may also lie unpacked as ``cifar-10-batches-bin``: no checksums are
-    published for the files in it, so lengths and labels are checked. Source: Krizhevsky, Learning multiple
-    layers of features from tiny images, 2009."""
+    The archive's md5 is checked. The unpacked folder ``cifar-10-batches-bin`` is accepted too; no checksums of its
+    files are published, so their lengths and labels are checked.
+    Source: Krizhevsky, Learning multiple layers of features from tiny images, 2009.
+    """
     unpacked = download.find(CIFAR10.folder, CIFAR_FOLDER)
     packed = download.find(CIFAR10.folder, CIFAR10.name)
     if unpacked is not None and packed is None:
         batches = {name: _cifar_file(unpacked / name) for name in CIFAR_TRAIN + CIFAR_TEST}
     else:
-        batches = _cifar_archive(download.whole(CIFAR10, progress))
-    train, test = (_cifar_part(batches, names) for names in (CIFAR_TRAIN, CIFAR_TEST))
+        batches = _cifar_archive(download.fetch(CIFAR10, progress))
+    train, test = (_cifar_images(batches, names) for names in (CIFAR_TRAIN, CIFAR_TEST))
     return Loaded("cifar10", train, test)
 
 
@@ -114,31 +104,34 @@ def _cifar_archive(path: Path) -> dict[str, bytes]:
                     file = archive.extractfile(member)
                     batches[name] = file.read() if file else b""
     except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
-        raise VaebenchError(f"{path} cannot be unpacked ({error}); delete it and run again to fetch it") from error
+        raise VaebenchError(f"{path} cannot be unpacked ({error}); delete it and run again to download it") from error
     return batches
 
 
-def _cifar_part(batches: dict[str, bytes], names: tuple[str, ...]) -> Images:
-    parts = []
+def _cifar_images(batches: dict[str, bytes], names: tuple[str, ...]) -> Images:
+    arrays = []
     for name in names:
         data, expected = batches.get(name, b""), CIFAR_BATCH * CIFAR_RECORD
         if len(data) != expected:
-            raise VaebenchError(f"CIFAR-10's {name} has {len(data):,} bytes, not {expected:,}; fetch it again")
-        parts.append(np.frombuffer(data, np.uint8).reshape(CIFAR_BATCH, CIFAR_RECORD))
-    records: UInt8[np.ndarray, "N R"] = np.concatenate(parts)
+            raise VaebenchError(f"CIFAR-10's {name} has {len(data):,} bytes, not {expected:,}; download it again")
+        arrays.append(np.frombuffer(data, np.uint8).reshape(CIFAR_BATCH, CIFAR_RECORD))
+    records: UInt8[np.ndarray, "N R"] = np.concatenate(arrays)
     labels = torch.from_numpy(records[:, 0].astype(np.int64))
-    if labels.max() >= len(THINGS):
-        raise VaebenchError(f"CIFAR-10's {names[0]} to {names[-1]} hold label {int(labels.max())}; fetch them again")
+    if labels.max() >= len(CIFAR_CLASSES):
+        raise VaebenchError(
+            f"CIFAR-10's {names[0]} to {names[-1]} contain label {int(labels.max())}; expected 0 to 9: download them "
+            "again"
+        )
     pixels = np.ascontiguousarray(records[:, 1:]).reshape(-1, 3, 32, 32)
-    return Images(torch.from_numpy(pixels), labels, THINGS)
+    return Images(torch.from_numpy(pixels), labels, CIFAR_CLASSES)
 
 
 def digits() -> Loaded:
-    """scikit-learn's 1,797 grey digits of 8x8, their 17 levels spread over 0..255; needs no network.
+    """Load scikit-learn's 1,797 grey digits of 8x8, their 17 levels scaled to 0..255; needs no network.
 
-    Source: Alpaydin and Kaynak, Optical recognition of handwritten digits, UCI, 1998 (its test part).
+    Source: the test set of Alpaydin and Kaynak, Optical recognition of handwritten digits, UCI, 1998.
     """
-    from sklearn.datasets import load_digits  # half a second that only this set should cost
+    from sklearn.datasets import load_digits  # takes half a second, which only this data set should cost
 
     bunch = load_digits()
     pixels = np.rint(bunch.images * (255 / 16)).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Pixels of many images in one file on the disk, written block by block; stopped, it goes on where it was."""
+"""Preprocessed pixels of many images in one .npy file, written in chunks; an interrupted write is resumed."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
@@ -15,95 +16,104 @@ import numpy as np
 from jaxtyping import UInt8
 
 from vaebench.core.errors import VaebenchError
-from vaebench.data.images import Progress
-from vaebench.data.listing import Files, Parts
-from vaebench.data.photos import PreprocessingRule, each_image
+from vaebench.data.images import Progress, ignore_progress
+from vaebench.data.listing import Files, PathParts
+from vaebench.data.photos import PreprocessingRule, map_images
 
-KEPT_EVERY = 2000
-"""Images between two notes of what is done: at most these are read again after a kill."""
+CHUNK = 2000
+"""Images between two entries of the journal: at most this many are read again after a kill."""
 
 
 class Written(NamedTuple):
-    """What is in the file: names of its rows, and why others are not there."""
+    """Names of the rows of a pixel file, and the reason for each skipped image by name."""
 
     names: list[str]
     skipped: dict[str, str]
 
 
 def write_pixels(
-    files: Files, images: Sequence[Parts], rule: PreprocessingRule, path: Path, progress: Progress, identity: str = ""
+    files: Files,
+    images: Sequence[PathParts],
+    rule: PreprocessingRule,
+    path: Path,
+    progress: Progress = ignore_progress,
+    identity: str = "",
 ) -> Written:
-    """Write the pixels (N, C, H, W) of what can be read to an .npy file.
+    """Write the pixels (N, C, H, W) of all readable images to an .npy file.
 
-    Until it is whole it is called ``path.part``, with ``path.part.jsonl`` beside it; a later call with the same
-    ``identity``, rule and images goes on after them.
+    Until it is complete the file is called ``path.part``, and ``path.part.jsonl`` is a journal of the finished
+    chunks; a later call with the same ``identity``, rule and number of images continues after them.
 
     Raises:
         VaebenchError: the folder cannot be written.
     """
-    chosen = Files(files.root, tuple(images), files.folders, files.read, files.stamp)
     shape = (rule.channels, rule.height, rule.width)
-    part, notes = path.with_name(f"{path.name}.part"), path.with_name(f"{path.name}.part.jsonl")
+    part, journal = path.with_name(f"{path.name}.part"), path.with_name(f"{path.name}.part.jsonl")
     key = {"identity": identity, "rule": rule.model_dump(), "images": len(images)}
     header, size = _header(0, shape), int(np.prod(shape))
-    done, written = _kept(notes, key)
+    done, written = _read_journal(journal, key)
     if not part.exists() or part.stat().st_size < len(header) + size * len(written.names):
         done, written = 0, Written([], {})
-    with _opened(part, notes, key, header, len(header) + size * len(written.names) if done else 0) as (pixels, lines):
-        each = each_image(chosen, rule.pixels, f"reading {files.title}", progress, done)
-        while block := list(islice(each, KEPT_EVERY)):
-            names = ["/".join(parts) for parts, found in block if not isinstance(found, str)]
-            skipped = {"/".join(parts): found for parts, found in block if isinstance(found, str)}
-            pixels.write(b"".join(found.tobytes() for _, found in block if not isinstance(found, str)))
-            pixels.flush()
-            os.fsync(pixels.fileno())
-            done += len(block)
-            lines.write(json.dumps({"done": done, "names": names, "skipped": skipped}) + "\n")
-            lines.flush()
+    end = len(header) + size * len(written.names) if done else 0
+    with _open_files(part, journal, key, header, end) as (pixels, entries):
+        chosen = replace(files, images=tuple(images))
+        results = map_images(chosen, rule.pixels, f"reading {files.title}", progress, done)
+        while chunk := list(islice(results, CHUNK)):
+            names = ["/".join(parts) for parts, result in chunk if not isinstance(result, str)]
+            skipped = {"/".join(parts): result for parts, result in chunk if isinstance(result, str)}
+            pixels.write(b"".join(result.tobytes() for _, result in chunk if not isinstance(result, str)))
+            _sync(pixels)
+            done += len(chunk)
+            entries.write(json.dumps({"done": done, "names": names, "skipped": skipped}) + "\n")
+            entries.flush()
             written.names.extend(names)
             written.skipped.update(skipped)
         pixels.seek(0)
         pixels.write(_header(len(written.names), shape))
-        pixels.flush()
-        os.fsync(pixels.fileno())
+        _sync(pixels)
     part.replace(path)
-    notes.unlink()
+    journal.unlink()
     return written
 
 
-def _kept(notes: Path, key: dict[str, Any]) -> tuple[int, Written]:
-    """How many images an earlier call has done, if it was about the same; a line cut off by a kill does not count."""
+def _sync(file: io.BufferedRandom) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _read_journal(journal: Path, key: dict[str, Any]) -> tuple[int, Written]:
+    """Return the number of finished images and their results; 0 if the journal belongs to another ``key``."""
     done, written = 0, Written([], {})
     try:
-        lines = notes.read_text(encoding="ascii").split("\n")[:-1]
+        lines = journal.read_text(encoding="ascii").split("\n")[:-1]  # a kill may have truncated the last line
         if not lines or json.loads(lines[0]) != key:
             return 0, written
-        for line in map(json.loads, lines[1:]):
-            done = int(line["done"])
-            written.names.extend(line["names"])
-            written.skipped.update(line["skipped"])
+        for entry in map(json.loads, lines[1:]):
+            done = int(entry["done"])
+            written.names.extend(entry["names"])
+            written.skipped.update(entry["skipped"])
     except (OSError, ValueError, KeyError, TypeError):
         return 0, Written([], {})
     return done, written
 
 
 @contextmanager
-def _opened(
-    part: Path, notes: Path, key: dict[str, Any], header: bytes, kept: int
+def _open_files(
+    part: Path, journal: Path, key: dict[str, Any], header: bytes, end: int
 ) -> Iterator[tuple[io.BufferedRandom, TextIO]]:
-    """Both files, cut to what was noted (``kept`` bytes) or begun anew; pixels at their end."""
+    """Open both files for appending, truncated to the journal's state (``end`` bytes of pixels), or new if it is 0."""
     try:
         part.parent.mkdir(parents=True, exist_ok=True)
-        if not kept:
+        if not end:
             part.write_bytes(header)
-            notes.write_text(json.dumps(key) + "\n", encoding="ascii")
+            journal.write_text(json.dumps(key) + "\n", encoding="ascii")
         else:
-            whole = notes.read_text(encoding="ascii")
-            notes.write_text(whole[: whole.rfind("\n") + 1], encoding="ascii")
-        with part.open("r+b") as pixels, notes.open("a", encoding="ascii") as lines:
-            pixels.seek(kept or len(header))
+            text = journal.read_text(encoding="ascii")
+            journal.write_text(text[: text.rfind("\n") + 1], encoding="ascii")
+        with part.open("r+b") as pixels, journal.open("a", encoding="ascii") as entries:
+            pixels.seek(end or len(header))
             pixels.truncate()
-            yield pixels, lines
+            yield pixels, entries
     except OSError as error:
         raise VaebenchError(
             f"{part.parent} cannot be written ({error.strerror}); choose another folder or free some space"
@@ -111,13 +121,13 @@ def _opened(
 
 
 def _header(count: int, shape: tuple[int, int, int]) -> bytes:
-    """An .npy header; numpy leaves room in it, so that its length does not depend on the count."""
+    """Return an .npy header; numpy pads it, so its length does not depend on ``count``."""
     text = io.BytesIO()
     np.lib.format.write_array_header_1_0(text, {"descr": "|u1", "fortran_order": False, "shape": (count, *shape)})
     return text.getvalue()
 
 
 def read_pixels(path: Path) -> UInt8[np.ndarray, "N C H W"]:
-    """The pixels as they lie on the disk; changes are not written back."""
-    found: np.ndarray = np.load(path, mmap_mode="c", allow_pickle=False)
-    return found
+    """Return the memory-mapped pixels; changes are not written back."""
+    pixels: np.ndarray = np.load(path, mmap_mode="c", allow_pickle=False)
+    return pixels

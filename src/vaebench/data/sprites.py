@@ -1,8 +1,8 @@
-"""Procedural images with known factors, for scores that ask whether latents found them.
+"""Procedural images with known factors, for measures of disentanglement.
 
-These are vaebench's own shapes, not dSprites: numbers made with them compare to no published ones. No shape
-looks the same after a part of a full turn, so all five factors can be read from an image. Images are 32x32,
-not 64x64: the factors are as plain to see, and four times fewer pixels let a laptop train on them in minutes.
+The shapes are vaebench's own, not dSprites, so results on them do not compare with published ones. No shape is
+rotationally symmetric, so all five factors can be recovered from an image. Images are 32x32 instead of 64x64: the
+factors remain visible, and with a quarter of the pixels a laptop trains on them in minutes.
 """
 
 from __future__ import annotations
@@ -20,36 +20,33 @@ from vaebench.data.images import Images
 SIDE = 32
 SHAPES = ("wedge", "half-disc", "ell")
 FACTORS = {"shape": len(SHAPES), "scale": 4, "rotation": 16, "x": 10, "y": 10}
-"""The factors, in the order of their columns, and how many values each takes."""
-
+"""Number of values of each factor, in the order of the columns."""
 RADII = torch.linspace(4.0, 8.0, FACTORS["scale"])
-"""Pixels from the centre of a shape to its farthest point, for each scale."""
-
+"""Distance in pixels from the centre of a shape to its farthest point, for each scale."""
 PLACES = torch.linspace(10.0, SIDE - 10.0, FACTORS["x"])
-"""Pixels from the left edge (x) or the upper edge (y) to the centre of a shape."""
-
+"""Distance in pixels from the left edge (x) or the upper edge (y) to the centre of a shape."""
 BLOCK = 2048
 
 
-def factors() -> Int[np.ndarray, "N 5"]:
-    """The factor indices of every image of the data set ``sprites``, in its order: each combination once,
-    shuffled so that the first rows are of all sizes, turns and places."""
+def factor_grid() -> Int[np.ndarray, "N 5"]:
+    """Return the factor indices of all images of the data set ``sprites``: every combination once, shuffled so that
+    any first rows cover all scales, rotations and positions."""
     grid = np.stack(np.meshgrid(*map(np.arange, FACTORS.values()), indexing="ij"), axis=-1).reshape(-1, len(FACTORS))
     return np.random.default_rng(0).permutation(grid)
 
 
-def sprites(factors: Int[np.ndarray, "N 5"]) -> Images:
-    """The images of these factor indices (columns as in ``FACTORS``), white on black, labelled by shape.
+def render(factors: Int[np.ndarray, "N 5"]) -> Images:
+    """Render the images of these factor indices (columns as in ``FACTORS``), white on black, labelled by shape.
 
-    Edges are antialiased. Rotation index r is a counter-clockwise turn by r/16 of a circle.
+    Edges are antialiased. Rotation index r is a counter-clockwise rotation by r/16 of a circle.
 
     Raises:
-        VaebenchError: an index outside its factor's values.
+        VaebenchError: an index is out of range.
     """
     for (name, count), column in zip(FACTORS.items(), factors.T, strict=True):
-        wrong = column[(column < 0) | (column >= count)]
-        if len(wrong):
-            raise VaebenchError(f"factors has {name} index {wrong[0]}; expected 0 to {count - 1}")
+        invalid = column[(column < 0) | (column >= count)]
+        if len(invalid):
+            raise VaebenchError(f"factors has {name} index {invalid[0]}; expected 0 to {count - 1}")
     indices = torch.from_numpy(np.ascontiguousarray(factors)).long()
     pixels = torch.cat([_render(block) for block in torch.split(indices, BLOCK)])
     return Images(pixels, indices[:, 0].clone(), SHAPES)
@@ -68,7 +65,7 @@ def _render(indices: Int[Tensor, "N 5"]) -> UInt8[Tensor, "N 1 H W"]:
     return (255 * covered).round().to(torch.uint8)[:, None]
 
 
-# Distances outside the edge of each shape, in units of its radius; negative inside.
+# Signed distances to the edge of each shape, in units of its radius; negative inside.
 
 
 def _wedge(u: Float[Tensor, "N H W"], v: Float[Tensor, "N H W"]) -> Float[Tensor, "N H W"]:

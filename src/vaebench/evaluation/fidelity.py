@@ -120,7 +120,7 @@ def fidelity(
 def _drawn(vae: VAE, z: Float[Tensor, "N D"], data: Dataset, seed: int) -> UInt8[np.ndarray, "N C H W"]:
     """The decoder's means; beside binarised images, their pixels drawn black or white as those are."""
     means = decoded(vae, z)
-    if data.test.chances is None:
+    if data.test.white_probability is None:
         return means
     grey = Images(torch.from_numpy(means), torch.full((len(means),), -1))
     return grey.binarised(torch.Generator().manual_seed(seed)).pixels.numpy()

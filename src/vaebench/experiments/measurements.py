@@ -1,4 +1,4 @@
-"""What several studies measure of a trained VAE, each as a step: bounds, sheets of images, a classifier's judgement."""
+"""Measurements of a trained VAE that several experiments share, each kept as a step."""
 
 from __future__ import annotations
 
@@ -22,38 +22,39 @@ from vaebench.training.schedules import Adam, OneCycle
 EVALUATION_NETWORK = Conv(
     filters=(32, 64), kernel=(3,), stride=(1,), padding=(1,), pool=(2,), hidden=(128,), dropout=0.3
 )
+CLASSIFIER = "evaluation-classifier"
 SAMPLES = 64
 MAP_POINTS = 2000
 
 
-def bounds_step(experiment: Experiment, name: str, trial: TrainedModel) -> dict[str, Any]:
-    """ELBO parts in nats per image, and what each latent carries, on ``test`` and ``validation``."""
+def bounds_step(experiment: Experiment, name: str, trained: TrainedModel) -> dict[str, Any]:
+    """Return ELBO and its terms (nats per image) and the KL of each latent, for ``test`` and ``validation``."""
 
     def measure() -> dict[str, Any]:
-        return {part: _bounds(trial, getattr(trial.data, part)) for part in ("test", "validation")}
+        return {part: _bounds(trained, getattr(trained.data, part)) for part in ("test", "validation")}
 
-    return experiment.step(f"bounds/{name}", {"trial": trial.key}, measure)
+    return experiment.step(f"bounds/{name}", {"trial": trained.key}, measure)
 
 
-def _bounds(trial: TrainedModel, images: Images) -> dict[str, Any]:
-    found = bounds(trial.vae, images)
+def _bounds(trained: TrainedModel, images: Images) -> dict[str, Any]:
+    result = bounds(trained.vae, images)
     return {
-        "elbo": found.elbo,
-        "reconstruction": float(found.reconstruction.mean()),
-        "kl": found.kl,
-        "dead": found.dead,
-        "active": found.active,
-        "kl_per_latent": found.kl_per_latent.tolist(),
-        "variance_of_mean": found.variance_of_mean.tolist(),
+        "elbo": result.elbo,
+        "reconstruction": float(result.reconstruction.mean()),
+        "kl": result.kl,
+        "dead": result.dead,
+        "active": result.active,
+        "kl_per_latent": result.kl_per_latent.tolist(),
+        "variance_of_mean": result.variance_of_mean.tolist(),
     }
 
 
-def image_grids_step(experiment: Experiment, name: str, trial: TrainedModel, count: int = 16) -> Arrays:
-    """Test ``images``, their ``outputs`` (decoded means), the ``worst_images``, ``worst_outputs``, and ``samples``."""
+def image_grids_step(experiment: Experiment, name: str, trained: TrainedModel, count: int = 16) -> Arrays:
+    """Return test ``images``, their reconstructions ``outputs``, the worst of both, and ``samples`` from the prior."""
 
     def measure() -> Arrays:
-        test, vae = trial.data.test, trial.vae
-        mean = trial.features.test.mean.to(vae.zero.device)
+        test, vae = trained.data.test, trained.vae
+        mean = trained.features.test.mean.to(vae.zero.device)
         rows = spread_over_classes(test, count)
         worst = bounds(vae, test).reconstruction.topk(min(count, len(test))).indices
         return {
@@ -64,11 +65,13 @@ def image_grids_step(experiment: Experiment, name: str, trial: TrainedModel, cou
             "samples": decoded(vae, prior_samples(vae, 0, SAMPLES)),
         }
 
-    return experiment.arrays(f"sheets/{name}", {"trial": trial.key, "count": count}, measure)
+    return experiment.arrays(f"sheets/{name}", {"trial": trained.key, "count": count}, measure)
 
 
-def train_evaluation_classifier(experiment: Experiment, data: Dataset, name: str = "judge") -> TrainedModel:
-    """A supervised CNN that reads images, so that reconstructions and samples can be counted."""
+def train_evaluation_classifier(
+    experiment: Experiment, data: Dataset, name: str = "evaluation-classifier"
+) -> TrainedModel:
+    """Train a supervised CNN that classifies reconstructions and samples."""
     training = Training(
         epochs=experiment.pick(6, 3, 10), batch=128, optimiser=Adam(rate=3e-3, beta2=0.99), schedule=OneCycle()
     )
@@ -82,36 +85,36 @@ def train_evaluation_classifier(experiment: Experiment, data: Dataset, name: str
 
 @torch.no_grad()
 def evaluation_probabilities(classifier: TrainedModel, x: Float[Tensor, "N C H W"]) -> Float[Tensor, "N Y"]:
-    """The classifier's probabilities of images with pixels in [0, 1]."""
+    """Return the classifier's class probabilities for images with pixels in [0, 1]."""
     model = classifier.model
     device = next(model.parameters()).device
     return torch.cat([model(part.to(device)).cpu() for part in x.split(1000)]).softmax(-1)
 
 
 def pixels(images: Images) -> Float[Tensor, "N C H W"]:
-    """All pixels of these images, in [0, 1]."""
+    """Return all images with pixels in [0, 1]."""
     return images.batch(torch.arange(len(images))).x
 
 
 @torch.no_grad()
-def reconstructions(trial: TrainedModel, part: str = "test") -> Float[Tensor, "N C H W"]:
-    """Decoded posterior means of a part of the trial's data."""
-    mean: Tensor = getattr(trial.features, part).mean.to(trial.vae.zero.device)
-    return torch.cat([trial.vae.decode(z).mean.cpu() for z in mean.split(1000)])
+def reconstructions(trained: TrainedModel, part: str = "test") -> Float[Tensor, "N C H W"]:
+    """Return the decoded posterior means of ``train``, ``validation`` or ``test`` images."""
+    mean: Tensor = getattr(trained.features, part).mean.to(trained.vae.zero.device)
+    return torch.cat([trained.vae.decode(z).mean.cpu() for z in mean.split(1000)])
 
 
-def latent_map(experiment: Experiment, name: str, trial: TrainedModel, latents: list[int] | None = None) -> Arrays:
-    """Means (``codes``) and ``labels`` of 2,000 test images, evenly spaced, for a scatter of these latents (or all)."""
+def latent_map(experiment: Experiment, name: str, trained: TrainedModel, latents: list[int] | None = None) -> Arrays:
+    """Return posterior means ``codes`` and ``labels`` of 2,000 evenly spaced test images, of these latents or all."""
 
     def measure() -> Arrays:
-        test = trial.features.test
+        test = trained.features.test
         rows = torch.linspace(0, len(test) - 1, min(MAP_POINTS, len(test))).long()
         codes = test.mean[rows] if latents is None else test.mean[rows][:, latents]
         return {"codes": codes.numpy(), "labels": test.labels[rows].numpy()}
 
-    return experiment.arrays(f"maps/{name}", {"trial": trial.key, "latents": latents, "points": MAP_POINTS}, measure)
+    return experiment.arrays(f"maps/{name}", {"trial": trained.key, "latents": latents, "points": MAP_POINTS}, measure)
 
 
-def confusion_counts(true: Int[Tensor, " N"], found: Int[Tensor, " N"], classes: int) -> np.ndarray:
-    """A confusion matrix (Y, Y), rows true."""
-    return (true * classes + found).bincount(minlength=classes**2).view(classes, classes).numpy()
+def confusion_counts(true: Int[Tensor, " N"], predicted: Int[Tensor, " N"], classes: int) -> np.ndarray:
+    """Return the confusion matrix (Y, Y); rows are true classes."""
+    return (true * classes + predicted).bincount(minlength=classes**2).view(classes, classes).numpy()

@@ -118,4 +118,4 @@ def _train(
 
 def _on_device(source: Source, compute: Compute) -> Source:
     """Return images on the device; binarised ones are drawn anew at each visit."""
-    return source.to(compute.device or "cpu").to_train_on if isinstance(source, Images) else source
+    return source.to(compute.device or "cpu").training_source if isinstance(source, Images) else source

@@ -124,7 +124,7 @@ def generative_method(kind: str, epochs: int) -> FewLabelMethod:
             epochs=epochs, batch=256, optimiser=Adam(rate=2e-3, beta2=0.99), schedule=OneCycle(), clip_norm=100.0
         )
         objective: Objective = ADGMElbo() if kind == "auxiliary" else M2Elbo()
-        source = MixedSource(few, unlabelled, each=training.batch // 4)
+        source = MixedSource(few, unlabelled, labelled_per_batch=training.batch // 4)
         train(network, objective, source, training, compute=compute, seed=given.seed)
         classifier: nn.Module = network if kind == "auxiliary" else network.classifier
         predict = predict_with(classifier, given.seed, compute)

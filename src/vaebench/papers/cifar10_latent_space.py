@@ -20,7 +20,7 @@ from vaebench.models.objectives import Elbo
 from vaebench.models.vae import Model
 from vaebench.papers.experiment import PaperExperiment
 from vaebench.papers.paper import Paper, ReportedResult, in_epochs
-from vaebench.plotting.plots import Cloud, Panel, Series, lines, planes
+from vaebench.plotting.plots import Cloud, Panel, Series, lines, scatter_2d
 from vaebench.runs.report.pictures import Margins, in_rows, pairs, sheet
 from vaebench.training.loop import Training
 from vaebench.training.schedules import Adam, Constant
@@ -261,10 +261,10 @@ def _figures(
     experiment.figure("training-mnist", lambda: examples("mnist"))
     experiment.figure("training-cifar", lambda: examples("cifar"))
     clouds = {name: _cloud(experiment, name, meant[name], SETTINGS[name].words) for name in PRINTED}
-    experiment.figure("map-mnist", lambda: planes([clouds["mnist"]], data["mnist"].classes))
-    experiment.figure("maps-cifar", lambda: planes([clouds["simple"], clouds["deep"]], data["cifar"].classes))
+    experiment.figure("map-mnist", lambda: scatter_2d([clouds["mnist"]], data["mnist"].classes))
+    experiment.figure("maps-cifar", lambda: scatter_2d([clouds["simple"], clouds["deep"]], data["cifar"].classes))
     flat = _cloud(experiment, "mnist-printed", printed["mnist"], "MNIST, formula as printed")
-    experiment.figure("map-printed", lambda: planes([flat], data["mnist"].classes))
+    experiment.figure("map-printed", lambda: scatter_2d([flat], data["mnist"].classes))
     found = {
         SETTINGS[name].words: Series(*(part.tolist() for part in _loss_curve(trial))) for name, trial in meant.items()
     }

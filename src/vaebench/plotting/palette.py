@@ -1,4 +1,4 @@
-"""A colour and marker for each class, and names made safe to show."""
+"""Colours and markers of the classes, and cleaning of displayed names."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ CLASS_COLOURS = (
 CLASS_MARKERS = ("o", "^", "s", "D", "v", "P")
 
 
-def class_look(index: int) -> tuple[str, str]:
-    """Colour and marker of a class: ten colours, then the same with the next marker."""
+def class_style(index: int) -> tuple[str, str]:
+    """Return colour and marker of a class: ten colours, which repeat with the next marker."""
     marker = CLASS_MARKERS[index // len(CLASS_COLOURS) % len(CLASS_MARKERS)]
     return CLASS_COLOURS[index % len(CLASS_COLOURS)], marker
 
 
 def clean(text: str) -> str:
-    """Text on one line, without control, direction-changing or unpaired surrogate characters."""
+    """Return the text on one line, without control, direction-changing or unpaired surrogate characters."""
     spaced = "".join(" " if c.isspace() else c for c in text)
     return "".join(c for c in spaced if not unicodedata.category(c).startswith("C"))
 
 
 def shortened(text: str, length: int) -> str:
-    """Text cut to a length, the cut shown."""
+    """Truncate text to ``length`` characters, with an ellipsis."""
     return text if len(text) <= length else text[: length - 1] + "…"

@@ -1,4 +1,4 @@
-"""How figures look: one style, one colour for each representation, names that the font can draw."""
+"""Style of the figures, colours and markers of the representations, and text that figures can draw."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ STYLE: dict[Any, Any] = {
     "savefig.facecolor": "white",
     "lines.linewidth": 1.5,
 }
-"""Matplotlib's settings for every figure; made and saved inside ``matplotlib.rc_context(STYLE)``."""
+"""Matplotlib settings; figures are created and saved inside ``matplotlib.rc_context(STYLE)``."""
 
 REPRESENTATIONS: dict[str, tuple[str, str, str]] = {
     "self-trained": ("self-trained VAE", "#cc79a7", "p"),
@@ -58,27 +58,27 @@ REPRESENTATIONS: dict[str, tuple[str, str, str]] = {
     "random": ("random encoder", "#999999", "X"),
     "images": ("supervised network", "#009e73", "P"),
 }
-"""Name in words, colour (Okabe and Ito's, told apart by the colour-blind) and marker of each representation."""
+"""Title, colour (Okabe and Ito's palette, distinguishable with colour blindness) and marker of each representation."""
 
 
-def in_words(features: str) -> str:
-    """A representation's name in words."""
+def representation_title(features: str) -> str:
+    """Return the title of a representation."""
     return REPRESENTATIONS[features][0] if features in REPRESENTATIONS else clean(features)
 
 
 def signed(value: float, form: str) -> str:
-    """A number with its sign, a true minus; zero has none."""
+    """Format a number with its sign, a minus sign instead of a hyphen; zero has no sign."""
     text = format(value, f"+{form}").replace("-", "\N{MINUS SIGN}")
     return text if value else text.lstrip("+")
 
 
 def class_names(classes: Iterable[str], length: int = 18) -> list[str]:
-    """Names that figures can draw; one with letters that the font lacks becomes "class 3"."""
-    found = []
+    """Return names for figures; a name with glyphs that the font lacks becomes "class 3"."""
+    names = []
     for index, name in enumerate(map(clean, classes)):
         drawable = bool(name.strip()) and {ord(c) for c in name} <= _glyphs()
-        found.append(shortened(name, length) if drawable else f"class {index}")
-    return found
+        names.append(shortened(name, length) if drawable else f"class {index}")
+    return names
 
 
 @cache
@@ -88,7 +88,7 @@ def _glyphs() -> frozenset[int]:
 
 
 def png(figure: Figure, dpi: int = DPI) -> bytes:
-    """The figure as PNG bytes, the same for the same figure."""
+    """Return the figure as PNG bytes, without metadata so that equal figures give equal bytes."""
     image = io.BytesIO()
     with matplotlib.rc_context(STYLE):
         FigureCanvasAgg(figure)

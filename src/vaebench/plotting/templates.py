@@ -1,4 +1,4 @@
-"""template(): a page's template; what is put into it is escaped, what is missing is an error."""
+"""Jinja templates of the HTML pages, with autoescaping; undefined variables are errors."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, Te
 
 
 def template(name: str, package: str, **filters: Callable[..., str]) -> Template:
-    """A file of ``package``, which may use the tables and the style of the reports, and ``filters`` by name."""
+    """Return a template of ``package``, which can include the shared tables and style and use ``filters``."""
     loader = ChoiceLoader([PackageLoader(package, ""), PackageLoader("vaebench.plotting", "")])
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
     environment.filters.update(filters)

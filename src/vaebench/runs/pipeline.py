@@ -146,7 +146,7 @@ class _Pipeline:
         result = train(
             model,
             objective,
-            self.data.train.without_labels().to(recipe.compute.device).to_train_on,
+            self.data.train.without_labels().to(recipe.compute.device).training_source,
             recipe.training,
             compute=recipe.compute,
             seed=recipe.seed,

@@ -5,7 +5,7 @@ import pytest
 from made_up import accuracy_row
 from matplotlib.text import Text
 
-from vaebench.plotting.palette import class_look
+from vaebench.plotting.palette import class_style
 from vaebench.plotting.style import class_names, png, signed
 from vaebench.runs.report.figures import FIGURES, figures
 
@@ -164,7 +164,7 @@ def test_the_same_run_gives_the_same_bytes(make_run):
 
 
 def test_looks_are_distinct_for_up_to_thirty_classes():
-    assert len({class_look(index) for index in range(30)}) == 30
+    assert len({class_style(index) for index in range(30)}) == 30
 
 
 def test_an_empty_name_still_has_one():

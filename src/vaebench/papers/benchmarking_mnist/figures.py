@@ -13,7 +13,7 @@ from vaebench.experiments.measurements import image_grids_step, latent_map
 from vaebench.experiments.trained import TrainedModel
 from vaebench.papers.benchmarking_mnist.reported import CONSTANT, SWEEP
 from vaebench.papers.experiment import PaperExperiment
-from vaebench.plotting.plots import Cloud, Panel, Series, confusion, lines, planes, space
+from vaebench.plotting.plots import Cloud, Panel, Series, confusion, lines, scatter_2d, scatter_3d
 from vaebench.runs.report.pictures import Margins, grids, in_rows, pairs, sheet
 
 
@@ -29,8 +29,8 @@ def draw(experiment: PaperExperiment, trials: dict[int, TrainedModel], judgement
     )
     classes = trials[2].data.classes
     cloud = Cloud("latent 2", maps[2]["codes"], maps[2]["labels"])
-    experiment.figure("map-2d", lambda: planes([cloud], classes))
-    experiment.figure("map-3d", lambda: space(maps[3]["codes"], maps[3]["labels"], classes, ("z0", "z1", "z2")))
+    experiment.figure("map-2d", lambda: scatter_2d([cloud], classes))
+    experiment.figure("map-3d", lambda: scatter_3d(maps[3]["codes"], maps[3]["labels"], classes, ("z0", "z1", "z2")))
     experiment.figure("pairs-3", lambda: pairs(sheets[3]["images"], sheets[3]["outputs"], None))
     experiment.figure("pairs-5", lambda: pairs(sheets[5]["images"], sheets[5]["outputs"], None))
     experiment.figure("samples", lambda: _sample_sheet(sheets))

@@ -186,7 +186,7 @@ def _m2(
         schedule=experiment.pick(OneCycle(), OneCycle(), Constant()),
     )
     few = parts.train.take(rows)
-    source = MixedSource(few, UnlabelledSource(parts.train), each=training.batch // 4)
+    source = MixedSource(few, UnlabelledSource(parts.train), labelled_per_batch=training.batch // 4)
     identity = {"model": model.model_dump(), "labelled": rows.tolist(), "of": of}
 
     def build() -> M2:

@@ -11,7 +11,7 @@ from vaebench.experiments.measurements import image_grids_step, latent_map
 from vaebench.papers.experiment import PaperExperiment
 from vaebench.papers.vae_classifiers.dataset import DatasetExperiment, values_of
 from vaebench.papers.vae_classifiers.reported import SETS
-from vaebench.plotting.plots import Panel, Series, bars, confusion, lines, space
+from vaebench.plotting.plots import Panel, Series, bars, confusion, lines, scatter_3d
 from vaebench.runs.report.pictures import pairs
 
 
@@ -36,7 +36,7 @@ def draw(experiment: PaperExperiment, sets: dict[str, DatasetExperiment]) -> Non
     latents = np.random.default_rng(0).permutation(SETS["quickdraw"].model.latent)[:3].tolist()
     codes = latent_map(experiment, "quickdraw", trial, latents)
     axes = [f"z{d}" for d in latents]
-    experiment.figure("three-latents", lambda: space(codes["codes"], codes["labels"], data.classes, axes))
+    experiment.figure("three-latents", lambda: scatter_3d(codes["codes"], codes["labels"], data.classes, axes))
 
 
 def _confusion(result: dict[str, Any], bench: DatasetExperiment, title: str) -> Callable[[], Any]:

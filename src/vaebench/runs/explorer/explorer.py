@@ -23,7 +23,7 @@ from vaebench.core.files import write_text
 from vaebench.evaluation.bounds import DEAD_BELOW
 from vaebench.evaluation.panels import prior_samples
 from vaebench.evaluation.probes import LinearClassifier
-from vaebench.plotting.palette import class_look, clean, shortened
+from vaebench.plotting.palette import class_style, clean, shortened
 from vaebench.runs.explorer.networks import decoder_onnx, encoder_onnx, stored_error
 from vaebench.runs.explorer.points import Points, packed, reach
 
@@ -174,7 +174,7 @@ class Explorer:
 
 
 def _class(index: int, name: str) -> dict[str, str]:
-    colour, marker = class_look(index)
+    colour, marker = class_style(index)
     shown = shortened(clean(name), NAME_LENGTH)
     return {"name": shown if shown.strip() else f"class {index}", "colour": colour, "marker": marker}
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from vaebench.core.files import read_json
-from vaebench.plotting.style import FAINT, INK, REPRESENTATIONS, in_words
+from vaebench.plotting.style import FAINT, INK, REPRESENTATIONS, representation_title
 from vaebench.runs.report.tables import BESIDE, accuracy_rows, label_counts, probe_names
 from vaebench.runs.run import Run
 
@@ -137,7 +137,7 @@ def _loss_figure(history: dict[str, Any], features: str) -> Figure:
     for ax, part in zip(figure.subplots(1, len(parts), squeeze=False).flat, parts, strict=True):
         _loss_panel(ax, epochs, part, history["best_epoch"], REPRESENTATIONS[features][1])
         if features == "autoencoder":
-            ax.set_title(f"{in_words(features)}: {PARTS[part]}")
+            ax.set_title(f"{representation_title(features)}: {PARTS[part]}")
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, borderaxespad=0.2)
     return figure

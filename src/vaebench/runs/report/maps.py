@@ -12,8 +12,8 @@ from matplotlib.patheffects import withStroke
 from PIL import Image
 
 from vaebench.evaluation.bounds import DEAD_BELOW
-from vaebench.plotting.palette import class_look
-from vaebench.plotting.plots import class_legend, confusion, scatter, space
+from vaebench.plotting.palette import class_style
+from vaebench.plotting.plots import class_legend, confusion, scatter, scatter_3d
 from vaebench.plotting.style import FAINT, INK, REPRESENTATIONS, class_names
 from vaebench.runs.run import Run
 
@@ -61,7 +61,7 @@ def _pasted(places: np.ndarray, images: np.ndarray, labels: np.ndarray) -> np.nd
         kept.append(corners[index])
         top, colour = (
             height - y - side - 2 * frame,
-            to_rgb(class_look(int(labels[index]))[0] if labels[index] >= 0 else FAINT),
+            to_rgb(class_style(int(labels[index]))[0] if labels[index] >= 0 else FAINT),
         )
         sheet[top : top + side + 2 * frame, x : x + side + 2 * frame] = np.rint(255 * np.array(colour))
         sheet[top + frame : top + frame + side, x + frame : x + frame + side] = cells[index]
@@ -89,7 +89,7 @@ def plane_map(run: Run) -> Figure:
 
 def space_map(run: Run) -> Figure:
     """The three latents with the highest KL, seen from two sides."""
-    return space(_highest(run, 3), run.panels["map_labels"], run.results["classes"], _axis_names(run))
+    return scatter_3d(_highest(run, 3), run.panels["map_labels"], run.results["classes"], _axis_names(run))
 
 
 def _highest(run: Run, count: int) -> np.ndarray:

@@ -14,7 +14,7 @@ from vaebench.core.errors import VaebenchError
 from vaebench.core.files import atomic, write_text
 from vaebench.models.priors import StandardNormal
 from vaebench.plotting.palette import clean
-from vaebench.plotting.style import in_words, png, signed
+from vaebench.plotting.style import png, representation_title, signed
 from vaebench.plotting.templates import template
 from vaebench.runs.report.figures import FIGURES
 from vaebench.runs.report.tables import (
@@ -160,7 +160,7 @@ def _differences(found: Verdict, counts: list[int | str]) -> list[tuple[str, lis
     rows = []
     for rival, cells in groupby(found.comparisons, key=lambda cell: cell.rival):
         by_count = {cell.labels_per_class: cell for cell in cells}
-        rows.append((in_words(rival), [by_count.get(count) for count in counts]))
+        rows.append((representation_title(rival), [by_count.get(count) for count in counts]))
     return rows
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from vaebench.evaluation.bounds import ACTIVE_ABOVE, DEAD_BELOW
 from vaebench.evaluation.disentanglement import SCORE_NAMES
 from vaebench.plotting.palette import clean
-from vaebench.plotting.style import REPRESENTATIONS, in_words
+from vaebench.plotting.style import REPRESENTATIONS, representation_title
 from vaebench.runs.run import Run
 
 BESIDE = ("supervised", "self-training", "graph")
@@ -50,7 +50,7 @@ def accuracy_table(run: Run, probe: str) -> Table:
         if row["probe"] in (probe, *BESIDE)
     }
     names = [name for name in REPRESENTATIONS if any(key[0] == name for key in found)]
-    rows = [[in_words(name), *(_spread(found.get((name, count))) for count in counts)] for name in names]
+    rows = [[representation_title(name), *(_spread(found.get((name, count))) for count in counts)] for name in names]
     draws = [max((row["n"] for key, row in found.items() if key[1] == count), default=0) for count in counts]
     strong = tuple(index for index, name in enumerate(names) if name in ("vae", "self-trained"))
     header = ["labels a class", *(str(count) for count in counts)]
