@@ -5,6 +5,7 @@ import pytest
 from made_up import accuracy_row
 from matplotlib.text import Text
 
+from vaebench.plotting.palette import class_style
 from vaebench.plotting.style import class_names, png, signed
 from vaebench.runs.report.figures import FIGURES, figures
 
