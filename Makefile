@@ -5,13 +5,20 @@ BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip install -q -c constraints.txt $(PIP_ARGS)
 SOURCES = pyproject.toml constraints.txt
 
-.PHONY: run test check lint types site papers few-labels trust likelihood disentangling unlike schedules speed growth faults fuzz explorer notebook vendor soak clean
+.PHONY: run test test-fast check lint types site papers few-labels trust likelihood disentangling unlike schedules speed growth faults fuzz explorer notebook vendor soak clean
 
 run: .stamp-run  ## train on embedded real digits, and write a report
 	$(BIN)/vaebench run digits --resume
 
 test: .stamp-dev  ## all tests; real data sets too where VAEBENCH_DATA is set
 	$(BIN)/python -m pytest -n 2 --dist loadgroup $(TESTS)
+
+FAST = tests/models tests/core tests/cli tests/plotting tests/data tests/training/test_muon.py tests/training/test_stopping.py \
+	tests/evaluation/test_bounds.py tests/evaluation/test_calibration.py tests/evaluation/test_probes.py tests/evaluation/test_samples.py \
+	tests/semi_supervised/test_label_propagation.py tests/test_architecture.py tests/test_terms.py tests/test_mutations.py
+
+test-fast: .stamp-dev  ## unit tests, under two minutes on two cores
+	$(BIN)/python -m pytest -n 2 --dist loadgroup $(FAST)
 
 lint: .stamp-dev
 	$(BIN)/ruff format --check .

@@ -19,25 +19,39 @@ import vaebench
 
 ROOT = Path(__file__).resolve().parent.parent
 SITE = ROOT / "site"
+MODELS = sorted(f"models/{page.stem}" for page in (ROOT / "docs" / "models").glob("*.md"))
 PAGES = {
-    "Using it": ["theory", "pitfalls", "reliability", "scaling", "results", "from-images-to-predictions"],
+    "Guides": [
+        "get-started",
+        "your-images",
+        "compare",
+        "inspect",
+        "few-labels",
+        "reproduce",
+        "scaling",
+        "extend",
+        "from-images-to-predictions",
+    ],
+    "Reference guide": ["models", *MODELS, "theory", "results", "pitfalls", "reliability", "support"],
     "Results": [
         "results/papers",
         "results/few-labels",
         "results/trust",
         "results/likelihood",
         "results/disentangling",
-        "results/unlike",
+        "results/outliers",
         "results/speed",
         "results/growth",
         "results/schedules",
         "results/explorer",
         "results/fuzz",
     ],
-    "Working on it": ["architecture", "adding", "support", "changelog", "lab-book"],
+    "Development": ["architecture", "contributing", "changelog", "lab-book"],
 }
 """The menu; :func:`main` refuses a page of docs/ that is in none of it."""
 LINKS = {"../LOG.md": "lab-book.md", "](docs/": "](", '"docs/': '"', "](LOG.md": "](lab-book.md"}
+LINKS |= {"[CITATION.cff](CITATION.cff)": "`CITATION.cff`", "[examples/](examples)": "`examples/`"}
+LINKS |= {"](CONTRIBUTING.md": "](contributing.md", "](../CONTRIBUTING.md": "](contributing.md"}
 LINKS |= {".ipynb)": ".md)", "](CHANGELOG.md": "](changelog.md", "](LICENSE)": "](license.md)"}
 
 
@@ -48,7 +62,7 @@ def main() -> int:
     shutil.copytree(ROOT / "docs", source, ignore=shutil.ignore_patterns("*.ipynb"))
     for page in source.rglob("*.md"):
         page.write_text(_linked(page.read_text()))
-    for name, file in {"changelog": "CHANGELOG.md", "lab-book": "LOG.md"}.items():
+    for name, file in {"changelog": "CHANGELOG.md", "lab-book": "LOG.md", "contributing": "CONTRIBUTING.md"}.items():
         (source / f"{name}.md").write_text(_linked((ROOT / file).read_text()))
     (source / "license.md").write_text(
         f"---\norphan: true\n---\n# License\n\n```\n{(ROOT / 'LICENSE').read_text()}```\n"
