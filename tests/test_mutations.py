@@ -113,7 +113,7 @@ BREAKAGES = [
     ("evaluation/separation.py", "0 if name in first else 1", "1 if name in first else 0", EVALUATION),
     ("evaluation/scores.py", "-own.log().mean()", "own.log().mean()", EVALUATION),
     ("training/metrics.py", "(mark[name] - before[name]) / images", "mark[name] / images", TRAINING),
-    ("papers/paper.py", "np.std(numbers, ddof=1)", "np.std(numbers)", "tests/papers/test_experiment.py"),
+    ("papers/experiment.py", "np.std(numbers, ddof=1)", "np.std(numbers)", "tests/papers/test_experiment.py"),
     ("experiments/experiment.py", 'return kept if kept["identity"] == _plain(identity) else None', "return kept", "tests/papers/test_experiment.py"),
     ("data/images.py", "first = [group[len(part) :]", "first = [group[0:]", DATA),
     ("data/images.py", "replace=False)", "replace=True)", EVALUATION),
