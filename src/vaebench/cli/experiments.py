@@ -36,11 +36,11 @@ def reproduce(words: list[str]) -> int:
     with interrupted_after(seconds), progress() as callback:
         experiments = reproduced(papers, budget, out, seeds=seeds_asked, callback=callback)
     for experiment in experiments:
-        verdicts = [row["holds"] for row in experiment.findings.in_order()]
+        verdicts = [row["agrees"] for row in experiment.result_rows()]
         counts = (
             f"{verdicts.count(True)} hold, {verdicts.count(False)} do not, {verdicts.count(None)} without a verdict"
         )
-        print(f"{experiment.paper.short} {experiment.paper.name}: {len(verdicts)} promises, {counts}")
+        print(f"{experiment.paper.short} {experiment.paper.name}: {len(verdicts)} results, {counts}")
     print(f"open {out / 'papers.md'}")
     return 0
 
