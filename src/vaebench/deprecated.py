@@ -155,7 +155,7 @@ PAPER_PHRASES = {
     "the recipe as printed": "the paper's recipe",
     "all samples judged": "all classified samples",
     "are read as the same class as the image": "are classified like the image",
-    "more latents cost nothing, they fall to the prior": "further latents collapse to the prior at no cost",
+    "more latents cost nothing, they collapse to the prior": "further latents collapse to the prior at no cost",
     "its own errors bound what it can say of others": "its own errors limit what it can measure",
     "the most to expect": "the upper limit to expect",
     "shares of the digits": "fractions of the digits",
