@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +13,7 @@ def format_epochs(count: int) -> str:
     return f"{count} epoch{'' if count == 1 else 's'}"
 
 
-def format_values(values: Mapping[str, float] | Mapping[int, float], spec: str, between: str = ": ") -> str:
+def format_values(values: Mapping[Any, float | int], spec: str, between: str = ": ") -> str:
     """Names and values as text: "2: 38.22, 3: 34.04" with the format ``spec`` ".2f"."""
     return ", ".join(f"{name}{between}{value:{spec}}" for name, value in values.items())
 

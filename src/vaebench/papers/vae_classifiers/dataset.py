@@ -92,7 +92,7 @@ class DatasetExperiment:
         """Results of the paper's large head."""
         return self.fit_head(name, self.settings.large_head, probe_input, epochs=epochs)
 
-    def record(self, key: str, values: float | Sequence[float], explanation: str) -> None:
+    def record(self, key: str, values: float | int | Sequence[float | int], explanation: str) -> None:
         """Record a result; substitute classes allow no verdict on a reported number."""
         if self.substitute and self.experiment.paper.reported_results[key].reported is not None:
             self.experiment.record(key, values, f"substitute classes; {explanation}", agrees=None)
