@@ -1,23 +1,24 @@
-"""The machinery of the papers: steps done once, stops that lose nothing, reported results all kept, rows and page."""
+"""How papers are run and reported: steps done once, stops that lose nothing, complete results, rows and page."""
 
 import json
 import signal
 
 import pytest
 import torch
-from made_up_paper import PAPER, PROMISES
+from made_up_paper import PAPER, REPORTED
 
 from vaebench.core.errors import VaebenchError
+from vaebench.deprecated import PAPER_ROW_KEYS
 from vaebench.experiments.info import check_budget
 from vaebench.papers import registry
 from vaebench.papers.experiment import PaperExperiment
-from vaebench.papers.page import number, page
-from vaebench.papers.paper import ReportedResult, ReproducedResults
+from vaebench.papers.page import format_number, page, read_rows
+from vaebench.papers.paper import ReportedResult
 from vaebench.papers.reproduce import find_papers, minutes_left, reproduce
 from vaebench.training.checkpoint import Checkpoint, read_tensors
 from vaebench.training.compute import Compute
 
-KEYS = ["paper", "where", "what", "printed", "found", "sd", "n", "budget", "holds", "why"]
+KEYS = ["paper", "source", "quantity", "reported", "reproduced", "sd", "n", "budget", "agrees", "explanation"]
 
 
 @pytest.fixture(autouse=True)
@@ -36,7 +37,7 @@ def weights(out, budget="quick"):
 def test_a_second_call_makes_nothing_and_finds_the_same(tmp_path):
     first = reproduce([PAPER], "quick", tmp_path)[0]
     files = {name: (tmp_path / name).read_bytes() for name in ("papers.json", "papers.md", "papers-made.json")}
-    assert first.made == ["vae-0", "line-0", "head"]
+    assert first.made == ["vae-0", "probe-0", "head"]
     second = reproduce([PAPER], "quick", tmp_path)[0]
     assert second.made == []
     assert {name: (tmp_path / name).read_bytes() for name in files} == files
@@ -45,18 +46,18 @@ def test_a_second_call_makes_nothing_and_finds_the_same(tmp_path):
     assert 60 * done == pytest.approx(first.seconds, rel=1e-6)
 
 
-def test_rows_have_the_agreed_keys_and_the_order_of_the_promises(tmp_path):
+def test_rows_have_the_agreed_keys_and_the_order_of_the_reported_results(tmp_path):
     reproduce([PAPER], "cpu", tmp_path, seeds=3)
     rows = rows_in(tmp_path)
     assert [list(row) for row in rows] == [KEYS] * 3
-    assert [row["what"] for row in rows] == [promise.what for promise in PROMISES.values()]
+    assert [row["quantity"] for row in rows] == [result.quantity for result in REPORTED.values()]
     accuracy, cross_entropy, claim = rows
     assert (accuracy["n"], cross_entropy["n"]) == (3, 1)
     assert accuracy["sd"] > 0
     assert cross_entropy["sd"] is None
-    assert cross_entropy["holds"] is False  # chance is 2.3 nats, two epochs are nowhere near 0.1
-    assert claim["printed"] is None
-    assert claim["holds"] is True
+    assert cross_entropy["agrees"] is False  # chance is 2.3 nats, two epochs are nowhere near 0.1
+    assert claim["reported"] is None
+    assert claim["agrees"] is True
 
 
 def test_each_budget_has_its_own_rows_and_a_new_call_replaces_only_them(tmp_path):
@@ -73,7 +74,7 @@ def test_each_budget_has_its_own_rows_and_a_new_call_replaces_only_them(tmp_path
 
 def test_more_seeds_make_only_the_new_ones(tmp_path):
     reproduce([PAPER], "quick", tmp_path)
-    assert reproduce([PAPER], "quick", tmp_path, seeds=2)[0].made == ["vae-1", "line-1"]
+    assert reproduce([PAPER], "quick", tmp_path, seeds=2)[0].made == ["vae-1", "probe-1"]
 
 
 def test_a_step_under_another_identity_is_made_again(tmp_path):
@@ -87,9 +88,9 @@ def test_stopped_in_a_training_and_called_again_it_ends_with_the_same_bits(tmp_p
     reproduce([PAPER], "cpu", tmp_path / "whole", seeds=1)
     stops = []
 
-    def stop_once(tick):
-        if not stops and tick.note.startswith("vae-0, step"):
-            stops.append(tick.note)
+    def stop_once(event):
+        if not stops and event.note.startswith("vae-0, step"):
+            stops.append(event.note)
             signal.raise_signal(signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt):
@@ -101,10 +102,10 @@ def test_stopped_in_a_training_and_called_again_it_ends_with_the_same_bits(tmp_p
     assert all(torch.equal(whole[name], stopped[name]) for name in whole)
     assert not list((tmp_path / "stopped").rglob("*.checkpoint"))
 
-    def found(out):
-        return [row["found"] for row in rows_in(out)]
+    def reproduced(out):
+        return [row["reproduced"] for row in rows_in(out)]
 
-    assert found(tmp_path / "whole") == found(tmp_path / "stopped")
+    assert reproduced(tmp_path / "whole") == reproduced(tmp_path / "stopped")
 
 
 def test_a_damaged_checkpoint_is_named(tmp_path):
@@ -127,7 +128,7 @@ def test_a_checkpoint_of_an_older_recipe_does_not_stand_in_the_way(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("rule", "tolerance", "found", "met"),
+    ("rule", "tolerance", "reproduced", "agrees"),
     [
         ("at least", 0.005, 0.9651, True),
         ("at least", 0.005, 0.9649, False),
@@ -138,29 +139,44 @@ def test_a_checkpoint_of_an_older_recipe_does_not_stand_in_the_way(tmp_path):
         ("about", 0.1, 0.86, False),
     ],
 )
-def test_when_a_promise_is_met(rule, tolerance, found, met):
-    assert ReportedResult("Table 1", "accuracy", 0.97, rule, tolerance).met(found) is met
+def test_when_a_reproduced_value_agrees(rule, tolerance, reproduced, agrees):
+    assert ReportedResult("Table 1", "accuracy", 0.97, rule, tolerance).agrees(reproduced) is agrees
 
 
 def test_a_claim_has_no_verdict_by_number():
-    assert ReportedResult("section 1", "it is blurry").met(3.0) is None
+    assert ReportedResult("section 1", "it is blurry").agrees(3.0) is None
 
 
-def test_findings_refuse_what_would_leave_a_reader_without_an_answer():
-    findings = ReproducedResults(PAPER, "quick")
-    findings.found("accuracy", [0.2, 0.5])
-    assert findings.rows["accuracy"].holds is True
-    assert findings.rows["accuracy"].sd == pytest.approx(0.2121320)
-    with pytest.raises(ValueError, match="filled twice"):
-        findings.found("accuracy", 0.9)
-    with pytest.raises(ValueError, match="say why"):
-        findings.found("cross-entropy", 0.2)
-    with pytest.raises(ValueError, match="say why"):
-        findings.found("claim", 0.2)
+def test_recording_refuses_what_would_leave_a_reader_without_an_answer(tmp_path):
+    experiment = PaperExperiment(PAPER, "quick", tmp_path, Compute(device="cpu", threads=1))
+    experiment.record("accuracy", [0.2, 0.5])
+    assert experiment.rows["accuracy"].agrees is True
+    assert experiment.rows["accuracy"].sd == pytest.approx(0.2121320)
+    with pytest.raises(ValueError, match="recorded twice"):
+        experiment.record("accuracy", 0.9)
+    with pytest.raises(ValueError, match="explain it"):
+        experiment.record("cross-entropy", 0.2)
+    with pytest.raises(ValueError, match="explain it"):
+        experiment.record("claim", 0.2)
     with pytest.raises(KeyError):
-        findings.found("nothing", 0.2)
-    with pytest.raises(ValueError, match="unfilled: cross-entropy, claim"):
-        findings.in_order()
+        experiment.record("nothing", 0.2)
+    with pytest.raises(ValueError, match="not recorded: cross-entropy, claim"):
+        experiment.result_rows()
+
+
+def test_rows_of_an_older_version_are_upgraded_and_new_ones_stay(tmp_path):
+    reproduce([PAPER], "quick", tmp_path)
+    new = rows_in(tmp_path)
+    old_keys = {today: old for old, today in PAPER_ROW_KEYS.items()}
+    old = [{old_keys.get(key, key): value for key, value in row.items()} for row in new]
+    old[1]["where"], old[1]["why"] = "its notebooks", "the share is 0.5, as a share of the printed loss"
+    (tmp_path / "papers.json").write_text(json.dumps(old))
+    upgraded = read_rows(tmp_path / "papers.json")
+    assert [upgraded[0], upgraded[2]] == [new[0], new[2]]
+    assert upgraded[1]["source"] == "notebooks"
+    assert upgraded[1]["explanation"] == "the share is 0.5, as a fraction of the reported loss"
+    reproduce([PAPER], "cpu", tmp_path, seeds=1)
+    assert [list(row) for row in rows_in(tmp_path)] == [KEYS] * 6
 
 
 def test_a_figure_without_a_caption_is_refused(tmp_path):
@@ -172,7 +188,7 @@ def test_a_figure_without_a_caption_is_refused(tmp_path):
 def test_the_page_shows_every_row_and_figure_and_breaks_no_table(tmp_path):
     reproduce([PAPER], "quick", tmp_path)
     text = (tmp_path / "papers.md").read_text()
-    assert "| Table 1 | accuracy of a line \\| on means | 0.3 |" in text
+    assert "| Table 1 | accuracy of a linear probe \\| on means | 0.3 |" in text
     assert "![curves](papers/Z-quick-curves.png)" in text
     assert (tmp_path / "papers" / "Z-quick-curves.png").read_bytes().startswith(b"\x89PNG")
     tables = [line for line in text.splitlines() if line.startswith("| Table 1") or line.startswith("| section 4")]
@@ -188,8 +204,8 @@ def test_the_page_shows_every_row_and_figure_and_breaks_no_table(tmp_path):
     [(0.96126, 0.97, "0.9613"), (12.587, None, "12.59"), (3.0, None, "3"), (36.2341, 36.68, "36.23"),
      (3.0, 4.41, "3.000"), (-3354359.0, -3354359.0, "-3,354,359"), (0.0000123, None, "1.2e-05"), (0.0, None, "0")],
 )  # fmt: skip
-def test_numbers_have_the_digits_worth_reading(value, like, text):
-    assert number(value, like) == text
+def test_numbers_have_the_significant_digits(value, like, text):
+    assert format_number(value, like) == text
 
 
 def test_papers_are_found_by_short_and_long_name():

@@ -1,15 +1,17 @@
-"""Every paper of the registry: its quick budget keeps every promise, and the published results are whole."""
+"""Every registered paper: its quick budget records every result, and the published results are complete."""
 
 import io
 import json
 import os
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from vaebench.papers.page import page
+from vaebench.papers.page import page, read_rows
+from vaebench.papers.paper import Rule
 from vaebench.papers.registry import PAPERS
 from vaebench.papers.reproduce import reproduce
 from vaebench.training.loop import train
@@ -22,13 +24,13 @@ needs_data = pytest.mark.skipif(
 
 @needs_data
 @pytest.mark.parametrize("short", PAPERS)
-def test_quick_keeps_every_promise_draws_every_figure_and_repeats_nothing(short, tmp_path):
+def test_quick_records_every_result_draws_every_figure_and_repeats_nothing(short, tmp_path):
     paper = PAPERS[short]
     experiment = reproduce([paper], "quick", tmp_path)[0]
     rows = json.loads((tmp_path / "papers.json").read_text())
-    assert [row["what"] for row in rows] == [promise.what for promise in paper.reported_results.values()]
-    assert all(np.isfinite(row["found"]) for row in rows if row["found"] is not None)
-    assert all(row["why"] for row in rows if row["holds"] is not True)
+    assert [row["quantity"] for row in rows] == [result.quantity for result in paper.reported_results.values()]
+    assert all(np.isfinite(row["reproduced"]) for row in rows if row["reproduced"] is not None)
+    assert all(row["explanation"] for row in rows if row["agrees"] is not True)
     assert paper.captions
     assert set(experiment.drawn) == set(paper.captions)
     for name, image in experiment.drawn.items():
@@ -50,40 +52,43 @@ def test_the_full_protocol_runs_when_cut_to_an_epoch_on_few_images(short, tmp_pa
             data = data.model_copy(update={"per_class": 30})
         return data.load()
 
-    for place in ("studies.study", "evaluation.scores", "evaluation.probes"):
-        monkeypatch.setattr(f"vaebench.{place}.train", cut)
+    for module in ("experiments.experiment", "evaluation.scores", "evaluation.probes"):
+        monkeypatch.setattr(f"vaebench.{module}.train", cut)
     monkeypatch.setattr("vaebench.experiments.experiment.Experiment.data", few)
     counts = {10: 8, 100: 12, 1000: 20}
     monkeypatch.setattr(
-        "vaebench.papers.disentangling.DatasetExperiment.scaled", lambda bench, count: counts.get(count, count)
+        "vaebench.papers.disentangling.Comparison.available", lambda comparison, count: counts.get(count, count)
     )
     experiment = reproduce([PAPERS[short]], "full", tmp_path)[0]
-    assert len(experiment.findings.in_order()) == len(PAPERS[short].reported_results)
+    assert len(experiment.result_rows()) == len(PAPERS[short].reported_results)
     assert set(experiment.drawn) == set(PAPERS[short].captions)
 
 
 @pytest.mark.parametrize("short", PAPERS)
-def test_a_paper_says_what_a_reader_needs(short):
+def test_a_paper_is_described_completely(short):
     paper = PAPERS[short]
     assert paper.short == short
     assert set(paper.minutes) == {"quick", "cpu", "full"}
     assert paper.minutes["cpu"] <= 30
     assert paper.deviations
-    places = [(promise.where, promise.what) for promise in paper.reported_results.values()]
-    assert len(set(places)) == len(places), "two reported results read alike"
-    assert any(promise.printed is not None for promise in paper.reported_results.values()) or short in "CD"
+    quantities = [(result.source, result.quantity) for result in paper.reported_results.values()]
+    assert len(set(quantities)) == len(quantities), "two reported results read alike"
+    assert all(result.rule in get_args(Rule) for result in paper.reported_results.values())
+    assert any(result.reported is not None for result in paper.reported_results.values()) or short in "CD"
 
 
 @pytest.mark.parametrize("short", PAPERS)
-def test_the_published_results_hold_every_promise(short):
-    rows = json.loads((RESULTS / "papers.json").read_text())
+def test_the_published_results_are_complete(short):
+    rows = read_rows(RESULTS / "papers.json")
     published = [
-        (row["where"], row["what"], row["printed"]) for row in rows if (row["paper"], row["budget"]) == (short, "cpu")
+        (row["source"], row["quantity"], row["reported"])
+        for row in rows
+        if (row["paper"], row["budget"]) == (short, "cpu")
     ]
-    promised = [(p.where, p.what, p.printed) for p in PAPERS[short].reported_results.values()]
-    assert published == promised
+    expected = [(r.source, r.quantity, r.reported) for r in PAPERS[short].reported_results.values()]
+    assert published == expected
 
 
 def test_the_published_page_is_rendered_from_the_published_rows():
-    rows, made = (json.loads((RESULTS / name).read_text()) for name in ("papers.json", "papers-made.json"))
+    rows, made = read_rows(RESULTS / "papers.json"), json.loads((RESULTS / "papers-made.json").read_text())
     assert (RESULTS / "papers.md").read_text() == page(PAPERS, rows, made, RESULTS)

@@ -58,7 +58,7 @@ def reproduce(args: argparse.Namespace) -> int:
     with interrupted_after(_seconds(args)), progress() as callback:
         experiments = reproduce(papers, args.budget, args.out, seeds=args.seeds, callback=callback)
     for experiment in experiments:
-        verdicts = [row["holds"] for row in experiment.findings.in_order()]
+        verdicts = [row["agrees"] for row in experiment.result_rows()]
         counts = f"{verdicts.count(True)} hold, {verdicts.count(False)} do not, {verdicts.count(None)} are undecided"
         print(f"{experiment.paper.short} {experiment.paper.name}: {len(verdicts)} reported results, {counts}")
     print(f"open {args.out / 'papers.md'}")

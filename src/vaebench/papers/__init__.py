@@ -1,1 +1,1 @@
-"""The five founding papers, each in its own file: what it promised, how we run it, what was found."""
+"""Reproduction of five papers: their reported results, their protocols, and what reproducing them gives."""

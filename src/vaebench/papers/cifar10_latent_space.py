@@ -19,7 +19,8 @@ from vaebench.models.networks import Conv
 from vaebench.models.objectives import Elbo
 from vaebench.models.vae import Model
 from vaebench.papers.experiment import PaperExperiment
-from vaebench.papers.paper import Paper, ReportedResult, in_epochs
+from vaebench.papers.paper import load_paper
+from vaebench.papers.text import format_epochs, format_values, most_confused_pair
 from vaebench.plotting.plots import Cloud, Panel, Series, lines, scatter_2d
 from vaebench.runs.report.pictures import Margins, in_rows, pairs, sheet
 from vaebench.training.loop import Training
@@ -33,9 +34,9 @@ VEHICLES = {"airplane", "automobile", "ship", "truck"}
 
 
 class Setting(NamedTuple):
-    """One of the paper's trainings: its data, network, latents and KL weight (none leaves the KL term out)."""
+    """One of the paper's trainings: its data, network, number of latents and KL weight (0 without a KL term)."""
 
-    words: str
+    title: str
     data: str
     network: Conv
     latent: int
@@ -49,69 +50,37 @@ SETTINGS = {
     "high-kl": Setting("CIFAR-10, 16 latents, with KL", "cifar", SIMPLE, 16, 1.0),
     "deep": Setting("CIFAR-10, deep, 2 latents", "cifar", DEEP, 2, 0.5),
 }
-PRINTED = ("mnist", "simple", "deep")
+TRAINED_AS_PRINTED = ("mnist", "simple", "deep")
 
 
-def _promises() -> dict[str, ReportedResult]:
-    found: dict[str, ReportedResult] = {}
-    for name, setting in SETTINGS.items():
-        found[f"error-{name}"] = ReportedResult(
-            "figure 5 (a chart)", f"{setting.words}: squared error summed over pixels, test"
-        )
-        found[f"knn-{name}"] = ReportedResult("ours", f"{setting.words}: kNN accuracy on means (10 classes)")
-        found[f"silhouette-{name}"] = ReportedResult("ours", f"{setting.words}: silhouette of the classes (-1 to 1)")
-    for name in PRINTED:
-        words = f"{SETTINGS[name].words}, formula as printed (mean squared error + KL): KL, nats per image"
-        found[f"printed-{name}"] = ReportedResult("Methods, formula", words)
-    return found | {
-        "collapse": ReportedResult("ours", "the formula as printed collapses, so Figure 2 cannot come from it (kNN accuracy on sampled z, MNIST)"),
-        "separates": ReportedResult("figure 2", "MNIST separates: 0, 1 and 2 lie apart (worst kNN recall of the three)"),
-        "overlap": ReportedResult("figure 2", "4 and 9 overlap (share of 4s and 9s taken for the other)"),
-        "groups": ReportedResult("figure 3", "CIFAR-10 separates vehicles from animals (kNN accuracy of the two groups, simple)"),
-        "only": ReportedResult("figure 3", "and nothing more than that (kNN accuracy of ten classes, simple)"),
-        "deeper": ReportedResult("figure 4", "the deep network separates a little better (kNN accuracy gained, points)"),
-        "best": ReportedResult("figure 7", "the 16-dimensional network reconstructs best (squared error)"),
-        "vivid": ReportedResult("figure 7", "deep reconstructions are slightly better than simple ones (squared error saved)"),
-        "flat": ReportedResult("figure 5", "the MNIST loss is flat after about 4,000 batches of 50 (batches to within 2 % of its end)", 4000, "at most", 0),
-        "plateau": ReportedResult("figure 5", "the 2-D CIFAR-10 losses plateau higher (times the MNIST loss, simple)"),
-        "oscillate": ReportedResult("figure 5", "and oscillate more (relative to MNIST, sd of 50-step means in the last quarter)"),
-        "falling": ReportedResult("figure 5", "the 16-D loss is still falling at the end (share lost in the last epoch)"),
-        "longer": ReportedResult("Results", "several hundred epochs may help (squared error saved by two (full: three) times the epochs, 16-D)"),
-        "kl-16": ReportedResult("ours", "the 16-D network's squared error with the KL term, relative to without"),
-    }  # fmt: skip
-
-
-def perform(experiment: PaperExperiment) -> None:
-    """The trainings in both variants, their maps and reconstructions, and the claims."""
+def run(experiment: PaperExperiment) -> None:
+    """Train with the printed and the intended loss, record every result and draw every figure."""
     data = {"mnist": experiment.data(Data(source="mnist")), "cifar": experiment.data(cifar10())}
-    meant = {name: _trial(experiment, name, data) for name in SETTINGS}
-    printed = {name: _trial(experiment, name, data, printed=True) for name in PRINTED}
-    errors = {name: _error(experiment, name, trial) for name, trial in meant.items()}
-    apart = {name: _separation(experiment, name, trial) for name, trial in meant.items()}
-    note = f"{data['cifar'].note}; " if data["cifar"].note else ""
-    for name in SETTINGS:
-        words = note if name != "mnist" else ""
-        kl = bounds_step(experiment, name, meant[name])["test"]["kl"]
-        experiment.found(f"error-{name}", errors[name], holds=None, why=f"{words}KL {kl:.1f} nats")
-        chance = f"{words}chance 0.1; linear {apart[name]['linear']:.3f}"
-        experiment.found(f"knn-{name}", apart[name]["knn"], holds=None, why=chance)
-        experiment.found(f"silhouette-{name}", apart[name]["silhouette"], holds=None, why=f"{words}2,000 test images")
-    _collapse(experiment, printed)
-    _maps(experiment, apart)
-    _reconstruction_claims(experiment, errors)
-    _loss_claims(experiment, meant)
-    _longer(experiment, data, meant["high"], errors)
-    _figures(experiment, data, meant, printed)
+    vaes = {name: _train(experiment, name, data) for name in SETTINGS}
+    printed = {name: _train(experiment, name, data, printed=True) for name in TRAINED_AS_PRINTED}
+    errors = {name: _squared_error(experiment, name, vae) for name, vae in vaes.items()}
+    separations = {name: _separation(experiment, name, vae) for name, vae in vaes.items()}
+    for name, vae in vaes.items():
+        note = f"{vae.data.note}; " if name != "mnist" and vae.data.note else ""
+        scores, kl = separations[name], bounds_step(experiment, name, vae)["test"]["kl"]
+        experiment.record(f"error-{name}", errors[name], f"{note}KL {kl:.1f} nats")
+        experiment.record(f"knn-{name}", scores["knn"], f"{note}chance 0.1; linear {scores['linear']:.3f}")
+        experiment.record(f"silhouette-{name}", scores["silhouette"], f"{note}2,000 test images")
+    _record_posterior_collapse(experiment, printed)
+    _record_separation_claims(experiment, separations)
+    _record_reconstruction_claims(experiment, errors)
+    _record_loss_claims(experiment, vaes)
+    _record_longer_training(experiment, data, vaes["high"], errors["high"])
+    _draw(experiment, data, vaes, printed)
 
 
-def _trial(
+def _train(
     experiment: PaperExperiment, name: str, data: dict[str, Dataset], printed: bool = False, times: int = 1
 ) -> TrainedModel:
-    """One training. As printed, the squared error is averaged over P pixels: the same objective with P times the KL."""
+    """Train one VAE; the printed formula averages the squared error over P pixels, which is P times the KL weight."""
     setting = SETTINGS[name]
     images = data[setting.data]
-    pixels = int(np.prod(images.train.shape))
-    beta = setting.weight * (pixels if printed else 1)
+    beta = setting.weight * (int(np.prod(images.train.shape)) if printed else 1)
     model = Model(latent=setting.latent, network=setting.network, likelihood=GaussianPixels())
     epochs = experiment.pick(1, 1 if printed else 3, 10) * times
     rate, batch = experiment.pick(1e-3, 1e-3, 1e-4), experiment.pick(50, 100, 50)
@@ -120,137 +89,145 @@ def _trial(
     return experiment.vae(f"{name}{variant}", images, model, Elbo(beta=beta), training)
 
 
-def _constant(trial: TrainedModel) -> float:
-    """-log N(x; m, 1/2) less the squared error."""
-    return float(0.5 * np.log(np.pi) * np.prod(trial.data.train.shape))
+def _constant(vae: TrainedModel) -> float:
+    """-log N(x; m, 1/2) minus the squared error."""
+    return float(0.5 * np.log(np.pi) * np.prod(vae.data.train.shape))
 
 
-def _error(experiment: PaperExperiment, name: str, trial: TrainedModel) -> float:
-    return float(bounds_step(experiment, name, trial)["test"]["reconstruction"] - _constant(trial))
+def _squared_error(experiment: PaperExperiment, name: str, vae: TrainedModel) -> float:
+    return float(bounds_step(experiment, name, vae)["test"]["reconstruction"] - _constant(vae))
 
 
-def _separation(experiment: PaperExperiment, name: str, trial: TrainedModel, sampled: bool = False) -> dict[str, Any]:
+def _separation(experiment: PaperExperiment, name: str, vae: TrainedModel, sampled: bool = False) -> dict[str, Any]:
+    """Separation of the ten classes and, under ``groups``, of vehicles and animals."""
+
     def measure() -> dict[str, Any]:
-        features = trial.features.sampled("sampled") if sampled else trial.features
-        classes = trial.data.classes
-        found = separation(features.train, features.test, len(classes), experiment.compute)
+        features = vae.features.sampled("sampled") if sampled else vae.features
+        classes = vae.data.classes
+        result = separation(features.train, features.test, len(classes), experiment.compute)
         if set(classes) > VEHICLES:
             train, test = (in_groups(part, classes, VEHICLES) for part in (features.train, features.test))
-            found["groups"] = separation(train, test, 2, experiment.compute)
-        return found
+            result["groups"] = separation(train, test, 2, experiment.compute)
+        return result
 
-    return experiment.step(
-        f"separation/{name}", {"trial": trial.key, "groups": sorted(VEHICLES), "sampled": sampled}, measure
+    identity = {"trial": vae.key, "groups": sorted(VEHICLES), "sampled": sampled}
+    return experiment.step(f"separation/{name}", identity, measure)
+
+
+def _record_posterior_collapse(experiment: PaperExperiment, printed: dict[str, TrainedModel]) -> None:
+    kl_by_title = {}
+    for name, vae in printed.items():
+        setting, result = SETTINGS[name], bounds_step(experiment, f"{name}-printed", vae)["test"]
+        kl_by_title[setting.title] = result["kl"]
+        pixels = int(np.prod(vae.data.train.shape))
+        explanation = (
+            f"{result['active']} of 2 latents active; averaged over {pixels:,} pixels, "
+            f"its KL weighs {setting.weight * pixels:,.0f} times the squared error"
+        )
+        experiment.record(f"printed-{name}", result["kl"], explanation)
+    accuracy = _separation(experiment, "mnist-printed", printed["mnist"], sampled=True)["knn"]
+    explanation = f"chance 0.1; KL in nats: {format_values(kl_by_title, '.3f', ' ')}"
+    agrees = max(kl_by_title.values()) < 0.1 and accuracy < 0.2
+    experiment.record("collapse", accuracy, explanation, agrees=agrees)
+
+
+def _record_separation_claims(experiment: PaperExperiment, separations: dict[str, dict[str, Any]]) -> None:
+    counts = np.array(separations["mnist"]["confusion"])
+    recall = np.diag(counts) / counts.sum(1)
+    explanation = f"kNN recall on the 2-D latents: {format_values(dict(enumerate(recall)), '.2f', ' ')}"
+    worst, others = float(recall[:3].min()), float(np.delete(recall, [0, 1, 2]).mean())
+    experiment.record("separates", worst, explanation, agrees=worst > others)
+    mixed = (counts[4, 9] + counts[9, 4]) / counts[[4, 9]].sum()
+    fours = counts[4, 9] / counts[4].sum()
+    explanation = f"the most confused pair is {most_confused_pair(counts)}; 4s classified as 9s {fours:.2f}"
+    experiment.record("overlap", mixed, explanation, agrees=bool(mixed > 0.15))
+    simple, deep = separations["simple"], separations["deep"]
+    groups = simple["groups"]["knn"]
+    explanation = f"always predicting animal gives 0.60; the deep network {deep['groups']['knn']:.3f}"
+    experiment.record("groups", groups, explanation, agrees=groups > 0.65)
+    explanation = (
+        f"chance 0.10; the silhouette of the ten classes is {simple['silhouette']:.2f}, "
+        f"of the two groups {simple['groups']['silhouette']:.2f}"
     )
-
-
-def _collapse(experiment: PaperExperiment, printed: dict[str, TrainedModel]) -> None:
-    kls = {}
-    for name, trial in printed.items():
-        found = bounds_step(experiment, f"{name}-printed", trial)["test"]
-        kls[name] = found["kl"]
-        pixels = int(np.prod(trial.data.train.shape))
-        why = f"{found['active']} of 2 latents active; averaged over {pixels:,} pixels, its KL weighs {SETTINGS[name].weight * pixels:,.0f} times the squared error"
-        experiment.found(f"printed-{name}", found["kl"], holds=None, why=why)
-    knn = _separation(experiment, "mnist-printed", printed["mnist"], sampled=True)["knn"]
-    words = ", ".join(f"{SETTINGS[name].words} {kl:.3f}" for name, kl in kls.items())
-    experiment.found(
-        "collapse", knn, holds=max(kls.values()) < 0.1 and knn < 0.2, why=f"chance 0.1; KL in nats: {words}"
+    experiment.record("only", simple["knn"], explanation, agrees=simple["knn"] < 0.3)
+    gain = 100 * (deep["knn"] - simple["knn"])
+    explanation = (
+        f"{simple['knn']:.3f} to {deep['knn']:.3f}; silhouette {simple['silhouette']:.2f} to {deep['silhouette']:.2f}"
     )
+    experiment.record("deeper", gain, explanation, agrees=gain > 0.5)
 
 
-def _maps(experiment: PaperExperiment, apart: dict[str, dict[str, Any]]) -> None:
-    table = np.array(apart["mnist"]["confusion"])
-    recall = np.diag(table) / table.sum(1)
-    words = ", ".join(f"{digit} {share:.2f}" for digit, share in enumerate(recall))
-    others = float(np.delete(recall, [0, 1, 2]).mean())
-    holds = bool(recall[:3].min() > others)
-    experiment.found("separates", float(recall[:3].min()), holds=holds, why=f"kNN recall on the 2-D code: {words}")
-    mixed = (table[4, 9] + table[9, 4]) / table[[4, 9]].sum()
-    both = table + table.T
-    np.fill_diagonal(both, 0)
-    first, second = np.unravel_index(both.argmax(), both.shape)
-    why = f"the most confused pair is {first} and {second}; 4s taken for 9s {table[4, 9] / table[4].sum():.2f}"
-    experiment.found("overlap", mixed, holds=bool(mixed > 0.15), why=why)
-    groups = {name: apart[name]["groups"]["knn"] for name in ("simple", "deep")}
-    why = f"always saying animal gives 0.60; the deep network {groups['deep']:.3f}"
-    experiment.found("groups", groups["simple"], holds=groups["simple"] > 0.65, why=why)
-    ten = apart["simple"]["knn"]
-    why = f"chance 0.10; the silhouette of the ten classes is {apart['simple']['silhouette']:.2f}, of the two groups {apart['simple']['groups']['silhouette']:.2f}"
-    experiment.found("only", ten, holds=ten < 0.3, why=why)
-    gain = 100 * (apart["deep"]["knn"] - ten)
-    why = f"{ten:.3f} to {apart['deep']['knn']:.3f}; silhouette {apart['simple']['silhouette']:.2f} to {apart['deep']['silhouette']:.2f}"
-    experiment.found("deeper", gain, holds=gain > 0.5, why=why)
-
-
-def _reconstruction_claims(experiment: PaperExperiment, errors: dict[str, float]) -> None:
+def _record_reconstruction_claims(experiment: PaperExperiment, errors: dict[str, float]) -> None:
     cifar = {name: error for name, error in errors.items() if name != "mnist"}
-    words = ", ".join(f"{SETTINGS[name].words}: {error:.1f}" for name, error in cifar.items())
     best = min(cifar, key=lambda name: cifar[name])
-    experiment.found("best", errors["high"], holds=best in ("high", "high-kl"), why=words)
+    explanation = _format_settings(cifar, ".1f")
+    experiment.record("best", errors["high"], explanation, agrees=best in ("high", "high-kl"))
     saved = errors["simple"] - errors["deep"]
-    why = f"{errors['simple']:.1f} to {errors['deep']:.1f} a test image, {saved / errors['simple']:.1%}"
-    experiment.found("vivid", saved, holds=saved > 0, why=why)
+    explanation = f"{errors['simple']:.1f} to {errors['deep']:.1f} per test image, {saved / errors['simple']:.1%}"
+    experiment.record("vivid", saved, explanation, agrees=saved > 0)
     ratio = errors["high-kl"] / errors["high"]
-    experiment.found("kl-16", ratio, holds=None, why=f"{errors['high-kl']:.1f} against {errors['high']:.1f}")
+    experiment.record("kl-16", ratio, f"{errors['high-kl']:.1f} against {errors['high']:.1f}")
 
 
-def _loss_curve(trial: TrainedModel) -> tuple[np.ndarray, np.ndarray]:
-    steps, losses = trial.by_step("loss")
-    return np.array(steps), np.array(losses) - _constant(trial)
+def _format_settings(values: dict[str, float], spec: str) -> str:
+    return format_values({SETTINGS[name].title: value for name, value in values.items()}, spec)
 
 
-def _loss_claims(experiment: PaperExperiment, meant: dict[str, TrainedModel]) -> None:
-    curves = {name: _loss_curve(trial) for name, trial in meant.items()}
+def _loss_curve(vae: TrainedModel) -> tuple[np.ndarray, np.ndarray]:
+    """Steps and the training losses there, without the constant of the likelihood."""
+    steps, losses = vae.by_step("loss")
+    return np.array(steps), np.array(losses) - _constant(vae)
+
+
+def _record_loss_claims(experiment: PaperExperiment, vaes: dict[str, TrainedModel]) -> None:
+    curves = {name: _loss_curve(vae) for name, vae in vaes.items()}
+    final = {name: float(losses[-max(1, len(losses) // 10) :].mean()) for name, (_, losses) in curves.items()}
     steps, losses = curves["mnist"]
-    end = losses[-max(1, len(losses) // 10) :].mean()
     batch = experiment.pick(50, 100, 50)
-    flat = float(steps[np.argmax(losses <= 1.02 * end)] * batch / 50)
-    total = steps[-1] * batch / 50
-    why = f"of {total:,.0f} batches of 50, or as many images in batches of {batch}"
-    experiment.found("flat", flat, why=why)
-    ends = {name: float(values[-max(1, len(values) // 10) :].mean()) for name, (_, values) in curves.items()}
-    words = ", ".join(f"{SETTINGS[name].words}: {value:.1f}" for name, value in ends.items())
-    ratio = ends["simple"] / ends["mnist"]
-    experiment.found(
-        "plateau", ratio, holds=min(ends["simple"], ends["deep"]) > ends["mnist"], why=f"final loss, {words}"
+    flat = float(steps[np.argmax(losses <= 1.02 * final["mnist"])] * batch / 50)
+    explanation = f"of {steps[-1] * batch / 50:,.0f} batches of 50, or as many images in batches of {batch}"
+    experiment.record("flat", flat, explanation)
+    ratio = final["simple"] / final["mnist"]
+    agrees = min(final["simple"], final["deep"]) > final["mnist"]
+    experiment.record("plateau", ratio, f"final loss, {_format_settings(final, '.1f')}", agrees=agrees)
+    swings = {name: _oscillation(losses) for name, (_, losses) in curves.items()}
+    relative = {name: swings[name] / final[name] for name in swings}
+    explanation = (
+        f"sd about a line through the last quarter: {_format_settings(swings, '.2f')}; "
+        f"as a fraction of the loss, simple {relative['simple']:.2%}, MNIST {relative['mnist']:.2%}"
     )
-    swings = {name: _swing(values) for name, (_, values) in curves.items()}
-    words = ", ".join(f"{SETTINGS[name].words}: {value:.2f}" for name, value in swings.items())
-    relative = {name: swings[name] / ends[name] for name in swings}
     ratio = swings["simple"] / max(swings["mnist"], 1e-12)
-    why = f"sd about a line through the last quarter: {words}; as a share of the loss, simple {relative['simple']:.2%}, MNIST {relative['mnist']:.2%}"
-    experiment.found("oscillate", ratio, holds=min(swings["simple"], swings["deep"]) > swings["mnist"], why=why)
-    values = [record["loss"] - _constant(meant["high"]) for record in meant["high"].history]
-    lost = (values[-2] - values[-1]) / values[-2] if len(values) > 1 else 0.0
-    why = f"training loss by epoch: {', '.join(f'{value:.1f}' for value in values)}"
-    experiment.found("falling", lost, holds=lost > 0.005, why=why)
+    agrees = min(swings["simple"], swings["deep"]) > swings["mnist"]
+    experiment.record("oscillate", ratio, explanation, agrees=agrees)
+    by_epoch = [record["loss"] - _constant(vaes["high"]) for record in vaes["high"].history]
+    decrease = (by_epoch[-2] - by_epoch[-1]) / by_epoch[-2] if len(by_epoch) > 1 else 0.0
+    explanation = f"training loss by epoch: {', '.join(f'{loss:.1f}' for loss in by_epoch)}"
+    experiment.record("falling", decrease, explanation, agrees=decrease > 0.005)
 
 
-def _swing(values: np.ndarray) -> float:
+def _oscillation(losses: np.ndarray) -> float:
     """Standard deviation about a straight line through the last quarter."""
-    last = values[-max(3, len(values) // 4) :]
+    last = losses[-max(3, len(losses) // 4) :]
     x = np.arange(len(last))
     if len(last) < 3:
         return 0.0
     return float((last - np.polyval(np.polyfit(x, last, 1), x)).std())
 
 
-def _longer(
-    experiment: PaperExperiment, data: dict[str, Dataset], first: TrainedModel, errors: dict[str, float]
+def _record_longer_training(
+    experiment: PaperExperiment, data: dict[str, Dataset], vae: TrainedModel, error: float
 ) -> None:
-    """Two or three times the epochs, as far as the budget goes."""
-    trial = _trial(experiment, "high", data, times=experiment.pick(2, 2, 3))
-    error = _error(experiment, "high-3", trial)
-    saved = errors["high"] - error
-    why = f"{errors['high']:.1f} after {in_epochs(len(first.history))}, {error:.1f} after {len(trial.history)}"
-    experiment.found("longer", saved, holds=saved > 0, why=why)
+    longer = _train(experiment, "high", data, times=experiment.pick(2, 2, 3))
+    longer_error = _squared_error(experiment, "high-3", longer)
+    saved = error - longer_error
+    explanation = f"{error:.1f} after {format_epochs(len(vae.history))}, {longer_error:.1f} after {len(longer.history)}"
+    experiment.record("longer", saved, explanation, agrees=saved > 0)
 
 
-def _figures(
+def _draw(
     experiment: PaperExperiment,
     data: dict[str, Dataset],
-    meant: dict[str, TrainedModel],
+    vaes: dict[str, TrainedModel],
     printed: dict[str, TrainedModel],
 ) -> None:
     def examples(name: str) -> Figure:
@@ -260,75 +237,44 @@ def _figures(
 
     experiment.figure("training-mnist", lambda: examples("mnist"))
     experiment.figure("training-cifar", lambda: examples("cifar"))
-    clouds = {name: _cloud(experiment, name, meant[name], SETTINGS[name].words) for name in PRINTED}
+    clouds = {name: _cloud(experiment, name, vaes[name], SETTINGS[name].title) for name in TRAINED_AS_PRINTED}
     experiment.figure("map-mnist", lambda: scatter_2d([clouds["mnist"]], data["mnist"].classes))
     experiment.figure("maps-cifar", lambda: scatter_2d([clouds["simple"], clouds["deep"]], data["cifar"].classes))
-    flat = _cloud(experiment, "mnist-printed", printed["mnist"], "MNIST, formula as printed")
-    experiment.figure("map-printed", lambda: scatter_2d([flat], data["mnist"].classes))
-    found = {
-        SETTINGS[name].words: Series(*(part.tolist() for part in _loss_curve(trial))) for name, trial in meant.items()
-    }
-    panel = Panel("training loss", found, "step", "squared error + weighted KL, per image", log_y=True)
+    collapsed = _cloud(experiment, "mnist-printed", printed["mnist"], "MNIST, formula as printed")
+    experiment.figure("map-printed", lambda: scatter_2d([collapsed], data["mnist"].classes))
+    curves = {SETTINGS[name].title: Series(*(part.tolist() for part in _loss_curve(vae))) for name, vae in vaes.items()}
+    panel = Panel("training loss", curves, "step", "squared error + weighted KL, per image", log_y=True)
     experiment.figure("losses", lambda: lines([panel], size=(7.2, 4.2)))
-    shown = image_grids_step(experiment, "mnist", meant["mnist"])
-    experiment.figure("pairs-mnist", lambda: pairs(shown["images"], shown["outputs"], None))
-    rows = _beside(experiment, {name: meant[name] for name in ("simple", "high", "deep")})
-    experiment.figure("pairs-cifar", lambda: _rows_sheet(rows))
+    images = image_grids_step(experiment, "mnist", vaes["mnist"])
+    experiment.figure("pairs-mnist", lambda: pairs(images["images"], images["outputs"], None))
+    rows = _reconstruction_rows(experiment, {name: vaes[name] for name in ("simple", "high", "deep")})
+    experiment.figure("pairs-cifar", lambda: _draw_rows(rows))
 
 
-def _cloud(experiment: PaperExperiment, name: str, trial: TrainedModel, title: str) -> Cloud:
-    found = latent_map(experiment, name, trial)
-    return Cloud(title, found["codes"], found["labels"])
+def _cloud(experiment: PaperExperiment, name: str, vae: TrainedModel, title: str) -> Cloud:
+    points = latent_map(experiment, name, vae)
+    return Cloud(title, points["codes"], points["labels"])
 
 
-def _beside(experiment: PaperExperiment, trials: dict[str, TrainedModel]) -> np.ndarray:
-    """Rows: test images, then each network's reconstructions of them."""
+def _reconstruction_rows(experiment: PaperExperiment, vaes: dict[str, TrainedModel]) -> np.ndarray:
+    """Ten test images, and each network's reconstructions of them, one row each."""
 
     def measure() -> Arrays:
-        test = next(iter(trials.values())).data.test
+        test = next(iter(vaes.values())).data.test
         rows = spread_over_classes(test, 10)
-        found = {"images": test.pixels[rows].numpy()}
-        for name, trial in trials.items():
-            found[name] = decoded(trial.vae, trial.features.test.mean[rows].to(trial.vae.zero.device))
-        return found
+        arrays = {"images": test.pixels[rows].numpy()}
+        for name, vae in vaes.items():
+            arrays[name] = decoded(vae.vae, vae.features.test.mean[rows].to(vae.vae.zero.device))
+        return arrays
 
-    found = experiment.arrays("beside", {name: trial.key for name, trial in trials.items()}, measure)
-    return np.stack([found["images"], *(found[name] for name in trials)])
+    arrays = experiment.arrays("beside", {name: vae.key for name, vae in vaes.items()}, measure)
+    return np.stack([arrays["images"], *(arrays[name] for name in vaes)])
 
 
-def _rows_sheet(rows: np.ndarray) -> Figure:
+def _draw_rows(rows: np.ndarray) -> Figure:
     figure, ax, _, y = sheet(rows, Margins(left=1.0), width=700)
     ax.set_yticks(y, ["test image", "simple", "16 latents", "deep"])
     return figure
 
 
-PAPER = Paper(
-    short="D",
-    name="cifar10-latent-space",
-    title="Latent Space Representations for More Complex CIFAR-10 Images",
-    summary=(
-        "Convolutional VAEs with 2 latents on MNIST and CIFAR-10, one with 16 latents and a deeper one with 2, all trained with squared error "
-        "plus KL. The paper shows the 2-D maps, the losses by batch and the reconstructions, and reads from them what CIFAR-10 keeps in two numbers."
-    ),
-    deviations=(
-        "As printed, the squared error is *averaged* over pixels, so the KL outweighs it; as meant, it is *summed* (weights 1 and 0.5). Both run; claims are judged on the second, because the first collapses.",
-        "The text says that only the simple and the deep network carry a KL term: the 16-dimensional one runs without and with it.",
-        "The decoder is not spelled out: it mirrors the encoder, undoing pooling by nearest-neighbour upsampling and convolutions by transposed ones, ending in a linear layer.",
-        "In the cpu budget each training gets 3 epochs (1 with the formula as printed, which collapses at once) of Adam at 1e-3 and batch 100, instead of 10 at 1e-4 and batch 50; batches are counted in units of 50 images.",
-        "1/12 of the training images choose the epoch.",
-        "CIFAR-10 is read from a JPEG copy where $VAEBENCH_DATA holds one; the rows say so.",
-    ),
-    minutes={"quick": 0.8, "cpu": 11, "full": 20},
-    reported_results=_promises(),
-    captions={
-        "training-mnist": "Training images of MNIST (Figure 1).",
-        "training-cifar": "Training images of CIFAR-10 (Figure 1).",
-        "map-mnist": "The 2-D code of 2,000 MNIST test images (Figure 2).",
-        "maps-cifar": "The 2-D codes of CIFAR-10, simple and deep (Figures 3 and 4): airplane and ship lean to one side, little else.",
-        "map-printed": "The same for MNIST with the formula as printed: the code has collapsed.",
-        "losses": "Training loss by step, means of 50 steps (Figure 5).",
-        "pairs-mnist": "MNIST: test images above, reconstructions from two numbers below (Figure 6).",
-        "pairs-cifar": "CIFAR-10: test images and the reconstructions of the three networks (Figure 7).",
-    },
-    perform=perform,
-)
+PAPER = load_paper("cifar10-latent-space", run)

@@ -1,4 +1,4 @@
-"""What paper A's own notebooks did, kept apart: standardised pixels as targets, ReLU on mean and log-variance."""
+"""VAE and loss of paper A's notebooks: standardised pixels as targets, ReLU on mean and log-variance."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from vaebench.models.vae import VAE, Model
 
 
 class RectifiedPosterior(Frozen):
-    """q(z|x) = N(relu(mean), exp(relu(log-variance))): the scale is never below that of the prior, 1."""
+    """q(z|x) = N(relu(mean), exp(relu(log-variance))): its scale is at least 1, that of the prior."""
 
     kind: Literal["rectified"] = "rectified"
 
     def __call__(self, raw: Tensor) -> Independent:
-        """Split in halves: mean, log-variance; the log-variance is kept at or below 20."""
+        """Posterior of the encoder's output (N, 2 D): means, then log-variances, which are clamped to at most 20."""
         mean, log_variance = raw.relu().chunk(2, dim=-1)
         return diagonal_gaussian(mean, log_variance.clamp(max=20).mul(0.5).exp())
 
 
 class Standardise(nn.Module):
-    """(x - mean) / sd with the two numbers of a data set, before an encoder that was trained on such pixels."""
+    """(x - mean) / sd with the pixel mean and standard deviation of a data set."""
 
     shift: Tensor
     scale: Tensor
@@ -44,15 +44,15 @@ class Standardise(nn.Module):
         return (x - self.shift) / self.scale
 
 
-class AsCoded(Frozen):
+class NotebookLoss(Frozen):
     """Pixel cross-entropy with *standardised* pixels as targets, plus ``beta`` KL per image.
 
-    Targets outside [0, 1] make it unbounded below: where s > 1 the term softplus(l) - s l falls for ever with l.
+    Targets outside [0, 1] make it unbounded below: for s > 1 the term softplus(l) - s l decreases in l without bound.
     """
 
     kind: Literal["as-coded"] = "as-coded"
     beta: Weight
-    """3 / batch size: the notebooks summed the pixel term over the batch and averaged the KL."""
+    """3 / batch size: the notebooks sum the pixel term over the batch and average the KL."""
     mean: float
     sd: float
 
@@ -63,25 +63,25 @@ class AsCoded(Frozen):
         target = (batch.x - self.mean) / self.sd
         pixels = (F.softplus(logits) - target * logits).flatten(1).sum(1)
         information = kl(q, model.prior())
-        parts = {"reconstruction": pixels.detach(), "kl": information.detach()}
-        return LossOutput((pixels + self.beta * information).mean(), parts)
+        components = {"reconstruction": pixels.detach(), "kl": information.detach()}
+        return LossOutput((pixels + self.beta * information).mean(), components)
 
 
-def moments(data: Dataset) -> tuple[float, float]:
+def pixel_mean_and_sd(data: Dataset) -> tuple[float, float]:
     """Mean and standard deviation of all training pixels, in [0, 1]."""
     pixels = data.train.pixels.double() / 255
     return float(pixels.mean()), float(pixels.std())
 
 
-def coded_vae(model: Model, data: Dataset) -> VAE:
-    """The notebooks' VAE: it reads pixels in [0, 1] and standardises them itself."""
-    shape, (mean, sd) = data.train.shape, moments(data)
-    encoder = nn.Sequential(Standardise(mean, sd), model.network.encoder(shape, 2 * model.latent))
+def make_notebook_vae(model: Model, data: Dataset) -> VAE:
+    """The notebooks' VAE; it standardises its inputs, which are pixels in [0, 1]."""
+    shape = data.train.shape
+    encoder = nn.Sequential(Standardise(*pixel_mean_and_sd(data)), model.network.encoder(shape, 2 * model.latent))
     decoder = model.network.decoder(model.latent, shape)
     return VAE(encoder, decoder, model.latent, RectifiedPosterior(), GaussianPixels())
 
 
-def fed_standardised(vae: VAE, data: Dataset) -> VAE:
-    """A VAE trained on [0, 1] that is shown standardised pixels, as the downloaded one was."""
-    encoder = nn.Sequential(Standardise(*moments(data)), vae.encoder)
+def with_standardised_input(vae: VAE, data: Dataset) -> VAE:
+    """A VAE trained on pixels in [0, 1], with standardised pixels as inputs, as in the notebooks."""
+    encoder = nn.Sequential(Standardise(*pixel_mean_and_sd(data)), vae.encoder)
     return VAE(encoder, vae.decoder, len(vae.zero), vae.to_posterior, vae.likelihood).eval()

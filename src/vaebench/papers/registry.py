@@ -1,4 +1,4 @@
-"""PAPERS by their short names. To add one, write its file or folder and name it here."""
+"""PAPERS by their short names. To add a paper, write its module and its file in ``reported/``, and list it here."""
 
 from __future__ import annotations
 

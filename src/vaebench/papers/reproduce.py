@@ -1,4 +1,4 @@
-"""reproduce(): papers run under a budget, their rows merged into papers.json, the page rendered from it."""
+"""reproduce(): run papers under a budget, merge their results into papers.json, and render the page from it."""
 
 from __future__ import annotations
 
@@ -14,40 +14,40 @@ from vaebench.core.progress import ProgressCallback
 from vaebench.core.provenance import commit
 from vaebench.experiments.info import BUDGETS, Budget
 from vaebench.papers.experiment import PaperExperiment
-from vaebench.papers.page import page
+from vaebench.papers.page import figure_file, page, read_rows
 from vaebench.papers.paper import Paper
 from vaebench.papers.registry import PAPERS
 from vaebench.training.compute import Compute, machine
 
 
 def find_papers(name: str) -> list[Paper]:
-    """The paper of this short or long name, or all of them.
+    """Return the paper with this short or long name, or all of them.
 
     Raises:
         VaebenchError: there is no such paper.
     """
     if name == "all":
         return list(PAPERS.values())
-    found = [paper for short, paper in PAPERS.items() if name.upper() == short or name == paper.name]
-    if not found:
+    papers = [paper for short, paper in PAPERS.items() if name.upper() == short or name == paper.name]
+    if not papers:
         known = ", ".join(f"{short} ({paper.name})" for short, paper in PAPERS.items())
         raise VaebenchError(f"there is no paper {name!r}; expected all, or one of {known}")
-    return found
+    return papers
 
 
-def study_folder(out: Path, paper: Paper, budget: Budget) -> Path:
-    """Where the steps of one paper under one budget are kept."""
+def experiment_folder(out: Path, paper: Paper, budget: Budget) -> Path:
+    """Folder in which the steps of one paper under one budget are kept."""
     return out / f"{paper.short}-{paper.name}" / budget
 
 
 def minutes_left(papers: Sequence[Paper], budget: Budget, out: Path) -> tuple[float, float]:
-    """Minutes that these papers take in all, and those of the steps that are done already."""
-    whole = sum(paper.minutes[budget] for paper in papers)
+    """Return the expected minutes of these papers in all, and the minutes of the steps that are already done."""
+    total = sum(paper.minutes[budget] for paper in papers)
     done = 0.0
     for paper in papers:
-        for path in study_folder(out, paper, budget).rglob("*.json"):
+        for path in experiment_folder(out, paper, budget).rglob("*.json"):
             done += read_json(path)["seconds"] / 60
-    return whole, done
+    return total, done
 
 
 def reproduce(
@@ -56,52 +56,47 @@ def reproduce(
     out: Path,
     *,
     seeds: int | None = None,
-    callback: ProgressCallback = lambda tick: None,
+    callback: ProgressCallback = lambda event: None,
 ) -> list[PaperExperiment]:
-    """Run each paper's protocol, going on where an earlier call stopped, and write ``papers.json``, ``papers.md``,
+    """Run the protocols of ``papers``, resuming an interrupted call, and write ``papers.json``, ``papers.md``,
     ``papers-made.json`` (machine, commit, seconds) and ``papers/*.png`` into ``out``.
 
     Raises:
-        VaebenchError: data that cannot be had, or a folder in use.
-        KeyboardInterrupt: Ctrl-C; what is done is kept.
+        VaebenchError: data cannot be obtained, or a folder is in use.
+        KeyboardInterrupt: after Ctrl-C; finished steps are kept.
     """
     experiments = []
     compute = Compute().resolve()
     for paper in papers:
-        folder = study_folder(out, paper, budget)
+        folder = experiment_folder(out, paper, budget)
         with lock_folder(folder):
-            experiment, sources = PaperExperiment(paper, budget, folder, compute, callback, seeds), commit()
-            paper.perform(experiment)
-            _publish(experiment, out, sources)
+            experiment, source_commit = PaperExperiment(paper, budget, folder, compute, callback, seeds), commit()
+            paper.run(experiment)
+            _publish(experiment, out, source_commit)
         experiment.finish()
         experiments.append(experiment)
     return experiments
 
 
-def _publish(experiment: PaperExperiment, out: Path, sources: str | None) -> None:
-    """Put the rows and figures of one study, made by ``sources``, in the place of those of its paper and budget."""
+def _publish(experiment: PaperExperiment, out: Path, source_commit: str | None) -> None:
+    """Replace the published rows and figures of the experiment's paper and budget."""
     rows_file, made_file = out / "papers.json", out / "papers-made.json"
-    rows: list[dict[str, Any]] = read_json(rows_file) if rows_file.exists() else []
+    rows = read_rows(rows_file) if rows_file.exists() else []
     made: dict[str, Any] = read_json(made_file) if made_file.exists() else {}
-    own = (experiment.paper.short, experiment.budget)
-    rows = [row for row in rows if (row["paper"], row["budget"]) != own] + experiment.findings.in_order()
+    short, budget = experiment.paper.short, experiment.budget
+    rows = [row for row in rows if (row["paper"], row["budget"]) != (short, budget)] + experiment.result_rows()
     rows.sort(key=lambda row: (row["paper"], BUDGETS.index(row["budget"])))
-    if experiment.made or f"{own[0]} {own[1]}" not in made:
-        made[f"{own[0]} {own[1]}"] = {
+    if experiment.made or f"{short} {budget}" not in made:
+        made[f"{short} {budget}"] = {
             "seconds": round(experiment.seconds, 1),
             "date": time.strftime("%Y-%m-%d"),
-            "commit": sources,
+            "commit": source_commit,
             "machine": machine(),
             "compute": experiment.compute.model_dump(),
         }
     for name, image in experiment.drawn.items():
-        with atomic(out / "papers" / figure_file(experiment, name)) as temporary:
+        with atomic(out / figure_file(experiment.paper, budget, name)) as temporary:
             temporary.write_bytes(image)
     write_json(rows_file, rows)
     write_json(made_file, made)
     write_text(out / "papers.md", page(PAPERS, rows, made, out))
-
-
-def figure_file(experiment: PaperExperiment, name: str) -> str:
-    """The published name of a figure."""
-    return f"{experiment.paper.short}-{experiment.budget}-{name}.png"

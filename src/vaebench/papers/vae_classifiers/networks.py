@@ -1,4 +1,4 @@
-"""Paper A's other networks: a fully connected VAE from elsewhere, and the hybrid, an information bottleneck."""
+"""Other networks of paper A: a pretrained fully connected VAE, and the hybrid, which is an information bottleneck."""
 
 from __future__ import annotations
 
@@ -17,94 +17,90 @@ from vaebench.models.networks import MLP
 from vaebench.models.objectives import Elbo
 from vaebench.models.vae import Model
 from vaebench.papers.experiment import PaperExperiment
-from vaebench.papers.notebooks import fed_standardised
-from vaebench.papers.paper import in_epochs
+from vaebench.papers.notebooks import with_standardised_input
+from vaebench.papers.text import format_epochs
 from vaebench.papers.vae_classifiers.dataset import DatasetExperiment
 from vaebench.plotting.plots import Panel, Series, lines
 from vaebench.training.loop import Training
 from vaebench.training.schedules import Adam, OneCycle
 
 BETAS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+SAMPLES = 12
+"""Samples of z that the predictions of the information bottleneck average, as in Alemi et al. 2017."""
 
 
-def fully_connected(experiment: PaperExperiment, bench: DatasetExperiment) -> None:
-    """The VAE from elsewhere, fed as the paper fed it and as it was trained."""
-    model = Model(latent=20, network=MLP(hidden=(400,)))
+def run_fully_connected(experiment: PaperExperiment, dataset: DatasetExperiment) -> None:
+    """Record the fully connected VAE with standardised pixels, as in the paper, and with inputs as in its training."""
     training = Training(
         epochs=experiment.pick(1, 15, 80),
         batch=experiment.pick(128, 512, 128),
         optimiser=Adam(rate=3e-3, beta2=0.99),
         schedule=OneCycle(),
     )
-    trial = experiment.vae("fully-connected", bench.data, model, Elbo(beta=1.0), training)
-    right = bench.read("fc-right", bench.one.large, trial.sampled)["accuracy"]
+    model = Model(latent=20, network=MLP(hidden=(400,)))
+    trained = experiment.vae("fully-connected", dataset.data, model, Elbo(beta=1.0), training)
+    right = dataset.fit_large_head("fc-right", trained.sampled)["accuracy"]
 
     def standardised() -> Split:
-        vae = fed_standardised(trial.vae, bench.data)
-        features = latent_features("fed", vae, bench.data).sampled("sampled")
+        vae = with_standardised_input(trained.vae, dataset.data)
+        features = latent_features("fed", vae, dataset.data).sampled("sampled")
         return Split(features.train, features.validation, features.test)
 
-    wrong = bench.read("fc-wrong", bench.one.large, ProbeInput(f"{trial.key}/standardised", standardised))["accuracy"]
+    wrong = dataset.fit_large_head("fc-wrong", ProbeInput(f"{trained.key}/standardised", standardised))["accuracy"]
     gap = 100 * (right - wrong)
-    cause = "the input was at fault" if gap > 2 else "so the standardised input alone does not explain the printed 84 %"
-    why = f"fed standardised pixels up to 2.8, which it never saw; fed pixels in [0, 1] it has {right:.3f}: {cause}"
-    experiment.found("fc-wrong", wrong, why=why)
-    why = (
-        f"{gap:+.1f} points against standardised pixels; {in_epochs(len(trial.history))} of the VAE, head on sampled z"
+    explanation = (
+        "inputs are standardised pixels up to 2.8, outside the range of its training; accuracy with inputs in [0, 1] is "
+        f"{right:.3f}: "
     )
-    experiment.found("fc-right", right, holds=None, why=why)
+    if gap > 2:
+        explanation += "the standardised input lowers the accuracy"
+    else:
+        explanation += "so the standardised input alone does not explain the reported 84 %"
+    experiment.record("fc-wrong", wrong, explanation)
+    epochs = format_epochs(len(trained.history))
+    explanation = f"{gap:+.1f} points against standardised pixels; {epochs} of the VAE, head on sampled z"
+    experiment.record("fc-right", right, explanation)
 
 
-def bottleneck(experiment: PaperExperiment, data: Dataset) -> None:
-    """The information bottleneck over beta; at the batch for beta it is the hybrid that failed."""
-    epochs = experiment.pick(2, 8, 60)
-    main, error = _one_bottleneck(experiment, data, 1e-3, epochs)
-    why = f"{in_epochs(epochs)}, mean of 12 samples of z, {main.seconds:.0f} s; with one sample {error['one']:.4f}"
-    experiment.found("bottleneck", error["twelve"], why=why)
-    experiment.found("published", error["twelve"], why=why)
-    short = experiment.pick(1, 2, 10)
-    found = {beta: error if beta == 1e-3 else _one_bottleneck(experiment, data, beta, short)[1] for beta in BETAS}
-    entropy = _entropy(data.test)
-    at_one = found[1.0]
-    words = ", ".join(f"{b:g}: error {v['twelve']:.3f}, KL {v['kl']:.2f}" for b, v in found.items())
-    why = (
-        f"cross-entropy + beta KL >= H(Y) + (beta - 1) I(Y;Z), so silence is optimal from beta 1 on; the class entropy is "
-        f"{entropy:.4f} nats; by beta {words}"
+def run_information_bottleneck(experiment: PaperExperiment, data: Dataset) -> None:
+    """Record the information bottleneck by beta; with beta equal to the batch size it is the paper's hybrid."""
+    epochs, few = experiment.pick(2, 8, 60), experiment.pick(1, 2, 10)
+    trained, scores = _train_bottleneck(experiment, data, 1e-3, epochs)
+    explanation = f"{format_epochs(epochs)}, mean of {SAMPLES} samples of z, {trained.seconds:.0f} s; with one sample {scores['one']:.4f}"
+    experiment.record("bottleneck", scores["twelve"], explanation)
+    experiment.record("published", scores["twelve"], explanation)
+    by_beta = {beta: scores if beta == 1e-3 else _train_bottleneck(experiment, data, beta, few)[1] for beta in BETAS}
+    entropy, at_one = _class_entropy(data.test), by_beta[1.0]
+    listing = ", ".join(f"{beta:g}: error {v['twelve']:.3f}, KL {v['kl']:.2f}" for beta, v in by_beta.items())
+    explanation = (
+        "cross-entropy + beta KL >= H(Y) + (beta - 1) I(Y;Z), so posterior collapse is optimal for beta >= 1; "
+        f"the class entropy is {entropy:.4f} nats; by beta {listing}"
     )
-    experiment.found(
-        "collapse", at_one["nats"], holds=bool(abs(at_one["nats"] - entropy) < 0.02 and at_one["kl"] < 0.05), why=why
-    )
-    _, hybrid = _one_bottleneck(experiment, data, 128.0, short)
-    why = f"its KL was summed over a batch of 128, so beta = 128: KL {hybrid['kl']:.4f} nats, the class entropy is {entropy:.4f}"
-    experiment.found("hybrid", 1 - hybrid["one"], why=why)
-    experiment.found("hybrid-nats", hybrid["nats"], why=why)
+    agrees = bool(abs(at_one["nats"] - entropy) < 0.02 and at_one["kl"] < 0.05)
+    experiment.record("collapse", at_one["nats"], explanation, agrees=agrees)
+    _, hybrid = _train_bottleneck(experiment, data, 128.0, few)
+    explanation = f"its KL was summed over a batch of 128, so beta = 128: KL {hybrid['kl']:.4f} nats, the class entropy is {entropy:.4f}"
+    experiment.record("hybrid", 1 - hybrid["one"], explanation)
+    experiment.record("hybrid-nats", hybrid["nats"], explanation)
+
+    def panel(title: str, score: str, samples: str, unit: str, scale: int = 1, log_y: bool = True) -> Panel:
+        curve = Series(list(by_beta), [scale * scores[score] for scores in by_beta.values()])
+        return Panel(title, {samples: curve}, "beta", unit, log_x=True, log_y=log_y)
+
     panels = [
-        Panel(
-            "test error", {"12 samples": _by_beta(found, "twelve", 100)}, "beta", "error (%)", log_x=True, log_y=True
-        ),
-        Panel(
-            "cross-entropy",
-            {"one sample": _by_beta(found, "nats", 1)},
-            "beta",
-            "nats per image",
-            log_x=True,
-            log_y=True,
-        ),
-        Panel("KL", {"one sample": _by_beta(found, "kl", 1)}, "beta", "nats per image", log_x=True),
+        panel("test error", "twelve", f"{SAMPLES} samples", "error (%)", scale=100),
+        panel("cross-entropy", "nats", "one sample", "nats per image"),
+        panel("KL", "kl", "one sample", "nats per image", log_y=False),
     ]
     experiment.figure("bottleneck", lambda: lines(panels))
 
 
-def _by_beta(found: dict[float, dict[str, float]], what: str, scale: float | int) -> Series:
-    return Series(list(found), [scale * value[what] for value in found.values()])
+def _class_entropy(images: Images) -> float:
+    probabilities = images.labels.bincount().double() / len(images)
+    return float(-(probabilities * probabilities.log()).sum())
 
 
-def _entropy(images: Images) -> float:
-    share = images.labels.bincount().double() / len(images)
-    return float(-(share * share.log()).sum())
-
-
-def _one_bottleneck(
+def _train_bottleneck(
     experiment: PaperExperiment, data: Dataset, beta: float, epochs: int
 ) -> tuple[TrainedModel, dict[str, float]]:
     model, name = InformationBottleneckModel(), f"bottleneck/beta-{beta:g}-{epochs}"
@@ -114,32 +110,27 @@ def _one_bottleneck(
     def build() -> InformationBottleneck:
         return model.build(data.train.shape, len(data.classes))
 
-    identity = {"model": model.model_dump()}
-    parts = data.train, data.validation
-    trial = experiment.network(name, data, build, parts, InformationBottleneckLoss(beta=beta), training, 0, identity)
-    return trial, experiment.step(f"{name}-test", {"trial": trial.key}, lambda: _tested(trial, data.test))
+    identity, parts = {"model": model.model_dump()}, (data.train, data.validation)
+    trained = experiment.network(name, data, build, parts, InformationBottleneckLoss(beta=beta), training, 0, identity)
+    return trained, experiment.step(f"{name}-test", {"trial": trained.key}, lambda: _test_scores(trained, data.test))
 
 
 @torch.no_grad()
-def _tested(trial: TrainedModel, test: Images) -> dict[str, float]:
-    network = trial.model
+def _test_scores(trained: TrainedModel, test: Images) -> dict[str, float]:
+    """Test error with one and with several samples of z; cross-entropy (``nats``) with one sample, and KL."""
+    network = trained.model
     assert isinstance(network, InformationBottleneck)
     torch.manual_seed(0)
-    one, twelve, nats = [], [], []
+    one, several, kl = [], [], []
     for rows in torch.arange(len(test)).split(500):
-        x = test.batch(rows).x.to(network.zero.device)
-        one.append(network.probabilities(x, 1).cpu())
-        twelve.append(network.probabilities(x, 12).cpu())
-        nats.append(
-            InformationBottleneckLoss()(network, test.batch(rows).to(network.zero.device), 1.0).components["kl"].cpu()
-        )
-    single, mean = (
-        classification_scores(torch.cat(one), test.labels),
-        classification_scores(torch.cat(twelve), test.labels),
-    )
+        batch = test.batch(rows).to(network.zero.device)
+        one.append(network.probabilities(batch.x, 1).cpu())
+        several.append(network.probabilities(batch.x, SAMPLES).cpu())
+        kl.append(InformationBottleneckLoss()(network, batch, 1.0).components["kl"].cpu())
+    single, mean = (classification_scores(torch.cat(parts), test.labels) for parts in (one, several))
     return {
         "one": 1 - single["accuracy"],
         "twelve": 1 - mean["accuracy"],
         "nats": single["cross_entropy"],
-        "kl": float(torch.cat(nats).double().mean()),
+        "kl": float(torch.cat(kl).double().mean()),
     }
