@@ -58,3 +58,34 @@ def upgrade_recipe(values: Any) -> Any:
     if isinstance(labeller, dict) and labeller.get("kind") in PSEUDO_LABELLER_KINDS:
         fields["pseudo_labeller"] = labeller | {"kind": PSEUDO_LABELLER_KINDS[labeller["kind"]]}
     return values | {"evaluation": values["evaluation"] | {"self_training": fields}}
+
+
+RESULT_KEYS = {
+    "words": "title",
+    "what": "title",
+    "own": "trained_on",
+    "held": "validation",
+    "uniform_held": "uniform_validation",
+    "calibration_held": "calibration_validation",
+    "log_loss_held": "log_loss_validation",
+}
+"""Old key of the rows and kept results of benchmarks -> today's."""
+RESULT_VALUES = {
+    "split": {"held": "validation"},
+    "group": {"readers": "probes", "whole": "self-training", "rivals": "supervised", "without": "ablations"},
+    "score": {"unlike": "outlier"},
+}
+"""Old values of a row by today's key -> today's."""
+
+
+def upgrade_results(value: Any) -> Any:
+    """Rows or results of benchmarks with the keys and values of today, nested ones too."""
+    if isinstance(value, list):
+        return [upgrade_results(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    upgraded = {RESULT_KEYS.get(key, key): upgrade_results(one) for key, one in value.items()}
+    for key, names in RESULT_VALUES.items():
+        if isinstance(upgraded.get(key), str):
+            upgraded[key] = names.get(upgraded[key], upgraded[key])
+    return upgraded
