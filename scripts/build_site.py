@@ -27,7 +27,7 @@ PAGES = {
         "results/trust",
         "results/likelihood",
         "results/disentangling",
-        "results/unlike",
+        "results/outliers",
         "results/speed",
         "results/growth",
         "results/schedules",

@@ -78,6 +78,13 @@ RESULT_VALUES = {
 """Old values of a row by today's key -> today's."""
 
 
+TITLE_PHRASES = {
+    "that are as small beside it as those are beside 2 GB": "as small relative to the file as the default for 2 GB",
+    ", beside ": ", compared with ",
+}
+"""Old phrases in titles of rows -> today's."""
+
+
 def upgrade_results(value: Any) -> Any:
     """Rows or results of benchmarks with the keys and values of today, nested ones too."""
     if isinstance(value, list):
@@ -88,4 +95,7 @@ def upgrade_results(value: Any) -> Any:
     for key, names in RESULT_VALUES.items():
         if isinstance(upgraded.get(key), str):
             upgraded[key] = names.get(upgraded[key], upgraded[key])
+    if isinstance(upgraded.get("title"), str):
+        for phrase, new in TITLE_PHRASES.items():
+            upgraded["title"] = upgraded["title"].replace(phrase, new)
     return upgraded

@@ -291,7 +291,7 @@ def test_quick_runs_every_method_draws_every_figure_and_repeats_nothing(tmp_path
     assert "\n- mnist†: rotation 15, scale 0.15, shear 0.25, shift 2.5, elastic 0.6, gamma 0.3, cutout 6\n" in page
     assert "\n- cifar10*: rotation 6, scale 0.2, shift 4, mirror 1, gamma 0.5, cutout 8\n" in page
     for mark, method in (("†", "contrastive-bold-line"), ("*", "contrastive-30-line"), ("", "elbo-line")):
-        assert page.count(f"\n| {METHOD_TITLES[method]}{mark} | ") == len(SELECTED_ON)
+        assert page.count(f"\n| {METHOD_TITLES[method]}{mark} | **") == len(SELECTED_ON)
     assert {row["method"] for row in rows if row["data"] == "mnist" and row.get("augmentation")} >= {"whole", "frozen"}
     assert minutes_done(tmp_path, "quick") == pytest.approx(experiment.seconds / experiment.workers / 60, rel=1e-6)
     kept = [json.loads(path.read_text()) for path in (tmp_path / "steps" / "quick" / "steps").rglob("*.json")]
