@@ -269,7 +269,7 @@ BENCHMARK = BenchmarkScript(
     {
         "scores": "Each score by objective, in the order of the legend (colours repeat): means over seeds with their "
         "95 % intervals. MIG: mutual information gap; SAP: separated attribute predictability; DCI: "
-        "disentanglement, completeness, informativeness.",
+        "disentanglement, completeness, informativeness."
     },
 )
 

@@ -16,21 +16,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import run_faults
 from benchmark_script import KeptResults, without_traceback, write_report
 from memory_faults import can_starve, out_of_memory
 from other_faults import kill_classification, kill_download, kill_sweep
-from run_faults import (
-    FaultInjector,
-    FaultResult,
-    can_mount,
-    fill_disk,
-    interrupt_run,
-    kill_during_write,
-    kill_run,
-    make_read_only,
-    start_twice,
-    truncate_checkpoint,
-)
+from run_faults import FaultInjector, FaultResult
 
 from vaebench.cli.terminal import progress
 from vaebench.core.locks import lock_folder
@@ -38,19 +28,19 @@ from vaebench.core.provenance import commit
 from vaebench.training.compute import machine
 
 FAULTS: dict[str, Callable[[FaultInjector], FaultResult]] = {
-    "killed": kill_run,
-    "stopped": interrupt_run,
-    "in-a-write": kill_during_write,
-    "damaged": truncate_checkpoint,
-    "two-at-once": start_twice,
-    "disk-full": fill_disk,
-    "read-only": make_read_only,
+    "killed": run_faults.kill_run,
+    "stopped": run_faults.interrupt_run,
+    "in-a-write": run_faults.kill_during_write,
+    "damaged": run_faults.truncate_checkpoint,
+    "two-at-once": run_faults.start_twice,
+    "disk-full": run_faults.fill_disk,
+    "read-only": run_faults.make_read_only,
     "out-of-memory": out_of_memory,
     "sweep-killed": kill_sweep,
     "download-killed": kill_download,
     "classify-killed": kill_classification,
 }
-REQUIREMENTS = {"disk-full": can_mount, "read-only": can_mount, "out-of-memory": can_starve}
+REQUIREMENTS = {"disk-full": run_faults.can_mount, "read-only": run_faults.can_mount, "out-of-memory": can_starve}
 """Whether a fault can be injected here, for those that need more than a process."""
 
 

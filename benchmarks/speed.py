@@ -289,8 +289,9 @@ def _notes(row: dict[str, Any]) -> Iterator[str]:
     if "apart" in row:
         yield f"Sums of weights of the 35 heads, trained both ways, differ by at most {row['apart']:.1e}."
     if "most" in row:
+        training = row["title"].split(", compared with")[0]
         yield (
-            f"At the processor's peak ({row['title'].split(', compared with')[0]}, threads: {row['threads']}) training would "
+            f"At the processor's peak ({training}, threads: {row['threads']}) training would "
             f"be {row['most']:.2f} times as fast as pythae."
         )
     if "moved" in row:

@@ -14,24 +14,14 @@ from vaebench.core.statistics import summary
 from vaebench.data.augment import AUGMENTATIONS
 from vaebench.data.datasets import Data
 from vaebench.experiments.experiment import Experiment, cifar10
+from vaebench.few_label_benchmark import selection
 from vaebench.few_label_benchmark.all_labels import all_label_rows, bottleneck_rows, bottleneck_tasks
 from vaebench.few_label_benchmark.context import PAIRED, PARTS, VAES, DatasetContext
 from vaebench.few_label_benchmark.generative import GenerativeQuality, measure_generative_quality
 from vaebench.few_label_benchmark.published import PUBLISHED
 from vaebench.few_label_benchmark.registry import SELECTION, SMALL, BenchmarkMethod, benchmark_methods
 from vaebench.few_label_benchmark.results import TEMPERATURES, compute_result
-from vaebench.few_label_benchmark.selection import (
-    CANDIDATES,
-    GRAPHS,
-    Choice,
-    best_pair,
-    propagation_scores,
-    propagation_tasks,
-    select,
-    self_training_of,
-    self_training_step,
-    self_training_tasks,
-)
+from vaebench.few_label_benchmark.selection import CANDIDATES, GRAPHS, Choice
 from vaebench.few_label_benchmark.titles import METHOD_TITLES
 from vaebench.models.networks import Conv
 from vaebench.models.vae import Model
@@ -60,7 +50,7 @@ class Benchmark:
         self.contexts = {name: make_context(self.experiment, name) for name in VALIDATION_FRACTION}
         for tasks in (self.vae_tasks, self.propagation_search_tasks, self.self_training_search_tasks):
             self.experiment.share(tasks())
-        self.choices = {name: select(self.contexts, name) for name in self.contexts}
+        self.choices = {name: selection.select(self.contexts, name) for name in self.contexts}
         self.experiment.share(self.measurement_tasks())
         self.collect_rows()
 
@@ -77,16 +67,16 @@ class Benchmark:
         """Results that select representation and label propagation."""
         tasks: dict[str, Task] = {}
         for name, representation, graph in product(self.contexts, PAIRED, GRAPHS):
-            tasks |= propagation_tasks(self.contexts, name, representation, graph)
+            tasks |= selection.propagation_tasks(self.contexts, name, representation, graph)
         return tasks
 
     def self_training_search_tasks(self) -> dict[str, Task]:
         """Results that select self-training, given the selected representation and label propagation."""
         tasks: dict[str, Task] = {}
         for name in self.contexts:
-            representation, graph = best_pair(propagation_scores(self.contexts, name))
+            representation, graph = selection.best_pair(selection.propagation_scores(self.contexts, name))
             for candidate in CANDIDATES:
-                tasks |= self_training_tasks(self.contexts, name, representation, graph, candidate)
+                tasks |= selection.self_training_tasks(self.contexts, name, representation, graph, candidate)
         return tasks
 
     def measurement_tasks(self) -> dict[str, Task]:
@@ -128,7 +118,7 @@ class Benchmark:
     def measure_generative_quality(self, name: str) -> GenerativeQuality:
         """Generative quality after self-training with and without the generative term."""
         choice, context = self.choices[name], self.contexts[name]
-        full = self_training_of(context, choice.graph, choice.candidate)
+        full = selection.self_training_of(context, choice.graph, choice.candidate)
         without = full.model_copy(update={"objective": full.objective.model_copy(update={"generative": 0.0})})
         methods = {"whole": full, "without-generative": without}
         return measure_generative_quality(context, choice.representation, methods)
@@ -136,7 +126,7 @@ class Benchmark:
     def methods(self, context: DatasetContext) -> dict[str, BenchmarkMethod]:
         """Methods that are run on a data set, with its selected settings."""
         choice = self.choices[context.name]
-        method = self_training_of(context, choice.graph, choice.candidate)
+        method = selection.self_training_of(context, choice.graph, choice.candidate)
         methods = benchmark_methods(choice.representation, method, self.experiment.pick(1, 6, 60))
         return {key: one for key, one in methods.items() if context.name in one.contexts}
 
@@ -152,8 +142,9 @@ class Benchmark:
     ) -> dict[str, Any]:
         """Result of one draw."""
         choice = self.choices[context.name]
-        step = self_training_step(choice.representation, choice.graph, choice.candidate) if key == "whole" else key
-        return compute_result(context, step, method.method, method.settings, count, draw)
+        if key == "whole":
+            key = selection.self_training_step(choice.representation, choice.graph, choice.candidate)
+        return compute_result(context, key, method.method, method.settings, count, draw)
 
     def method_rows(self, context: DatasetContext, key: str, method: BenchmarkMethod) -> list[dict[str, Any]]:
         """Rows of one method on one data set."""

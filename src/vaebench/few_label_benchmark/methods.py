@@ -14,13 +14,7 @@ from vaebench.data.images import MixedSource
 from vaebench.evaluation.features import Grid
 from vaebench.evaluation.gaussian_mixture import Clusters
 from vaebench.evaluation.probes import Probe
-from vaebench.few_label_benchmark.context import (
-    INITIAL_VAES,
-    PARTS,
-    AugmentationLevel,
-    DatasetContext,
-    LabelDraw,
-)
+from vaebench.few_label_benchmark.context import INITIAL_VAES, PARTS, AugmentationLevel, DatasetContext, LabelDraw
 from vaebench.models.adgm import ADGMElbo, ADGMModel
 from vaebench.models.classifying_vae import ClassifyingVAE
 from vaebench.models.likelihoods import GaussianPixelScale

@@ -10,13 +10,8 @@ from matplotlib.figure import Figure
 
 from vaebench.deprecated import upgrade_results
 from vaebench.experiments.experiment import Experiment
-from vaebench.few_label_benchmark.differences import (
-    ablation_table,
-    by_key,
-    comparison_table,
-    component_effects,
-    describe_generative_term,
-)
+from vaebench.few_label_benchmark import differences
+from vaebench.few_label_benchmark.differences import by_key
 from vaebench.few_label_benchmark.generative import STAGES
 from vaebench.few_label_benchmark.published import PROTOCOL_NOTES
 from vaebench.few_label_benchmark.titles import row_title
@@ -199,11 +194,11 @@ Differences in percentage points of test accuracy, paired over the draws that bo
 (Student's t); in bold where the interval excludes 0 (about one in twenty would by chance). A negative number means that
 the method named second is better.
 
-{comparison_table(rows)}
+{differences.comparison_table(rows)}
 Effect of each component of self-training: the full method minus the full method without the component.
 
-{ablation_table(rows)}
-{describe_generative_term(rows)}
+{differences.ablation_table(rows)}
+{differences.describe_generative_term(rows)}
 """
 
 
@@ -284,7 +279,7 @@ def draw_figures(
 def _effects(rows: Sequence[Row]) -> dict[str, dict[str, dict[str, Estimate]]]:
     """Effect of each component in percentage points, by data set, labels per class and component."""
     effects: dict[str, dict[str, dict[str, Estimate]]] = {}
-    for component, gaps in component_effects(rows).items():
+    for component, gaps in differences.component_effects(rows).items():
         for (data, count), gap in gaps.items():
             if gap is not None:
                 low, high = gap.interval or (gap.mean, gap.mean)

@@ -49,11 +49,7 @@ def evaluate_draw(context: DatasetContext, method: FewLabelMethod, labels: Label
     method.prepare(context)
     start = time.monotonic()
     prediction = method.fit_predict(context, labels)
-    result: dict[str, Any] = {
-        "seconds": time.monotonic() - start,
-        "images": prediction.images_seen,
-        "tempered": {},
-    }
+    result: dict[str, Any] = {"seconds": time.monotonic() - start, "images": prediction.images_seen, "tempered": {}}
     for part in PARTS:
         truth, probabilities = context.parts[part].labels, prediction.probabilities[part]
         result[part] = _accuracy(probabilities, truth)

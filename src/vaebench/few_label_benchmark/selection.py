@@ -13,13 +13,7 @@ from vaebench.few_label_benchmark.context import PAIRED, DatasetContext
 from vaebench.few_label_benchmark.methods import FewLabelMethod, propagation_method, self_training_method
 from vaebench.few_label_benchmark.results import TEMPERATURES, compute_result
 from vaebench.models.classifying_vae import SelfTrainingLoss
-from vaebench.semi_supervised.graphs import (
-    CentredSpreading,
-    LabelPropagation,
-    PoissonLearning,
-    PoissonThenSpreading,
-    PropagationByLabelCount,
-)
+from vaebench.semi_supervised import graphs
 from vaebench.semi_supervised.pseudo_labels import GraphPseudoLabels, NetworkPseudoLabels, PseudoLabeller
 from vaebench.semi_supervised.self_training import SelfTraining
 
@@ -32,11 +26,11 @@ SELECTED_ON = {
 """Data sets on which each data set's settings are selected."""
 COUNTS = (1, 10)
 """Labels per class in the selection."""
-GRAPHS: dict[str, LabelPropagation] = {
-    "poisson": PoissonLearning(),
-    "spreading": CentredSpreading(),
-    "twice": PoissonThenSpreading(),
-    "by-labels": PropagationByLabelCount(),
+GRAPHS: dict[str, graphs.LabelPropagation] = {
+    "poisson": graphs.PoissonLearning(),
+    "spreading": graphs.CentredSpreading(),
+    "twice": graphs.PoissonThenSpreading(),
+    "by-labels": graphs.PropagationByLabelCount(),
 }
 """Label propagations to select from."""
 CANDIDATES: dict[str, tuple[int, PseudoLabeller]] = {
