@@ -181,7 +181,6 @@ def estimate(values: list[float]) -> Estimate:
 
 
 def render(report: Report) -> str:
-    """Render disentangling.json as Markdown."""
     rows = report["rows"]
     out = [
         "# Which objectives disentangle",

@@ -118,7 +118,6 @@ def _row(name: str, path: Path, rounds: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def render(report: dict[str, Any]) -> str:
-    """Render explorer.json as Markdown."""
     here = report["machine"]
     lines = [
         "# Speed of the latent explorer",

@@ -71,7 +71,6 @@ def inject(name: str, injector: FaultInjector) -> dict[str, Any]:
 
 
 def render(report: dict[str, Any]) -> str:
-    """Render faults.json as Markdown."""
     faults = report["faults"]
     lines = [
         "# Reliability under faults",

@@ -59,7 +59,6 @@ def fuzz(name: str, seconds: int, out: Path) -> dict[str, Any]:
 
 
 def render(report: dict[str, Any]) -> str:
-    """Render fuzz.json as Markdown."""
     here = report["machine"]
     lines = [
         "# Fuzzing of the file readers",

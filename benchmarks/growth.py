@@ -113,7 +113,6 @@ def panels(rows: list[Row]) -> list[Panel]:
 
 
 def render(report: Report) -> str:
-    """Render growth.json as Markdown."""
     out = [
         "# Time and memory by size of the problem",
         "",

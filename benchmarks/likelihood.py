@@ -242,7 +242,6 @@ def draw_figures(experiment: Experiment, data: Dataset) -> None:
 
 
 def render(report: Report) -> str:
-    """Render likelihood.json as Markdown."""
     rows = upgrade_results(report["rows"])
     best = min(rows, key=lambda row: float(row["validation_nats"]))["name"]
     out = [

@@ -158,7 +158,6 @@ def values(rows: list[Row], name: str, score: str) -> list[float]:
 
 
 def render(report: Report) -> str:
-    """Render outliers.json as Markdown."""
     rows = upgrade_results(report["rows"])
     columns = {
         "mnist": "trained on MNIST, outliers from Fashion-MNIST",

@@ -124,7 +124,6 @@ def describe_best(rows: list[Row]) -> str:
 
 
 def render(report: Report) -> str:
-    """Render schedules.json as Markdown."""
     rows = upgrade_results(report["rows"])
     out = [
         "# Epochs that a VAE needs",

@@ -253,7 +253,6 @@ def main() -> None:
 
 
 def render(report: dict[str, Any]) -> str:
-    """Render speed.json as Markdown."""
     report = upgrade_results(report)
     here = report["machine"]
     lines = [

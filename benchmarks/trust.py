@@ -254,7 +254,6 @@ def rows(experiment: Experiment) -> list[Row]:
 
 
 def render(report: Report) -> str:
-    """Render trust.json as Markdown."""
     return render_page(report, LABELS_PER_CLASS, FIRST, MORE, QUERY_DRAWS)
 
 

@@ -74,7 +74,7 @@ def compute_of(task) -> Compute:
 
 @dataclass
 class Epochs:
-    """Seconds of each epoch, and what compiling took before."""
+    """Training callback that records the seconds of each epoch; the first includes compilation."""
 
     start: float
     seconds: list[float]

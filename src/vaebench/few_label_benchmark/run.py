@@ -85,7 +85,7 @@ def join_benchmark(budget: Budget, folder: Path, compute: Compute, count: int) -
         Benchmark(Experiment(BenchmarkInfo(), budget, folder, compute, workers=count)).run()
 
 
-# Publication is written twice more: benchmarks/script.py and papers/reproduce.py. To be merged in experiments.
+# Publication is written twice more: benchmarks/benchmark_script.py and papers/reproduce.py.
 def _publish(experiment: Experiment, benchmark: Benchmark, out: Path, revision: str | None) -> None:
     made_file = out / "few-labels-made.json"
     made: dict[str, Any] = read_json(made_file) if made_file.exists() else {}
