@@ -14,11 +14,11 @@ from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import run_faults
 from benchmark_script import KeptResults, without_traceback, write_report
-from memory_faults import can_starve, out_of_memory
+from memory_faults import can_starve, run_out_of_memory
 from other_faults import kill_classification, kill_download, kill_sweep
 from run_faults import FaultInjector, FaultResult
 
@@ -27,18 +27,53 @@ from vaebench.core.locks import lock_folder
 from vaebench.core.provenance import commit
 from vaebench.training.compute import machine
 
-FAULTS: dict[str, Callable[[FaultInjector], FaultResult]] = {
-    "killed": run_faults.kill_run,
-    "stopped": run_faults.interrupt_run,
-    "in-a-write": run_faults.kill_during_write,
-    "damaged": run_faults.truncate_checkpoint,
-    "two-at-once": run_faults.start_twice,
-    "disk-full": run_faults.fill_disk,
-    "read-only": run_faults.make_read_only,
-    "out-of-memory": out_of_memory,
-    "sweep-killed": kill_sweep,
-    "download-killed": kill_download,
-    "classify-killed": kill_classification,
+
+class Fault(NamedTuple):
+    """A fault with its title, the way it is injected, and the function that does one try."""
+
+    title: str
+    injection: str
+    inject: Callable[[FaultInjector, FaultResult, Path], None]
+
+
+TRAINING = "at a random moment of training"
+FAULTS = {
+    "killed": Fault("kill -9 in training", f"SIGKILL {TRAINING}", run_faults.kill_run),
+    "stopped": Fault("Ctrl-C", f"SIGINT {TRAINING}", run_faults.interrupt_run),
+    "in-a-write": Fault(
+        "kill -9 in a write", "SIGKILL once the temporary file of a checkpoint exists", run_faults.kill_during_write
+    ),
+    "damaged": Fault(
+        "checkpoint cut",
+        "killed, then the last checkpoint truncated to a random length",
+        run_faults.truncate_checkpoint,
+    ),
+    "two-at-once": Fault(
+        "two processes, one folder", "the same command started again while the first is running", run_faults.start_twice
+    ),
+    "disk-full": Fault(
+        "disk full", "a disk of 8 KB to 600 KB, which is enlarged before resuming", run_faults.fill_disk
+    ),
+    "read-only": Fault("read-only folder", "a disk mounted read-only, then writable", run_faults.make_read_only),
+    "out-of-memory": Fault(
+        "killed for memory",
+        "another process allocates all memory of the group until the system kills a run, or a worker of a sweep, in "
+        "turn",
+        run_out_of_memory,
+    ),
+    "sweep-killed": Fault(
+        "kill -9 of a sweep or of a worker", "SIGKILL of all its processes, or of a worker alone, in turn", kill_sweep
+    ),
+    "download-killed": Fault(
+        "kill -9 of a download",
+        "SIGKILL during a slow download from 127.0.0.1, then the same download again",
+        kill_download,
+    ),
+    "classify-killed": Fault(
+        "kill -9 of classify",
+        "SIGKILL at a random moment of reading, training or selection, then the same command again",
+        kill_classification,
+    ),
 }
 REQUIREMENTS = {"disk-full": run_faults.can_mount, "read-only": run_faults.can_mount, "out-of-memory": can_starve}
 """Whether a fault can be injected here, for those that need more than a process."""
@@ -66,8 +101,12 @@ def main() -> None:
 
 
 def inject(name: str, injector: FaultInjector) -> dict[str, Any]:
-    """Result of one fault, with commit and machine."""
-    return vars(FAULTS[name](injector)) | {"commit": commit(), "machine": machine()}
+    """Result of all tries of one fault, with commit and machine."""
+    fault = FAULTS[name]
+    result = FaultResult(fault.title, fault.injection)
+    for folder in injector.folders(name):
+        fault.inject(injector, result, folder)
+    return vars(result) | {"commit": commit(), "machine": machine()}
 
 
 def render(report: dict[str, Any]) -> str:

@@ -72,16 +72,10 @@ def starve(group: Path, victim: int) -> None:
     limit.write_text("-1")
 
 
-def out_of_memory(injector: FaultInjector) -> FaultResult:
+def run_out_of_memory(injector: FaultInjector, result: FaultResult, folder: Path) -> None:
     """Out-of-memory kill of a run, or of the worker of a sweep."""
-    injected = (
-        "another process allocates all memory of the group until the system kills a run, or a worker of a sweep, "
-    )
-    result = FaultResult("killed for memory", f"{injected}in turn")
-    for number, folder in enumerate(injector.folders("out-of-memory")):
-        with memory_group() as group:
-            (_starve_worker if number % 2 else _starve_run)(injector, result, folder, group)
-    return result
+    with memory_group() as group:
+        (_starve_worker if int(folder.name) % 2 else _starve_run)(injector, result, folder, group)
 
 
 def _starve_run(injector: FaultInjector, result: FaultResult, folder: Path, group: Path) -> None:

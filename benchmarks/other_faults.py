@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -24,22 +25,17 @@ from sklearn.datasets import load_digits
 from vaebench.core.files import read_json
 
 
-def kill_sweep(injector: FaultInjector) -> FaultResult:
+def kill_sweep(injector: FaultInjector, result: FaultResult, folder: Path) -> None:
     """SIGKILL of a sweep, or of one of its workers."""
-    result = FaultResult(
-        "kill -9 of a sweep or of a worker", "SIGKILL of all its processes, or of a worker alone, in turn"
-    )
-    for number, folder in enumerate(injector.folders("sweep-killed")):
+    process = injector.start_command(sweep_command(injector, folder))
+    injector.wait_for_training(process, folder)
+    if int(folder.name) % 2:
+        os.kill(worker_of(process.pid), signal.SIGKILL)
+    else:
+        kill_group(process)
         process = injector.start_command(sweep_command(injector, folder))
-        injector.wait_for_training(process, folder)
-        if number % 2:
-            os.kill(worker_of(process.pid), signal.SIGKILL)
-        else:
-            kill_group(process)
-            process = injector.start_command(sweep_command(injector, folder))
-        result.tried += 1
-        compare_sweep(injector, result, folder, process)
-    return result
+    result.tried += 1
+    compare_sweep(injector, result, folder, process)
 
 
 def sweep_command(injector: FaultInjector, folder: Path) -> list[str]:
@@ -80,26 +76,20 @@ print(download.whole(download.Official("mnist", "large.gz", md5, md5), lambda ta
 """
 
 
-def kill_download(injector: FaultInjector) -> FaultResult:
+def kill_download(injector: FaultInjector, result: FaultResult, folder: Path) -> None:
     """SIGKILL of a download."""
-    result = FaultResult(
-        "kill -9 of a download", "SIGKILL during a slow download from 127.0.0.1, then the same download again"
-    )
-    body = random.Random(1).randbytes(1 << 20)
+    body, file = random.Random(1).randbytes(1 << 20), folder / "mnist" / "large.gz"
     with slow_server(body) as address:
-        for folder in injector.folders("download-killed"):
-            command = [sys.executable, "-c", FETCH, str(folder), address, hashlib.md5(body).hexdigest()]
-            process = injector.start_command(command)
-            wait_for(lambda folder=folder: any(folder.rglob("*")), process)  # type: ignore[misc]
-            time.sleep(injector.random.uniform(0, 0.4))
-            kill_group(process)
-            result.tried += 1
-            file = folder / "mnist" / "large.gz"
-            result.check(not file.exists() or file.read_bytes() == body, "an incomplete file under the final name")
-            code, errors = wait_for_end(injector.start_command(command))
-            if result.check(code == 0, errors[-300:]):
-                result.same += file.read_bytes() == body
-    return result
+        command = [sys.executable, "-c", FETCH, str(folder), address, hashlib.md5(body).hexdigest()]
+        process = injector.start_command(command)
+        wait_for(lambda: any(folder.rglob("*")), process)
+        time.sleep(injector.random.uniform(0, 0.4))
+        kill_group(process)
+        result.tried += 1
+        result.check(not file.exists() or file.read_bytes() == body, "an incomplete file under the final name")
+        code, errors = wait_for_end(injector.start_command(command))
+        if result.check(code == 0, errors[-300:]):
+            result.same += file.read_bytes() == body
 
 
 @contextmanager
@@ -137,44 +127,40 @@ IMAGES, FILES = 60, ("predictions.csv", "to-label-next.csv", "model/weights.safe
 """Number of images of a classification, and its output files."""
 
 
-def kill_classification(injector: FaultInjector) -> FaultResult:
+def kill_classification(injector: FaultInjector, result: FaultResult, folder: Path) -> None:
     """SIGKILL of a classification."""
-    result = FaultResult(
-        "kill -9 of classify",
-        "SIGKILL at a random moment of reading, training or selection, then the same command again",
-    )
-    images = _write_digits(injector.folder / "digits")
-    seconds, reference = _run_classification(injector, images, injector.folder / "classified")
-    for folder in injector.folders("classify-killed"):
-        process = injector.start_command(_classify_command(images, folder))
-        time.sleep(injector.random.uniform(0.1, 0.95) * seconds)
-        kill_group(process)
-        result.tried += 1
-        code, errors = wait_for_end(injector.start_command(_classify_command(images, folder)))
-        if result.check(code == 0, errors[-300:]):
-            differ = [name for name in FILES if (folder / name).read_bytes() != (reference / name).read_bytes()]
-            result.same += result.check(not differ, f"differ: {', '.join(differ)}")
-    return result
+    seconds, reference = _reference_classification(injector)
+    process = injector.start_command(_classify_command(injector, folder))
+    time.sleep(injector.random.uniform(0.1, 0.95) * seconds)
+    kill_group(process)
+    result.tried += 1
+    code, errors = wait_for_end(injector.start_command(_classify_command(injector, folder)))
+    if result.check(code == 0, errors[-300:]):
+        differ = [name for name in FILES if (folder / name).read_bytes() != (reference / name).read_bytes()]
+        result.same += result.check(not differ, f"differ: {', '.join(differ)}")
 
 
-def _classify_command(images: Path, folder: Path) -> list[str]:
-    labels = str(images / "labels.csv")
-    command = [sys.executable, "-c", ON_ONE_CORE, "classify", str(images), "--labels", labels]
+def _classify_command(injector: FaultInjector, folder: Path) -> list[str]:
+    images = injector.folder / "digits"
+    command = [sys.executable, "-c", ON_ONE_CORE, "classify", str(images), "--labels", str(images / "labels.csv")]
     return [*command, "--size", "8", "--out", str(folder)]
 
 
-def _run_classification(injector: FaultInjector, images: Path, folder: Path) -> tuple[float, Path]:
+@cache
+def _reference_classification(injector: FaultInjector) -> tuple[float, Path]:
     """Duration in seconds and folder of an undisturbed classification."""
+    folder = injector.folder / "classified"
+    _write_digits(injector.folder / "digits")
     shutil.rmtree(folder, ignore_errors=True)
     start = time.monotonic()
-    code, errors = wait_for_end(injector.start_command(_classify_command(images, folder)))
+    code, errors = wait_for_end(injector.start_command(_classify_command(injector, folder)))
     if code:
         sys.exit(f"the undisturbed classification failed:\n{errors[-2000:]}")
     return time.monotonic() - start, folder
 
 
-def _write_digits(folder: Path) -> Path:
-    """Folder of small images, one of each class labelled."""
+def _write_digits(folder: Path) -> None:
+    """Write small images, one of each class labelled."""
     folder.mkdir(parents=True, exist_ok=True)
     digits = load_digits()
     lines = ["file,label"]
@@ -182,4 +168,3 @@ def _write_digits(folder: Path) -> Path:
         Image.fromarray(np.round(pixels * 255 / 16).astype(np.uint8)).save(folder / f"{index}.png")
         lines += [f"{index}.png,{digits.target[index]}"] if index < 10 else []
     (folder / "labels.csv").write_text("\n".join(lines) + "\n")
-    return folder

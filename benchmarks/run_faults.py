@@ -53,7 +53,7 @@ class FaultResult:
         return condition
 
 
-@dataclass
+@dataclass(eq=False)
 class FaultInjector:
     """Starts runs in folders below ``folder``, and compares them with an undisturbed run.
 
@@ -148,73 +148,57 @@ def start_in_training(folder: Path, injector: FaultInjector) -> subprocess.Popen
     return process
 
 
-def kill_run(injector: FaultInjector) -> FaultResult:
+def kill_run(injector: FaultInjector, result: FaultResult, folder: Path) -> None:
     """SIGKILL of a run in training."""
-    result = FaultResult("kill -9 in training", "SIGKILL at a random moment of training")
-    for folder in injector.folders("killed"):
-        result.tried += result.check(kill_group(start_in_training(folder, injector)) != 0, "the run had already ended")
-        injector.resume_and_compare(result, folder)
-    return result
+    result.tried += result.check(kill_group(start_in_training(folder, injector)) != 0, "the run had already ended")
+    injector.resume_and_compare(result, folder)
 
 
-def interrupt_run(injector: FaultInjector) -> FaultResult:
+def interrupt_run(injector: FaultInjector, result: FaultResult, folder: Path) -> None:
     """Ctrl-C of a run in training."""
-    result = FaultResult("Ctrl-C", "SIGINT at a random moment of training")
-    for folder in injector.folders("stopped"):
-        process = start_in_training(folder, injector)
-        process.send_signal(signal.SIGINT)
-        code, errors = wait_for_end(process)
-        result.tried += result.check(code == 130, f"exit status {code}")
-        result.sentences += "stopped; the same command" in errors and "Traceback" not in errors
-        injector.resume_and_compare(result, folder)
-    return result
+    process = start_in_training(folder, injector)
+    process.send_signal(signal.SIGINT)
+    code, errors = wait_for_end(process)
+    result.tried += result.check(code == 130, f"exit status {code}")
+    result.sentences += "stopped; the same command" in errors and "Traceback" not in errors
+    injector.resume_and_compare(result, folder)
 
 
-def kill_during_write(injector: FaultInjector) -> FaultResult:
+def kill_during_write(injector: FaultInjector, result: FaultResult, folder: Path) -> None:
     """SIGKILL while a checkpoint is being written."""
-    result = FaultResult("kill -9 in a write", "SIGKILL once the temporary file of a checkpoint exists")
-    for folder in injector.folders("in-a-write"):
-        while True:
-            process = injector.start(folder, *(["--resume"] if folder.exists() else []))
-            time.sleep(injector.random.uniform(0, 0.05))
-            wait_for(lambda folder=folder: any(folder.glob(".checkpoint.safetensors.*")), process)  # type: ignore[misc]
-            kill_group(process)
-            if (folder / "results.json").exists():
-                shutil.rmtree(folder)
-            elif any(folder.glob(".checkpoint.safetensors.*")):
-                break
-        result.tried += 1
-        injector.resume_and_compare(result, folder)
-    return result
+    while True:
+        process = injector.start(folder, *(["--resume"] if folder.exists() else []))
+        time.sleep(injector.random.uniform(0, 0.05))
+        wait_for(lambda: any(folder.glob(".checkpoint.safetensors.*")), process)
+        kill_group(process)
+        if (folder / "results.json").exists():
+            shutil.rmtree(folder)
+        elif any(folder.glob(".checkpoint.safetensors.*")):
+            break
+    result.tried += 1
+    injector.resume_and_compare(result, folder)
 
 
-def truncate_checkpoint(injector: FaultInjector) -> FaultResult:
+def truncate_checkpoint(injector: FaultInjector, result: FaultResult, folder: Path) -> None:
     """Truncation of the last checkpoint of a killed run."""
-    result = FaultResult("checkpoint cut", "killed, then the last checkpoint truncated to a random length")
-    for folder in injector.folders("damaged"):
-        file = folder / "checkpoint.safetensors"
-        while not file.exists():  # the run ended before it was killed
-            shutil.rmtree(folder, ignore_errors=True)
-            kill_group(start_in_training(folder, injector))
-        os.truncate(file, injector.random.randrange(file.stat().st_size))
-        result.tried += 1
-        errors = injector.resume_and_compare(result, folder)
-        reported = "going on from the checkpoint before it" in errors
-        result.sentences += result.check(reported, f"not reported: {errors[-200:]}")
-    return result
+    file = folder / "checkpoint.safetensors"
+    while not file.exists():  # the run ended before it was killed
+        shutil.rmtree(folder, ignore_errors=True)
+        kill_group(start_in_training(folder, injector))
+    os.truncate(file, injector.random.randrange(file.stat().st_size))
+    result.tried += 1
+    errors = injector.resume_and_compare(result, folder)
+    reported = "going on from the checkpoint before it" in errors
+    result.sentences += result.check(reported, f"not reported: {errors[-200:]}")
 
 
-def start_twice(injector: FaultInjector) -> FaultResult:
+def start_twice(injector: FaultInjector, result: FaultResult, folder: Path) -> None:
     """Start of a second process in the folder of the first."""
-    result = FaultResult("two processes, one folder", "the same command started again while the first is running")
-    for folder in injector.folders("two-at-once"):
-        first = start_in_training(folder, injector)
-        code, errors = wait_for_end(injector.start(folder, "--resume"))
-        result.tried += 1
-        result.check_message(code, errors, "is in use by another process")
-        result.check(wait_for_end(first)[0] == 0, "the first process failed")
-        injector.resume_and_compare(result, folder)
-    return result
+    first = start_in_training(folder, injector)
+    result.check_message(*wait_for_end(injector.start(folder, "--resume")), "is in use by another process")
+    result.tried += 1
+    result.check(wait_for_end(first)[0] == 0, "the first process failed")
+    injector.resume_and_compare(result, folder)
 
 
 @contextmanager
@@ -233,34 +217,27 @@ def remount(path: Path, options: str) -> None:
     subprocess.run(["mount", "-o", f"remount,{options}", path], check=True)
 
 
-def fill_disk(injector: FaultInjector) -> FaultResult:
+def fill_disk(injector: FaultInjector, result: FaultResult, folder: Path) -> None:
     """No space left on the disk, at any write."""
-    result = FaultResult("disk full", "a disk of 8 KB to 600 KB, which is enlarged before resuming")
-    for folder in injector.folders("disk-full"):
-        with small_disk(folder, injector.random.randrange(8, 600)) as disk:
-            code, errors = wait_for_end(injector.start(disk / "run"))
-            result.tried += 1
-            if code:
-                result.check_message(code, errors, "cannot be written")
-            else:
-                result.sentences += 1  # the disk was large enough
-            remount(disk, "size=200m")
-            injector.resume_and_compare(result, disk / "run")
-    return result
-
-
-def make_read_only(injector: FaultInjector) -> FaultResult:
-    """A read-only disk."""
-    result = FaultResult("read-only folder", "a disk mounted read-only, then writable")
-    for folder in injector.folders("read-only"):
-        with small_disk(folder, 200_000) as disk:
-            remount(disk, "ro")
-            code, errors = wait_for_end(injector.start(disk / "run"))
-            result.tried += 1
+    with small_disk(folder, injector.random.randrange(8, 600)) as disk:
+        code, errors = wait_for_end(injector.start(disk / "run"))
+        result.tried += 1
+        if code:
             result.check_message(code, errors, "cannot be written")
-            remount(disk, "rw")
-            injector.resume_and_compare(result, disk / "run")
-    return result
+        else:
+            result.sentences += 1  # the disk was large enough
+        remount(disk, "size=200m")
+        injector.resume_and_compare(result, disk / "run")
+
+
+def make_read_only(injector: FaultInjector, result: FaultResult, folder: Path) -> None:
+    """A read-only disk."""
+    with small_disk(folder, 200_000) as disk:
+        remount(disk, "ro")
+        result.check_message(*wait_for_end(injector.start(disk / "run")), "cannot be written")
+        result.tried += 1
+        remount(disk, "rw")
+        injector.resume_and_compare(result, disk / "run")
 
 
 def can_mount() -> bool:
