@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip install -q -c constraints.txt $(PIP_ARGS)
 SOURCES = pyproject.toml constraints.txt
 
-.PHONY: run test test-fast check lint types site papers few-labels trust likelihood disentangling unlike schedules speed growth faults fuzz explorer notebook vendor soak clean
+.PHONY: run test test-fast check lint types site papers few-labels trust likelihood disentangling outliers schedules speed growth faults fuzz explorer notebook vendor soak clean
 
 run: .stamp-run  ## train on embedded real digits, and write a report
 	$(BIN)/vaebench run digits --resume
@@ -39,13 +39,13 @@ papers: .stamp-run  ## all five papers on two cores, at most 2 h 30 min; renews 
 	cp runs/papers/papers.json runs/papers/papers-made.json runs/papers/papers.md docs/results/
 	cp runs/papers/papers/*.png docs/results/papers/
 
-few-labels: .stamp-run  ## the ladder of few labels on two cores, 5 h; renews docs/results
+few-labels: .stamp-run  ## the few-label benchmark on two cores, 5 h; renews docs/results
 	$(BIN)/vaebench few-labels --budget cpu
 	mkdir -p docs/results/few-labels
 	cp runs/few-labels/few-labels.json runs/few-labels/few-labels-made.json runs/few-labels/few-labels.md docs/results/
 	cp runs/few-labels/few-labels/*.png docs/results/few-labels/
 
-trust: .stamp-run  ## how far classify can be trusted, 2 h 40 min; renews docs/results
+trust: .stamp-run  ## reliability of classify, 2 h 40 min; renews docs/results
 	$(BIN)/python benchmarks/trust.py
 	mkdir -p docs/results/trust
 	cp runs/trust/trust.json runs/trust/trust.md docs/results/
@@ -57,23 +57,23 @@ likelihood: .stamp-dev  ## log p(x) of binarised MNIST, an hour; renews docs/res
 	cp runs/likelihood/likelihood.json runs/likelihood/likelihood.md docs/results/
 	cp runs/likelihood/likelihood/*.png docs/results/likelihood/
 
-disentangling: .stamp-run  ## objectives by disentanglement scores, 115 minutes; renews docs/results
+disentangling: .stamp-run  ## disentanglement scores of objectives, 115 minutes; renews docs/results
 	$(BIN)/python benchmarks/disentangling.py
 	mkdir -p docs/results/disentangling
 	cp runs/disentangling/disentangling.json runs/disentangling/disentangling.md docs/results/
 	cp runs/disentangling/disentangling/*.png docs/results/disentangling/
 
-unlike: .stamp-run  ## can a VAE tell strangers, 55 minutes; renews docs/results
-	$(BIN)/python benchmarks/unlike.py
-	cp runs/unlike/unlike.json runs/unlike/unlike.md docs/results/
+outliers: .stamp-run  ## detection of outliers by VAE scores, 55 minutes; renews docs/results
+	$(BIN)/python benchmarks/outliers.py
+	cp runs/outliers/outliers.json runs/outliers/outliers.md docs/results/
 
-schedules: .stamp-dev  ## how few epochs a VAE needs, half an hour; renews docs/results
+schedules: .stamp-dev  ## epochs that a VAE needs by optimiser, half an hour; renews docs/results
 	$(BIN)/python benchmarks/schedules.py
 	mkdir -p docs/results/schedules
 	cp runs/schedules/schedules.json runs/schedules/schedules.md docs/results/
 	cp runs/schedules/schedules/*.png docs/results/schedules/
 
-speed: .stamp-run  ## beside pythae, a plain loop and the papers' ways, 70 minutes; renews docs/results
+speed: .stamp-run  ## speed compared with pythae, a plain loop and the papers' code, 70 minutes; renews docs/results
 	$(BIN)/python benchmarks/speed.py
 	cp runs/speed/speed.json runs/speed/speed.md docs/results/
 
@@ -83,12 +83,12 @@ growth: .stamp-run  ## time and memory by images, latents, sides, workers, 4 min
 	cp runs/growth/growth.json runs/growth/growth.md docs/results/
 	cp runs/growth/growth/*.png docs/results/growth/
 
-faults: .stamp-run  ## kill, starve and damage runs, and see what is lost, reckoned at an hour; renews docs/reliability.md
+faults: .stamp-run  ## fault injection: kill, starve and damage runs, about an hour; renews docs/reliability.md
 	$(BIN)/python benchmarks/faults.py
 	cp runs/faults/faults.json docs/results/
 	cp runs/faults/reliability.md docs/
 
-fuzz: .stamp-run  ## every reader against files changed by what reaches new code, 22 minutes; renews docs/results
+fuzz: .stamp-run  ## coverage-guided fuzzing of the file readers, 22 minutes; renews docs/results
 	$(PIP) -e '.[onnx,fuzz]'
 	$(BIN)/python benchmarks/fuzz.py
 	cp runs/fuzz/fuzz.json runs/fuzz/fuzz.md docs/results/

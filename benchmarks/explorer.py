@@ -1,8 +1,8 @@
-"""How fast the latent explorer is: `python benchmarks/explorer.py [--out DIR]`.
+"""Speed of the latent explorer: `python benchmarks/explorer.py [--out DIR]`.
 
-For the networks of the five papers: size of the page, seconds until it is ready, milliseconds a redraw while a slider
-moves, in headless Chromium. Writes explorer.json and explorer.md. Times do not depend on what the weights are, so
-that fresh ones serve.
+For the networks of the five papers, in headless Chromium: size of the page, seconds until it is ready, milliseconds per
+redraw while a slider moves. Writes explorer.json and explorer.md. Times do not depend on the weights, so the networks
+are not trained.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from benchmark_script import write_report
 from playwright.sync_api import Browser, sync_playwright
 from sklearn.datasets import load_digits
 
-from vaebench.core.files import write_json, write_text
 from vaebench.core.provenance import commit
 from vaebench.evaluation.probes import LinearClassifier
 from vaebench.models.likelihoods import GaussianPixels
@@ -59,28 +59,26 @@ MOVE = """async (moves) => {
 
 
 def main() -> None:
-    """Measure and write."""
+    """Measure, and write the report."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", default="runs/explorer", help="where explorer.json and explorer.md are written")
     out = Path(parser.parse_args().out)
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     if chromium is None:
-        sys.exit("there is no chromium here; install it, such as by apt-get install chromium")
+        sys.exit("chromium is not installed; install it, for example by apt-get install chromium")
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium)
-        pages = {name: _page(Path(folder), index, name) for index, name in enumerate(NETWORKS)}
+        pages = {name: _write_page(Path(folder), index, name) for index, name in enumerate(NETWORKS)}
         rounds: list[dict[str, Any]] = []
-        for turn in range(ROUNDS):  # interleaved, so that a busy moment of the machine hits all alike
-            print(f"round {turn + 1} of {ROUNDS}", flush=True)
-            rounds.append({name: _measured(browser, path) for name, path in pages.items()})
+        for index in range(ROUNDS):  # interleaved, so that other load on the machine affects all networks
+            print(f"round {index + 1} of {ROUNDS}", flush=True)
+            rounds.append({name: _measure(browser, path) for name, path in pages.items()})
         rows = [_row(name, path, [each[name] for each in rounds]) for name, path in pages.items()]
-        about = {"chromium": browser.version, "machine": machine(), "commit": commit(), "rounds": ROUNDS, "rows": rows}
-    write_json(out / "explorer.json", about)
-    write_text(out / "explorer.md", render(about))
-    print(f"open {out / 'explorer.md'}")
+        report = {"chromium": browser.version, "machine": machine(), "commit": commit(), "rounds": ROUNDS, "rows": rows}
+    write_report(report, render, out / "explorer.json")
 
 
-def _page(folder: Path, index: int, name: str) -> Path:
+def _write_page(folder: Path, index: int, name: str) -> Path:
     model, shape = NETWORKS[name]
     torch.manual_seed(0)
     pixels = torch.from_numpy(load_digits().images[:POINTS]).float()[:, None] / 16
@@ -95,15 +93,15 @@ def _page(folder: Path, index: int, name: str) -> Path:
     return explorer.write(folder / f"{index}.html")
 
 
-def _measured(browser: Browser, path: Path) -> dict[str, Any]:
+def _measure(browser: Browser, path: Path) -> dict[str, Any]:
     page = browser.new_page(viewport={"width": 1440, "height": 950})
     page.goto(path.as_uri())
     while not page.evaluate("() => Boolean(window.explorer && explorer.ready && explorer.strips)"):
         time.sleep(0.05)
     times = page.evaluate(MOVE, MOVES)
-    found = {"ready": page.evaluate("() => explorer.ready") / 1000, "redraws": times}
+    ready = page.evaluate("() => explorer.ready") / 1000
     page.close()
-    return found
+    return {"ready": ready, "redraws": times}
 
 
 def _row(name: str, path: Path, rounds: list[dict[str, Any]]) -> dict[str, Any]:
@@ -119,22 +117,22 @@ def _row(name: str, path: Path, rounds: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def render(about: dict[str, Any]) -> str:
-    """explorer.json as a page."""
-    made = about["machine"]
+def render(report: dict[str, Any]) -> str:
+    here = report["machine"]
     lines = [
-        "# How fast the latent explorer is",
+        "# Speed of the latent explorer",
         "",
-        "Made by `make explorer`. Untrained networks of the papers, 1,797 points on the map, opened from the disk in "
-        f"headless Chromium {about['chromium']}, {about['rounds']} rounds, interleaved. A redraw is decoding, painting "
-        "the image, the class probabilities, all sliders and the place on the map; 33 ms are 30 frames a second.",
+        "Made by `make explorer`. Untrained networks of the papers, 1,797 points on the map, opened from disk in "
+        f"headless Chromium {report['chromium']}, {report['rounds']} interleaved rounds. A redraw decodes the latents "
+        "and paints the image, the class probabilities, all sliders and the position on the map; 33 ms is 30 frames "
+        "per second.",
         "",
-        f"{made['processor']}, {made['cores']} cores; commit {str(about['commit'])[:12]}.",
+        f"{here['processor']}, {here['cores']} cores; commit {str(report['commit'])[:12]}.",
         "",
-        "| network | parameters | page (MB) | ready (s): median, worst | redraw (ms): median, 99 % below |",
+        "| network | parameters | page (MB) | ready (s): median, maximum | redraw (ms): median, 99th percentile |",
         "|---|---|---|---|---|",
     ]
-    for row in about["rows"]:
+    for row in report["rows"]:
         ready, redraw = row["ready_seconds"], row["redraw_milliseconds"]
         lines.append(
             f"| {row['network']} | {row['parameters']:,} | {row['page_megabytes']:.1f} | "

@@ -1,9 +1,9 @@
-"""What is lost when things go wrong: `python benchmarks/faults.py [--only NAME ...] [--tries N] [--out DIR]`.
+"""Fault injection: `python benchmarks/faults.py [--only NAME ...] [--tries N] [--out DIR]`.
 
-Runs, sweeps and downloads are killed, stopped, starved of disk and damaged at random moments, then given the same
-command again; what they end with is compared, bit by bit, with a run that nothing happened to. Goes on where it was
-stopped; writes faults.json and reliability.md. Faults that need a small disk or a bound on memory of their own make one
-(Linux, as root), and are left out elsewhere.
+Runs, sweeps, downloads and classifications are killed, interrupted, starved of disk or memory, or damaged at random
+moments; then the same command is run again, and its outputs are compared, bit by bit, with those of an undisturbed run.
+Resumes where it was stopped; writes faults.json and reliability.md. Faults that need a small disk or a memory limit
+create them (Linux, as root), and are left out elsewhere.
 """
 
 from __future__ import annotations
@@ -12,118 +12,141 @@ import argparse
 import random
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from bench import without_traceback
-from injected import (
-    Bench,
-    Found,
-    can_mount,
-    damaged,
-    disk_full,
-    in_a_write,
-    killed,
-    read_only,
-    stopped,
-    two_at_once,
-)
-from injected_elsewhere import classify_killed, download_killed, sweep_killed
-from starved import can_starve, out_of_memory
+import run_faults
+from benchmark_script import KeptResults, without_traceback, write_report
+from memory_faults import can_starve, run_out_of_memory
+from other_faults import kill_classification, kill_download, kill_sweep
+from run_faults import FaultInjector, FaultResult
 
 from vaebench.cli.terminal import progress
-from vaebench.core.files import read_json, write_json, write_text
 from vaebench.core.locks import lock_folder
-from vaebench.core.progress import ProgressCallback
 from vaebench.core.provenance import commit
 from vaebench.training.compute import machine
 
-FAULTS: dict[str, Callable[[Bench], Found]] = {
-    "killed": killed,
-    "stopped": stopped,
-    "in-a-write": in_a_write,
-    "damaged": damaged,
-    "two-at-once": two_at_once,
-    "disk-full": disk_full,
-    "read-only": read_only,
-    "out-of-memory": out_of_memory,
-    "sweep-killed": sweep_killed,
-    "download-killed": download_killed,
-    "classify-killed": classify_killed,
+
+class Fault(NamedTuple):
+    """A fault with its title, the way it is injected, and the function that does one try."""
+
+    title: str
+    injection: str
+    inject: Callable[[FaultInjector, FaultResult, Path], None]
+
+
+TRAINING = "at a random moment of training"
+FAULTS = {
+    "killed": Fault("kill -9 in training", f"SIGKILL {TRAINING}", run_faults.kill_run),
+    "stopped": Fault("Ctrl-C", f"SIGINT {TRAINING}", run_faults.interrupt_run),
+    "in-a-write": Fault(
+        "kill -9 in a write", "SIGKILL once the temporary file of a checkpoint exists", run_faults.kill_during_write
+    ),
+    "damaged": Fault(
+        "checkpoint cut",
+        "killed, then the last checkpoint truncated to a random length",
+        run_faults.truncate_checkpoint,
+    ),
+    "two-at-once": Fault(
+        "two processes, one folder", "the same command started again while the first is running", run_faults.start_twice
+    ),
+    "disk-full": Fault(
+        "disk full", "a disk of 8 KB to 600 KB, which is enlarged before resuming", run_faults.fill_disk
+    ),
+    "read-only": Fault("read-only folder", "a disk mounted read-only, then writable", run_faults.make_read_only),
+    "out-of-memory": Fault(
+        "killed for memory",
+        "another process allocates all memory of the group until the system kills a run, or a worker of a sweep, in "
+        "turn",
+        run_out_of_memory,
+    ),
+    "sweep-killed": Fault(
+        "kill -9 of a sweep or of a worker", "SIGKILL of all its processes, or of a worker alone, in turn", kill_sweep
+    ),
+    "download-killed": Fault(
+        "kill -9 of a download",
+        "SIGKILL during a slow download from 127.0.0.1, then the same download again",
+        kill_download,
+    ),
+    "classify-killed": Fault(
+        "kill -9 of classify",
+        "SIGKILL at a random moment of reading, training or selection, then the same command again",
+        kill_classification,
+    ),
 }
-NEED = {"disk-full": can_mount, "read-only": can_mount, "out-of-memory": can_starve}
-"""What some faults need."""
+REQUIREMENTS = {"disk-full": run_faults.can_mount, "read-only": run_faults.can_mount, "out-of-memory": can_starve}
+"""Whether a fault can be injected here, for those that need more than a process."""
 
 
 def main() -> None:
-    """Inject and write."""
+    """Inject the faults, and write the report."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", nargs="+", choices=tuple(FAULTS), default=tuple(FAULTS))
     parser.add_argument("--tries", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", default="runs/faults")
-    asked = parser.parse_args()
-    out = Path(asked.out)
-    left_out = [name for name, there in NEED.items() if name in asked.only and not there()]
-    names = [name for name in asked.only if name not in left_out]
+    parser.add_argument("--out", type=Path, default=Path("runs/faults"))
+    options = parser.parse_args()
+    out = options.out
+    left_out = [name for name, met in REQUIREMENTS.items() if name in options.only and not met()]
+    names = [name for name in options.only if name not in left_out]
     with without_traceback(), lock_folder(out), progress() as callback:
-        found = [tried(out, name, asked.tries, asked.seed, callback) for name in names]
-    about = {"seed": asked.seed, "left_out": left_out, "faults": found}
-    write_json(out / "faults.json", about)
-    write_text(out / "reliability.md", render(about))
-    print(f"open {out / 'reliability.md'}")
+        kept, faults = KeptResults(out / "kept.json"), []
+        for name in names:
+            injector = FaultInjector(out / "work", options.tries, random.Random(f"{options.seed} {name}"), callback)
+            key = f"{name}, {options.tries} tries, seed {options.seed}"
+            faults.append(kept.get(key, partial(inject, name, injector)))
+    report = {"seed": options.seed, "left_out": left_out, "faults": faults}
+    write_report(report, render, out / "faults.json", out / "reliability.md")
 
 
-def tried(out: Path, name: str, tries: int, seed: int, callback: ProgressCallback) -> dict[str, Any]:
-    """What came of one fault, read if it is kept."""
-    kept_file, key = out / "kept.json", f"{name}, {tries} tries, seed {seed}"
-    kept: dict[str, Any] = read_json(kept_file) if kept_file.exists() else {}
-    if key not in kept:
-        bench = Bench(out / "work", tries, random.Random(f"{seed} {name}"), callback)
-        kept[key] = vars(FAULTS[name](bench)) | {"commit": commit(), "machine": machine()}
-        write_json(kept_file, kept)
-    found: dict[str, Any] = kept[key]
-    return found
+def inject(name: str, injector: FaultInjector) -> dict[str, Any]:
+    """Result of all tries of one fault, with commit and machine."""
+    fault = FAULTS[name]
+    result = FaultResult(fault.title, fault.injection)
+    for folder in injector.folders(name):
+        fault.inject(injector, result, folder)
+    return vars(result) | {"commit": commit(), "machine": machine()}
 
 
-def render(about: dict[str, Any]) -> str:
-    """faults.json as a page."""
-    made = dict.fromkeys(made_on(one) for one in about["faults"])
+def render(report: dict[str, Any]) -> str:
+    faults = report["faults"]
     lines = [
-        "# What is lost when things go wrong",
+        "# Reliability under faults",
         "",
-        "Every write is whole or not there at all; every long job goes on where it was stopped; the checkpoint before "
-        "the last is kept for the day that the last is damaged. Below is what came of trying. After each fault the "
-        "same command was given again, and weights, latents, panels, draws of labels, tables and result rows were "
-        "compared, byte by byte, with those of a run that nothing happened to.",
+        "Every file is written atomically, every long job resumes where it was stopped, and the previous checkpoint "
+        "is kept for the case that the last one is damaged. The table has the results of injected faults. After each "
+        "fault the same command was run again, and weights, latents, panels, draws of labels, tables and result rows "
+        "were compared, byte by byte, with those of an undisturbed run.",
         "",
-        f"Made by `make faults`, seed {about['seed']}: {'; '.join(made)}.",
+        f"Made by `make faults`, seed {report['seed']}: {'; '.join(dict.fromkeys(map(describe_machine, faults)))}.",
         "",
-        "| fault | how it was injected | tried | lost | the same bits | said in one sentence |",
+        "| fault | injection | tries | data lost | bit-identical | reported in one sentence |",
         "|---|---|---|---|---|---|",
     ]
-    for one in about["faults"]:
-        said = one["sentences"] or "\N{EN DASH}"
+    for fault in faults:
+        sentences = fault["sentences"] or "\N{EN DASH}"
         lines.append(
-            f"| {one['fault']} | {one['injected']} | {one['tried']} | {one['tried'] - one['same']} | {one['same']} | "
-            f"{said} |"
+            f"| {fault['fault']} | {fault['injected']} | {fault['tried']} | {fault['tried'] - fault['same']} | "
+            f"{fault['same']} | {sentences} |"
         )
-    noted = Counter(f"{one['fault']}: {note}" for one in about["faults"] for note in one["notes"])
-    notes = [f"- {note} ({count} x)" for note, count in noted.items()]
-    lines += ["", "Otherwise than expected:", "", *notes] if notes else ["", "Nothing went otherwise than expected."]
-    if about["left_out"]:
+    counts = Counter(f"{fault['fault']}: {note}" for fault in faults for note in fault["notes"])
+    notes = [f"- {note} ({count} x)" for note, count in counts.items()]
+    lines += ["", "Unexpected outcomes:", "", *notes] if notes else ["", "There were no unexpected outcomes."]
+    if report["left_out"]:
         lines += [
             "",
-            f"Not tried, as no disk can be mounted here, or no memory bounded: {', '.join(about['left_out'])}.",
+            "Not injected, because no disk can be mounted or no memory limit set here: "
+            f"{', '.join(report['left_out'])}.",
         ]
     return "\n".join(lines) + "\n"
 
 
-def made_on(fault: dict[str, Any]) -> str:
-    """Where a fault was tried."""
+def describe_machine(fault: dict[str, Any]) -> str:
+    """Commit and machine on which a fault was injected."""
     here = fault["machine"]
-    commit = (fault["commit"] or "unknown")[:12]
-    return f"commit {commit} on {here['processor']}, {here['cores']} cores, torch {here['versions']['torch']}"
+    revision = (fault["commit"] or "unknown")[:12]
+    return f"commit {revision} on {here['processor']}, {here['cores']} cores, torch {here['versions']['torch']}"
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""How time and memory grow: `python benchmarks/growth.py [--minutes N] [--out DIR]`.
+"""Time and memory by size of the problem: `python benchmarks/growth.py [--minutes N] [--out DIR]`.
 
-One epoch on synthetic images, one thread, fp32, each measurement in a process of its own: by number of images, held in
-memory and read from a file in blocks; by latents; by the images' side. Trials a minute of a sweep by its workers. Goes
-on where it was stopped; writes growth.json, growth.md and growth/*.png.
+One epoch on synthetic images, one thread, fp32, each measurement in a process of its own: by number of images, in
+memory and read from a file in blocks; by latents; by side of the images. Trials per minute of a sweep by its workers.
+Resumes where it was stopped; writes growth.json, growth.md and growth/*.png.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from bench import About, Bench, Row, Tasks, made_by
+from benchmark_script import BenchmarkScript, Report, Row, Tasks, figures, provenance
 
 from vaebench.experiments.experiment import Experiment
 from vaebench.plotting.plots import Panel, Series, lines
 from vaebench.training.compute import machine
 
-CONTESTANT = Path(__file__).parent / "contestants" / "by_us.py"
+VAEBENCH = Path(__file__).parent / "competitors" / "run_vaebench.py"
 CONV = {"network": "conv", "latent": 20}
 SMALL = {"network": "mlp", "hidden": [128], "latent": 20}
 MINUTES = 4
-"""On two cores."""
+"""Time on two cores."""
 POINTS: dict[str, dict[float, dict[str, Any]]] = {
     "images, in memory": {n: {**SMALL, "images": n, "from": "memory"} for n in (1000, 10_000, 100_000, 1_000_000)},
     "images, from a file": {n: {**SMALL, "images": n, "from": "file"} for n in (1000, 10_000, 100_000, 1_000_000)},
@@ -38,26 +38,28 @@ POINTS: dict[str, dict[float, dict[str, Any]]] = {
 }
 
 
-def measured(experiment: Experiment, axis: str, value: float) -> Row:
-    """One point, by a process of its own."""
-    task = POINTS[axis][value]
-    what = "in a sweep" if axis == "workers" else "grown"
-    task = {"what": what, "epochs": 2, "threads": 1, "seed": 0, "data": None, **task}
+def measure(experiment: Experiment, axis: str, value: float) -> Row:
+    """Row of one point, measured in a process of its own."""
+    sweep = axis == "workers"
+    options = {"epochs": 2, "threads": 1, "seed": 0, "data": None, **POINTS[axis][value]}
+    identity = {"what": "in a sweep" if sweep else "grown", **options, "machine": machine()}
 
     def make() -> dict[str, Any]:
-        if what == "grown":
-            task["data"] = str(synthetic(experiment.folder, task["images"], task.get("side", 28)))
-        run = subprocess.run([sys.executable, CONTESTANT, json.dumps(task)], capture_output=True, text=True, check=True)
-        found: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])
-        return found
+        task = {"task": "sweep" if sweep else "grown", **options}
+        if not sweep:
+            task["data"] = str(make_images(experiment.folder, task["images"], task.get("side", 28)))
+        command = [sys.executable, str(VAEBENCH), json.dumps(task)]
+        process = subprocess.run(command, capture_output=True, text=True, check=True)
+        measured: dict[str, Any] = json.loads(process.stdout.splitlines()[-1])
+        return measured
 
-    found = experiment.step(f"{axis}/{value:g}".replace(" ", "-"), {**task, "machine": machine()}, make)
-    rate = 60 / found["seconds"] if axis == "workers" else found["rate"]
-    return {"axis": axis, "value": value, "rate": rate, "megabytes": found.get("above")}
+    measured = experiment.step(f"{axis}/{value:g}".replace(" ", "-"), identity, make)
+    rate = 60 / measured["seconds"] if sweep else measured["rate"]
+    return {"axis": axis, "value": value, "rate": rate, "megabytes": measured.get("above")}
 
 
-def synthetic(folder: Path, images: int, side: int) -> Path:
-    """A file of random images, made once."""
+def make_images(folder: Path, images: int, side: int) -> Path:
+    """File of random images, written on first use."""
     path = folder / f"{images}-{side}.npy"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -72,37 +74,37 @@ def synthetic(folder: Path, images: int, side: int) -> Path:
 
 
 def tasks(experiment: Experiment) -> Tasks:
-    """Every point."""
-    return {f"{axis}-{value}": partial(measured, experiment, axis, value) for axis in POINTS for value in POINTS[axis]}
+    """Measurement of every point."""
+    return {f"{axis}-{value}": partial(measure, experiment, axis, value) for axis in POINTS for value in POINTS[axis]}
 
 
 def rows(experiment: Experiment) -> list[Row]:
-    """One a point."""
-    found = [measured(experiment, axis, value) for axis in POINTS for value in POINTS[axis]]
-    experiment.figure("growth", lambda: lines(panels(found), 3, (4.6, 3.0)))
-    return found
+    """One row per point."""
+    rows = [measure(experiment, axis, value) for axis in POINTS for value in POINTS[axis]]
+    experiment.figure("growth", lambda: lines(panels(rows), 3, (4.6, 3.0)))
+    return rows
 
 
-def panels(found: list[Row]) -> list[Panel]:
-    """Time and memory by images and by their side, rates by latents and by workers."""
+def panels(rows: list[Row]) -> list[Panel]:
+    """Panels of time and memory by images and by their side, and of rates by latents and by workers."""
 
     def series(axis: str, key: str) -> Series:
-        points = [row for row in found if row["axis"] == axis]
+        points = [row for row in rows if row["axis"] == axis]
         y = [row["value"] / row["rate"] if key == "seconds" else row[key] for row in points]
         return Series([row["value"] for row in points], y)
 
-    ways = {"in memory": "images, in memory", "from a file, in blocks": "images, from a file"}
-    words = (("seconds", "an epoch (s)"), ("megabytes", "memory above the interpreter (MB)"))
+    sources = {"in memory": "images, in memory", "from a file, in blocks": "images, from a file"}
+    quantities = {"seconds": "seconds per epoch", "megabytes": "memory above the imports (MB)"}
     drawn = [
-        Panel("784-128-20 MLP", {way: series(axis, key) for way, axis in ways.items()}, "images", y, True, True)
-        for key, y in words
+        Panel("784-128-20 MLP", {name: series(axis, key) for name, axis in sources.items()}, "images", y, True, True)
+        for key, y in quantities.items()
     ]
     convolutions, side, name = "32-64-64 convolutions", "side of the images, pixels", "in memory"
     others = [
-        (convolutions, "latents", "rate", "images a second"),
-        (convolutions, side, "rate", "images a second"),
-        (convolutions, side, "megabytes", words[1][1]),
-        ("a sweep", "workers", "rate", "trials a minute"),
+        (convolutions, "latents", "rate", "images per second"),
+        (convolutions, side, "rate", "images per second"),
+        (convolutions, side, "megabytes", quantities["megabytes"]),
+        ("a sweep", "workers", "rate", "trials per minute"),
     ]
     for title, axis, key, y in others:
         line = series(axis, key)
@@ -110,31 +112,30 @@ def panels(found: list[Row]) -> list[Panel]:
     return drawn
 
 
-def render(about: About) -> str:
-    """growth.json as a page."""
+def render(report: Report) -> str:
     out = [
-        "# How time and memory grow",
+        "# Time and memory by size of the problem",
         "",
-        f"{made_by(about, 'growth')} One thread, fp32, batches of 128, random images; memory is the peak above that of "
-        "the interpreter with everything imported. The side of images is at 5,000 images of 28 x 28 or as many pixels; "
-        "those of `images` are 28 x 28. A sweep's trials are as small as can be: what is measured is the sweep.",
+        f"{provenance(report, 'growth')} One thread, fp32, batches of 128, random images. Memory is the peak above "
+        "that of the interpreter after all imports. Rows by side have 5,000 images of 28 x 28 or as many pixels in "
+        "total; rows by images have 28 x 28 pixels. The trials of the sweep are as small as possible, to measure the "
+        "sweep itself.",
         "",
         "| by | value | rate | memory, MB |",
         "|---|---|---|---|",
     ]
-    for row in about["rows"]:
-        unit = "trials a minute" if row["axis"] == "workers" else "images/s"
+    for row in report["rows"]:
+        unit = "trials per minute" if row["axis"] == "workers" else "images/s"
         memory = "\N{EN DASH}" if row["megabytes"] is None else f"{row['megabytes']:,.0f}"
         out.append(f"| {row['axis']} | {row['value']:,.0f} | {row['rate']:,.0f} {unit} | {memory} |")
-    for name, words in BENCH.captions.items():
-        out += ["", f"![{words}](growth/{name}.png)", "", f"*{words}*"]
-    return "\n".join(out) + "\n"
+    return "\n".join([*out, *figures(BENCHMARK)]) + "\n"
 
 
 CAPTIONS = {
-    "growth": "Time and memory of an epoch by images; speed by latents and by side, memory by side; trials by workers."
+    "growth": "Time and memory of an epoch by number of images; speed by latents and by side of the images, memory by "
+    "side; trials of a sweep by workers."
 }
-BENCH = Bench("growth", MINUTES, tasks, rows, render, CAPTIONS, max_workers=1)
+BENCHMARK = BenchmarkScript("growth", MINUTES, tasks, rows, render, CAPTIONS, max_workers=1)
 
 if __name__ == "__main__":
-    BENCH.run(__doc__)
+    BENCHMARK.run(__doc__)

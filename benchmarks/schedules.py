@@ -1,8 +1,8 @@
-"""How few epochs a VAE needs: `python benchmarks/schedules.py [--minutes N] [--out DIR]`.
+"""Epochs that a VAE needs, by optimiser: `python benchmarks/schedules.py [--minutes N] [--out DIR]`.
 
-Optimisers and rates under one cycle of four epochs, beside twenty epochs of Adam at a constant rate, by the loss of
-validation images alone: MNIST, Fashion-MNIST and Quick Draw, three seeds. Goes on where it was stopped; writes
-schedules.json, schedules.md and schedules/*.png.
+One-cycle schedules of four epochs with several optimisers and rates, compared with twenty epochs of Adam at a constant
+rate, by validation loss alone, on MNIST, Fashion-MNIST and Quick Draw, three seeds each. Resumes where it was stopped;
+writes schedules.json, schedules.md and schedules/*.png.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-from bench import About, Bench, Row, Tasks, made_by
+from benchmark_script import BenchmarkScript, Report, Row, Tasks, provenance
 from matplotlib.figure import Figure
 
 from vaebench.core.statistics import mean_interval
 from vaebench.data.datasets import Data
+from vaebench.deprecated import upgrade_rows
 from vaebench.experiments.experiment import Experiment
 from vaebench.experiments.trained import TrainedModel
 from vaebench.models.networks import Conv
@@ -27,7 +28,7 @@ from vaebench.training.loop import Training
 from vaebench.training.schedules import Adam, Constant, Muon
 
 MINUTES = 29
-"""On two cores."""
+"""Time on two cores."""
 SEEDS, EPOCHS = 3, 4
 DATA = ("mnist", "fashion-mnist", "quickdraw")
 MODEL = Model(latent=20, network=Conv())
@@ -42,35 +43,35 @@ RULES: dict[str, tuple[str, Training]] = {
 }
 
 
-def trained(experiment: Experiment, name: str, rule: str, seed: int) -> TrainedModel:
-    """One VAE by one rule."""
+def train_vae(experiment: Experiment, name: str, rule: str, seed: int) -> TrainedModel:
+    """VAE trained with one rule."""
     return experiment.vae(
         f"{name}/{rule}-{seed}", experiment.data(Data(source=name)), MODEL, Elbo(), RULES[rule][1], seed
     )
 
 
 def tasks(experiment: Experiment) -> Tasks:
-    """Every data set, rule and seed."""
+    """Training on every data set with every rule and seed."""
     return {
-        f"{name}/{rule}-{seed}": partial(trained, experiment, name, rule, seed)
+        f"{name}/{rule}-{seed}": partial(train_vae, experiment, name, rule, seed)
         for seed, name, rule in product(range(SEEDS), DATA, RULES)
     }
 
 
 def rows(experiment: Experiment) -> list[Row]:
-    """One a data set and rule."""
-    found = []
+    """One row per data set and rule."""
+    rows = []
     for name in DATA:
         constant = losses(experiment, name, CONSTANT)[:, -1]
-        for rule, (words, training) in RULES.items():
+        for rule, (title, training) in RULES.items():
             curves = losses(experiment, name, rule)
             behind = curves[:, -1] - constant
-            seconds = [trained(experiment, name, rule, seed).seconds / training.epochs for seed in range(SEEDS)]
-            found.append(
+            seconds = [train_vae(experiment, name, rule, seed).seconds / training.epochs for seed in range(SEEDS)]
+            rows.append(
                 {
                     "data": name,
                     "rule": rule,
-                    "words": words,
+                    "title": title,
                     "epochs": training.epochs,
                     "loss": float(curves[:, -1].mean()),
                     "behind": float(behind.mean()),
@@ -80,25 +81,25 @@ def rows(experiment: Experiment) -> list[Row]:
                     "values": curves.tolist(),
                 }
             )
-    experiment.figure("losses", lambda: figure(found))
-    return found
+    experiment.figure("losses", lambda: draw_losses(rows))
+    return rows
 
 
 def losses(experiment: Experiment, name: str, rule: str) -> np.ndarray:
-    """Validation loss in nats per image, (seeds, epochs)."""
-    trials = [trained(experiment, name, rule, seed) for seed in range(SEEDS)]
+    """Validation losses in nats per image, shape (seeds, epochs)."""
+    trials = [train_vae(experiment, name, rule, seed) for seed in range(SEEDS)]
     return np.array([[record["validation_loss"] for record in trial.history] for trial in trials])
 
 
-def figure(found: list[Row]) -> Figure:
-    """Validation loss by epoch, means over seeds; the range is that of the ends."""
+def draw_losses(rows: list[Row]) -> Figure:
+    """Validation loss by epoch, mean over seeds; the y range is that of the final losses."""
     panels = []
     for name in DATA:
-        own = [row for row in found if row["data"] == name]
+        own = [row for row in rows if row["data"] == name]
         series = {}
         for row in own:
             mean = np.mean(row["values"], axis=0)
-            series[row["words"]] = Series(list(range(1, len(mean) + 1)), mean.tolist())
+            series[row["title"]] = Series(list(range(1, len(mean) + 1)), mean.tolist())
         low, high = (
             min(row["loss"] for row in own),
             max(np.mean(row["values"], axis=0)[min(2, row["epochs"] - 1)] for row in own),
@@ -107,46 +108,43 @@ def figure(found: list[Row]) -> Figure:
     return lines(panels, 3, (4.2, 3.4))
 
 
-def best(found: list[Row]) -> str:
-    """The rule of one cycle whose loss is least, mean over data sets of its difference from the constant rate."""
+def best_rule(rows: list[Row]) -> str:
+    """One-cycle rule with the lowest loss: mean over data sets of the difference from the constant rate."""
     rules = [rule for rule in RULES if rule != CONSTANT]
-    return min(rules, key=lambda rule: float(np.mean([row["behind"] for row in found if row["rule"] == rule])))
+    return min(rules, key=lambda rule: float(np.mean([row["behind"] for row in rows if row["rule"] == rule])))
 
 
-def reached(found: list[Row]) -> str:
-    """Where the mean of the best rule is below that of the constant rate, and where it is not."""
-    own = [row for row in found if row["rule"] == best(found)]
+def describe_best(rows: list[Row]) -> str:
+    """Data sets on which the mean loss of the best rule is below that of the constant rate, as a sentence."""
+    own = [row for row in rows if row["rule"] == best_rule(rows)]
     below = [row["data"] for row in own if row["behind"] < 0]
     above = [row["data"] for row in own if row["behind"] >= 0]
-    words = (
-        f"In {EPOCHS} epochs its mean falls below that of 20 at the constant rate on {' and '.join(below) or 'none'}"
-    )
-    return f"{words}{', not on ' + ' and '.join(above) if above else ''}."
+    sentence = f"After {EPOCHS} epochs its mean loss is below that of 20 epochs at the constant rate on "
+    return f"{sentence}{' and '.join(below) or 'none'}{', not on ' + ' and '.join(above) if above else ''}."
 
 
-def render(about: About) -> str:
-    """schedules.json as a page."""
-    found = about["rows"]
+def render(report: Report) -> str:
+    rows = upgrade_rows(report["rows"])
     out = [
-        "# How few epochs a VAE needs",
+        "# Epochs that a VAE needs",
         "",
-        f"{made_by(about, 'schedules')} 32-64-64 convolutions, 20 latents, beta 1, batches of 128, {SEEDS} seeds. "
-        "Losses are those of validation images, split from the training images, in nats per image; no test image was "
-        "looked at. Behind: the mean difference from Adam at a constant rate after 20 epochs, same seeds (95 % "
-        "interval, Student's t); below 0 is better. Seconds are those of one thread, two trainings side by side.",
+        f"{provenance(report, 'schedules')} 32-64-64 convolutions, 20 latents, beta 1, batches of 128, {SEEDS} seeds. "
+        "Losses are those of validation images, split from the training images, in nats per image; test images were "
+        "not used. The difference is from Adam at a constant rate after 20 epochs, mean over the same seeds (95 % "
+        "interval, Student's t); negative is better. Seconds are those of one thread, with two trainings in parallel.",
         "",
-        f"Least over the three data sets: **{RULES[best(found)][0]}**. {reached(found)}",
+        f"Lowest over the three data sets: **{RULES[best_rule(rows)][0]}**. {describe_best(rows)}",
         "",
-        "| data | rule | epochs | validation loss | behind | seeds that reach it | seconds an epoch |",
+        "| data | rule | epochs | validation loss | difference | seeds at or below 0 | seconds per epoch |",
         "|---|---|---|---|---|---|---|",
     ]
-    out += [line(row) for row in found]
+    out += [table_row(row) for row in rows]
     return "\n".join([*out, "", "![Validation loss by epoch](schedules/losses.png)"]) + "\n"
 
 
-def line(row: dict[str, Any]) -> str:
-    """One row of the table."""
-    cells = [row["data"], row["words"], str(row["epochs"]), f"{row['loss']:.2f}"]
+def table_row(row: dict[str, Any]) -> str:
+    """Row of the table in Markdown."""
+    cells = [row["data"], row["title"], str(row["epochs"]), f"{row['loss']:.2f}"]
     if row["interval"] is None:
         cells += ["", ""]
     else:
@@ -155,7 +153,7 @@ def line(row: dict[str, Any]) -> str:
     return f"| {' | '.join(cells)} | {row['seconds_an_epoch']:.0f} |"
 
 
-BENCH = Bench("schedules", MINUTES, tasks, rows, render, {"losses": "Validation loss by epoch"})
+BENCHMARK = BenchmarkScript("schedules", MINUTES, tasks, rows, render, {"losses": "Validation loss by epoch"})
 
 if __name__ == "__main__":
-    BENCH.run(__doc__)
+    BENCHMARK.run(__doc__)

@@ -1,8 +1,8 @@
-"""How far the answers of `vaebench classify` can be trusted: `python benchmarks/trust.py [--minutes N] [--out DIR]`.
+"""Reliability of `vaebench classify`: `python benchmarks/trust.py [--minutes N] [--out DIR]`.
 
-Coverage: 20 draws of 10 labels a class from CIFAR-10 and Fashion-MNIST, one VAE for all; how often the interval
-that the report gives holds the true accuracy on the hidden labels. Asking: accuracy after labels chosen by
-`to-label-next`, and after as many random ones. Goes on where it was stopped; writes trust.json, trust.md and
+Coverage: 20 draws of 10 labels per class from CIFAR-10 and Fashion-MNIST, one VAE for all; how often the interval in
+the report contains the true accuracy on the hidden labels. Active learning: accuracy after labelling the images in
+`to-label-next`, and after labelling as many random ones. Resumes where it was stopped; writes trust.json, trust.md and
 trust/*.png.
 """
 
@@ -16,13 +16,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from bench import About, Bench, Row, Tasks
+from benchmark_script import BenchmarkScript, Report, Row, Tasks
 from torch import Tensor
-from trust_page import CAPTIONS, asking, intervals, page, true_accuracy
+from trust_page import CAPTIONS, draw_intervals, draw_queries, render_page, true_accuracy
 
 from vaebench.classification.active_learning import select_to_label_next
-from vaebench.classification.methods import METHODS
-from vaebench.classification.methods import MethodContext as Material
+from vaebench.classification.methods import METHODS, MethodContext
 from vaebench.classification.selection import cross_validate, selected_method
 from vaebench.classification.settings import Settings, settings_for
 from vaebench.core.statistics import mean_interval
@@ -32,50 +31,51 @@ from vaebench.evaluation.calibration import apply_temperature, brier_score
 from vaebench.experiments.experiment import Experiment, cifar10
 from vaebench.training.prediction import predict_with
 
-COVERED = ("cifar10", "fashion-mnist")
-ASKED = ("mnist", "fashion-mnist")
-HOW = ("asked", "random")
-EACH, DRAWS = 10, 20
-FIRST, MORE, ROUNDS, ASKED_DRAWS = 20, 30, 2, 5
-"""Labels that are given first, at random; labels a round; rounds; draws."""
+COVERAGE_DATA = ("cifar10", "fashion-mnist")
+QUERY_DATA = ("mnist", "fashion-mnist")
+STRATEGIES = ("asked", "random")
+LABELS_PER_CLASS, DRAWS = 10, 20
+FIRST, MORE, ROUNDS, QUERY_DRAWS = 20, 30, 2, 5
+"""Random labels at the start of active learning; labels per round; rounds; draws."""
 MINUTES = 160
 
 
 @dataclass
-class Field:
-    """One data set, its truth apart."""
+class Subject:
+    """A data set with its labels hidden, the true labels apart, and one VAE of its images."""
 
     name: str
     images: Images
     truth: Tensor
     settings: Settings
-    bench: Material
+    context: MethodContext
     key: str
+    """Key of the VAE."""
     note: str = ""
-    """What a reader must know of the images."""
+    """Remark on the images, for the page."""
 
 
-MADE: dict[str, Field] = {}
+SUBJECTS: dict[str, Subject] = {}
 
 
-def field(experiment: Experiment, name: str) -> Field:
-    """The training images of a data set, and one VAE of them; one for all draws."""
-    if name not in MADE:
-        MADE[name] = made_field(experiment, name)
-    return MADE[name]
+def load_subject(experiment: Experiment, name: str) -> Subject:
+    """Training images of a data set with one VAE for all draws."""
+    if name not in SUBJECTS:
+        SUBJECTS[name] = make_subject(experiment, name)
+    return SUBJECTS[name]
 
 
-def made_field(experiment: Experiment, name: str) -> Field:
-    """The same, from what the study has kept."""
+def make_subject(experiment: Experiment, name: str) -> Subject:
+    """Subject with a VAE trained on all images, or read from the experiment."""
     data = experiment.data(cifar10() if name == "cifar10" else Data(source=name))
     parts = data.train, data.validation
-    pixels, truth = (torch.cat([getattr(part, what) for part in parts]) for what in ("pixels", "labels"))
+    pixels, truth = (torch.cat([getattr(part, key) for part in parts]) for key in ("pixels", "labels"))
     images = Images(pixels, torch.full_like(truth, -1), data.classes)
-    settings = settings_for(images.shape, len(images), 10 * EACH)
-    none = images.take(slice(0, 0))
-    trial = experiment.network(
+    settings = settings_for(images.shape, len(images), 10 * LABELS_PER_CLASS)
+    empty = images.take(slice(0, 0))
+    trained = experiment.network(
         f"{name}/vae",
-        Dataset(name, images, none, none),
+        Dataset(name, images, empty, empty),
         lambda: settings.model.build(images.shape),
         (images, None),
         settings.objective,
@@ -83,91 +83,93 @@ def made_field(experiment: Experiment, name: str) -> Field:
         settings.seed,
         {"model": settings.model.model_dump()},
     )
-    bench = Material(
+    context = MethodContext(
         images,
         len(data.classes),
         settings.model,
-        trial.vae,
+        trained.vae,
         settings.semi_supervised,
         settings.supervised,
         experiment.compute,
     )
-    return Field(name, images, truth, settings, bench, trial.key, data.note)
+    return Subject(name, images, truth, settings, context, trained.key, data.note)
 
 
-def covered(experiment: Experiment, name: str, draw: int) -> dict[str, Any]:
-    """One draw of labels: what the report would say, and the truth."""
-    one = field(experiment, name)
-    rows = balanced_draw(one.truth, EACH, (0, draw))
-    identity = {"vae": one.key, "rows": rows.tolist(), "settings": one.settings.model_dump(mode="json")}
-    labels, hidden = one.truth[rows], torch.ones(len(one.truth), dtype=torch.bool)
+def measure_coverage(experiment: Experiment, name: str, draw: int) -> dict[str, Any]:
+    """Expected accuracy of the report for one draw of labels, and the true accuracy of every method."""
+    subject = load_subject(experiment, name)
+    rows = balanced_draw(subject.truth, LABELS_PER_CLASS, (0, draw))
+    identity = {"vae": subject.key, "rows": rows.tolist(), "settings": subject.settings.model_dump(mode="json")}
+    labels, hidden = subject.truth[rows], torch.ones(len(subject.truth), dtype=torch.bool)
     hidden[rows] = False
 
-    def keep(name: str, fold: int, make: Callable[[], np.ndarray]) -> np.ndarray:
-        step = f"{one.name}/draw-{draw}/{name}-{fold}"
+    def keep(method: str, fold: int, make: Callable[[], np.ndarray]) -> np.ndarray:
+        step = f"{name}/draw-{draw}/{method}-{fold}"
         return experiment.arrays(step, {**identity, "fold": fold}, lambda: {"answers": make()})["answers"]
 
-    choice = cross_validate(one.bench, rows, labels, keep)
+    choice = cross_validate(subject.context, rows, labels, keep)
     assert choice is not None
-    method, temperature = selected_method(choice)
-    truth = one.truth[hidden]
+    selected, temperature = selected_method(choice)
+    truth = subject.truth[hidden]
 
     def make() -> dict[str, Any]:
         accuracies, scores = {}, {}
-        for name, each in METHODS.items():
-            network = each.fit(one.bench, rows, labels, one.settings.seed)
-            shares = predict_with(network, 0, experiment.compute)(one.images)[hidden]
-            accuracies[name] = float((shares.argmax(1) == truth).double().mean())
-            if name == method:
-                scores = {"brier": brier_score(apply_temperature(shares, temperature), truth)}
+        for key, method in METHODS.items():
+            network = method.fit(subject.context, rows, labels, subject.settings.seed)
+            probabilities = predict_with(network, 0, experiment.compute)(subject.images)[hidden]
+            accuracies[key] = float((probabilities.argmax(1) == truth).double().mean())
+            if key == selected:
+                scores = {"brier": brier_score(apply_temperature(probabilities, temperature), truth)}
         frequencies = torch.bincount(truth).double() / len(truth)
         scores["brier_by_frequencies"] = brier_score(frequencies.expand(len(truth), -1), truth)
         return {"true": accuracies, **scores}
 
-    found = experiment.step(f"{one.name}/draw-{draw}/truth", {**identity, "method": method}, make)
     return {
         "draw": draw,
-        "method": method,
+        "method": selected,
         "expected": choice.expected_accuracy._asdict(),
         "held_out": choice.accuracies,
-        **found,
+        **experiment.step(f"{name}/draw-{draw}/truth", {**identity, "method": selected}, make),
     }
 
 
-def asked(experiment: Experiment, name: str, draw: int, how: str) -> list[float]:
-    """Accuracy on the images that were never labelled, after each round of labels; the first labels are shared."""
-    one = field(experiment, name)
+def measure_queries(experiment: Experiment, name: str, draw: int, strategy: str) -> list[float]:
+    """Accuracy on the images without labels after each round of labels; all strategies share the first labels."""
+    subject = load_subject(experiment, name)
     generator = np.random.default_rng((1, draw))
-    rows, accuracies = first_labels(one.truth, generator), []
-    for step in range(ROUNDS + 1):
+    rows, accuracies = first_labels(subject.truth, generator), []
+    for index in range(ROUNDS + 1):
         rows = rows.sort().values
-        found = labelled(experiment, one, f"{how}-{draw}/{step}" if step else f"first-{draw}", rows, draw)
-        accuracies.append(float(found["accuracy"]))
-        more = torch.tensor(found["ask"])
-        if how == "random":
-            free = np.setdiff1d(np.arange(len(one.truth)), rows.numpy())
-            more = torch.from_numpy(generator.permutation(free)[:MORE])
+        step = f"{strategy}-{draw}/{index}" if index else f"first-{draw}"
+        result = fit_and_query(experiment, subject, step, rows, draw)
+        accuracies.append(float(result["accuracy"]))
+        more = torch.tensor(result["ask"])
+        if strategy == "random":
+            unlabelled = np.setdiff1d(np.arange(len(subject.truth)), rows.numpy())
+            more = torch.from_numpy(generator.permutation(unlabelled)[:MORE])
         rows = torch.cat([rows, more])
     return accuracies
 
 
-def labelled(experiment: Experiment, one: Field, step: str, rows: Tensor, draw: int) -> dict[str, Any]:
-    """Accuracy on the other images when these are labelled, and what to label next."""
-    identity = {"vae": one.key, "settings": one.settings.model_dump(mode="json"), "draw": draw, "rows": rows.tolist()}
+def fit_and_query(experiment: Experiment, subject: Subject, step: str, rows: Tensor, draw: int) -> dict[str, Any]:
+    """Accuracy on the other images when ``rows`` are labelled, and the images to label next."""
+    settings = subject.settings.model_dump(mode="json")
+    identity = {"vae": subject.key, "settings": settings, "draw": draw, "rows": rows.tolist()}
 
     def make() -> dict[str, Any]:
-        network = METHODS["self-trained"].fit(one.bench, rows, one.truth[rows], draw)
-        shares = predict_with(network, 0, experiment.compute)(one.images)
-        free = torch.ones(len(one.truth), dtype=torch.bool)
-        free[rows] = False
-        ask = select_to_label_next(one.bench.means, shares.numpy(), rows.numpy(), MORE, seed=draw)
-        return {"accuracy": float((shares.argmax(1) == one.truth)[free].double().mean()), "ask": ask.tolist()}
+        network = METHODS["self-trained"].fit(subject.context, rows, subject.truth[rows], draw)
+        probabilities = predict_with(network, 0, experiment.compute)(subject.images)
+        hidden = torch.ones(len(subject.truth), dtype=torch.bool)
+        hidden[rows] = False
+        ask = select_to_label_next(subject.context.means, probabilities.numpy(), rows.numpy(), MORE, seed=draw)
+        accuracy = float((probabilities.argmax(1) == subject.truth)[hidden].double().mean())
+        return {"accuracy": accuracy, "ask": ask.tolist()}
 
-    return experiment.step(f"{one.name}/{step}", identity, make)
+    return experiment.step(f"{subject.name}/{step}", identity, make)
 
 
 def first_labels(truth: Tensor, generator: np.random.Generator) -> Tensor:
-    """Random labels, at least one of each class, as the methods need."""
+    """Random rows to label, with at least one of each class, as the methods require."""
     while True:
         rows = torch.from_numpy(generator.permutation(len(truth))[:FIRST])
         if len(truth[rows].unique()) == len(truth.unique()):
@@ -175,38 +177,43 @@ def first_labels(truth: Tensor, generator: np.random.Generator) -> Tensor:
 
 
 def coverage_row(name: str, note: str, draws: list[dict[str, Any]]) -> dict[str, Any]:
-    """What the draws say together."""
+    """Row that summarises the draws of a data set."""
     true = [true_accuracy(draw) for draw in draws]
-    spans = [(draw["expected"]["low"], draw["expected"]["high"]) for draw in draws]
-    singles = {method: float(np.median([draw["true"][method] for draw in draws])) for method in METHODS}
-    best = max(singles, key=lambda method: singles[method])
+    intervals = [(draw["expected"]["low"], draw["expected"]["high"]) for draw in draws]
+    medians = {method: float(np.median([draw["true"][method] for draw in draws])) for method in METHODS}
+    best = max(medians, key=lambda method: medians[method])
     return {
         "data": name,
         "note": note,
         "measure": "coverage",
-        "labels_per_class": EACH,
+        "labels_per_class": LABELS_PER_CLASS,
         "draws": len(draws),
-        "covered": sum(low <= share <= high for share, (low, high) in zip(true, spans, strict=True)),
-        "mean_width": float(np.mean([high - low for low, high in spans])),
+        "covered": sum(low <= accuracy <= high for accuracy, (low, high) in zip(true, intervals, strict=True)),
+        "mean_width": float(np.mean([high - low for low, high in intervals])),
         "median_accuracy": float(np.median(true)),
         "best_single": best,
-        "median_accuracy_of_best_single": singles[best],
-        "medians": singles,
+        "median_accuracy_of_best_single": medians[best],
+        "medians": medians,
         "brier": float(np.mean([draw["brier"] for draw in draws])),
         "brier_by_frequencies": float(np.mean([draw["brier_by_frequencies"] for draw in draws])),
         "values": draws,
     }
 
 
-def asking_rows(name: str, found: dict[str, list[list[float]]]) -> Iterator[dict[str, Any]]:
-    """Accuracy by number of labels, asked for and random, and their difference with its interval."""
-    for step in range(1, ROUNDS + 1):
-        values = {how: [curve[step] for curve in curves] for how, curves in found.items()}
+def query_rows(name: str, curves: dict[str, list[list[float]]]) -> Iterator[dict[str, Any]]:
+    """Rows of accuracy by number of labels for both strategies, and their difference with its interval.
+
+    Args:
+        name: data set.
+        curves: by strategy and draw, the accuracy after each round.
+    """
+    for index in range(1, ROUNDS + 1):
+        values = {strategy: [curve[index] for curve in each] for strategy, each in curves.items()}
         gaps = [a - b for a, b in zip(values["asked"], values["random"], strict=True)]
         yield {
             "data": name,
             "measure": "asking",
-            "labels": FIRST + step * MORE,
+            "labels": FIRST + index * MORE,
             "draws": len(gaps),
             "asked": float(np.mean(values["asked"])),
             "random": float(np.mean(values["random"])),
@@ -217,43 +224,40 @@ def asking_rows(name: str, found: dict[str, list[list[float]]]) -> Iterator[dict
 
 
 def tasks(experiment: Experiment) -> Tasks:
-    """The VAEs, then every draw."""
-    found: dict[str, Callable[[], object]] = {
-        f"{name}/vae": partial(field, experiment, name) for name in dict.fromkeys(COVERED + ASKED)
+    """Training of the VAEs, then the measurement of every draw."""
+    tasks: dict[str, Callable[[], object]] = {
+        f"{name}/vae": partial(load_subject, experiment, name) for name in dict.fromkeys(COVERAGE_DATA + QUERY_DATA)
     }
-    for name, draw in product(COVERED, range(DRAWS)):
-        found[f"{name}/covered-{draw}"] = partial(covered, experiment, name, draw)
-    for name, draw, how in product(ASKED, range(ASKED_DRAWS), HOW):
-        found[f"{name}/{how}-{draw}"] = partial(asked, experiment, name, draw, how)
-    return found
+    for name, draw in product(COVERAGE_DATA, range(DRAWS)):
+        tasks[f"{name}/covered-{draw}"] = partial(measure_coverage, experiment, name, draw)
+    for name, draw, strategy in product(QUERY_DATA, range(QUERY_DRAWS), STRATEGIES):
+        tasks[f"{name}/{strategy}-{draw}"] = partial(measure_queries, experiment, name, draw, strategy)
+    return tasks
 
 
 def rows(experiment: Experiment) -> list[Row]:
-    """All rows."""
-    found = []
-    for name in COVERED:
-        draws = [covered(experiment, name, draw) for draw in range(DRAWS)]
-        found.append(coverage_row(name, field(experiment, name).note, draws))
-    for name in ASKED:
-        found += asking_rows(name, {how: [asked(experiment, name, d, how) for d in range(ASKED_DRAWS)] for how in HOW})
-    experiment.figure("intervals", lambda: intervals([row for row in found if row["measure"] == "coverage"]))
-    experiment.figure("asking", lambda: asking([row for row in found if row["measure"] == "asking"]))
-    return found
+    """Rows of both measurements."""
+    coverage: list[Row] = []
+    for name in COVERAGE_DATA:
+        draws = [measure_coverage(experiment, name, draw) for draw in range(DRAWS)]
+        coverage.append(coverage_row(name, load_subject(experiment, name).note, draws))
+    queries: list[Row] = []
+    for name in QUERY_DATA:
+        curves = {
+            strategy: [measure_queries(experiment, name, draw, strategy) for draw in range(QUERY_DRAWS)]
+            for strategy in STRATEGIES
+        }
+        queries += query_rows(name, curves)
+    experiment.figure("intervals", lambda: draw_intervals(coverage))
+    experiment.figure("asking", lambda: draw_queries(queries))
+    return coverage + queries
 
 
-def render(about: About) -> str:
-    """trust.json as a page."""
-    return page(about, f"{EACH} random labels of each class", FIRST, MORE, ASKED_DRAWS)
+def render(report: Report) -> str:
+    return render_page(report, LABELS_PER_CLASS, FIRST, MORE, QUERY_DRAWS)
 
 
-BENCH = Bench(
-    "trust",
-    MINUTES,
-    tasks,
-    rows,
-    render,
-    CAPTIONS,
-)
+BENCHMARK = BenchmarkScript("trust", MINUTES, tasks, rows, render, CAPTIONS)
 
 if __name__ == "__main__":
-    BENCH.run(__doc__)
+    BENCHMARK.run(__doc__)

@@ -1,4 +1,4 @@
-"""Pages of docs/results are what their JSON says: numbers are never written by hand."""
+"""Pages in docs/results are rendered from their JSON files: numbers are never written by hand."""
 
 import importlib.util
 import json
@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from vaebench.few_label_benchmark.page import page
+from vaebench.few_label_benchmark.page import render_page
 from vaebench.few_label_benchmark.run import BenchmarkInfo
 
 ROOT = Path(__file__).parents[1]
 BENCHMARKS = {
     name: f"results/{name}.md"
-    for name in ("disentangling", "explorer", "fuzz", "growth", "likelihood", "schedules", "speed", "trust", "unlike")
+    for name in ("disentangling", "explorer", "fuzz", "growth", "likelihood", "schedules", "speed", "trust", "outliers")
 } | {"faults": "reliability.md"}
 
 
@@ -23,23 +23,23 @@ def test_the_published_page_is_the_rendered_one(name, where, monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     spec = importlib.util.spec_from_file_location(f"benchmark_{name}", ROOT / "benchmarks" / f"{name}.py")
     benchmark = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, spec.name, benchmark)  # its dataclasses look for it there
+    monkeypatch.setitem(sys.modules, spec.name, benchmark)  # dataclasses look up their module there
     spec.loader.exec_module(benchmark)
-    about = json.loads((ROOT / "docs" / "results" / f"{name}.json").read_text())
-    assert (ROOT / "docs" / where).read_text() == benchmark.render(about)
+    report = json.loads((ROOT / "docs" / "results" / f"{name}.json").read_text())
+    assert (ROOT / "docs" / where).read_text() == benchmark.render(report)
 
 
-def test_the_published_ladder_is_the_rendered_one_and_its_figures_are_there():
+def test_the_page_of_the_few_label_benchmark_is_the_rendered_one_and_has_its_figures():
     results = ROOT / "docs" / "results"
     rows, made = (json.loads((results / f"few-labels{end}.json").read_text()) for end in ("", "-made"))
-    assert (results / "few-labels.md").read_text() == page(rows, made, BenchmarkInfo.captions)
+    assert (results / "few-labels.md").read_text() == render_page(rows, made, BenchmarkInfo.captions)
     assert {path.stem for path in (results / "few-labels").glob("*.png")} == set(BenchmarkInfo.captions)
 
 
-def test_the_readmes_table_of_few_labels_is_the_pages():
+def test_the_guides_table_of_few_labels_equals_that_of_the_page():
     page = (ROOT / "docs" / "results" / "few-labels.md").read_text()
-    short = [line.strip("| ").split(" | ") for line in page.splitlines() if re.match(r"\| [a-z0-9-]+, \d+ \| ", line)]
-    readme = (ROOT / "README.md").read_text().replace("**", "")
+    summary = [line.strip("| ").split(" | ") for line in page.splitlines() if re.match(r"\| [a-z0-9-]+, \d+ \| ", line)]
+    guide = (ROOT / "docs" / "few-labels.md").read_text().replace("**", "")
     for data, name in {
         "mnist": "MNIST",
         "fashion-mnist": "Fashion-MNIST",
@@ -47,13 +47,13 @@ def test_the_readmes_table_of_few_labels_is_the_pages():
         "cifar10": "CIFAR-10",
     }.items():
         methods = zip(
-            *[[cell.strip("*") for cell in cells] for where, *cells in short if where.startswith(f"{data},")],
+            *[[cell.strip("*") for cell in cells] for where, *cells in summary if where.startswith(f"{data},")],
             strict=True,
         )
-        assert f"| {name} | {' | '.join(' / '.join(means) for means in methods)} |" in readme
+        assert f"| {name} | {' | '.join(' / '.join(means) for means in methods)} |" in guide
 
 
-def test_every_network_of_the_explorers_page_redraws_at_30_frames_a_second_and_is_ready_in_two():
+def test_every_explorer_redraws_at_30_frames_per_second_and_is_ready_in_two_seconds():
     rows = json.loads((ROOT / "docs" / "results" / "explorer.json").read_text())["rows"]
     assert len(rows) >= 5
     for row in rows:
@@ -62,7 +62,7 @@ def test_every_network_of_the_explorers_page_redraws_at_30_frames_a_second_and_i
         assert row["page_megabytes"] * 1e6 < 5.2e6 + 3 * row["parameters"] + 1e6
 
 
-def test_no_fault_loses_anything():
+def test_no_fault_loses_data():
     faults = json.loads((ROOT / "docs" / "results" / "faults.json").read_text())["faults"]
     assert len(faults) >= 11
     for fault in faults:

@@ -248,3 +248,44 @@ def upgrade_paper_row(row: dict[str, Any]) -> dict[str, Any]:
         for old, new in PAPER_PHRASES.items():
             row[key] = row[key].replace(old, new)
     return row
+
+
+RESULT_KEYS = {
+    "words": "title",
+    "what": "title",
+    "own": "trained_on",
+    "held": "validation",
+    "uniform_held": "uniform_validation",
+    "calibration_held": "calibration_validation",
+    "log_loss_held": "log_loss_validation",
+}
+"""Old key of the rows and kept results of benchmarks -> today's."""
+RESULT_VALUES = {
+    "split": {"held": "validation"},
+    "group": {"readers": "probes", "whole": "self-training", "rivals": "supervised", "without": "ablations"},
+    "score": {"unlike": "outlier"},
+}
+"""Old values of a row by today's key -> today's."""
+
+
+TITLE_PHRASES = {
+    "that are as small beside it as those are beside 2 GB": "as small relative to the file as the default for 2 GB",
+    ", beside ": ", compared with ",
+}
+"""Old phrases in titles of rows -> today's."""
+
+
+def upgrade_rows(value: Any) -> Any:
+    """Rows or results of benchmarks with the keys and values of today, nested ones too."""
+    if isinstance(value, list):
+        return [upgrade_rows(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    upgraded = {RESULT_KEYS.get(key, key): upgrade_rows(one) for key, one in value.items()}
+    for key, names in RESULT_VALUES.items():
+        if isinstance(upgraded.get(key), str):
+            upgraded[key] = names.get(upgraded[key], upgraded[key])
+    if isinstance(upgraded.get("title"), str):
+        for phrase, new in TITLE_PHRASES.items():
+            upgraded["title"] = upgraded["title"].replace(phrase, new)
+    return upgraded

@@ -1,1 +1,1 @@
-"""The ladder of few labels: from a line on frozen latents to the whole method, on one learning curve."""
+"""The few-label benchmark: classifiers from 1 to 100 labels per class, from linear probes to self-training."""

@@ -1,4 +1,4 @@
-"""The fully labelled end: heads that read frozen codes with every label, and the information bottleneck."""
+"""Baselines with all labels: probes of frozen codes, and the information bottleneck."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from torch import Tensor
 from vaebench.core.frozen import Frozen, stable_key
 from vaebench.core.statistics import summary, wilson_interval
 from vaebench.data.augment import Augmentation
-from vaebench.data.images import Batch
+from vaebench.data.images import Batch, Images
+from vaebench.deprecated import upgrade_rows
 from vaebench.evaluation.probes import KNN, Head, Logistic, Probe
 from vaebench.evaluation.scores import Split, score
 from vaebench.experiments.experiment import Experiment
 from vaebench.few_label_benchmark.context import PAIRED, DatasetContext
 from vaebench.few_label_benchmark.selection import Choice
+from vaebench.few_label_benchmark.titles import METHOD_TITLES
 from vaebench.models.information_bottleneck import (
     InformationBottleneck,
     InformationBottleneckLoss,
@@ -28,7 +30,7 @@ from vaebench.models.networks import MLP
 from vaebench.training.loop import Training
 from vaebench.training.schedules import Adam, OneCycle
 
-HEADS: dict[str, Probe] = {
+PROBES: dict[str, Probe] = {
     "line": Logistic(),
     "knn": KNN(),
     "mlp": Head(
@@ -44,66 +46,66 @@ SEEDS = 3
 SAMPLES = 12
 
 
-def full_rows(experiment: Experiment, context: DatasetContext, choice: Choice) -> list[dict[str, Any]]:
-    """Accuracy of each head on each representation of a data set with all labels of the training part."""
-    rows = []
-    for representation in dict.fromkeys(("pca", "random", "elbo", choice.representation)):
-        for head, probe in HEADS.items():
-            rows += _head_rows(experiment, context, representation, head, probe)
-    return rows
+def all_label_rows(experiment: Experiment, context: DatasetContext, choice: Choice) -> list[dict[str, Any]]:
+    """Accuracy of each probe on each representation of a data set, with all labels of the training part."""
+    return [
+        row
+        for representation in dict.fromkeys(("pca", "random", "elbo", choice.representation))
+        for name, probe in PROBES.items()
+        for row in _probe_rows(experiment, context, representation, name, probe)
+    ]
 
 
-def _head_rows(
-    experiment: Experiment, context: DatasetContext, representation: str, head: str, probe: Probe
+def _probe_rows(
+    experiment: Experiment, context: DatasetContext, representation: str, name: str, probe: Probe
 ) -> list[dict[str, Any]]:
-    identity = {"probe": stable_key(probe), "of": context.key(representation)}
-
     def measure() -> dict[str, Any]:
-        split = _labelled_codes(context, representation)
-        return score(probe, split, context.classes, 0, experiment.compute) | {
-            "dimensions": context.features(representation).train.mean.shape[1]
-        }
+        features = context.features(representation)
+        codes = features.standardised()
+        split = Split(codes.train, codes.validation, codes.test)
+        dimensions = features.train.mean.shape[1]
+        return score(probe, split, context.classes, 0, experiment.compute) | {"dimensions": dimensions}
 
-    found = experiment.step(f"{context.name}/all/{representation}-{head}", identity, measure)
-    known = context.known(PAIRED.get(representation, "nothing"))
+    identity = {"probe": stable_key(probe), "of": context.key(representation)}
+    result = experiment.step(f"{context.name}/all/{representation}-{name}", identity, measure)
+    augmentation = context.augmentation_at(PAIRED.get(representation, "none"))
     base: dict[str, Any] = {
         "data": context.name,
-        "method": f"{representation}-{head}",
+        "method": f"{representation}-{name}",
         "group": "all labels",
         "labels_per_class": "all",
+        "title": METHOD_TITLES[f"{representation}-{name}"],
+        "metric": "accuracy",
+        "dimensions": result["dimensions"],
+        "augmentation": augmentation.amounts or None,
+        "seconds": result["seconds"],
+        "budget": experiment.budget,
     }
-    base |= {"words": f"{representation}, {head}", "metric": "accuracy", "dimensions": found["dimensions"]}
-    base |= {"augmentation": known.amounts or None, "seconds": found["seconds"], "budget": experiment.budget}
-    parts = {"held": found["validation_accuracy"], "test": found["accuracy"]}
-    return [{**base, "split": part, **summary([value])} for part, value in parts.items()]
+    accuracies = {"validation": result["validation_accuracy"], "test": result["accuracy"]}
+    return [{**base, "split": part, **summary([value])} for part, value in accuracies.items()]
 
 
-def _labelled_codes(context: DatasetContext, representation: str) -> Split:
-    standard = context.features(representation).standardised()
-    return Split(standard.train, standard.validation, standard.test)
-
-
-class AugmentedBottleneck(Frozen):
-    """The bottleneck's loss on augmented images."""
+class AugmentedBottleneckLoss(Frozen):
+    """Loss of the information bottleneck on augmented images."""
 
     augmentation: Augmentation
     loss: InformationBottleneckLoss = InformationBottleneckLoss()
 
     def __call__(self, model: InformationBottleneck, batch: Batch, progress: float) -> LossOutput:
-        """The loss of the images as changed."""
+        """Loss of the augmented batch."""
         return self.loss(model, Batch(self.augmentation(batch.x), batch.labels), progress)
 
 
-def bottlenecks(experiment: Experiment, context: DatasetContext) -> dict[str, Callable[[], dict[str, Any]]]:
-    """Each training of an information bottleneck, by method and seed."""
+def bottleneck_tasks(experiment: Experiment, context: DatasetContext) -> dict[str, Callable[[], dict[str, Any]]]:
+    """Training and test of each information bottleneck, by "method/seed"."""
     return {
-        f"{key}/{seed}": partial(_bottleneck, experiment, context, key, augmentation, epochs, seed)
-        for key, (augmentation, epochs) in _variants(experiment, context).items()
+        f"{key}/{seed}": partial(_train_bottleneck, experiment, context, key, augmentation, epochs, seed)
+        for key, (augmentation, epochs) in _bottlenecks(experiment, context).items()
         for seed in experiment.seeds(SEEDS)
     }
 
 
-def _variants(experiment: Experiment, context: DatasetContext) -> dict[str, tuple[Augmentation, int]]:
+def _bottlenecks(experiment: Experiment, context: DatasetContext) -> dict[str, tuple[Augmentation, int]]:
     """Augmentation and epochs by method."""
     return {
         "bottleneck": (Augmentation(), experiment.pick(1, 10, 60)),
@@ -112,59 +114,63 @@ def _variants(experiment: Experiment, context: DatasetContext) -> dict[str, tupl
 
 
 def bottleneck_rows(experiment: Experiment, context: DatasetContext) -> list[dict[str, Any]]:
-    """Test error of the information bottleneck, without and with augmentation, over seeds; 12 samples of z an image.
+    """Test error of the information bottleneck, without and with augmentation, over seeds; 12 samples of z per image.
 
-    The interval is over seeds; ``wilson`` is the 95 % interval of the mean error for so many test images.
+    The interval is over seeds; ``wilson`` is the 95 % interval of the mean error for this number of images.
     """
-    rows, made = [], {name: make() for name, make in bottlenecks(experiment, context).items()}
-    for key, (augmentation, epochs) in _variants(experiment, context).items():
-        found = [made[f"{key}/{seed}"] for seed in experiment.seeds(SEEDS)]
+    rows, tasks = [], bottleneck_tasks(experiment, context)
+    for key, (augmentation, epochs) in _bottlenecks(experiment, context).items():
+        results = [tasks[f"{key}/{seed}"]() for seed in experiment.seeds(SEEDS)]
         base: dict[str, Any] = {
             "data": context.name,
             "method": key,
             "group": "all labels",
             "labels_per_class": "all",
             "metric": "error",
+            "title": f"information bottleneck, {epochs} epochs",
+            "budget": experiment.budget,
+            "augmentation": augmentation.amounts or None,
+            "published": 0.0113,
+            "source": "Alemi et al. 2017",
+            "seconds": sum(result["seconds"] for result in results) / len(results),
         }
-        base |= {"words": f"information bottleneck, {epochs} epochs", "budget": experiment.budget}
-        base |= {"augmentation": augmentation.amounts or None, "published": 0.0113, "source": "Alemi et al. 2017"}
-        base |= {"seconds": sum(one["seconds"] for one in found) / len(found)}
-        for part in ("held", "test"):
-            values = [one[part] for one in found]
-            count = len(getattr(context.data, "validation" if part == "held" else part))
-            mean = sum(values) / len(values)
-            rows.append({**base, "split": part, **summary(values), "wilson": list(wilson_interval(mean, count))})
+        for part, images in context.parts.items():
+            errors = [result[part] for result in results]
+            wilson = list(wilson_interval(sum(errors) / len(errors), len(images)))
+            rows.append({**base, "split": part, **summary(errors), "wilson": wilson})
     return rows
 
 
-def _bottleneck(
+def _train_bottleneck(
     experiment: Experiment, context: DatasetContext, key: str, augmentation: Augmentation, epochs: int, seed: int
 ) -> dict[str, Any]:
     model, data = InformationBottleneckModel(), context.data
     training = Training(epochs=epochs, batch=128, optimiser=Adam(rate=5e-3, beta2=0.99), ema=0.998)
-    objective = AugmentedBottleneck(augmentation=augmentation)
-    trial = experiment.network(
+    trained = experiment.network(
         f"{context.name}/{key}-{seed}",
         data,
         lambda: model.build(data.train.shape, context.classes),
         (data.train, None),
-        objective,
+        AugmentedBottleneckLoss(augmentation=augmentation),
         training,
         seed,
         {"model": model.model_dump()},
     )
 
     def test() -> dict[str, Any]:
-        network = trial.model
+        network = trained.model
         assert isinstance(network, InformationBottleneck)
-        return {part: _error(network, context, part) for part in ("held", "test")} | {"seconds": trial.seconds}
+        return {part: _error(network, images) for part, images in context.parts.items()} | {"seconds": trained.seconds}
 
-    return experiment.step(f"{context.name}/{key}-{seed}-test", {"trial": trial.key}, test)
+    errors: dict[str, Any] = upgrade_rows(
+        experiment.step(f"{context.name}/{key}-{seed}-test", {"trial": trained.key}, test)
+    )
+    return errors
 
 
 @torch.no_grad()
-def _error(network: InformationBottleneck, context: DatasetContext, part: str) -> float:
-    images, wrong = context.parts[part], 0
+def _error(network: InformationBottleneck, images: Images) -> float:
+    wrong = 0
     with torch.random.fork_rng():
         torch.manual_seed(0)
         for rows in torch.arange(len(images)).split(1000):

@@ -1,4 +1,4 @@
-"""climb(): the whole ladder on every data set, each cell once; rows, page and figures."""
+"""Benchmark: selection of settings, then every method on every data set; each result is computed once."""
 
 from __future__ import annotations
 
@@ -14,31 +14,22 @@ from vaebench.core.statistics import summary
 from vaebench.data.augment import AUGMENTATIONS
 from vaebench.data.datasets import Data
 from vaebench.experiments.experiment import Experiment, cifar10
-from vaebench.few_label_benchmark.all_labels import bottleneck_rows, bottlenecks, full_rows
+from vaebench.few_label_benchmark import selection
+from vaebench.few_label_benchmark.all_labels import all_label_rows, bottleneck_rows, bottleneck_tasks
 from vaebench.few_label_benchmark.context import PAIRED, PARTS, VAES, DatasetContext
-from vaebench.few_label_benchmark.generative import Kept, kept
+from vaebench.few_label_benchmark.generative import GenerativeQuality, measure_generative_quality
 from vaebench.few_label_benchmark.published import PUBLISHED
-from vaebench.few_label_benchmark.registry import CHOOSERS, SMALL, BenchmarkMethod, benchmark_methods
-from vaebench.few_label_benchmark.results import TEMPERATURES, result
-from vaebench.few_label_benchmark.selection import (
-    CANDIDATES,
-    GRAPHS,
-    Choice,
-    best,
-    choose,
-    graph_scores,
-    kept_as,
-    method_of,
-    spreads,
-    wholes,
-)
+from vaebench.few_label_benchmark.registry import SELECTION, SMALL, BenchmarkMethod, benchmark_methods
+from vaebench.few_label_benchmark.results import TEMPERATURES, compute_result
+from vaebench.few_label_benchmark.selection import CANDIDATES, GRAPHS, Choice
+from vaebench.few_label_benchmark.titles import METHOD_TITLES
 from vaebench.models.networks import Conv
 from vaebench.models.vae import Model
 
-HELD_SHARE = {"mnist": 1 / 6, "fashion-mnist": 1 / 6, "quickdraw": 1 / 5, "cifar10": 1 / 5}
+VALIDATION_FRACTION = {"mnist": 1 / 6, "fashion-mnist": 1 / 6, "quickdraw": 1 / 5, "cifar10": 1 / 5}
 """Of the training part: 10,000 images where there are 50,000 or 60,000."""
 DIMENSIONS = 128
-"""Of frozen representations that are compared."""
+"""Dimensions of the compared frozen representations."""
 PASSES = {"mnist": 10, "fashion-mnist": 10, "quickdraw": 14, "cifar10": 10}
 
 Task = Callable[[], object]
@@ -46,131 +37,129 @@ Task = Callable[[], object]
 
 @dataclass
 class Benchmark:
-    """One ladder under way."""
+    """One run of the benchmark, by one of the processes that share its tasks."""
 
     experiment: Experiment
     contexts: dict[str, DatasetContext] = field(default_factory=dict)
     choices: dict[str, Choice] = field(default_factory=dict)
     rows: list[dict[str, Any]] = field(default_factory=list)
-    kept: dict[str, Kept] = field(default_factory=dict)
+    generative: dict[str, GenerativeQuality] = field(default_factory=dict)
 
     def run(self) -> None:
-        """Choose on other data, then climb every rung: first every step, by all workers; then the rows, from what is
-        kept."""
-        self.contexts = {name: dataset_context(self.experiment, name) for name in HELD_SHARE}
-        self.experiment.share(self.networks())
-        for stage in (self.searched_graphs, self.searched_wholes):
-            self.experiment.share(stage())
-        self.choices = {name: choose(self.contexts, name) for name in self.contexts}
-        self.experiment.share(self.measurements())
-        self.collect()
+        """Run all tasks, shared by the workers, then collect the rows from the kept results."""
+        self.contexts = {name: make_context(self.experiment, name) for name in VALIDATION_FRACTION}
+        for tasks in (self.vae_tasks, self.propagation_search_tasks, self.self_training_search_tasks):
+            self.experiment.share(tasks())
+        self.choices = {name: selection.select(self.contexts, name) for name in self.contexts}
+        self.experiment.share(self.measurement_tasks())
+        self.collect_rows()
 
-    def networks(self) -> dict[str, Task]:
-        """The VAEs that are read, and the graphs of those that are chosen from."""
+    def vae_tasks(self) -> dict[str, Task]:
+        """Training of the VAEs that the methods and the selection read."""
         return {
-            f"{name}/{key}": partial(one.vae, key)
-            for name, one in self.contexts.items()
+            f"{name}/{key}": partial(context.vae, key)
+            for name, context in self.contexts.items()
             for key in VAES
-            if name in SMALL or key == "elbo" or key.startswith("contrastive") or (name in CHOOSERS and key in PAIRED)
+            if name in SMALL or key == "elbo" or key.startswith("contrastive") or (name in SELECTION and key in PAIRED)
         }
 
-    def searched_graphs(self) -> dict[str, Task]:
-        """The search for representation and graph."""
-        found: dict[str, Task] = {}
-        for name in self.contexts:
-            for representation, graph in product(PAIRED, GRAPHS):
-                found |= spreads(self.contexts, name, representation, graph)
-        return found
+    def propagation_search_tasks(self) -> dict[str, Task]:
+        """Results that select representation and label propagation."""
+        tasks: dict[str, Task] = {}
+        for name, representation, graph in product(self.contexts, PAIRED, GRAPHS):
+            tasks |= selection.propagation_tasks(self.contexts, name, representation, graph)
+        return tasks
 
-    def searched_wholes(self) -> dict[str, Task]:
-        """The search for the whole method, on what that chose."""
-        found: dict[str, Task] = {}
+    def self_training_search_tasks(self) -> dict[str, Task]:
+        """Results that select self-training, given the selected representation and label propagation."""
+        tasks: dict[str, Task] = {}
         for name in self.contexts:
-            representation, graph = best(graph_scores(self.contexts, name))
+            representation, graph = selection.best_pair(selection.propagation_scores(self.contexts, name))
             for candidate in CANDIDATES:
-                found |= wholes(self.contexts, name, representation, graph, candidate)
-        return found
+                tasks |= selection.self_training_tasks(self.contexts, name, representation, graph, candidate)
+        return tasks
 
-    def measurements(self) -> dict[str, Task]:
-        """Everything that is measured once choices are made."""
-        found: dict[str, Task] = {}
-        for name, one in self.contexts.items():
-            for key, rung in self.methods(name).items():
-                if name in rung.contexts:
-                    for count, draw in self.draws(one, rung):
-                        found[f"{name}/{key}/{count}-{draw}"] = partial(self.result, one, key, rung, count, draw)
-        found |= {f"{name}/generative": partial(self.generative, name) for name in SMALL}
-        found |= {
-            f"{name}/all": partial(full_rows, self.experiment, one, self.choices[name])
-            for name, one in self.contexts.items()
+    def measurement_tasks(self) -> dict[str, Task]:
+        """Everything that is measured with the selected settings."""
+        tasks: dict[str, Task] = {}
+        for context in self.contexts.values():
+            for key, method in self.methods(context).items():
+                for count, draw in self.draws(context, method):
+                    name = f"{context.name}/{key}/{count}-{draw}"
+                    tasks[name] = partial(self.compute, context, key, method, count, draw)
+        tasks |= {f"{name}/generative": partial(self.measure_generative_quality, name) for name in SMALL}
+        tasks |= {
+            f"{name}/all": partial(all_label_rows, self.experiment, context, self.choices[name])
+            for name, context in self.contexts.items()
         }
-        return found | bottlenecks(self.experiment, self.contexts["mnist"])
+        return tasks | bottleneck_tasks(self.experiment, self.contexts["mnist"])
 
-    def collect(self) -> None:
-        """All rows."""
-        for name, one in self.contexts.items():
-            for key, rung in self.methods(name).items():
-                if name in rung.contexts:
-                    self.rows += self.curve(one, key, rung)
+    def collect_rows(self) -> None:
+        """Fill ``rows`` and ``generative`` from the kept results."""
+        for context in self.contexts.values():
+            for key, method in self.methods(context).items():
+                self.rows += self.method_rows(context, key, method)
         for name in SMALL:
-            self.kept[name] = self.generative(name)
-            self.rows += self.kept[name].rows
-        for name, one in self.contexts.items():
-            self.rows += full_rows(self.experiment, one, self.choices[name])
+            self.generative[name] = self.measure_generative_quality(name)
+            self.rows += self.generative[name].rows
+        for name, context in self.contexts.items():
+            self.rows += all_label_rows(self.experiment, context, self.choices[name])
         self.rows += bottleneck_rows(self.experiment, self.contexts["mnist"])
 
     def shared_seconds(self) -> dict[str, dict[str, float]]:
-        """Seconds of training of the VAEs that the rungs of each data set read."""
-        found = {}
-        for name, one in self.contexts.items():
-            read = [
-                (rung.method.codes, rung.method.graph) for rung in self.methods(name).values() if name in rung.contexts
-            ]
-            used = dict.fromkeys(key for pair in read for key in pair if key in VAES)
-            found[name] = {key: one.vae(key).seconds for key in used}
-        return found
+        """Training time of the VAEs that the methods of each data set read, in seconds."""
+        seconds = {}
+        for name, context in self.contexts.items():
+            methods = [each.method for each in self.methods(context).values()]
+            read = dict.fromkeys(key for one in methods for key in (one.representation, one.graph) if key in VAES)
+            seconds[name] = {key: context.vae(key).seconds for key in read}
+        return seconds
 
-    def generative(self, name: str) -> Kept:
-        """What the whole method, with its generative term and without, leaves of the VAE."""
-        choice = self.choices[name]
-        whole = method_of(self.contexts[name], choice.graph, choice.candidate)
-        without = whole.model_copy(update={"objective": whole.objective.model_copy(update={"generative": 0.0})})
-        return kept(self.contexts[name], choice.representation, {"whole": whole, "without-generative": without})
+    def measure_generative_quality(self, name: str) -> GenerativeQuality:
+        """Generative quality after self-training with and without the generative term."""
+        choice, context = self.choices[name], self.contexts[name]
+        full = selection.self_training_of(context, choice.graph, choice.candidate)
+        without = full.model_copy(update={"objective": full.objective.model_copy(update={"generative": 0.0})})
+        methods = {"whole": full, "without-generative": without}
+        return measure_generative_quality(context, choice.representation, methods)
 
-    def methods(self, name: str) -> dict[str, BenchmarkMethod]:
-        """The ladder of one data set."""
-        choice, one = self.choices[name], self.contexts[name]
-        method = method_of(one, choice.graph, choice.candidate)
-        return benchmark_methods(choice.representation, method, self.experiment.pick(1, 6, 60))
+    def methods(self, context: DatasetContext) -> dict[str, BenchmarkMethod]:
+        """Methods that are run on a data set, with its selected settings."""
+        choice = self.choices[context.name]
+        method = selection.self_training_of(context, choice.graph, choice.candidate)
+        methods = benchmark_methods(choice.representation, method, self.experiment.pick(1, 6, 60))
+        return {key: one for key, one in methods.items() if context.name in one.contexts}
 
-    def draws(self, one: DatasetContext, rung: BenchmarkMethod) -> list[tuple[int, int]]:
-        """Labels a class and draw of every cell of a method on a data set."""
-        counts = self.experiment.pick(rung.counts[:1], rung.counts, rung.counts)
-        tried = {count: rung.draws_at(one.name, count) for count in counts}
-        return [
-            (count, draw) for count in counts for draw in range(self.experiment.pick(1, tried[count], tried[count]))
-        ]
+    def draws(self, context: DatasetContext, method: BenchmarkMethod) -> list[tuple[int, int]]:
+        """Labels per class and draw of every result of a method on a data set."""
+        counts = self.experiment.pick(method.counts[:1], method.counts, method.counts)
+        quick = self.experiment.budget == "quick"
+        draws = {count: 1 if quick else method.count_draws(context.name, count) for count in counts}
+        return [(count, draw) for count in counts for draw in range(draws[count])]
 
-    def result(self, one: DatasetContext, key: str, rung: BenchmarkMethod, count: int, draw: int) -> dict[str, Any]:
-        """One draw of a method."""
-        choice = self.choices[one.name]
-        name = kept_as(choice.representation, choice.graph, choice.candidate) if key == "whole" else key
-        return result(one, name, rung.method, rung.settings, count, draw)
+    def compute(
+        self, context: DatasetContext, key: str, method: BenchmarkMethod, count: int, draw: int
+    ) -> dict[str, Any]:
+        """Result of one draw."""
+        choice = self.choices[context.name]
+        if key == "whole":
+            key = selection.self_training_step(choice.representation, choice.graph, choice.candidate)
+        return compute_result(context, key, method.method, method.settings, count, draw)
 
-    def curve(self, one: DatasetContext, key: str, rung: BenchmarkMethod) -> list[dict[str, Any]]:
-        """The rows of one method on one data set."""
-        found, draws = [], self.draws(one, rung)
+    def method_rows(self, context: DatasetContext, key: str, method: BenchmarkMethod) -> list[dict[str, Any]]:
+        """Rows of one method on one data set."""
+        rows, draws = [], self.draws(context, method)
+        temperature = self.choices[context.name].temperature if key == "whole" else 1.0
         for count in dict.fromkeys(count for count, _ in draws):
-            cells = [self.result(one, key, rung, count, draw) for at, draw in draws if at == count]
-            temperature = self.choices[one.name].temperature if key == "whole" else 1.0
-            found += [row(one, key, rung, count, part, cells, temperature) for part in PARTS]
-        return found
+            results = [self.compute(context, key, method, count, draw) for each, draw in draws if each == count]
+            rows += [make_row(context, key, method, count, part, results, temperature) for part in PARTS]
+        return rows
 
 
-def dataset_context(experiment: Experiment, name: str) -> DatasetContext:
-    """A data set with its network and its augmentation."""
+def make_context(experiment: Experiment, name: str) -> DatasetContext:
+    """Context of a data set, with its network and augmentation."""
     source = cifar10() if name == "cifar10" else Data(source=name)
-    data = experiment.data(source.model_copy(update={"validation_share": HELD_SHARE[name]}))
+    data = experiment.data(source.model_copy(update={"validation_share": VALIDATION_FRACTION[name]}))
     colour = name == "cifar10"
     network = Conv(filters=(32, 64, 128), stride=(2,)) if colour else Conv()
     model = Model(latent=128 if colour else 32, network=network)
@@ -178,41 +167,42 @@ def dataset_context(experiment: Experiment, name: str) -> DatasetContext:
     return DatasetContext(experiment, name, data, model, AUGMENTATIONS[name], DIMENSIONS, passes, steps)
 
 
-def _at(cells: list[dict[str, Any]], score: str, temperature: float) -> float:
-    return float(np.mean([found["tempered"][score][TEMPERATURES.index(temperature)] for found in cells]))
-
-
-def row(
-    one: DatasetContext,
+def make_row(
+    context: DatasetContext,
     key: str,
-    rung: BenchmarkMethod,
+    method: BenchmarkMethod,
     count: int,
     part: str,
-    cells: list[dict[str, Any]],
+    results: list[dict[str, Any]],
     temperature: float = 1.0,
 ) -> dict[str, Any]:
-    """One row: an accuracy with its spread over draws, what it cost, and what it knew beforehand."""
-    values = [found[part] for found in cells]
-    published = PUBLISHED.get(key, {}).get((one.name, count))
-    uniform = [found[f"uniform_{part}"] for found in cells if f"uniform_{part}" in found]
+    """Row of a method's accuracy on a part over draws, with its calibration, cost and augmentation."""
+
+    def at_temperature(metric: str) -> float:
+        index = TEMPERATURES.index(temperature)
+        return float(np.mean([result["tempered"][f"{metric}_{part}"][index] for result in results]))
+
+    accuracies = [result[part] for result in results]
+    published = PUBLISHED.get(key, {}).get((context.name, count))
+    uniform = [result[f"uniform_{part}"] for result in results if f"uniform_{part}" in result]
     return {
-        "data": one.name,
+        "data": context.name,
         "split": part,
         "method": key,
-        "words": rung.words,
-        "group": rung.group,
+        "title": METHOD_TITLES[key],
+        "group": method.group,
         "labels_per_class": count,
         "metric": "accuracy",
-        **summary(values),
-        "worst": min(values),
+        **summary(accuracies),
+        "worst": min(accuracies),
         "uniform_assumed": float(np.mean(uniform)) if uniform else None,
         "temperature": temperature,
-        "calibration_error": _at(cells, f"calibration_{part}", temperature),
-        "log_loss": _at(cells, f"log_loss_{part}", temperature),
-        "seconds": float(np.mean([found["seconds"] for found in cells])),
-        "images": int(np.mean([found["images"] for found in cells])),
-        "augmentation": one.known(rung.knowledge).amounts or None,
+        "calibration_error": at_temperature("calibration"),
+        "log_loss": at_temperature("log_loss"),
+        "seconds": float(np.mean([result["seconds"] for result in results])),
+        "images": int(np.mean([result["images"] for result in results])),
+        "augmentation": context.augmentation_at(method.augmentation).amounts or None,
         "published": published[0] if published else None,
         "source": published[1] if published else None,
-        "budget": one.experiment.budget,
+        "budget": context.experiment.budget,
     }

@@ -1,4 +1,4 @@
-"""Arena: one data set with its saved draws of labels, its representations and their graphs, each made once."""
+"""DatasetContext: a data set with its draws of labels, representations and graphs, each computed once."""
 
 from __future__ import annotations
 
@@ -31,28 +31,36 @@ from vaebench.training.loop import Training
 from vaebench.training.schedules import Adam, AnyOptimiser, Muon
 
 COMPONENTS = 100
-PARTS = ("held", "test")
+PARTS = ("validation", "test")
+"""Parts on which methods are evaluated."""
 MUON = Muon(rate=0.035)
-Knowledge = Literal["nothing", "own", "bolder"]
-"""Of augmentation: the data set's own, or a bolder one."""
+AugmentationLevel = Literal["none", "standard", "strong"]
+"""Augmentation that a method uses: none, the data set's own, or a stronger one."""
 
 
 class LabelDraw(NamedTuple):
-    """All that a method may read of labels: a draw's rows of the training part, and the labels of these."""
+    """The only labels that a method may read: rows of the training part, and their labels."""
 
     rows: Int[Tensor, " M"]
     labels: Int[Tensor, " M"]
     seed: int
 
+    def labelled(self, source: Any) -> Any:
+        """Labelled rows of the training images or of their codes."""
+        return source.take(self.rows).with_labels(self.labels)
+
 
 @dataclass
 class DatasetContext:
-    """One data set. Its validation part is the *held* part: training images that no method trains on and whose labels
-    are never drawn; choices for other data sets read it.
+    """A data set with everything that its methods share.
 
-    ``dimensions`` are those of a frozen representation: of PCA, a random encoder, VAEs of pairs. ``passes`` is how
-    often a VAE passes through the training images, those of pairs with an augmented image beside each; ``steps`` are
-    those of the whole method, in all its rounds.
+    Validation images are training images that no method trains on and whose labels are never drawn; they choose the
+    settings for other data sets.
+
+    Args:
+        dimensions: latents of the compared frozen representations: PCA, the random encoder, VAEs trained on pairs.
+        passes: passes of a VAE through the training images; VAEs trained on pairs read an augmented copy of each too.
+        steps: optimiser steps of self-training in all rounds together.
     """
 
     experiment: Experiment
@@ -63,46 +71,46 @@ class DatasetContext:
     dimensions: int
     passes: int
     steps: int
-    features_made: dict[str, Features] = field(default_factory=dict)
-    graphs_made: dict[str, Graph] = field(default_factory=dict)
-    joined_made: dict[str, dict[str, sparse.csr_array]] = field(default_factory=dict)
+    feature_cache: dict[str, Features] = field(default_factory=dict)
+    graph_cache: dict[str, Graph] = field(default_factory=dict)
+    weight_cache: dict[str, dict[str, sparse.csr_array]] = field(default_factory=dict)
 
     @property
     def classes(self) -> int:
-        """Y."""
+        """Number of classes."""
         return len(self.data.classes)
 
     @cached_property
     def unlabelled(self) -> Images:
-        """The training part, every label hidden."""
+        """Training images with every label hidden."""
         return self.data.train.without_labels()
 
     @property
     def parts(self) -> dict[str, Images]:
-        """What methods are tested on."""
-        return {"held": self.data.validation, "test": self.data.test}
+        """Validation and test images."""
+        return {"validation": self.data.validation, "test": self.data.test}
 
     @property
-    def coded(self) -> Model:
-        """The model with as many latents as a frozen representation may have: that of VAEs of pairs."""
+    def pair_model(self) -> Model:
+        """The model with ``dimensions`` latents, for VAEs trained on pairs."""
         return self.model.model_copy(update={"latent": self.dimensions})
 
     @property
-    def wide(self) -> Model:
-        """The same with twice the filters."""
+    def wide_model(self) -> Model:
+        """``pair_model`` with twice the filters."""
         network = self.model.network
         assert isinstance(network, Conv)
         filters = tuple(2 * count for count in network.filters)
-        return self.coded.model_copy(update={"network": network.model_copy(update={"filters": filters})})
+        return self.pair_model.model_copy(update={"network": network.model_copy(update={"filters": filters})})
 
-    def known(self, knowledge: Knowledge) -> Augmentation:
-        """What is still taken for the same image."""
-        if knowledge == "nothing":
+    def augmentation_at(self, level: AugmentationLevel) -> Augmentation:
+        """Augmentation of a level."""
+        if level == "none":
             return Augmentation()
-        return bolder(self.augmentation) if knowledge == "bolder" else self.augmentation
+        return bolder(self.augmentation) if level == "strong" else self.augmentation
 
-    def given(self, count: int, draw: int) -> LabelDraw:
-        """The saved draw of so many labels a class: every method reads the same."""
+    def draw_labels(self, count: int, draw: int) -> LabelDraw:
+        """Saved draw of ``count`` labels per class, the same for every method."""
         identity = {"data": self.experiment.fingerprint(self.data), "count": count, "draw": draw}
 
         def make() -> dict[str, Any]:
@@ -113,7 +121,7 @@ class DatasetContext:
 
     # -- representations -----------------------------------------------------------------------------------------
 
-    def trial(
+    def train_vae(
         self,
         name: str,
         objective: Objective,
@@ -122,8 +130,11 @@ class DatasetContext:
         optimiser: AnyOptimiser = MUON,
         model: Model | None = None,
     ) -> TrainedModel:
-        """A VAE trained on the training part without labels; its last epoch is kept. It is of the data set's own model
-        if not of another, begun as that does if not in another way."""
+        """VAE trained on the training images without labels, with the weights of its last epoch.
+
+        Args:
+            build: initial VAE; by default of ``model``, or of the data set's model.
+        """
         shape, own = self.data.train.shape, model or self.model
         training = Training(epochs=max(1, passes), batch=256, optimiser=optimiser)
         make = build or (lambda: own.build(shape))
@@ -133,18 +144,18 @@ class DatasetContext:
         )
 
     def vae(self, name: str) -> TrainedModel:
-        """The VAE of this representation."""
+        """Trained VAE of a representation."""
         return VAES[name](self, name)
 
-    def trunk(self, name: str) -> TrainedModel:
-        """The VAE that self-training begins with, where this representation makes the graph."""
-        return self.vae(TRUNKS.get(name, name))
+    def initial_vae(self, name: str) -> TrainedModel:
+        """VAE that self-training starts from when its graph is of this representation."""
+        return self.vae(INITIAL_VAES.get(name, name))
 
     def features(self, name: str) -> Features:
-        """Codes of the three parts."""
-        if name not in self.features_made:
-            self.features_made[name] = self._features(name)
-        return self.features_made[name]
+        """Codes of the training, validation and test images in a representation."""
+        if name not in self.feature_cache:
+            self.feature_cache[name] = self._features(name)
+        return self.feature_cache[name]
 
     def _features(self, name: str) -> Features:
         if name == "pixels":
@@ -153,59 +164,59 @@ class DatasetContext:
             return pca_features(self.features("pixels"), self.dimensions, 0)
         if name == "random":
             torch.manual_seed(0)
-            return latent_features("random", self.coded.build(self.data.train.shape).eval(), self.data)
+            return latent_features("random", self.pair_model.build(self.data.train.shape).eval(), self.data)
         return self.vae(name).features
 
-    def codes(self, name: str) -> dict[str, Codes]:
-        """Standardised codes: ``train`` with every label hidden, ``held`` and ``test``."""
+    def standardised_codes(self, name: str) -> dict[str, Codes]:
+        """Standardised codes of each part; labels of ``train`` are hidden."""
         standard = self.features(name).standardised()
-        return {"train": standard.train, "held": standard.validation, "test": standard.test}
+        return {"train": standard.train, "validation": standard.validation, "test": standard.test}
 
     def graph(self, name: str) -> Graph:
-        """The graph of the training part's codes."""
-        if name not in self.graphs_made:
+        """Neighbour graph of the training images' codes."""
+        if name not in self.graph_cache:
             self.experiment.tell(f"{self.name}: graph of {name}")
-            codes = self.features(name).train.mean.numpy()
-            self.graphs_made[name] = Graph.from_codes(codes)
-        return self.graphs_made[name]
+            self.graph_cache[name] = Graph.from_codes(self.features(name).train.mean.numpy())
+        return self.graph_cache[name]
 
-    def joined(self, name: str) -> dict[str, sparse.csr_array]:
-        """How the held and the test part join that graph: weights of their nearest training images."""
-        if name not in self.joined_made:
+    def neighbour_weights(self, name: str) -> dict[str, sparse.csr_array]:
+        """Weights of the nearest training images in the graph, for validation and test images."""
+        if name not in self.weight_cache:
             graph, features = self.graph(name), self.features(name)
-            codes = {"held": features.validation, "test": features.test}
-            self.joined_made[name] = {part: graph.connect(codes[part].mean.numpy()) for part in PARTS}
-        return self.joined_made[name]
+            codes = {"validation": features.validation, "test": features.test}
+            self.weight_cache[name] = {part: graph.connect(codes[part].mean.numpy()) for part in PARTS}
+        return self.weight_cache[name]
 
     def key(self, name: str) -> str:
-        """Names everything that decided a representation."""
+        """Key of everything that decides a representation."""
         if name in VAES:
             return self.vae(name).key
         return f"{name} {self.dimensions} {self.experiment.fingerprint(self.data)}"
 
 
-def _plain(context: DatasetContext, name: str) -> TrainedModel:
-    return context.trial(name, Elbo(beta=1.0), context.passes)
+def _elbo(context: DatasetContext, name: str) -> TrainedModel:
+    return context.train_vae(name, Elbo(beta=1.0), context.passes)
 
 
 def _paired(
     objective: type[Consistent] | type[Contrastive], weight: float
 ) -> Callable[[DatasetContext, str], TrainedModel]:
     def make(context: DatasetContext, name: str) -> TrainedModel:
-        chosen = objective(weight=weight, augmentation=context.known(PAIRED[name]))
-        return context.trial(name, chosen, context.passes, model=context.wide if name in TRUNKS else context.coded)
+        weighted = objective(weight=weight, augmentation=context.augmentation_at(PAIRED[name]))
+        model = context.wide_model if name in INITIAL_VAES else context.pair_model
+        return context.train_vae(name, weighted, context.passes, model=model)
 
     return make
 
 
 def _local(context: DatasetContext, name: str) -> TrainedModel:
     model = LocalDecoderModel(latent=context.model.latent, network=context.model.network)
-    return context.trial(name, Elbo(beta=1.0), context.passes, lambda: model.build(context.data.train.shape))
+    return context.train_vae(name, Elbo(beta=1.0), context.passes, lambda: model.build(context.data.train.shape))
 
 
 def _mixture(context: DatasetContext, name: str) -> TrainedModel:
-    """VaDE, from the plain VAE and a mixture fitted to its means, as its authors start it from an autoencoder. By Adam:
-    the centres of a mixture are no matrix that maps."""
+    """VaDE, initialised by the plain VAE and a mixture fitted to its means, as its authors initialise it by an
+    autoencoder. Trained by Adam: Muon is for weight matrices, which the mixture's centres are not."""
     base = context.vae("elbo")
 
     def fit() -> dict[str, np.ndarray]:
@@ -214,18 +225,18 @@ def _mixture(context: DatasetContext, name: str) -> TrainedModel:
         return {"shares": fitted.weights_, "centres": fitted.means_, "scales": np.sqrt(fitted.covariances_)}
 
     start = context.experiment.arrays(f"{context.name}/mixture-start", {"of": base.key, "components": COMPONENTS}, fit)
-    parts = [torch.from_numpy(start[part]).float() for part in ("shares", "centres", "scales")]
-    return context.trial(
+    parameters = [torch.from_numpy(start[key]).float() for key in ("shares", "centres", "scales")]
+    return context.train_vae(
         name,
         VaDEElbo(),
         2 * context.passes // 3,
-        lambda: VaDE(copy.deepcopy(base.vae).cpu(), *parts),
+        lambda: VaDE(copy.deepcopy(base.vae).cpu(), *parameters),
         Adam(rate=7e-3, beta2=0.99),
     )
 
 
 VAES: dict[str, Callable[[DatasetContext, str], TrainedModel]] = {
-    "elbo": _plain,
+    "elbo": _elbo,
     "consistent-3": _paired(Consistent, 3.0),
     "contrastive-30": _paired(Contrastive, 30.0),
     "contrastive-bold": _paired(Contrastive, 30.0),
@@ -233,14 +244,13 @@ VAES: dict[str, Callable[[DatasetContext, str], TrainedModel]] = {
     "local": _local,
     "mixture": _mixture,
 }
-"""Representations learned without labels; those of pairs read images beside their augmented selves."""
-TRUNKS = {"contrastive-wide": "contrastive-bold"}
-"""The VAE that self-training begins with, where that would take too long with the one, of twice the filters, that makes
-the graph."""
-PAIRED: dict[str, Knowledge] = {
-    "consistent-3": "own",
-    "contrastive-30": "own",
-    "contrastive-bold": "bolder",
-    "contrastive-wide": "bolder",
+"""Representations learned without labels."""
+INITIAL_VAES = {"contrastive-wide": "contrastive-bold"}
+"""By representation of the graph: VAE that self-training starts from where twice the filters would take too long."""
+PAIRED: dict[str, AugmentationLevel] = {
+    "consistent-3": "standard",
+    "contrastive-30": "standard",
+    "contrastive-bold": "strong",
+    "contrastive-wide": "strong",
 }
-"""Those that a search on other data chooses from, and what they know of augmentation."""
+"""VAEs trained on pairs of an image and its augmented copy, with their augmentation; one of them is selected."""

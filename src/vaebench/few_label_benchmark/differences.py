@@ -1,4 +1,4 @@
-"""Differences between methods, draw by draw: where a plain method wins, what each part of the whole method is worth."""
+"""Paired differences in accuracy between methods, over the draws of labels that both have."""
 
 from __future__ import annotations
 
@@ -6,38 +6,42 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from vaebench.core.statistics import mean_interval
+from vaebench.few_label_benchmark.titles import ABLATIONS
 
 Row = dict[str, Any]
+Key = tuple[str, str, int]
+"""Data set, method, labels per class."""
+COMPARISONS = {
+    "VAE - pixels, linear probes": ("elbo-line", "pixels-line"),
+    "VAE - pixels, Poisson learning": ("elbo-poisson", "pixels-poisson"),
+    "selected - VAE, label propagation": ("frozen", "elbo-poisson"),
+    "self-training - selected, label propagation": ("whole", "frozen"),
+    "self-training - CNN, augmented": ("whole", "supervised-augmented"),
+}
+"""Pairs of methods to compare, by column title."""
 
 
 class Difference(NamedTuple):
-    """Accuracy of one method minus that of another over the draws that both have, and its 95 % interval."""
+    """Mean accuracy of one method minus that of another over their common draws, with its 95 % interval."""
 
     mean: float
     interval: tuple[float, float] | None
 
     @property
-    def clear(self) -> bool:
-        """Whether the interval leaves out 0."""
+    def significant(self) -> bool:
+        """Whether the interval excludes 0."""
         return self.interval is not None and (self.interval[0] > 0 or self.interval[1] < 0)
 
     def __str__(self) -> str:
-        """In points: "+1.2 (0.4 to 2.0)", in bold where it is clear."""
-        words = f"{100 * self.mean:+.1f}"
+        """The difference in percentage points, such as "+1.2 (+0.4 to +2.0)", in bold where it is significant."""
+        text = f"{100 * self.mean:+.1f}"
         if self.interval is not None:
-            words += f" ({100 * self.interval[0]:+.1f} to {100 * self.interval[1]:+.1f})"
-        return f"**{words}**" if self.clear else words
-
-
-WITHOUT = "the whole, without "
-"""How the words of a method without a part begin."""
-
-Key = tuple[str, str, int]
-"""Data set, method, labels a class."""
+            text += f" ({100 * self.interval[0]:+.1f} to {100 * self.interval[1]:+.1f})"
+        return f"**{text}**" if self.significant else text
 
 
 def by_key(rows: Sequence[Row]) -> dict[Key, Row]:
-    """Test accuracies from a number of labels a class."""
+    """Rows of test accuracy from a number of labels per class."""
     return {
         (row["data"], row["method"], row["labels_per_class"]): row
         for row in rows
@@ -45,97 +49,83 @@ def by_key(rows: Sequence[Row]) -> dict[Key, Row]:
     }
 
 
-def difference(found: Mapping[Key, Row], first: Key, second: Key) -> Difference | None:
-    """One method minus the other, if both were measured: every method reads the same draws in the same order."""
-    if first not in found or second not in found:
+def difference(rows: Mapping[Key, Row], first: Key, second: Key) -> Difference | None:
+    """Difference of two methods, None unless both were run. Their draws are paired: all methods read the same draws in
+    the same order."""
+    if first not in rows or second not in rows:
         return None
-    one, other = found[first]["values"], found[second]["values"]
+    one, other = rows[first]["values"], rows[second]["values"]
     both = min(len(one), len(other))
-    apart = [a - b for a, b in zip(one[:both], other[:both], strict=True)]
-    return Difference(sum(apart) / both, mean_interval(apart) if both > 1 else None)
+    gaps = [a - b for a, b in zip(one[:both], other[:both], strict=True)]
+    return Difference(sum(gaps) / both, mean_interval(gaps) if both > 1 else None)
 
 
-def plain_table(rows: Sequence[Row]) -> str:
-    """Latents against pixels, and the whole method against its rival, as a table in Markdown."""
-    found = by_key(rows)
-    heads = (
-        "VAE's line - pixels' line",
-        "VAE's graph - pixels' graph",
-        "chosen graph - VAE's graph",
-        "whole - chosen graph",
-        "whole - CNN, augmented",
-    )
-    lines = [f"| data | labels a class | {' | '.join(heads)} |", "|---" * (len(heads) + 2) + "|"]
-    for data in dict.fromkeys(key[0] for key in found):
-        for count in sorted({key[2] for key in found if key[0] == data}):
-            pairs = (
-                ("elbo-line", "pixels-line"),
-                ("elbo-poisson", "pixels-poisson"),
-                ("frozen", "elbo-poisson"),
-                ("whole", "frozen"),
-                ("whole", "supervised-augmented"),
-            )
-            cells = [difference(found, (data, one, count), (data, other, count)) for one, other in pairs]
+def comparison_table(rows: Sequence[Row]) -> str:
+    """Differences of ``COMPARISONS`` by data set and labels per class, as a table in Markdown."""
+    accuracies = by_key(rows)
+    lines = [f"| data | labels per class | {' | '.join(COMPARISONS)} |", "|---" * (len(COMPARISONS) + 2) + "|"]
+    for data in dict.fromkeys(key[0] for key in accuracies):
+        for count in sorted({key[2] for key in accuracies if key[0] == data}):
+            cells = [
+                difference(accuracies, (data, one, count), (data, other, count)) for one, other in COMPARISONS.values()
+            ]
             if any(cells):
                 lines.append(f"| {data} | {count} | {' | '.join(str(cell or '') for cell in cells)} |")
     return "\n".join(lines) + "\n"
 
 
-Parts = dict[str, dict[tuple[str, int], Difference | None]]
-"""What each part of the whole method is worth, by its words, then by data set and labels a class."""
-
-
-def parts(rows: Sequence[Row]) -> Parts:
-    """The whole method minus itself without one part, wherever it was measured."""
-    found = by_key(rows)
-    words = {row["method"]: row["words"].removeprefix(WITHOUT) for row in rows if row["group"] == "without"}
-    measured = list(dict.fromkeys((key[0], key[2]) for key in found if key[1] in words))
+def component_effects(rows: Sequence[Row]) -> dict[str, dict[tuple[str, int], Difference | None]]:
+    """Full method minus each ablation, by component, then by data set and labels per class."""
+    accuracies = by_key(rows)
+    measured = list(dict.fromkeys((data, count) for data, method, count in accuracies if method in ABLATIONS))
     return {
-        said: {
-            (data, count): difference(found, (data, "whole", count), (data, part, count)) for data, count in measured
+        component: {
+            (data, count): difference(accuracies, (data, "whole", count), (data, ablation, count))
+            for data, count in measured
         }
-        for part, said in words.items()
+        for ablation, component in ABLATIONS.items()
+        if any(method == ablation for _, method, _ in accuracies)
     }
 
 
-def parts_table(rows: Sequence[Row]) -> str:
-    """What the parts are worth, as a table in Markdown."""
-    found = parts(rows)
-    if not found:
+def ablation_table(rows: Sequence[Row]) -> str:
+    """Effects of the components as a table in Markdown, empty if no ablation was run."""
+    effects = component_effects(rows)
+    if not effects:
         return ""
-    measured = next(iter(found.values()))
+    measured = next(iter(effects.values()))
     lines = [
-        f"| part | {' | '.join(f'{data}, {count}' for data, count in measured)} |",
+        f"| component | {' | '.join(f'{data}, {count}' for data, count in measured)} |",
         "|---" * (len(measured) + 1) + "|",
     ]
     lines += [
-        f"| {words} | {' | '.join(str(cell or '') for cell in cells.values())} |" for words, cells in found.items()
+        f"| {component} | {' | '.join(str(cell or '') for cell in cells.values())} |"
+        for component, cells in effects.items()
     ]
     return "\n".join(lines) + "\n"
 
 
-def generative_verdict(rows: Sequence[Row]) -> str:
-    """Whether the generative term pays in accuracy, and what it keeps, in a sentence or two."""
-    found = by_key(rows)
-    at = [key for key in found if key[1] == "without-generative"]
-    cells = [(key, difference(found, (key[0], "whole", key[2]), key)) for key in at]
-    clear = [(key, cell) for key, cell in cells if cell is not None and cell.clear]
-    if not cells:
+def describe_generative_term(rows: Sequence[Row]) -> str:
+    """Effect of the generative term on accuracy and on the ELBO, in a sentence or two."""
+    accuracies = by_key(rows)
+    ablations = [key for key in accuracies if key[1] == "without-generative"]
+    if not ablations:
         return ""
-    if clear:
-        said = "; ".join(f"{key[0]} at {key[2]}: {cell}" for key, cell in clear)
-        words = f"In accuracy the generative term makes a clear difference in {len(clear)} of {len(cells)} cases"
-        words += f" ({said})."
+    effects = [(key, difference(accuracies, (key[0], "whole", key[2]), key)) for key in ablations]
+    significant = [f"{key[0]} at {key[2]}: {gap}" for key, gap in effects if gap is not None and gap.significant]
+    if significant:
+        text = f"The generative term changes accuracy significantly in {len(significant)} of {len(effects)} cases"
+        text += f" ({'; '.join(significant)})."
     else:
-        words = f"In accuracy the generative term makes no clear difference in any of {len(cells)} cases."
-    return words + _bounds(rows)
+        text = f"The generative term changes accuracy significantly in none of {len(effects)} cases."
+    return text + _describe_elbo(rows)
 
 
-def _bounds(rows: Sequence[Row]) -> str:
+def _describe_elbo(rows: Sequence[Row]) -> str:
     elbo = {(row["data"], row["method"]): row["mean"] for row in rows if row["metric"] == "elbo"}
-    said = [
+    sentences = [
         f"on {data} {elbo[data, 'before']:.1f} nats per image before self-training, {elbo[data, 'whole']:.1f} after "
         f"it, {elbo[data, 'without-generative']:.1f} after it without the term"
         for data in dict.fromkeys(data for data, _ in elbo)
     ]
-    return f" What it keeps is the generative model: the ELBO is {'; '.join(said)}." if said else ""
+    return f" It preserves the generative model: the ELBO is {'; '.join(sentences)}." if sentences else ""

@@ -1,4 +1,4 @@
-"""What is left of the generative model once it names classes: its bound, its reconstructions, its samples."""
+"""Generative quality of the VAE before and after self-training: ELBO, reconstructions and samples."""
 
 from __future__ import annotations
 
@@ -13,59 +13,67 @@ from vaebench.evaluation.bounds import bounds
 from vaebench.evaluation.features import encode
 from vaebench.evaluation.panels import Arrays, decoded, prior_samples, spread_over_classes
 from vaebench.few_label_benchmark.context import DatasetContext
-from vaebench.few_label_benchmark.methods import self_training_network
+from vaebench.few_label_benchmark.methods import train_self_training_network
 from vaebench.models.vae import VAE
 from vaebench.semi_supervised.self_training import SelfTraining
 
-COUNT, ACROSS = 10, 16
-KEPT = {
+LABELS_PER_CLASS, IMAGES = 10, 16
+STAGES = {
     "before": "before self-training",
     "whole": "after it",
     "without-generative": "after it, without the generative term",
 }
 
 
-class Kept(NamedTuple):
-    """Rows of bounds, and arrays of images by what they show."""
+class GenerativeQuality(NamedTuple):
+    """Rows of the ELBO and its terms, and arrays of images by name."""
 
     rows: list[dict[str, Any]]
     arrays: Arrays
 
 
-def kept(context: DatasetContext, representation: str, methods: Mapping[str, SelfTraining]) -> Kept:
-    """The VAE that self-training begins with, beside what each method makes of it by the first draw of 10 labels a
-    class."""
-    base: dict[str, Any] = {"data": context.name, "split": "test", "group": "generation", "labels_per_class": COUNT}
-    base |= {"budget": context.experiment.budget, "augmentation": None}
-    test, count = context.data.test, context.experiment.pick(1, COUNT, COUNT)
-    rows, arrays = [], {"images": test.pixels[spread_over_classes(test, ACROSS)].numpy()}
-    for key, words in KEPT.items():
+def measure_generative_quality(
+    context: DatasetContext, representation: str, methods: Mapping[str, SelfTraining]
+) -> GenerativeQuality:
+    """Quality of the initial VAE and of the VAEs that ``methods`` train on the first draw of 10 labels per class."""
+    base: dict[str, Any] = {
+        "data": context.name,
+        "split": "test",
+        "group": "generation",
+        "labels_per_class": LABELS_PER_CLASS,
+        "budget": context.experiment.budget,
+        "augmentation": None,
+    }
+    test, count = context.data.test, context.experiment.pick(1, LABELS_PER_CLASS, LABELS_PER_CLASS)
+    rows, arrays = [], {"images": test.pixels[spread_over_classes(test, IMAGES)].numpy()}
+    for key, title in STAGES.items():
         method = methods.get(key)
 
         def make(method: SelfTraining | None = method) -> Arrays:
             if method is None:
-                return _shown(context, context.trunk(representation).vae)
-            return _shown(context, self_training_network(context, context.given(count, 0), representation, method).vae)
+                return _evaluate(context, context.initial_vae(representation).vae)
+            labels = context.draw_labels(count, 0)
+            return _evaluate(context, train_self_training_network(context, labels, representation, method).vae)
 
         identity = {
             "of": context.key(representation),
-            "begins": context.trunk(representation).key,
+            "begins": context.initial_vae(representation).key,
             "method": stable_key(method),
             "count": count,
-            "images": ACROSS,
+            "images": IMAGES,
         }
-        found = context.experiment.arrays(f"{context.name}/kept/{key}", identity, make)
-        arrays |= {f"{key}-{what}": found[what] for what in ("outputs", "samples")}
-        for metric, value in zip(("elbo", "reconstruction", "kl"), found["bounds"].tolist(), strict=True):
-            rows.append({**base, "method": key, "words": words, "metric": metric, **summary([value])})
-    return Kept(rows, arrays)
+        evaluated = context.experiment.arrays(f"{context.name}/kept/{key}", identity, make)
+        arrays |= {f"{key}-{kind}": evaluated[kind] for kind in ("outputs", "samples")}
+        for metric, value in zip(("elbo", "reconstruction", "kl"), evaluated["bounds"].tolist(), strict=True):
+            rows.append({**base, "method": key, "title": title, "metric": metric, **summary([value])})
+    return GenerativeQuality(rows, arrays)
 
 
-def _shown(context: DatasetContext, vae: VAE) -> Arrays:
+def _evaluate(context: DatasetContext, vae: VAE) -> Arrays:
     test = context.data.test
-    found, first = bounds(vae, test), spread_over_classes(test, ACROSS)
+    elbo, first = bounds(vae, test), spread_over_classes(test, IMAGES)
     return {
-        "bounds": np.array([found.elbo, float(found.reconstruction.mean()), found.kl]),
+        "bounds": np.array([elbo.elbo, float(elbo.reconstruction.mean()), elbo.kl]),
         "outputs": decoded(vae, encode(vae, test.take(first)).mean),
-        "samples": decoded(vae, prior_samples(vae, 0, ACROSS)),
+        "samples": decoded(vae, prior_samples(vae, 0, IMAGES)),
     }

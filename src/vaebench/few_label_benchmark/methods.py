@@ -1,4 +1,4 @@
-"""METHODS: what answers a draw of labels. Each reads the unlabelled images, the draw, and no other label."""
+"""Few-label methods: each reads the unlabelled images and one draw of labels, and predicts the other images."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -15,7 +14,7 @@ from vaebench.data.images import MixedSource
 from vaebench.evaluation.features import Grid
 from vaebench.evaluation.gaussian_mixture import Clusters
 from vaebench.evaluation.probes import Probe
-from vaebench.few_label_benchmark.context import PARTS, TRUNKS, DatasetContext, Knowledge, LabelDraw
+from vaebench.few_label_benchmark.context import INITIAL_VAES, PARTS, AugmentationLevel, DatasetContext, LabelDraw
 from vaebench.models.adgm import ADGMElbo, ADGMModel
 from vaebench.models.classifying_vae import ClassifyingVAE
 from vaebench.models.likelihoods import GaussianPixelScale
@@ -29,82 +28,80 @@ from vaebench.training.loop import Training, train
 from vaebench.training.prediction import predict_with
 from vaebench.training.schedules import Adam, OneCycle
 
-Scores = dict[str, Float[np.ndarray, "N Y"]]
-
 
 class Prediction(NamedTuple):
-    """A method's answer to one draw."""
+    """Class probabilities that a method predicts from one draw of labels."""
 
     probabilities: dict[str, Float[Tensor, "N Y"]]
-    """Of the images of the held and the test part."""
-    images: int
-    """Images seen in training, after what all draws share."""
-    train: Float[Tensor, "N Y"] | None = None
-    """Of the training part, from methods that can correct for the sizes of classes by it."""
+    """Of the validation and the test images."""
+    images_seen: int
+    """Images seen in training, without the training that all draws share."""
+    train_probabilities: Float[Tensor, "N Y"] | None = None
+    """Of the training images, for methods that can correct for class frequencies."""
 
 
 @dataclass(frozen=True)
 class FewLabelMethod:
-    """What answers a draw of labels, and what all draws share of it."""
+    """A function that fits and predicts, and the representations that all its draws share."""
 
-    answer: Callable[[DatasetContext, LabelDraw], Prediction]
-    codes: str | None = None
-    """The representation whose codes it reads."""
+    fit_predict: Callable[[DatasetContext, LabelDraw], Prediction]
+    representation: str | None = None
+    """Representation whose codes it reads."""
     graph: str | None = None
-    """The representation whose graph it reads."""
+    """Representation whose graph it reads."""
 
     def prepare(self, context: DatasetContext) -> None:
-        """Make what all draws share, so that the time of a draw is its own."""
-        if self.codes is not None:
-            context.features(self.codes)
+        """Compute what all draws share, so that the time of a draw excludes it."""
+        if self.representation is not None:
+            context.features(self.representation)
         if self.graph is not None:
-            context.joined(self.graph)
+            context.neighbour_weights(self.graph)
 
 
 def probe_method(representation: str, probe: Probe) -> FewLabelMethod:
-    """A probe of the labelled codes."""
+    """Probe fitted to the labelled codes."""
 
-    def answer(context: DatasetContext, given: LabelDraw) -> Prediction:
-        codes = context.codes(representation)
-        few = codes["train"].take(given.rows).with_labels(given.labels)
-        predict = probe.fit(few, context.classes, given.seed, context.experiment.compute)
+    def fit_predict(context: DatasetContext, labels: LabelDraw) -> Prediction:
+        codes = context.standardised_codes(representation)
+        few = labels.labelled(codes["train"])
+        predict = probe.fit(few, context.classes, labels.seed, context.experiment.compute)
         return Prediction({part: predict(codes[part]) for part in PARTS}, 0)
 
-    return FewLabelMethod(answer, representation)
+    return FewLabelMethod(fit_predict, representation)
 
 
 def propagation_method(representation: str, propagation: LabelPropagation) -> FewLabelMethod:
-    """Labels spread along the graph of the training part; other images join it."""
+    """Label propagation on the graph of the training images; other images take the scores of their neighbours."""
 
-    def answer(context: DatasetContext, given: LabelDraw) -> Prediction:
+    def fit_predict(context: DatasetContext, labels: LabelDraw) -> Prediction:
         scores = propagation.propagate(
-            context.graph(representation), given.rows.numpy(), given.labels.numpy(), context.classes
+            context.graph(representation), labels.rows.numpy(), labels.labels.numpy(), context.classes
         )
         scores = scores / max(float(scores.std()), 1e-300)
-        joined = {part: weights @ scores for part, weights in context.joined(representation).items()}
-        return Prediction(
-            {part: probabilities_from_scores(found) for part, found in joined.items()},
-            0,
-            probabilities_from_scores(scores),
-        )
+        weights = context.neighbour_weights(representation)
+        probabilities = {part: probabilities_from_scores(weights[part] @ scores) for part in PARTS}
+        return Prediction(probabilities, 0, probabilities_from_scores(scores))
 
-    return FewLabelMethod(answer, graph=representation)
+    return FewLabelMethod(fit_predict, graph=representation)
 
 
 def mixture_method(representation: str) -> FewLabelMethod:
-    """A mixture of Gaussians fitted to the codes without labels, its components named by the labelled ones."""
-    fitted: dict[int, Clusters] = {}
+    """Gaussian mixture fitted to the codes without labels; labelled codes give its components class probabilities."""
+    fitted: dict[str, Clusters] = {}
 
-    def answer(context: DatasetContext, given: LabelDraw) -> Prediction:
-        codes = context.codes(representation)
-        if id(context) not in fitted:
-            fitted[id(context)] = Clusters.fit(codes["train"].mean.numpy())
-        found, seen = fitted[id(context)], codes["train"].mean[given.rows].numpy()
-        names = found.component_classes(seen, given.labels.numpy(), context.classes)
-        answers = {part: found.probabilities(codes[part].mean.numpy(), names) for part in PARTS}
-        return Prediction({part: torch.from_numpy(value).float() for part, value in answers.items()}, 0)
+    def fit_predict(context: DatasetContext, labels: LabelDraw) -> Prediction:
+        codes = context.standardised_codes(representation)
+        if context.name not in fitted:
+            fitted[context.name] = Clusters.fit(codes["train"].mean.numpy())
+        clusters, labelled = fitted[context.name], codes["train"].mean[labels.rows].numpy()
+        component_classes = clusters.component_classes(labelled, labels.labels.numpy(), context.classes)
+        probabilities = {
+            part: torch.from_numpy(clusters.probabilities(codes[part].mean.numpy(), component_classes)).float()
+            for part in PARTS
+        }
+        return Prediction(probabilities, 0)
 
-    return FewLabelMethod(answer, representation)
+    return FewLabelMethod(fit_predict, representation)
 
 
 # -- generative models -----------------------------------------------------------------------------------------------
@@ -113,114 +110,116 @@ def mixture_method(representation: str) -> FewLabelMethod:
 def generative_method(kind: str, epochs: int) -> FewLabelMethod:
     """M2 or ADGM on images ("m2", "auxiliary"), or M2 on samples of the plain VAE's z ("m1+m2")."""
 
-    def answer(context: DatasetContext, given: LabelDraw) -> Prediction:
+    def fit_predict(context: DatasetContext, labels: LabelDraw) -> Prediction:
         compute = context.experiment.compute
-        unlabelled, parts = _material(context, stacked=kind == "m1+m2")
-        few = unlabelled.take(given.rows).with_labels(given.labels)
+        unlabelled, parts = _sources(context, codes=kind == "m1+m2")
         with torch.random.fork_rng():
-            torch.manual_seed(given.seed)
-            network = _model(kind).build(unlabelled.shape, context.classes)
+            torch.manual_seed(labels.seed)
+            network = _generative_model(kind).build(unlabelled.shape, context.classes)
         training = Training(
             epochs=epochs, batch=256, optimiser=Adam(rate=2e-3, beta2=0.99), schedule=OneCycle(), clip_norm=100.0
         )
         objective: Objective = ADGMElbo() if kind == "auxiliary" else M2Elbo()
-        source = MixedSource(few, unlabelled, labelled_per_batch=training.batch // 4)
-        train(network, objective, source, training, compute=compute, seed=given.seed)
+        source = MixedSource(labels.labelled(unlabelled), unlabelled, labelled_per_batch=training.batch // 4)
+        train(network, objective, source, training, compute=compute, seed=labels.seed)
         classifier: nn.Module = network if kind == "auxiliary" else network.classifier
-        predict = predict_with(classifier, given.seed, compute)
+        predict = predict_with(classifier, labels.seed, compute)
         return Prediction({part: predict(parts[part]) for part in PARTS}, epochs * len(unlabelled))
 
-    return FewLabelMethod(answer, "elbo" if kind == "m1+m2" else None)
+    return FewLabelMethod(fit_predict, "elbo" if kind == "m1+m2" else None)
 
 
-def _model(kind: str) -> M2Model | ADGMModel:
+def _generative_model(kind: str) -> M2Model | ADGMModel:
     network = MLP(hidden=(500,))
     if kind == "auxiliary":
         return ADGMModel(network=network)
     model = M2Model(network=network, classifier=network)
-    return (
-        model.model_copy(update={"latent": 10, "likelihood": GaussianPixelScale(floor=0.01)})
-        if kind == "m1+m2"
-        else model
-    )
+    if kind == "m2":
+        return model
+    return model.model_copy(update={"latent": 10, "likelihood": GaussianPixelScale(floor=0.01)})
 
 
-def _material(context: DatasetContext, stacked: bool) -> tuple[Any, dict[str, Any]]:
-    """What is trained on, labels hidden, and the parts to test on: images, or samples of z as images of one row."""
-    if not stacked:
+def _sources(context: DatasetContext, codes: bool) -> tuple[Any, dict[str, Any]]:
+    """Unlabelled training source and evaluation parts: images, or samples of the plain VAE's z as one-row images."""
+    if not codes:
         return context.unlabelled, context.parts
     features = context.features("elbo")
     hidden = features.sampled("sampled").train.with_labels(torch.full_like(features.train.labels, -1))
-    return Grid(hidden, 1), {"held": Grid(features.validation, 1), "test": Grid(features.test, 1)}
+    return Grid(hidden, 1), {"validation": Grid(features.validation, 1), "test": Grid(features.test, 1)}
 
 
-# -- the whole method and its rival -----------------------------------------------------------------------------------
+# -- self-training and the supervised baselines ------------------------------------------------------------------------
 
 
 def self_training_method(
     representation: str, method: SelfTraining, fresh: bool = False, graphed: bool = True
 ) -> FewLabelMethod:
-    """The VAE's encoder with a class head, taught by the graph, then by the labels and by what it is sure of."""
+    """The VAE's encoder with a class head, trained on labels propagated on the graph, then on pseudo-labels."""
 
-    def answer(context: DatasetContext, given: LabelDraw) -> Prediction:
-        network = self_training_network(context, given, representation, method, fresh, graphed)
-        predict = predict_with(network, given.seed, context.experiment.compute)
-        found = {part: predict(images) for part, images in context.parts.items()}
-        return Prediction(found, sum(method.rounds) * method.batch, predict(context.unlabelled))
+    def fit_predict(context: DatasetContext, labels: LabelDraw) -> Prediction:
+        network = train_self_training_network(context, labels, representation, method, fresh, graphed)
+        predict = predict_with(network, labels.seed, context.experiment.compute)
+        probabilities = {part: predict(images) for part, images in context.parts.items()}
+        return Prediction(probabilities, sum(method.rounds) * method.batch, predict(context.unlabelled))
 
-    return FewLabelMethod(answer, TRUNKS.get(representation, representation), representation if graphed else None)
+    initial = INITIAL_VAES.get(representation, representation)
+    return FewLabelMethod(fit_predict, initial, representation if graphed else None)
 
 
-def self_training_network(
+def train_self_training_network(
     context: DatasetContext,
-    given: LabelDraw,
+    labels: LabelDraw,
     representation: str,
     method: SelfTraining,
     fresh: bool = False,
     graphed: bool = True,
 ) -> ClassifyingVAE:
-    """The trained network of :func:`self_training_method`; ``fresh`` starts it from new weights."""
-    vae = context.trunk(representation).vae
+    """Network of :func:`self_training_method`.
+
+    Args:
+        fresh: start from random weights instead of the trained VAE.
+        graphed: whether the first pseudo-labels are propagated on the graph of ``representation``.
+    """
+    vae = context.initial_vae(representation).vae
     if fresh:
         with torch.random.fork_rng():
-            torch.manual_seed(given.seed)
-            vae = context.coded.build(context.data.train.shape)
+            torch.manual_seed(labels.seed)
+            vae = context.pair_model.build(context.data.train.shape)
     graph = context.graph(representation) if graphed else None
     compute = context.experiment.compute
-    return method.fit(vae, context.unlabelled, graph, given.rows, given.labels, context.classes, given.seed, compute)
+    return method.fit(vae, context.unlabelled, graph, labels.rows, labels.labels, context.classes, labels.seed, compute)
 
 
-RIVALS: dict[str, tuple[Callable[[DatasetContext], Model], Knowledge]] = {
-    "supervised": (lambda context: context.model, "nothing"),
-    "supervised-augmented": (lambda context: context.model, "own"),
-    "supervised-bold": (lambda context: context.wide, "bolder"),
+BASELINES: dict[str, tuple[Callable[[DatasetContext], Model], AugmentationLevel]] = {
+    "supervised": (lambda context: context.model, "none"),
+    "supervised-augmented": (lambda context: context.model, "standard"),
+    "supervised-bold": (lambda context: context.wide_model, "strong"),
 }
-"""Whose encoder, and what it knows of augmentation."""
+"""Supervised baselines: model whose encoder is trained, and its augmentation."""
 
 
-def supervised_method(rival: str, steps: int) -> FewLabelMethod:
-    """The rival: an encoder from fresh weights, on the labelled images alone."""
+def supervised_method(baseline: str, steps: int) -> FewLabelMethod:
+    """Supervised baseline: an encoder trained from random weights on the labelled images alone."""
 
-    def answer(context: DatasetContext, given: LabelDraw) -> Prediction:
-        few = context.unlabelled.take(given.rows).with_labels(given.labels)
-        model, knowledge = RIVALS[rival]
-        rule = SupervisedTraining(strong=context.known(knowledge), steps=steps)
-        network = rule.fit(model(context), few, context.classes, given.seed, context.experiment.compute)
-        predict = predict_with(network, given.seed, context.experiment.compute)
-        return Prediction(
-            {part: predict(images) for part, images in context.parts.items()}, rule.epochs(len(few)) * len(few)
-        )
+    def fit_predict(context: DatasetContext, labels: LabelDraw) -> Prediction:
+        few, compute = labels.labelled(context.unlabelled), context.experiment.compute
+        model, level = BASELINES[baseline]
+        training = SupervisedTraining(strong=context.augmentation_at(level), steps=steps)
+        network = training.fit(model(context), few, context.classes, labels.seed, compute)
+        predict = predict_with(network, labels.seed, compute)
+        probabilities = {part: predict(images) for part, images in context.parts.items()}
+        return Prediction(probabilities, training.epochs(len(few)) * len(few))
 
-    return FewLabelMethod(answer)
+    return FewLabelMethod(fit_predict)
 
 
-def with_uniform_classes(guess: Prediction) -> dict[str, Tensor] | None:
-    """The guesses with an offset for each class that gives all classes the same share of the training part."""
-    if guess.train is None:
+def with_uniform_classes(prediction: Prediction) -> dict[str, Float[Tensor, "N Y"]] | None:
+    """Log-probabilities with an offset per class such that all classes are equally frequent in the training part."""
+    if prediction.train_probabilities is None:
         return None
-    logs = guess.train.double().clamp(min=1e-12).log().numpy()
+    logs = prediction.train_probabilities.double().clamp(min=1e-12).log().numpy()
     offsets = (uniform_class_fractions(logs, softness=1 / max(float(logs.std()), 1e-9)) - logs)[0]
     return {
-        part: found.double().clamp(min=1e-12).log() + torch.from_numpy(offsets)
-        for part, found in guess.probabilities.items()
+        part: probabilities.double().clamp(min=1e-12).log() + torch.from_numpy(offsets)
+        for part, probabilities in prediction.probabilities.items()
     }

@@ -1,27 +1,34 @@
-"""Cells: one method, one data set, one draw of labels; each is done once and kept."""
+"""Accuracy and calibration of one method on one draw of labels, computed once and kept as a step."""
 
 from __future__ import annotations
 
 import time
 from typing import Any
 
+from jaxtyping import Float, Int
+from torch import Tensor
+
 from vaebench.core.frozen import stable_key
+from vaebench.deprecated import upgrade_rows
 from vaebench.evaluation.calibration import apply_temperature, calibration_error, log_loss
 from vaebench.few_label_benchmark.context import PARTS, DatasetContext, LabelDraw
-from vaebench.few_label_benchmark.methods import FewLabelMethod, Prediction, with_uniform_classes
+from vaebench.few_label_benchmark.methods import FewLabelMethod, with_uniform_classes
 
 TEMPERATURES = (1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0)
 
 
-def result(
+def compute_result(
     context: DatasetContext, name: str, method: FewLabelMethod, settings: str, count: int, draw: int
 ) -> dict[str, Any]:
-    """Accuracy on the held and test parts, ``seconds`` and ``images``; ``tempered``: calibration error and log loss
-    (nats per image) of both parts at each of ``TEMPERATURES``, by which logits are divided.
+    """Result of a method on one draw of ``count`` labels per class, read if it was computed before.
 
-    ``uniform_held`` and ``uniform_test`` are accuracies where classes of equal size are assumed.
+    Returns:
+        Accuracies ``validation`` and ``test``; ``uniform_validation`` and ``uniform_test``, accuracies under the
+        assumption that all classes are equally frequent, where the method supports it; ``seconds`` and ``images`` seen;
+        ``tempered``: calibration error and log loss (nats per image) of both parts with logits divided by each of
+        ``TEMPERATURES``.
     """
-    given = context.given(count, draw)
+    labels = context.draw_labels(count, draw)
     identity = {
         "settings": settings,
         "data": context.experiment.fingerprint(context.data),
@@ -29,34 +36,32 @@ def result(
         "dimensions": context.dimensions,
         "passes": context.passes,
         "augmentation": stable_key(context.augmentation),
-        "rows": given.rows.tolist(),
+        "rows": labels.rows.tolist(),
     }
-    return context.experiment.step(
-        f"{context.name}/{name}/{count}-{draw}", identity, lambda: measured(context, method, given)
-    )
+    step = f"{context.name}/{name}/{count}-{draw}"
+    kept = context.experiment.step(step, identity, lambda: evaluate_draw(context, method, labels))
+    result: dict[str, Any] = upgrade_rows(kept)
+    return result
 
 
-def measured(context: DatasetContext, method: FewLabelMethod, given: LabelDraw) -> dict[str, Any]:
-    """One draw answered and scored."""
+def evaluate_draw(context: DatasetContext, method: FewLabelMethod, labels: LabelDraw) -> dict[str, Any]:
+    """Result of a method on one draw of labels; see :func:`compute_result`."""
     method.prepare(context)
     start = time.monotonic()
-    guess = method.answer(context, given)
-    found: dict[str, Any] = {"seconds": time.monotonic() - start, "images": guess.images, "tempered": {}}
+    prediction = method.fit_predict(context, labels)
+    result: dict[str, Any] = {"seconds": time.monotonic() - start, "images": prediction.images_seen, "tempered": {}}
     for part in PARTS:
-        labels, shares = context.parts[part].labels, guess.probabilities[part]
-        found[part] = float((shares.argmax(1) == labels).double().mean())
-        cooler = [apply_temperature(shares, temperature) for temperature in TEMPERATURES]
-        found["tempered"] |= {
-            f"calibration_{part}": [calibration_error(one, labels) for one in cooler],
-            f"log_loss_{part}": [log_loss(one, labels) for one in cooler],
+        truth, probabilities = context.parts[part].labels, prediction.probabilities[part]
+        result[part] = _accuracy(probabilities, truth)
+        tempered = [apply_temperature(probabilities, temperature) for temperature in TEMPERATURES]
+        result["tempered"] |= {
+            f"calibration_{part}": [calibration_error(one, truth) for one in tempered],
+            f"log_loss_{part}": [log_loss(one, truth) for one in tempered],
         }
-    return found | _uniform(context, guess)
+    if (uniform := with_uniform_classes(prediction)) is not None:
+        result |= {f"uniform_{part}": _accuracy(uniform[part], context.parts[part].labels) for part in PARTS}
+    return result
 
 
-def _uniform(context: DatasetContext, guess: Prediction) -> dict[str, float]:
-    even = with_uniform_classes(guess)
-    if even is None:
-        return {}
-    return {
-        f"uniform_{part}": float((even[part].argmax(1) == context.parts[part].labels).double().mean()) for part in PARTS
-    }
+def _accuracy(scores: Float[Tensor, "N Y"], labels: Int[Tensor, " N"]) -> float:
+    return float((scores.argmax(1) == labels).double().mean())

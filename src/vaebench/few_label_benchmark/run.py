@@ -1,4 +1,4 @@
-"""run_ladder(): the whole command: estimate, climb, few-labels.json, few-labels.md, figures."""
+"""run_benchmark(): run the few-label benchmark and write its JSON files, page and figures."""
 
 from __future__ import annotations
 
@@ -17,49 +17,48 @@ from vaebench.core.workers import seconds_done, with_time_left, worker_processes
 from vaebench.experiments.experiment import Experiment
 from vaebench.experiments.info import Budget
 from vaebench.few_label_benchmark.benchmark import Benchmark
-from vaebench.few_label_benchmark.page import figures, page
+from vaebench.few_label_benchmark.page import draw_figures, render_page
 from vaebench.training.compute import Compute, machine, worker_count
 
 MAX_WORKERS = 8
-"""Each holds all data sets and their graphs, about 3 GB."""
+"""Each process holds all data sets and their graphs, about 3 GB."""
 
 
 class BenchmarkInfo:
-    """The subject of the study."""
+    """Title, expected time and figure captions."""
 
     title_in_short = "few labels"
     minutes: Mapping[Budget, float | int] = {"quick": 1, "cpu": 315, "full": 600}
     """On two cores; the full budget on one GPU."""
     captions: Mapping[str, str] = {
-        "learning-curves": "Test accuracy over labels a class: means of the draws, with 95 % intervals.",
-        "generation": "Test images, and what three VAEs decode and draw: before self-training, after it from 10 labels "
-        "a class, after it without the generative term. None of the images are chosen.",
-        "parts": "What each part of the whole method is worth: the whole minus itself without the part, draw by draw, "
-        "means of 5 draws with 95 % intervals. Right of 0 the part helps.",
+        "learning-curves": "Test accuracy by labels per class: means over draws, with 95 % intervals.",
+        "generation": "Test images, and reconstructions and samples of three VAEs: before self-training, after it from "
+        "10 labels per class, after it without the generative term. No image is hand-picked.",
+        "parts": "Effect of each component: the full method minus the full method without the component, paired by "
+        "draw, means of 5 draws with 95 % intervals. Right of 0 the component helps.",
     }
 
 
 def minutes_done(out: Path, budget: Budget) -> float:
-    """Minutes of the steps that are done already, as if done one by one by the workers that did them."""
+    """Minutes that the finished steps took, each divided by the number of workers that shared the work."""
     return seconds_done(out / "steps" / budget) / 60
 
 
 def run_benchmark(
-    budget: Budget, out: Path, callback: ProgressCallback = lambda tick: None, compute: Compute | None = None
+    budget: Budget, out: Path, callback: ProgressCallback = lambda event: None, compute: Compute | None = None
 ) -> Experiment:
-    """Climb, going on where an earlier call stopped; writes ``few-labels.json``, ``few-labels-made.json``,
-    ``few-labels.md`` and ``few-labels/*.png`` into ``out``. Where the processor has several cores, processes of one
-    thread share the work.
+    """Run the benchmark, resuming an earlier run, and write ``few-labels.json``, ``few-labels-made.json``,
+    ``few-labels.md`` and ``few-labels/*.png`` to ``out``. On several cores, single-threaded processes share the work.
 
     Raises:
-        VaebenchError: data that cannot be had, or a folder in use.
-        KeyboardInterrupt: Ctrl-C; what is done is kept.
+        VaebenchError: a data set is not available, or the folder is in use.
+        KeyboardInterrupt: Ctrl-C; finished steps are kept.
     """
     folder, compute = out / "steps" / budget, (compute or Compute()).resolve()
     count = worker_count(compute, MAX_WORKERS)
     compute = compute.model_copy(update={"threads": 1}) if count > 1 else compute
     with lock_folder(folder):
-        sources = commit()
+        revision = commit()
         experiment = Experiment(
             BenchmarkInfo(),
             budget,
@@ -68,25 +67,26 @@ def run_benchmark(
             with_time_left(callback, folder, BenchmarkInfo.minutes[budget]),
             workers=count,
         )
-        climb = Benchmark(experiment)
+        benchmark = Benchmark(experiment)
         with (
             threadpool_limits(compute.threads),
             worker_processes(count - 1, join_benchmark, (budget, folder, compute, count)),
         ):
-            climb.run()
-        figures(experiment, climb.rows, {name: found.arrays for name, found in climb.kept.items()})
-        _publish(experiment, climb, out, sources)
+            benchmark.run()
+        draw_figures(experiment, benchmark.rows, {name: one.arrays for name, one in benchmark.generative.items()})
+        _publish(experiment, benchmark, out, revision)
     experiment.finish()
     return experiment
 
 
 def join_benchmark(budget: Budget, folder: Path, compute: Compute, count: int) -> None:
-    """What another hand does: the same steps, without the rows."""
+    """Run the benchmark's tasks in a worker process."""
     with threadpool_limits(compute.threads):
         Benchmark(Experiment(BenchmarkInfo(), budget, folder, compute, workers=count)).run()
 
 
-def _publish(experiment: Experiment, climb: Benchmark, out: Path, sources: str | None) -> None:
+# Publication is written twice more: benchmarks/benchmark_script.py and papers/reproduce.py.
+def _publish(experiment: Experiment, benchmark: Benchmark, out: Path, revision: str | None) -> None:
     made_file = out / "few-labels-made.json"
     made: dict[str, Any] = read_json(made_file) if made_file.exists() else {}
     if experiment.made or made.get("budget") != experiment.budget:
@@ -94,15 +94,15 @@ def _publish(experiment: Experiment, climb: Benchmark, out: Path, sources: str |
             "budget": experiment.budget,
             "seconds": round(experiment.seconds / experiment.workers, 1),
             "date": time.strftime("%Y-%m-%d"),
-            "commit": sources,
+            "commit": revision,
             "machine": machine(),
             "compute": experiment.compute.model_dump(),
-            "shared_seconds": climb.shared_seconds(),
-            "choices": {name: choice._asdict() for name, choice in climb.choices.items()},
+            "shared_seconds": benchmark.shared_seconds(),
+            "choices": {name: choice._asdict() for name, choice in benchmark.choices.items()},
         }
     for name, image in experiment.drawn.items():
         with atomic(out / "few-labels" / f"{name}.png") as temporary:
             temporary.write_bytes(image)
-    write_json(out / "few-labels.json", climb.rows)
+    write_json(out / "few-labels.json", benchmark.rows)
     write_json(made_file, made)
-    write_text(out / "few-labels.md", page(climb.rows, made, BenchmarkInfo.captions))
+    write_text(out / "few-labels.md", render_page(benchmark.rows, made, BenchmarkInfo.captions))

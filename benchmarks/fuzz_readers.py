@@ -1,4 +1,4 @@
-"""READERS: everything that reads a file of a user's, as a function of bytes; and well-formed files to start from."""
+"""READERS: every reader of user files as a function of bytes; valid files to start from."""
 
 from __future__ import annotations
 
@@ -38,34 +38,34 @@ RULE = PreprocessingRule(height=8, width=8, channels=1)
 
 @contextmanager
 def as_file(data: bytes, name: str) -> Iterator[Path]:
-    """The bytes as the only file of a folder of their own; anything that is written beside it is a finding."""
+    """Path of a file with these bytes in a folder of its own; fails if other files are written beside it."""
     with tempfile.TemporaryDirectory() as outer:
         path = Path(outer) / "inner" / name
         path.parent.mkdir()
         path.write_bytes(data)
         yield path
-        there = sorted(found.name for found in Path(outer).rglob("*"))
-        assert there == sorted(["inner", name]), f"files outside of their place: {there}"
+        files = sorted(path.name for path in Path(outer).rglob("*"))
+        assert files == sorted(["inner", name]), f"files outside their folder: {files}"
 
 
-def _silent(what: str, done: float) -> None:
-    """Nobody listens."""
+def _ignore_progress(task: str, done: float) -> None:
+    pass
 
 
 def _from_file(name: str, read: Callable[[Path], object]) -> Read:
-    def one(data: bytes) -> None:
+    def read_bytes(data: bytes) -> None:
         with as_file(data, name) as path:
             read(path)
 
-    return one
+    return read_bytes
 
 
 def _image(path: Path) -> object:
-    return list(map_images(list_folder(path.parent, 1), RULE.pixels, "reading", _silent))
+    return list(map_images(list_folder(path.parent, 1), RULE.pixels, "reading", _ignore_progress))
 
 
 def _classifier(data: bytes) -> None:
-    """The first bytes are model.json, the rest its weights."""
+    """Bytes are model.json, two zero bytes, and the weights."""
     head, _, tail = data.partition(b"\0\0")
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "model.json").write_bytes(head)
@@ -86,7 +86,7 @@ READERS: dict[str, Read] = {
     "npy (Quick Draw)": _from_file("cat.npy", quickdraw._read),
     "npz": _from_file("mine.npz", read_npz),
     "npz, partly labelled": _from_file("mine.npz", read_partly_labelled_npz),
-    "zip of images": _from_file("mine.zip", lambda path: read_zip(path, _silent)),
+    "zip of images": _from_file("mine.zip", lambda path: read_zip(path, _ignore_progress)),
     "image": _from_file("a.png", _image),
     "labels (CSV)": _from_file("labels.csv", lambda path: read_labels([path], NAMES, "photos")),
     "recipe (TOML)": _from_file("mine.toml", read_recipe),
@@ -97,7 +97,7 @@ READERS: dict[str, Read] = {
 
 
 def seeds(name: str) -> list[bytes]:
-    """Well-formed files of this kind, small."""
+    """Small valid files for a reader."""
     return SEEDS[name]()
 
 
@@ -130,12 +130,12 @@ def _npz(save: Callable[..., None], first: int) -> bytes:
 
 
 def _pictures(names: tuple[str, ...]) -> dict[str, bytes]:
-    found = {}
+    pictures = {}
     for name in names:
         out = io.BytesIO()
         Image.new("L", (3, 3)).save(out, {"jpg": "JPEG", "tif": "TIFF"}.get(name[-3:], name[-3:].upper()))
-        found[name] = out.getvalue()
-    return found
+        pictures[name] = out.getvalue()
+    return pictures
 
 
 def _zip() -> list[bytes]:
@@ -157,14 +157,14 @@ def _tensors() -> list[bytes]:
 def _classifiers() -> list[bytes]:
     model = Model(latent=2, network=MLP(hidden=(3,)))
     description = Description(
-        kind="latent-line", method="a line", rule=RULE, classes=("a", "b"), model=model, temperature=1.0
+        kind="latent-line", method="linear probe", rule=RULE, classes=("a", "b"), model=model, temperature=1.0
     )
     with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder) / "model"
-        ImageClassifier(description, description.build()).save(place)
-        found = (place / "model.json").read_bytes() + b"\0\0" + (place / "weights.safetensors").read_bytes()
-        shutil.rmtree(place)
-    return [found]
+        saved = Path(folder) / "model"
+        ImageClassifier(description, description.build()).save(saved)
+        data = (saved / "model.json").read_bytes() + b"\0\0" + (saved / "weights.safetensors").read_bytes()
+        shutil.rmtree(saved)
+    return [data]
 
 
 SEEDS: dict[str, Callable[[], list[bytes]]] = {

@@ -1,10 +1,9 @@
-"""Memory of this process."""
+"""Peak memory of this process."""
 
 from pathlib import Path
 
 
-def peak():
-    """Megabytes that have been resident at most. Not ``ru_maxrss``: a process begins with that of the one that started
-    it."""
+def peak_megabytes():
+    """Peak resident memory in MB. Not ``ru_maxrss``, whose initial value is inherited from the parent process."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1024

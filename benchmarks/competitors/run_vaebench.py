@@ -1,4 +1,4 @@
-"""vaebench, a plain PyTorch loop, and the papers' own ways on one task: `python by_us.py TASK` prints a JSON object."""
+"""vaebench, a plain PyTorch loop, and the code of the papers on one task: `python run_vaebench.py TASK` prints JSON."""
 
 import importlib
 import json
@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import peaks
-import predicting
+import peak_flops
+import prediction
 import torch
-from resident import peak
+from memory import peak_megabytes
 from torch import Tensor, nn
 
 from vaebench.core.memory import keep_freed_memory
@@ -38,25 +38,25 @@ from vaebench.training.loop import Training, train
 from vaebench.training.schedules import Adam, Constant
 
 BATCH = 128
-LEARNED = 6400
-"""Images that a model has seen whose log p(x) is taken."""
+TRAINING_IMAGES = 6400
+"""Images on which the model is trained before log p(x) is measured."""
 
 
 def images_of(task) -> Images:
-    """The first so many images of the file."""
+    """First images of the file, unlabelled."""
     pixels = torch.from_numpy(np.load(task["data"])[: task["images"]])
     return Images(pixels, torch.full((len(pixels),), HIDDEN))
 
 
-def labelled(task) -> Images:
-    """The same with their labels."""
+def labelled_images(task) -> Images:
+    """First images of the file with their labels."""
     images = images_of(task)
     labels = torch.from_numpy(np.load(task["labels"])[: task["images"]])
     return Images(images.pixels, labels, tuple(map(str, range(10))))
 
 
 def model_of(task) -> VAE:
-    """The VAE of this task."""
+    """VAE of the task."""
     network = Conv() if task["network"] == "conv" else MLP(hidden=tuple(task["hidden"]))
     torch.manual_seed(task["seed"])
     side = task.get("side", 28)
@@ -74,7 +74,7 @@ def compute_of(task) -> Compute:
 
 @dataclass
 class Epochs:
-    """Seconds of each epoch, and what compiling took before."""
+    """Training callback that records the seconds of each epoch; the first includes compilation."""
 
     start: float
     seconds: list[float]
@@ -87,12 +87,12 @@ class Epochs:
 
 
 def median_epoch(seconds: list[float]) -> float:
-    """Without the first, which warms up and compiles."""
+    """Median without the first epoch, which warms up and compiles."""
     return statistics.median(seconds[1:])
 
 
-def training(task, source: Source | None = None):
-    """Images a second in the median epoch."""
+def train_vae(task, source: Source | None = None):
+    """Images per second in the median epoch."""
     source = source or images_of(task).to("cuda" if task.get("cuda") else "cpu")
     rule = Training(epochs=task["epochs"], batch=BATCH, optimiser=Adam(rate=1e-3), schedule=Constant())
     epochs = Epochs(time.perf_counter(), [])
@@ -101,23 +101,23 @@ def training(task, source: Source | None = None):
 
 
 def quality(task):
-    """Seconds of so many epochs of one cycle, all included, and the validation loss that they end with."""
+    """Seconds of all epochs of one cycle, everything included, and the final validation loss."""
     source = Blocks(**task["blocks"]) if "blocks" in task else images_of(task)
     start = time.perf_counter()
     rule = Training(epochs=task["epochs"], batch=task["batch"], optimiser=task["optimiser"])
     model = train(model_of(task), Elbo(), source, rule, compute=compute_of(task), seed=task["seed"]).model
     seconds = time.perf_counter() - start
     pixels = torch.from_numpy(np.load(task["validation"]))
-    found = bounds(model, Images(pixels, torch.full((len(pixels),), HIDDEN)))
-    return {"seconds": seconds, "loss": -found.elbo}
+    elbo = bounds(model, Images(pixels, torch.full((len(pixels),), HIDDEN)))
+    return {"seconds": seconds, "loss": -elbo.elbo}
 
 
 def plain_loop(task):
-    """What one writes by hand: a DataLoader over float tensors, torch's own layers, Adam, fp32."""
+    """Plain PyTorch loop: a DataLoader over float tensors, torch's own layers, Adam, fp32."""
     images = images_of(task)
     pixels = images.pixels.float() / 255
     loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(pixels), BATCH, shuffle=True)
-    model, objective, seconds = in_torchs_layers(model_of(task)), Elbo(), []
+    model, objective, seconds = with_torch_layers(model_of(task)), Elbo(), []
     optimiser = torch.optim.Adam(model.parameters(), 1e-3)
     for _ in range(task["epochs"]):
         start = time.perf_counter()
@@ -129,8 +129,8 @@ def plain_loop(task):
     return {"rate": len(pixels) / median_epoch(seconds), "seconds": seconds}
 
 
-def in_torchs_layers(model):
-    """The same function and parameters without what ours does to be quick."""
+def with_torch_layers(model):
+    """The model with torch's layers in place of vaebench's faster ones; function and parameters are the same."""
     for part in model.requires_grad_(True).modules():
         for name, layer in part.named_children():
             if isinstance(layer, OneChannel):
@@ -143,22 +143,22 @@ def in_torchs_layers(model):
 
 
 def log_evidence(task):
-    """Images a second of log p(x) of pixels thresholded at a half, as the other contestant has it."""
-    some = images_of({**task, "images": LEARNED})
+    """Images per second of log p(x) of pixels thresholded at one half, as pythae computes it."""
+    some = images_of({**task, "images": TRAINING_IMAGES})
     some = Images((some.pixels > 127).to(torch.uint8) * 255, some.labels)
-    exact = compute_of({**task, "precision": "fp32"})  # trained a little, so that rounding is held against real errors
+    exact = compute_of({**task, "precision": "fp32"})  # a trained network has realistic rounding errors
     model = train(model_of(task), Elbo(), some, Training(epochs=1, batch=BATCH), compute=exact).model
     images = some.take(slice(0, task["images"]))
     start = time.perf_counter()
     with compute_of(task).autocast():
-        found = evidence(model, images, task["samples"])
+        log_px = evidence(model, images, task["samples"])
     seconds = time.perf_counter() - start
-    return {"rate": len(images) / seconds, "log_px": found.mean, "error": found.standard_error}
+    return {"rate": len(images) / seconds, "log_px": log_px.mean, "error": log_px.standard_error}
 
 
 def heads(task):
-    """Seconds of a linear head on sampled codes for ten epochs: encoded once, encoding included."""
-    images, vae = labelled(task), model_of(task).eval()
+    """Seconds of ten epochs of a linear head on sampled codes, including one encoding."""
+    images, vae = labelled_images(task), model_of(task).eval()
     start = time.perf_counter()
     with compute_of(task).autocast():
         codes = encode(vae, images)
@@ -167,9 +167,9 @@ def heads(task):
     return {"seconds": time.perf_counter() - start}
 
 
-def heads_their_way(task):
-    """The same as the papers' code has it: image by image through a data set, the encoder run anew each epoch."""
-    images, vae = labelled(task), model_of(task).eval()
+def heads_of_the_papers(task):
+    """Seconds of the same as in the papers' code: image by image from a data set, encoded again in each epoch."""
+    images, vae = labelled_images(task), model_of(task).eval()
     arrays = [one.numpy()[0] for one in images.pixels]
 
     class PerImage(torch.utils.data.Dataset):
@@ -193,26 +193,26 @@ def heads_their_way(task):
     return {"seconds": time.perf_counter() - start}
 
 
-def _few(task) -> tuple[Head, list[Codes], list[int]]:
-    """Thirty-five linear heads: seven counts of labels, five draws."""
-    images, vae = labelled(task), model_of(task).eval()
+def _few_label_codes(task) -> tuple[Head, list[Codes], list[int]]:
+    """Head, codes and seeds of 35 linear heads: seven numbers of labels per class, five draws each."""
+    images, vae = labelled_images(task), model_of(task).eval()
     codes = encode(vae, images)
     counts = task["counts"]
     sources = [codes.take(balanced_draw(images.labels, count, (0, draw))) for count in counts for draw in range(5)]
     return Head(epochs=task["epochs"], batch=BATCH), sources, [draw for _ in counts for draw in range(5)]
 
 
-def together(task):
-    """Seconds of all heads as one program."""
-    head, sources, seeds = _few(task)
+def heads_batched(task):
+    """Seconds of all heads trained as one batch."""
+    head, sources, seeds = _few_label_codes(task)
     start = time.perf_counter()
     lines = fit_linear_probes(head, sources, 10, seeds)
     return {"seconds": time.perf_counter() - start, "weights": [line.weight.sum().item() for line in lines]}
 
 
-def one_by_one(task):
-    """Seconds of all heads, each by the loop, with the fused optimiser."""
-    head, sources, seeds = _few(task)
+def heads_sequential(task):
+    """Seconds of all heads, each trained by the training loop with the fused optimiser."""
+    head, sources, seeds = _few_label_codes(task)
     weights, start = [], time.perf_counter()
     for source, seed in zip(sources, seeds, strict=True):
         model = head.build(source.shape, 10, seed)
@@ -222,8 +222,8 @@ def one_by_one(task):
     return {"seconds": time.perf_counter() - start, "weights": weights}
 
 
-class First:
-    """The first so many images of each of a source's epochs."""
+class FirstImages:
+    """Source that yields only the first ``images`` of each epoch of another source."""
 
     def __init__(self, source: Source, images: int) -> None:
         self.source, self.images = source, images
@@ -238,13 +238,13 @@ class First:
         return self.source.batch(rows)
 
 
-def grown(task):
-    """Images a second from memory or from a file, and memory above that of the interpreter with everything imported."""
-    importlib.import_module("torch._dynamo")  # torch's optimisers import it when the first is made
-    before = peak()
+def train_with_memory(task):
+    """Images per second from memory or from a file, and the peak memory above that after all imports, in MB."""
+    importlib.import_module("torch._dynamo")  # otherwise imported by the first optimiser
+    before = peak_megabytes()
     source = Blocks(task["data"]) if task["from"] == "file" else images_of(task)
-    found = training(task, First(source, task["images"]) if task.get("part") else source)
-    return {**found, "above": peak() - before}
+    result = train_vae(task, FirstImages(source, task["images"]) if task.get("part") else source)
+    return {**result, "above": peak_megabytes() - before}
 
 
 TRIAL = Recipe(
@@ -256,8 +256,8 @@ TRIAL = Recipe(
 )
 
 
-def in_a_sweep(task):
-    """Seconds of a trial of a sweep, by workers that are warm: the mean time between outcomes."""
+def sweep_trials(task):
+    """Seconds per trial of a sweep with warm workers: the mean time between outcomes."""
     with tempfile.TemporaryDirectory() as folder:
         ends, every = [], trials(TRIAL, (), task["trials"])
         for _ in LocalWorkers(task["workers"], task["threads"])(every, Path(folder), lambda *_: None):
@@ -266,38 +266,38 @@ def in_a_sweep(task):
     return {"seconds": (warm[-1] - warm[0]) / (len(warm) - 1)}
 
 
-def in_a_row(task):
-    """Seconds of a trial in one process, once it is warm."""
+def sequential_trials(task):
+    """Seconds per trial in one warm process."""
     ends = []
     with tempfile.TemporaryDirectory() as folder:
         for trial in trials(TRIAL, (), task["trials"]):
-            run_trial(trial.recipe, Path(folder) / trial.key, lambda tick: None)
+            run_trial(trial.recipe, Path(folder) / trial.key, lambda event: None)
             ends.append(time.perf_counter())
     return {"seconds": (ends[-1] - ends[1]) / (len(ends) - 2)}
 
 
 TASKS = {
-    "grown": grown,
-    "in a sweep": in_a_sweep,
-    "in a row": in_a_row,
-    "train": training,
-    "peak": lambda task: peaks.rates(),
-    "work": lambda task: peaks.work(model_of(task)),
+    "grown": train_with_memory,
+    "sweep": sweep_trials,
+    "trials": sequential_trials,
+    "train": train_vae,
+    "peak": lambda task: peak_flops.measure_peak(),
+    "flops": lambda task: peak_flops.count_step(model_of(task)),
     "plain": plain_loop,
     "quality": quality,
     "evidence": log_evidence,
     "heads": heads,
-    "heads, their way": heads_their_way,
-    "together": together,
-    "one by one": one_by_one,
-    "prepare": predicting.prepare,
-    "predict": predicting.by_predict,
-    "ten lines": predicting.by_ten_lines,
+    "heads of the papers": heads_of_the_papers,
+    "batched": heads_batched,
+    "sequential": heads_sequential,
+    "prepare": prediction.prepare,
+    "predict": prediction.predict_files,
+    "readme": prediction.predict_as_readme,
 }
 
 if __name__ == "__main__":
     task = json.loads(sys.argv[1])
     torch.set_num_threads(task["threads"])
     keep_freed_memory()
-    found = TASKS[task["what"]](task)
-    print(json.dumps({**found, "megabytes": peak()}))
+    result = TASKS[task["task"]](task)
+    print(json.dumps({**result, "megabytes": peak_megabytes()}))

@@ -1,4 +1,4 @@
-"""The benchmarks' own machinery: kept steps, verdicts, and who is called the best."""
+"""The benchmark scripts: kept steps, rendered pages, verdicts and selection."""
 
 import importlib
 import json
@@ -20,17 +20,17 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.fixture
 def benchmark(monkeypatch):
-    """Imports a benchmark by name."""
+    """Function that imports a benchmark by name."""
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     names = (
-        "bench",
+        "benchmark_script",
         "likelihood",
         "disentangling",
-        "unlike",
+        "outliers",
         "growth",
         "speed",
         "schedules",
-        "contest",
+        "comparison",
         "trust",
         "trust_page",
         "counting",
@@ -41,56 +41,56 @@ def benchmark(monkeypatch):
 
 
 COUNTING = """
-from bench import Bench
-def count(study, name):
+from benchmark_script import BenchmarkScript
+def count(experiment, name):
     def make():
-        with (study.folder / "made").open("a") as file:
+        with (experiment.folder / "made").open("a") as file:
             file.write(name + "\\n")
         return {"value": len(name)}
-    return study.step(name, {}, make)
-def tasks(study):
-    return {name: (lambda name=name: count(study, name)) for name in ("a", "bb", "ccc")}
-def rows(study):
-    return [count(study, name) for name in ("a", "bb", "ccc")]
-def render(about):
-    return f"{[row['value'] for row in about['rows']]}"
-BENCH = Bench("counting", 1, tasks, rows, render, max_workers=1)
+    return experiment.step(name, {}, make)
+def tasks(experiment):
+    return {name: (lambda name=name: count(experiment, name)) for name in ("a", "bb", "ccc")}
+def rows(experiment):
+    return [count(experiment, name) for name in ("a", "bb", "ccc")]
+def render(report):
+    return f"{[row['value'] for row in report['rows']]}"
+BENCHMARK = BenchmarkScript("counting", 1, tasks, rows, render, max_workers=1)
 """
 
 
-def test_a_bench_keeps_every_step_and_renders_what_it_wrote(benchmark, tmp_path, monkeypatch, capsys):
+def test_a_script_computes_every_step_once_and_renders_what_it_wrote(benchmark, tmp_path, monkeypatch, capsys):
     (tmp_path / "counting.py").write_text(COUNTING)
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setattr(sys, "argv", ["counting.py", "--out", str(tmp_path / "out")])
-    bench = benchmark("counting").BENCH
+    script = benchmark("counting").BENCHMARK
     for _ in range(2):
-        bench.run("counts")
+        script.run("counts")
         assert (tmp_path / "out" / "counting.md").read_text() == "[1, 2, 3]"
     made = (tmp_path / "out" / "kept" / "made").read_text().split()
     assert sorted(made) == ["a", "bb", "ccc"]
-    about = json.loads((tmp_path / "out" / "counting.json").read_text())
-    assert about["rows"] == [{"value": 1}, {"value": 2}, {"value": 3}]
-    assert {"seconds", "commit", "machine", "date", "workers"} <= set(about["made"])
+    report = json.loads((tmp_path / "out" / "counting.json").read_text())
+    assert report["rows"] == [{"value": 1}, {"value": 2}, {"value": 3}]
+    assert {"seconds", "commit", "machine", "date", "workers"} <= set(report["made"])
     assert "open " in capsys.readouterr().out
 
 
-def test_speeds_say_how_far_losses_are_apart_and_how_far_seeds_are(benchmark):
-    speed, found = benchmark("speed"), {"seconds": 1.0, "megabytes": 1.0}
-    one = [{**found, "loss": loss} for loss in (100.0, 101.0, 102.004)]
-    other = [{**found, "loss": loss} for loss in (100.0, 100.5, 101.0)]
+def test_the_page_of_speed_has_the_difference_in_losses_and_their_deviation_over_seeds(benchmark):
+    speed, base = benchmark("speed"), {"seconds": 1.0, "megabytes": 1.0}
+    one = [{**base, "loss": loss} for loss in (100.0, 101.0, 102.004)]
+    other = [{**base, "loss": loss} for loss in (100.0, 100.5, 101.0)]
     assert speed._losses(one, other) == [[100.0, 101.0, 102.0], [100.0, 100.5, 101.0]]
-    rows = [speed.row("a", one, other, 2, "s", "seconds", losses=speed._losses(one, other))]
+    rows = [speed.comparison_row("a", one, other, 2, "s", "seconds", losses=speed._losses(one, other))]
     made = {"processor": "p", "cores": 2, "versions": {"torch": "2"}}
     page = speed.render(
         {"machine": made, "commit": None, "rounds": 1, "peer": "q", "rows": rows, "left_out": ["quality", "heads"]}
     )
-    assert "Not measured this time: quality, heads." in page
+    assert "Not measured in this run: quality, heads." in page
     assert "--rounds 1 --only training rounding shuffling" in page
     assert speed.command({"left_out": []}) == "make speed"
-    assert "differ by +0.50; seeds have a standard deviation of 1.00" in page
+    assert "differ by +0.50; the standard deviation over seeds is 1.00" in page
 
 
-def test_the_best_schedule_is_the_one_least_behind_over_all_data(benchmark, tmp_path):
+def test_the_best_rule_has_the_lowest_loss_over_all_data_sets(benchmark, tmp_path):
     schedules = benchmark("schedules")
     ends = {"constant": 100.0, "adam-5": 101.0, "adam-10": 100.5, "muon-35": 99.0, "muon-50": 98.0, "muon-70": 99.5}
     assert ends.keys() == schedules.RULES.keys()
@@ -98,7 +98,7 @@ def test_the_best_schedule_is_the_one_least_behind_over_all_data(benchmark, tmp_
 
     drawn = {}
 
-    class Told:
+    class FakeExperiment:
         def data(self, data):
             return data.source
 
@@ -111,8 +111,8 @@ def test_the_best_schedule_is_the_one_least_behind_over_all_data(benchmark, tmp_
         def figure(self, name, draw):
             drawn[name] = draw()
 
-    rows = schedules.rows(Told())
-    assert schedules.best(rows) == "muon-35"  # -1.0 everywhere; muon-50 -2.0 twice and +3.0 once
+    rows = schedules.rows(FakeExperiment())
+    assert schedules.best_rule(rows) == "muon-35"  # -1.0 everywhere; muon-50 -2.0 twice and +3.0 once
     assert [axes.get_title() for axes in drawn["losses"].axes] == list(schedules.DATA)
     made = {"seconds": 60.0, "machine": {"processor": "p", "cores": 2}, "date": "d", "commit": None}
     page = schedules.render({"made": made, "rows": rows})
@@ -121,67 +121,69 @@ def test_the_best_schedule_is_the_one_least_behind_over_all_data(benchmark, tmp_
     assert "| mnist | Adam at a constant 0.001 | 20 | 100.10 |  |  | 0 |" in page
 
 
-def test_a_training_stands_beside_what_the_processor_could_do(benchmark):
-    speed, asked = benchmark("speed"), []
+def test_a_training_is_compared_with_the_peak_of_the_processor(benchmark):
+    speed, tasks = benchmark("speed"), []
 
-    class Told:
-        def answer(self, script, task, turn):
-            asked.append(task)
+    class FakeComparison:
+        def run(self, script, task, index):
+            tasks.append(task)
             return {"operations": 2e6}
 
-        def play(self, tasks):
+        def run_rounds(self, tasks):
             return {"peak": 2 * [{"operations": {"fp32": 1e11, "bf16": 5e10}, "megabytes": 1.0}]}
 
     rates = {"fp32": 20_000.0, "bf16": 10_000.0, "pythae": 12_500.0}
-    found = {name: 2 * [{"rate": rate, "megabytes": 1.0}] for name, rate in rates.items()}
-    fp32, bf16 = speed.ceilings(Told(), "MLP", {"threads": 2}, found)
+    results = {name: 2 * [{"rate": rate, "megabytes": 1.0}] for name, rate in rates.items()}
+    fp32, bf16 = speed.peak_rows(FakeComparison(), "MLP", {"threads": 2}, results)
     assert (fp32["other"], fp32["ratio"], fp32["most"]) == (50_000, 0.4, 4.0)
     assert (bf16["other"], bf16["ratio"], bf16["most"]) == (25_000, 0.4, 2.0)
-    assert asked[0]["what"] == "work"
+    assert tasks[0]["task"] == "flops"
 
 
-def test_the_operations_of_a_step_are_those_of_its_products(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks" / "contestants"))
+def test_the_operations_of_a_step_are_those_of_its_matrix_products(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks" / "competitors"))
     model = Model(latent=20, network=MLP(hidden=(128,))).build((1, 28, 28))
-    there = 784 * 128 + 128 * 40 + 20 * 128 + 128 * 784
-    to_the_pixels = 784 * 128  # nobody asks for the gradient of the images
-    assert importlib.import_module("peaks").work(model) == {"operations": 2 * (3 * there - to_the_pixels)}
+    forward = 784 * 128 + 128 * 40 + 20 * 128 + 128 * 784
+    pixel_gradient = 784 * 128  # not computed
+    assert importlib.import_module("peak_flops").count_step(model) == {"operations": 2 * (3 * forward - pixel_gradient)}
 
 
 @pytest.fixture
-def heard():
-    """Ctrl-C, where what started the tests ignores it."""
+def sigint():
+    """Default handler of Ctrl-C, also where the parent process ignores it."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
 
 
-@pytest.mark.usefixtures("heard")
-def test_a_bench_that_is_stopped_says_so_and_goes_on(benchmark, tmp_path, monkeypatch, capsys):
-    (tmp_path / "counting.py").write_text(COUNTING.replace("def rows(study):", "def rows(study):\n    stop()", 1))
+@pytest.mark.usefixtures("sigint")
+def test_an_interrupted_script_reports_it_and_resumes(benchmark, tmp_path, monkeypatch, capsys):
+    (tmp_path / "counting.py").write_text(
+        COUNTING.replace("def rows(experiment):", "def rows(experiment):\n    stop()", 1)
+    )
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setattr(sys, "argv", ["counting.py", "--out", str(tmp_path / "out")])
     module = benchmark("counting")
     module.stop = lambda: signal.raise_signal(signal.SIGINT)
     with pytest.raises(SystemExit) as stopped:
-        module.BENCH.run("counts")
+        module.BENCHMARK.run("counts")
     assert stopped.value.code == 130
-    assert "the same command goes on" in capsys.readouterr().err
+    assert "the same command resumes" in capsys.readouterr().err
     module.stop = lambda: None
-    module.BENCH.run("counts")
+    module.BENCHMARK.run("counts")
     made = (tmp_path / "out" / "kept" / "made").read_text().split()
     assert sorted(made) == ["a", "bb", "ccc"]
 
 
-def test_a_bench_without_its_data_says_so_in_a_sentence(benchmark, tmp_path, monkeypatch, capsys):
-    refused = (
-        "def tasks(study):\n    from vaebench.core.errors import VaebenchError\n    raise VaebenchError('no data')"
+def test_a_script_without_its_data_reports_it_in_a_sentence(benchmark, tmp_path, monkeypatch, capsys):
+    refusing_tasks = (
+        "def tasks(experiment):\n    from vaebench.core.errors import VaebenchError\n    raise VaebenchError('no data')"
     )
-    (tmp_path / "counting.py").write_text(COUNTING.replace("def tasks(study):", refused))
+    (tmp_path / "counting.py").write_text(COUNTING.replace("def tasks(experiment):", refusing_tasks))
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setattr(sys, "argv", ["counting.py", "--out", str(tmp_path / "out")])
     with pytest.raises(SystemExit) as stopped:
-        benchmark("counting").BENCH.run("counts")
+        benchmark("counting").BENCHMARK.run("counts")
     assert stopped.value.code == 2
     assert capsys.readouterr().err.endswith("no data\n")
 
@@ -195,10 +197,10 @@ MADE = {
 }
 
 
-def contestant(name, nats, validation):
+def candidate_row(name, nats, validation):
     return {
         "name": name,
-        "words": name,
+        "title": name,
         "nats": nats,
         "validation_nats": validation,
         "standard_error": 0.01,
@@ -220,55 +222,55 @@ def contestant(name, nats, validation):
     }
 
 
-def test_the_validation_part_names_the_best_model_and_other_binarisations_stand_apart(benchmark):
+def test_validation_selects_the_best_model_and_other_binarisations_have_tables_of_their_own(benchmark):
     likelihood = benchmark("likelihood")
-    rows = [contestant("lucky", 85.0, 88.0), contestant("chosen", 86.0, 87.0)]
+    rows = [candidate_row("lucky", 85.0, 88.0), candidate_row("chosen", 86.0, 87.0)]
     page = likelihood.render({"made": MADE, "rows": rows})
     assert "**chosen**" in page
     assert "**lucky**" not in page
-    assert "For log p(x) networks ran in bf16" in page
+    assert "For log p(x), networks ran in bf16" in page
     assert "lucky: +0.012 (0.004); chosen: +0.012 (0.004)." in page
     exact = likelihood.render({"made": MADE, "rows": [row | {"precision": "fp32"} for row in rows]})
     assert "Everything was computed in fp32." in exact
-    ours, other = page.split("## Pixels in training: drawn once")
+    ours, other = page.split("## Binarisation of training images: fixed")
     assert "84.58" in ours
     assert "84.58" not in other
     assert "85.79" in other
     assert "85.79" not in ours
 
 
-def test_a_verdict_needs_an_interval_on_the_side_that_is_claimed(benchmark):
+def test_a_verdict_needs_an_interval_on_the_claimed_side(benchmark):
     verdict = benchmark("disentangling").verdict
     assert verdict([1.0, 1.1, 0.9], 1) == "yes"
     assert verdict([1.0, 1.1, 0.9], -1) == "no, the opposite"
     assert verdict([-1.0, -1.1, -0.9], -1) == "yes"
-    assert verdict([1.0, -1.1, 0.2], 1) == "not decided by these seeds"
+    assert verdict([1.0, -1.1, 0.2], 1) == "undecided with these seeds"
 
 
-def test_every_objective_of_the_table_is_claimed_of_only_where_it_is_measured(benchmark):
+def test_every_claim_is_of_measured_objectives_and_scores(benchmark):
     module = benchmark("disentangling")
-    for name, other, score, sign, words in module.CLAIMS:
-        assert {name, other} <= set(module.WORDS)
-        assert score in module.SHORT
+    for name, other, score, sign, claim in module.CLAIMS:
+        assert {name, other} <= set(module.TITLES)
+        assert score in module.COST_NAMES | module.SCORE_NAMES
         assert sign in (1, -1)
-        assert words
+        assert claim
 
 
-def test_scores_of_strangers_are_higher_where_they_should_be(benchmark):
-    unlike = benchmark("unlike")
+def test_outlier_scores_are_higher_for_outliers(benchmark):
+    outliers = benchmark("outliers")
     generator = torch.Generator().manual_seed(0)
     noise = torch.randint(0, 256, (4, 1, 28, 28), generator=generator, dtype=torch.uint8)
     flat = torch.full((4, 1, 28, 28), 7, dtype=torch.uint8)
     images = Images(torch.cat([flat, noise]), torch.zeros(8, dtype=torch.long), ("a",))
-    sizes = unlike.packed(images)
+    sizes = outliers.png_sizes(images)
     assert sizes[:4].max() < 1000 < 28 * 28 * 8 * np.log(2) < sizes[4:].min()
     ones = np.ones(3)
-    seen = unlike.Seen(np.array([1.0, 5.0, 9.0]), ones, ones, ones, ones, np.array([0.0, 0.0, 8.0]), 5.0)
-    assert unlike.SCORES["typicality"].of(seen).tolist() == [4.0, 0.0, 4.0]
-    assert unlike.SCORES["complexity"].of(seen).tolist() == [1.0, 5.0, 1.0]
+    measures = outliers.ImageMeasures(np.array([1.0, 5.0, 9.0]), ones, ones, ones, ones, np.array([0.0, 0.0, 8.0]), 5.0)
+    assert outliers.SCORES["typicality"].compute(measures).tolist() == [4.0, 0.0, 4.0]
+    assert outliers.SCORES["complexity"].compute(measures).tolist() == [1.0, 5.0, 1.0]
 
 
-def test_growth_shows_seconds_of_an_epoch_and_every_point(benchmark):
+def test_growth_shows_seconds_per_epoch_and_every_point(benchmark):
     growth = benchmark("growth")
     rows = [
         {"axis": axis, "value": value, "rate": 50.0, "megabytes": None if axis == "workers" else 10.0}
@@ -278,15 +280,15 @@ def test_growth_shows_seconds_of_an_epoch_and_every_point(benchmark):
     seconds = growth.panels(rows)[0].lines["in memory"]
     assert list(seconds.y) == [value / 50.0 for value in growth.POINTS["images, in memory"]]
     page = growth.render({"made": MADE, "rows": rows})
-    assert page.count("50 images/s") + page.count("50 trials a minute") == len(rows)
+    assert page.count("50 images/s") + page.count("50 trials per minute") == len(rows)
 
 
-def test_the_page_of_trust_says_what_its_draws_say(benchmark):
+def test_the_page_of_trust_summarises_its_draws(benchmark):
     trust, trust_page = benchmark("trust"), benchmark("trust_page")
     names = list(trust.METHODS)
     draws = []
     for draw in range(4):
-        low = 0.5 + 0.1 * (draw == 3)  # above the truth; and draw 2 chooses a method that is below its interval
+        low = 0.5 + 0.1 * (draw == 3)  # above the truth; draw 2 selects a method that is below its interval
         true = {name: 0.58 - 0.1 * index for index, name in enumerate(names)}
         expected = {"accuracy": 0.65, "low": low, "high": 0.7}
         scores = {"brier": 0.4 + 0.1 * draw, "brier_by_frequencies": 0.9}
@@ -294,40 +296,40 @@ def test_the_page_of_trust_says_what_its_draws_say(benchmark):
     rows = [trust.coverage_row("a", "a copy", draws)]
     for name, gain in (("a", 0.02), ("b", 0.0)):
         random = [[0.5, 0.6, 0.8 + 0.01 * draw] for draw in range(3)]
-        found = {"random": random, "asked": [[value + gain for value in curve] for curve in random]}
-        rows += trust.asking_rows(name, found)
+        curves = {"random": random, "asked": [[value + gain for value in curve] for curve in random]}
+        rows += trust.query_rows(name, curves)
     page = trust.render({"made": MADE, "rows": rows})
     assert f"| a | 2 of 4 | 17.5 points | 58.0 % | {trust.METHODS[names[0]].title} | 58.0 % | 0.550 | 0.900 |" in page
     assert f"| {trust.METHODS[names[1]].title} | 48.0 %, 1 of 4 |" in page
     assert "a: a copy." in page
     assert "| a | 80 | 83.0 % | 81.0 % | **+2.0 (+2.0 to +2.0)** |" in page
-    assert "clearly better in 2 of 4 rows and clearly worse in 0: " in page
+    assert "significantly better than random ones in 2 of 4 rows and significantly worse in 0: " in page
     assert "| b | 80 | 81.0 % | 81.0 % | +0.0 (+0.0 to +0.0) |" in page
-    (axes,) = trust_page.intervals(rows[:1]).axes
+    (axes,) = trust_page.draw_intervals(rows[:1]).axes
     assert axes.get_title() == "a: 2 of 4"
     (truth,) = (line for line in axes.lines if line.get_marker() == "o")
     assert truth.get_ydata().tolist() == pytest.approx([48.0, 58.0, 58.0, 58.0])
-    panels = trust_page.asking(rows[1:]).axes
+    panels = trust_page.draw_queries(rows[1:]).axes
     assert [axes.get_title() for axes in panels] == ["a", "b"]
     assert panels[0].lines[0].get_ydata().tolist() == pytest.approx([62.0, 83.0])
     assert panels[0].get_xticks().tolist() == [50, 80]
 
 
-def test_labels_asked_for_and_random_ones_begin_with_the_same_and_never_repeat_one(benchmark, monkeypatch):
+def test_both_strategies_start_with_the_same_labels_and_never_repeat_one(benchmark, monkeypatch):
     trust, called = benchmark("trust"), []
     truth = torch.arange(400) % 4
-    made = trust.Field("made-up", None, truth, None, None, "key")
-    monkeypatch.setattr(trust, "field", lambda experiment, name: made)
+    subject = trust.Subject("made-up", None, truth, None, None, "key")
+    monkeypatch.setattr(trust, "load_subject", lambda experiment, name: subject)
 
-    def labelled(experiment, one, step, rows, draw):
+    def fit_and_query(experiment, subject, step, rows, draw):
         called.append((step, rows.tolist()))
-        free = np.setdiff1d(np.arange(400), rows.numpy())
-        return {"accuracy": len(rows) / 400, "ask": free[: trust.MORE].tolist()}
+        unlabelled = np.setdiff1d(np.arange(400), rows.numpy())
+        return {"accuracy": len(rows) / 400, "ask": unlabelled[: trust.MORE].tolist()}
 
-    monkeypatch.setattr(trust, "labelled", labelled)
+    monkeypatch.setattr(trust, "fit_and_query", fit_and_query)
     sizes = [trust.FIRST + trust.MORE * step for step in range(trust.ROUNDS + 1)]
-    for how in trust.HOW:
-        assert trust.asked(None, "made-up", 0, how) == [size / 400 for size in sizes]
+    for strategy in trust.STRATEGIES:
+        assert trust.measure_queries(None, "made-up", 0, strategy) == [size / 400 for size in sizes]
     asked, random = called[: len(sizes)], called[len(sizes) :]
     assert asked[0] == random[0]  # one step, trained once
     assert len({step for step, _ in called}) == len(called) - 1
@@ -337,7 +339,7 @@ def test_labels_asked_for_and_random_ones_begin_with_the_same_and_never_repeat_o
             assert len(set(after)) == len(set(before)) + trust.MORE
     (_, first), (_, second) = asked[:2]
     assert sorted(set(second) - set(first)) == np.setdiff1d(np.arange(400), first)[: trust.MORE].tolist()
-    trust.asked(None, "made-up", 0, "random")
+    trust.measure_queries(None, "made-up", 0, "random")
     assert called[-len(sizes) :] == random
-    trust.asked(None, "made-up", 1, "random")
+    trust.measure_queries(None, "made-up", 1, "random")
     assert called[-len(sizes)] != random[0]
