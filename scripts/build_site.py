@@ -21,6 +21,27 @@ ROOT = Path(__file__).resolve().parent.parent
 SITE = ROOT / "site"
 PAGES = {
     "Using it": ["theory", "pitfalls", "reliability", "scaling", "results", "from-images-to-predictions"],
+    "Models": [
+        "models",
+        "models/vae",
+        "models/iwae",
+        "models/beta-tcvae",
+        "models/factor-vae",
+        "models/dip-vae",
+        "models/autoencoder",
+        "models/consistent-vae",
+        "models/contrastive-vae",
+        "models/priors",
+        "models/likelihoods",
+        "models/networks",
+        "models/m2",
+        "models/adgm",
+        "models/vade",
+        "models/local-decoder",
+        "models/information-bottleneck",
+        "models/self-training",
+        "models/estimators",
+    ],
     "Results": [
         "results/papers",
         "results/few-labels",
