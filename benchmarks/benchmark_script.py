@@ -79,7 +79,7 @@ class BenchmarkScript:
             threadpool_limits(compute.threads),
             worker_processes(count - 1, run_worker, (self, folder, compute, count)),
         ):
-            experiment.share(self.tasks(experiment))
+            experiment.run_tasks(self.tasks(experiment))
             rows = self.rows(experiment)
         experiment.finish()
         return experiment, rows
@@ -134,7 +134,7 @@ def run_worker(script: BenchmarkScript, folder: Path, compute: Compute, count: i
     """Run the tasks in a worker process."""
     with threadpool_limits(compute.threads):
         experiment = Experiment(script, "cpu", folder, compute, workers=count)
-        experiment.share(script.tasks(experiment))
+        experiment.run_tasks(script.tasks(experiment))
 
 
 def provenance(report: Report, target: str) -> str:

@@ -19,7 +19,7 @@ from vaebench.models.posteriors import POSTERIORS
 from vaebench.models.priors import PRIORS
 from vaebench.models.vae import Model
 from vaebench.runs.evaluation import Evaluation
-from vaebench.runs.overrides import overridden
+from vaebench.runs.overrides import apply_overrides
 from vaebench.runs.recipe import few_labels, find_recipe
 from vaebench.semi_supervised.self_training import SelfTraining
 
@@ -139,7 +139,7 @@ def test_a_command_exists_and_its_options_fit(page, command):
         recipe = find_recipe(words[0])
         few = "--few-labels" in words
         base = few_labels(recipe, recipe.data.source) if few else recipe
-        overridden(base, [word for word in words[1:] if word != "--few-labels"], page)
+        apply_overrides(base, [word for word in words[1:] if word != "--few-labels"], page)
 
 
 def test_options_within_sentences_exist():

@@ -37,7 +37,7 @@ def step(experiment, name, seconds=0.05):
 
 def walk(folder):
     experiment = study_in(folder)
-    experiment.share({name: lambda name=name: step(experiment, name) for name in NAMES})
+    experiment.run_tasks({name: lambda name=name: step(experiment, name) for name in NAMES})
 
 
 def make_slowly(folder):
@@ -159,5 +159,5 @@ def test_whatever_stops_this_process_stops_the_others_in_order(tmp_path):
 
 def test_one_hand_claims_nothing(tmp_path):
     experiment = study_in(tmp_path, workers=1)
-    experiment.share({"a": lambda: step(experiment, "a")})
+    experiment.run_tasks({"a": lambda: step(experiment, "a")})
     assert not (tmp_path / "claims").exists()

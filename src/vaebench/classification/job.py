@@ -24,7 +24,7 @@ TO_LABEL_NEXT = 50
 """Images that are suggested for labelling."""
 
 
-@renamed_arguments(watch="callback", tell="message_callback")
+@renamed_arguments(watch="callback", report="message_callback")
 def classify(
     path: str | Path,
     labels: str | Path | Sequence[str | Path] = (),
@@ -90,7 +90,7 @@ def _run(folder: Path, steps: Steps) -> ClassificationResult:
     probabilities = steps.probabilities(classifier)
     means = steps.latent_means()
     detector, outlier_scores = steps.fit_outlier_detector(means)
-    experiment.tell("selecting images to label next")
+    experiment.report("selecting images to label next")
     to_label_next = select_to_label_next(
         means, probabilities.numpy(), collection.labelled_rows.numpy(), TO_LABEL_NEXT, outlier_scores > THRESHOLD
     )

@@ -136,20 +136,20 @@ class Steps:
         """Return the class probabilities of all images."""
         description = classifier.description
         identity = {**self._identity(), "method": description.method, "temperature": description.temperature}
-        images, callback = self.collection.images, self.experiment.telling("classifying all images")
+        images, callback = self.collection.images, self.experiment.progress_callback("classifying all images")
         return torch.from_numpy(
             self._array("all/answers", identity, lambda: classifier.probabilities(images, callback).numpy())
         )
 
     def latent_means(self) -> Float[np.ndarray, "N D"]:
         """Return the latent means of all images."""
-        images, callback = self.collection.images, self.experiment.telling("encoding all images")
+        images, callback = self.collection.images, self.experiment.progress_callback("encoding all images")
         identity = {"vae": self.trained.key}
         return self._array("all/codes", identity, lambda: encode(self.vae, images, callback).mean.numpy())
 
     def fit_outlier_detector(self, means: Float[np.ndarray, "N D"]) -> tuple[OutlierDetector, Float[np.ndarray, " N"]]:
         """Return the outlier detector and the outlier scores of all images."""
-        images, callback = self.collection.images, self.experiment.telling("computing outlier scores")
+        images, callback = self.collection.images, self.experiment.progress_callback("computing outlier scores")
 
         def compute_statistics(detector: OutlierDetector) -> np.ndarray:
             identity = {"vae": self.trained.key}

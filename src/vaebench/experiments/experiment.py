@@ -53,7 +53,7 @@ class Experiment:
         self.datasets: dict[str, Dataset] = {}
         self.expected_seconds = 60 * self.info.minutes[self.budget]
         here = {"processor": machine()["processor"], "precision": self.compute.precision}
-        self.cache = StepCache(self.folder, self.workers, here, self.tell)
+        self.cache = StepCache(self.folder, self.workers, here, self.report)
         self.figures = FigureWriter(self.folder / "figures", self.info.captions)
 
     @property
@@ -81,7 +81,7 @@ class Experiment:
             data = data.model_copy(update={"per_class": QUICK_PER_CLASS})
         name = data.model_dump_json()
         if name not in self.datasets:
-            self.datasets[name] = data.load(lambda task, fraction: self.tell(task))
+            self.datasets[name] = data.load(lambda task, fraction: self.report(task))
         return self.datasets[name]
 
     @property
@@ -132,7 +132,7 @@ class Experiment:
     ) -> TrainedModel:
         """Return any network, trained once; the arguments are the fields of :class:`TrainingJob`."""
         job = TrainingJob(data, build, parts, objective, training, seed, identity)
-        return trained_model(self.cache, name, job, self.compute, lambda event: self.tell(name, event))
+        return trained_model(self.cache, name, job, self.compute, lambda event: self.report(name, event))
 
     def probe(self, name: str, probe: Probe, data: ProbeInput, classes: int, seed: int = 0) -> dict[str, Any]:
         """Return the test scores of a probe; see :func:`vaebench.evaluation.scores.score`."""
@@ -148,7 +148,7 @@ class Experiment:
         """Return the images themselves, for networks that read them."""
         return ProbeInput(data.fingerprint, lambda: Split(data.train, data.validation, data.test))
 
-    def share(self, tasks: Mapping[str, Callable[[], object]]) -> None:
+    def run_tasks(self, tasks: Mapping[str, Callable[[], object]]) -> None:
         """Run every task once among all workers."""
         self.cache.run_tasks(tasks)
 
@@ -158,7 +158,7 @@ class Experiment:
 
     # -- progress ------------------------------------------------------------------------------------------------
 
-    def tell(self, step: str, event: TrainingEvent | None = None) -> None:
+    def report(self, step: str, event: TrainingEvent | None = None) -> None:
         """Report the fraction done and the time left of the whole experiment, and the current step."""
         done = self.seconds / self.expected_seconds if self.expected_seconds else 0.0
         left = max(0.0, self.expected_seconds - self.seconds)
@@ -167,9 +167,9 @@ class Experiment:
             note += f", step {event.step:,} of {event.steps:,}, {event.seconds_left:.0f} s left"
         self.callback(ProgressEvent(self.info.title_in_short, min(done, 0.99), left, note=note))
 
-    def telling(self, step: str) -> Callable[[float], None]:
+    def progress_callback(self, step: str) -> Callable[[float], None]:
         """Return a callback for the completed fraction of a step."""
-        return lambda fraction: self.tell(f"{step}, {fraction:.0%} of it done")
+        return lambda fraction: self.report(f"{step}, {fraction:.0%} of it done")
 
     def finish(self) -> None:
         """Report that everything is done."""

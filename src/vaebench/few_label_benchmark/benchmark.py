@@ -49,9 +49,9 @@ class Benchmark:
         """Run all tasks, shared by the workers, then collect the rows from the kept results."""
         self.contexts = {name: make_context(self.experiment, name) for name in VALIDATION_FRACTION}
         for tasks in (self.vae_tasks, self.propagation_search_tasks, self.self_training_search_tasks):
-            self.experiment.share(tasks())
+            self.experiment.run_tasks(tasks())
         self.choices = {name: selection.select(self.contexts, name) for name in self.contexts}
-        self.experiment.share(self.measurement_tasks())
+        self.experiment.run_tasks(self.measurement_tasks())
         self.collect_rows()
 
     def vae_tasks(self) -> dict[str, Task]:

@@ -175,7 +175,7 @@ class DatasetContext:
     def graph(self, name: str) -> Graph:
         """Neighbour graph of the training images' codes."""
         if name not in self.graph_cache:
-            self.experiment.tell(f"{self.name}: graph of {name}")
+            self.experiment.report(f"{self.name}: graph of {name}")
             self.graph_cache[name] = Graph.from_codes(self.features(name).train.mean.numpy())
         return self.graph_cache[name]
 

@@ -57,7 +57,7 @@ def run(experiment: PaperExperiment) -> None:
     """Train with the printed and the intended loss, record every result and draw every figure."""
     data = {"mnist": experiment.data(Data(source="mnist")), "cifar": experiment.data(cifar10())}
     vaes = {name: _train(experiment, name, data) for name in SETTINGS}
-    printed = {name: _train(experiment, name, data, printed=True) for name in TRAINED_AS_PRINTED}
+    as_reported = {name: _train(experiment, name, data, as_reported=True) for name in TRAINED_AS_PRINTED}
     errors = {name: _squared_error(experiment, name, vae) for name, vae in vaes.items()}
     separations = {name: _separation(experiment, name, vae) for name, vae in vaes.items()}
     for name, vae in vaes.items():
@@ -66,26 +66,26 @@ def run(experiment: PaperExperiment) -> None:
         experiment.record(f"error-{name}", errors[name], f"{note}KL {kl:.1f} nats")
         experiment.record(f"knn-{name}", scores["knn"], f"{note}chance 0.1; linear {scores['linear']:.3f}")
         experiment.record(f"silhouette-{name}", scores["silhouette"], f"{note}2,000 test images")
-    _record_posterior_collapse(experiment, printed)
+    _record_posterior_collapse(experiment, as_reported)
     _record_separation_claims(experiment, separations)
     _record_reconstruction_claims(experiment, errors)
     _record_loss_claims(experiment, vaes)
     _record_longer_training(experiment, data, vaes["high"], errors["high"])
-    _draw(experiment, data, vaes, printed)
+    _draw(experiment, data, vaes, as_reported)
 
 
 def _train(
-    experiment: PaperExperiment, name: str, data: dict[str, Dataset], printed: bool = False, times: int = 1
+    experiment: PaperExperiment, name: str, data: dict[str, Dataset], as_reported: bool = False, times: int = 1
 ) -> TrainedModel:
     """Train one VAE; the printed formula averages the squared error over P pixels, which is P times the KL weight."""
     setting = SETTINGS[name]
     images = data[setting.data]
-    beta = setting.weight * (int(np.prod(images.train.shape)) if printed else 1)
+    beta = setting.weight * (int(np.prod(images.train.shape)) if as_reported else 1)
     model = Model(latent=setting.latent, network=setting.network, likelihood=GaussianPixels())
-    epochs = experiment.pick(1, 1 if printed else 3, 10) * times
+    epochs = experiment.pick(1, 1 if as_reported else 3, 10) * times
     rate, batch = experiment.pick(1e-3, 1e-3, 1e-4), experiment.pick(50, 100, 50)
     training = Training(epochs=epochs, batch=batch, optimiser=Adam(rate=rate), schedule=Constant())
-    variant = "-printed" if printed else f"-{times}" if times > 1 else ""
+    variant = "-printed" if as_reported else f"-{times}" if times > 1 else ""
     return experiment.vae(f"{name}{variant}", images, model, Elbo(beta=beta), training)
 
 
@@ -114,9 +114,9 @@ def _separation(experiment: PaperExperiment, name: str, vae: TrainedModel, sampl
     return experiment.step(f"separation/{name}", identity, measure)
 
 
-def _record_posterior_collapse(experiment: PaperExperiment, printed: dict[str, TrainedModel]) -> None:
+def _record_posterior_collapse(experiment: PaperExperiment, as_reported: dict[str, TrainedModel]) -> None:
     kl_by_title = {}
-    for name, vae in printed.items():
+    for name, vae in as_reported.items():
         setting, result = SETTINGS[name], bounds_step(experiment, f"{name}-printed", vae)["test"]
         kl_by_title[setting.title] = result["kl"]
         pixels = int(np.prod(vae.data.train.shape))
@@ -125,7 +125,7 @@ def _record_posterior_collapse(experiment: PaperExperiment, printed: dict[str, T
             f"its KL weighs {setting.weight * pixels:,.0f} times the squared error"
         )
         experiment.record(f"printed-{name}", result["kl"], explanation)
-    accuracy = _separation(experiment, "mnist-printed", printed["mnist"], sampled=True)["knn"]
+    accuracy = _separation(experiment, "mnist-printed", as_reported["mnist"], sampled=True)["knn"]
     explanation = f"chance 0.1; KL in nats: {format_values(kl_by_title, '.3f', ' ')}"
     agrees = max(kl_by_title.values()) < 0.1 and accuracy < 0.2
     experiment.record("collapse", accuracy, explanation, agrees=agrees)
@@ -228,7 +228,7 @@ def _draw(
     experiment: PaperExperiment,
     data: dict[str, Dataset],
     vaes: dict[str, TrainedModel],
-    printed: dict[str, TrainedModel],
+    as_reported: dict[str, TrainedModel],
 ) -> None:
     def examples(name: str) -> Figure:
         images = data[name].train
@@ -240,7 +240,7 @@ def _draw(
     clouds = {name: _cloud(experiment, name, vaes[name], SETTINGS[name].title) for name in TRAINED_AS_PRINTED}
     experiment.figure("map-mnist", lambda: scatter_2d([clouds["mnist"]], data["mnist"].classes))
     experiment.figure("maps-cifar", lambda: scatter_2d([clouds["simple"], clouds["deep"]], data["cifar"].classes))
-    collapsed = _cloud(experiment, "mnist-printed", printed["mnist"], "MNIST, formula as printed")
+    collapsed = _cloud(experiment, "mnist-printed", as_reported["mnist"], "MNIST, formula as printed")
     experiment.figure("map-printed", lambda: scatter_2d([collapsed], data["mnist"].classes))
     curves = {SETTINGS[name].title: Series(*(part.tolist() for part in _loss_curve(vae))) for name, vae in vaes.items()}
     panel = Panel("training loss", curves, "step", "squared error + weighted KL, per image", log_y=True)

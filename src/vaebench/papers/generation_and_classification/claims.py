@@ -76,15 +76,15 @@ def _converged(vae: TrainedModel) -> float:
 def record_claims(experiment: PaperExperiment, table: Table, vaes: dict[str, list[TrainedModel]]) -> None:
     """Record which VAE gives the higher accuracy, and the accuracy lost with a small training set."""
     mean = {key: float(np.mean([result["accuracy"] for result in results])) for key, results in table.items()}
-    leads = {
+    advantages = {
         f"{regime} {classifier}": 100 * (mean["cb", regime, classifier] - mean["normal", regime, classifier])
         for regime in REGIMES
         for classifier in CLASSIFIERS
     }
     progress = ", ".join(f"{INPUTS[name]}: {_last_gain(seeds[0])}" for name, seeds in vaes.items())
-    explanation = f"points: {format_values(leads, '+.1f', ' ')} ({progress})"
-    agrees = min(leads.values()) > 1 and max(leads.values()) < 5
-    experiment.record("leads", float(np.mean(list(leads.values()))), explanation, agrees=agrees)
+    explanation = f"points: {format_values(advantages, '+.1f', ' ')} ({progress})"
+    agrees = min(advantages.values()) > 1 and max(advantages.values()) < 5
+    experiment.record("leads", float(np.mean(list(advantages.values()))), explanation, agrees=agrees)
     simple, multilayer = (
         {name: 100 * (mean[name, "large", classifier] - mean[name, "small", classifier]) for name in INPUTS}
         for classifier in ("simple", "multilayer")

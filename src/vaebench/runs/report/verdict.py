@@ -36,7 +36,7 @@ BASELINES = {
 }
 """Baselines by representation, the most informative first."""
 SUBJECTS = {"self-trained": "Self-trained VAEs", "vae": "Latents", "vae-sampled": "Latents"}
-"""Subjects of the verdict by representation; the first that was measured is judged."""
+"""Subjects of the verdict by representation; the first measured one is used."""
 SHORT = {
     "self-trained": "self-trained",
     "graph": "label propagation",
@@ -65,7 +65,7 @@ class Verdict:
     """The verdict on one subject.
 
     Attributes:
-        subject: what is judged, in words.
+        subject: title of the evaluated representation.
         probe: the probe of the representations.
         summary: sentences on the most informative baselines and on all baselines together.
         others: one sentence on each remaining baseline.
@@ -176,11 +176,11 @@ def _range_text(some: Sequence[LabelCount], counts: Sequence[LabelCount], unit: 
             groups[-1].append(place)
         else:
             groups.append([place])
-    words = []
+    phrases = []
     for group in groups:
         names = [str(counts[place]) for place in group]
-        words += names if len(names) < 3 else [f"{names[0]} to {names[-1]}"]
-    return f"at {', '.join(words[:-1])}{' and ' if len(words) > 1 else ''}{words[-1]}{unit}"
+        phrases += names if len(names) < 3 else [f"{names[0]} to {names[-1]}"]
+    return f"at {', '.join(phrases[:-1])}{' and ' if len(phrases) > 1 else ''}{phrases[-1]}{unit}"
 
 
 def _overall_sentence(comparisons: list[BaselineComparison], baselines: list[str]) -> list[str]:
