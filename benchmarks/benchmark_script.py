@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 
 from vaebench.cli.terminal import interrupted_after, progress
 from vaebench.core.errors import VaebenchError
-from vaebench.core.files import atomic, read_json, write_json, write_text
+from vaebench.core.files import read_json, write_json, write_text
 from vaebench.core.locks import lock_folder
 from vaebench.core.memory import keep_freed_memory
 from vaebench.core.progress import ProgressCallback
@@ -84,11 +84,8 @@ class BenchmarkScript:
         experiment.finish()
         return experiment, rows
 
-    # Publication is written twice more: vaebench/few_label_benchmark/run.py and vaebench/papers/reproduce.py.
     def _publish(self, out: Path, experiment: Experiment, rows: list[Row]) -> None:
-        for name, image in experiment.drawn.items():
-            with atomic(out / self.title_in_short / f"{name}.png") as temporary:
-                temporary.write_bytes(image)
+        experiment.figures.publish(out / self.title_in_short)
         made = {"seconds": seconds_done(experiment.folder), "date": time.strftime("%Y-%m-%d"), "commit": commit()}
         report = {"made": made | {"machine": machine(), "workers": experiment.workers}, "rows": rows}
         write_report(report, self.render, out / f"{self.title_in_short}.json")

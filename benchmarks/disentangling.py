@@ -99,7 +99,7 @@ def score_objective(experiment: Experiment, name: str, seed: int) -> Row:
     """Row of one VAE with all its scores."""
     data = experiment.data(DATA)
     if name == UNTRAINED:
-        identity = {"model": MODEL.model_dump(), "data": experiment.fingerprint(data), "seed": seed}
+        identity = {"model": MODEL.model_dump(), "data": data.fingerprint, "seed": seed}
         vae = untrained_vae(data.train.shape, seed)
     else:
         trial = experiment.vae(f"{name}-{seed}", data, MODEL, OBJECTIVES[name][1], TRAINING, seed)

@@ -109,7 +109,7 @@ def compute_aurocs(experiment: Experiment, name: str, seed: int) -> dict[str, fl
             for key, score in SCORES.items()
         }
 
-    step = experiment.step(f"{name}-{seed}", {"of": trained.key, "other": experiment.fingerprint(other)}, make)
+    step = experiment.step(f"{name}-{seed}", {"of": trained.key, "other": other.fingerprint}, make)
     return {RESULT_VALUES["score"].get(key, key): value for key, value in step.items()}
 
 

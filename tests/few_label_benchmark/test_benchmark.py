@@ -102,11 +102,11 @@ def test_draws_are_the_same_for_every_method_balanced_and_of_the_training_part(c
 def test_a_result_is_computed_once_and_again_only_with_other_settings(context):
     method, experiment = METHODS["pca-line"].method, context.experiment
     result = compute_result(context, "once", method, "a", 3, 0)
-    count = len(experiment.made)
+    count = len(experiment.computed)
     assert compute_result(context, "once", method, "a", 3, 0) == result
-    assert len(experiment.made) == count
+    assert len(experiment.computed) == count
     compute_result(context, "once", method, "b", 3, 0)
-    assert len(experiment.made) == count + 1
+    assert len(experiment.computed) == count + 1
 
 
 def test_results_kept_by_version_0_1_are_read_with_the_keys_of_today(context):
@@ -285,7 +285,7 @@ def test_quick_runs_every_method_draws_every_figure_and_repeats_nothing(tmp_path
     assert {"bottleneck", "bottleneck-augmented", *STAGES} <= of_mnist
     assert all(np.isfinite(row["mean"]) for row in rows)
     assert {row["split"] for row in rows} == {"validation", "test"}
-    assert set(experiment.drawn) == set(BenchmarkInfo.captions)
+    assert set(experiment.figures.images) == set(BenchmarkInfo.captions)
     page = (tmp_path / "few-labels.md").read_text()
     assert all(METHOD_TITLES[key] in page for key in METHODS)
     assert "\n- mnist†: rotation 15, scale 0.15, shear 0.25, shift 2.5, elastic 0.6, gamma 0.3, cutout 6\n" in page
@@ -300,5 +300,5 @@ def test_quick_runs_every_method_draws_every_figure_and_repeats_nothing(tmp_path
     shared = {name: set(found) for name, found in made["shared_seconds"].items()}
     assert shared["mnist"] == set(VAES)
     assert "local" not in shared["cifar10"]
-    assert run_benchmark("quick", tmp_path, compute=two).made == []
+    assert run_benchmark("quick", tmp_path, compute=two).computed == []
     assert json.loads((tmp_path / "few-labels-made.json").read_text()) == made

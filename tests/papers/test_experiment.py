@@ -37,9 +37,9 @@ def weights(out, budget="quick"):
 def test_a_second_call_makes_nothing_and_finds_the_same(tmp_path):
     first = reproduce([PAPER], "quick", tmp_path)[0]
     files = {name: (tmp_path / name).read_bytes() for name in ("papers.json", "papers.md", "papers-made.json")}
-    assert first.made == ["vae-0", "probe-0", "head"]
+    assert first.computed == ["vae-0", "probe-0", "head"]
     second = reproduce([PAPER], "quick", tmp_path)[0]
-    assert second.made == []
+    assert second.computed == []
     assert {name: (tmp_path / name).read_bytes() for name in files} == files
     whole, done = minutes_left([PAPER], "quick", tmp_path)
     assert whole == 0.1
@@ -74,7 +74,7 @@ def test_each_budget_has_its_own_rows_and_a_new_call_replaces_only_them(tmp_path
 
 def test_more_seeds_make_only_the_new_ones(tmp_path):
     reproduce([PAPER], "quick", tmp_path)
-    assert reproduce([PAPER], "quick", tmp_path, seeds=2)[0].made == ["vae-1", "probe-1"]
+    assert reproduce([PAPER], "quick", tmp_path, seeds=2)[0].computed == ["vae-1", "probe-1"]
 
 
 def test_a_step_under_another_identity_is_made_again(tmp_path):
@@ -123,7 +123,7 @@ def test_a_checkpoint_of_an_older_recipe_does_not_stand_in_the_way(tmp_path):
     networks = experiment.folder / "networks"
     Checkpoint(networks / "vae-0.checkpoint", {"older": True}).save({"weight": torch.ones(2)}, {"epoch": 1})
     (networks / "vae-0.json").unlink()
-    assert reproduce([PAPER], "quick", tmp_path)[0].made == ["vae-0"]
+    assert reproduce([PAPER], "quick", tmp_path)[0].computed == ["vae-0"]
     assert not (networks / "vae-0.checkpoint").exists()
 
 

@@ -32,12 +32,12 @@ def test_quick_records_every_result_draws_every_figure_and_repeats_nothing(short
     assert all(np.isfinite(row["reproduced"]) for row in rows if row["reproduced"] is not None)
     assert all(row["explanation"] for row in rows if row["agrees"] is not True)
     assert paper.captions
-    assert set(experiment.drawn) == set(paper.captions)
-    for name, image in experiment.drawn.items():
+    assert set(experiment.figures.images) == set(paper.captions)
+    for name, image in experiment.figures.images.items():
         pixels = np.asarray(Image.open(io.BytesIO(image)).convert("L"))
         assert pixels.shape[1] <= 1600, name
         assert (pixels < 250).mean() > 0.01, f"{name} is empty"
-    assert reproduce([paper], "quick", tmp_path)[0].made == []
+    assert reproduce([paper], "quick", tmp_path)[0].computed == []
 
 
 @pytest.mark.soak
@@ -61,7 +61,7 @@ def test_the_full_protocol_runs_when_cut_to_an_epoch_on_few_images(short, tmp_pa
     )
     experiment = reproduce([PAPERS[short]], "full", tmp_path)[0]
     assert len(experiment.result_rows()) == len(PAPERS[short].reported_results)
-    assert set(experiment.drawn) == set(PAPERS[short].captions)
+    assert set(experiment.figures.images) == set(PAPERS[short].captions)
 
 
 @pytest.mark.parametrize("short", PAPERS)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any, Union
+from collections.abc import Mapping
+from typing import Annotated, Any, TypeVar, Union
 
 from pydantic import BaseModel, ConfigDict, Field
+
+F = TypeVar("F", bound="Frozen")
 
 
 class Frozen(BaseModel):
@@ -17,6 +20,16 @@ class Frozen(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True, allow_inf_nan=False
     )
+
+    def model_copy(self: F, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> F:
+        """Return a copy with the fields in ``update``; pydantic alone accepts fields that do not exist.
+
+        Raises:
+            ValueError: ``update`` names a field that does not exist.
+        """
+        if unknown := sorted(set(update or ()) - set(type(self).model_fields)):
+            raise ValueError(f"{type(self).__name__} has no field {', '.join(unknown)}")
+        return super().model_copy(update=update, deep=deep)
 
 
 def stable_key(part: object) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -85,18 +86,19 @@ class Experiment:
         return self.datasets[name]
 
     @property
-    def made(self) -> list[str]:
+    def computed(self) -> list[str]:
         """Names of the steps that this call computed."""
         return self.cache.computed
 
-    @property
-    def drawn(self) -> dict[str, bytes]:
-        """PNG bytes of the figures drawn so far, by name."""
-        return self.figures.images
-
-    def fingerprint(self, data: Dataset) -> str:
-        """Return the hash of a data set's images, labels and split."""
-        return data.fingerprint
+    def provenance(self, commit: str | None) -> dict[str, Any]:
+        """Return how the results were computed, for the page that shows them."""
+        return {
+            "seconds": round(self.seconds / self.workers, 1),
+            "date": time.strftime("%Y-%m-%d"),
+            "commit": commit,
+            "machine": machine(),
+            "compute": self.compute.model_dump(),
+        }
 
     # -- steps ---------------------------------------------------------------------------------------------------
 

@@ -34,3 +34,8 @@ class FigureWriter:
         with matplotlib.rc_context(STYLE):
             self.images[name] = png(make(), DPI)
         write_bytes(self.folder / f"{name}.png", self.images[name])
+
+    def publish(self, folder: Path, prefix: str = "") -> None:
+        """Write every figure drawn so far as ``PREFIXNAME.png`` into another folder."""
+        for name, image in self.images.items():
+            write_bytes(folder / f"{prefix}{name}.png", image)

@@ -111,7 +111,7 @@ class DatasetContext:
 
     def draw_labels(self, count: int, draw: int) -> LabelDraw:
         """Saved draw of ``count`` labels per class, the same for every method."""
-        identity = {"data": self.experiment.fingerprint(self.data), "count": count, "draw": draw}
+        identity = {"data": self.data.fingerprint, "count": count, "draw": draw}
 
         def make() -> dict[str, Any]:
             return {"rows": balanced_draw(self.data.train.labels, count, (0, draw)).tolist()}
@@ -191,7 +191,7 @@ class DatasetContext:
         """Key of everything that decides a representation."""
         if name in VAES:
             return self.vae(name).key
-        return f"{name} {self.dimensions} {self.experiment.fingerprint(self.data)}"
+        return f"{name} {self.dimensions} {self.data.fingerprint}"
 
 
 def _elbo(context: DatasetContext, name: str) -> TrainedModel:

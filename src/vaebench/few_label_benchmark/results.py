@@ -31,7 +31,7 @@ def compute_result(
     labels = context.draw_labels(count, draw)
     identity = {
         "settings": settings,
-        "data": context.experiment.fingerprint(context.data),
+        "data": context.data.fingerprint,
         "model": stable_key(context.model),
         "dimensions": context.dimensions,
         "passes": context.passes,

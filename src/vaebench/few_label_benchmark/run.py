@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from threadpoolctl import threadpool_limits
 
-from vaebench.core.files import atomic, read_json, write_json, write_text
+from vaebench.core.files import read_json, write_json, write_text
 from vaebench.core.locks import lock_folder
 from vaebench.core.progress import ProgressCallback
 from vaebench.core.provenance import commit
@@ -18,7 +17,7 @@ from vaebench.experiments.experiment import Experiment
 from vaebench.experiments.info import Budget
 from vaebench.few_label_benchmark.benchmark import Benchmark
 from vaebench.few_label_benchmark.page import draw_figures, render_page
-from vaebench.training.compute import Compute, machine, worker_count
+from vaebench.training.compute import Compute, worker_count
 
 MAX_WORKERS = 8
 """Each process holds all data sets and their graphs, about 3 GB."""
@@ -89,20 +88,14 @@ def join_benchmark(budget: Budget, folder: Path, compute: Compute, count: int) -
 def _publish(experiment: Experiment, benchmark: Benchmark, out: Path, revision: str | None) -> None:
     made_file = out / "few-labels-made.json"
     made: dict[str, Any] = read_json(made_file) if made_file.exists() else {}
-    if experiment.made or made.get("budget") != experiment.budget:
+    if experiment.computed or made.get("budget") != experiment.budget:
         made = {
             "budget": experiment.budget,
-            "seconds": round(experiment.seconds / experiment.workers, 1),
-            "date": time.strftime("%Y-%m-%d"),
-            "commit": revision,
-            "machine": machine(),
-            "compute": experiment.compute.model_dump(),
+            **experiment.provenance(revision),
             "shared_seconds": benchmark.shared_seconds(),
             "choices": {name: choice._asdict() for name, choice in benchmark.choices.items()},
         }
-    for name, image in experiment.drawn.items():
-        with atomic(out / "few-labels" / f"{name}.png") as temporary:
-            temporary.write_bytes(image)
+    experiment.figures.publish(out / "few-labels")
     write_json(out / "few-labels.json", benchmark.rows)
     write_json(made_file, made)
     write_text(out / "few-labels.md", render_page(benchmark.rows, made, BenchmarkInfo.captions))

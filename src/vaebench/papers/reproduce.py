@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from vaebench.core.errors import VaebenchError
-from vaebench.core.files import atomic, read_json, write_json, write_text
+from vaebench.core.files import read_json, write_json, write_text
 from vaebench.core.locks import lock_folder
 from vaebench.core.progress import ProgressCallback
 from vaebench.core.provenance import commit
 from vaebench.experiments.info import BUDGETS, Budget
 from vaebench.papers.experiment import PaperExperiment
-from vaebench.papers.page import figure_file, page, read_rows
+from vaebench.papers.page import page, read_rows
 from vaebench.papers.paper import Paper
 from vaebench.papers.registry import PAPERS
-from vaebench.training.compute import Compute, machine
+from vaebench.training.compute import Compute
 
 
 def find_papers(name: str) -> list[Paper]:
@@ -86,17 +85,9 @@ def _publish(experiment: PaperExperiment, out: Path, source_commit: str | None) 
     short, budget = experiment.paper.short, experiment.budget
     rows = [row for row in rows if (row["paper"], row["budget"]) != (short, budget)] + experiment.result_rows()
     rows.sort(key=lambda row: (row["paper"], BUDGETS.index(row["budget"])))
-    if experiment.made or f"{short} {budget}" not in made:
-        made[f"{short} {budget}"] = {
-            "seconds": round(experiment.seconds, 1),
-            "date": time.strftime("%Y-%m-%d"),
-            "commit": source_commit,
-            "machine": machine(),
-            "compute": experiment.compute.model_dump(),
-        }
-    for name, image in experiment.drawn.items():
-        with atomic(out / figure_file(experiment.paper, budget, name)) as temporary:
-            temporary.write_bytes(image)
+    if experiment.computed or f"{short} {budget}" not in made:
+        made[f"{short} {budget}"] = experiment.provenance(source_commit)
+    experiment.figures.publish(out / "papers", f"{short}-{budget}-")
     write_json(rows_file, rows)
     write_json(made_file, made)
     write_text(out / "papers.md", page(PAPERS, rows, made, out))

@@ -59,7 +59,7 @@ def _split_images(data: Dataset, regime: str) -> tuple[Images, Images, Images]:
 
 
 def _image_input(experiment: PaperExperiment, data: Dataset, regime: str) -> ProbeInput:
-    return ProbeInput(f"{experiment.fingerprint(data)}/{regime}", lambda: Split(*_split_images(data, regime)))
+    return ProbeInput(f"{data.fingerprint}/{regime}", lambda: Split(*_split_images(data, regime)))
 
 
 def latent_input(vae: TrainedModel, regime: str, rows: int, sampled: bool = False) -> ProbeInput:
