@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from vaebench.classification.classifier import load_classifier
-from vaebench.deprecated import upgrade_results
+from vaebench.deprecated import upgrade_recipe, upgrade_results
 from vaebench.runs.report.report import write_report
 from vaebench.runs.run import SCHEMA, Run
 
@@ -55,5 +55,5 @@ def test_a_kept_run_has_its_report_and_its_recipe(folder, tmp_path):
     run = Run.load(tmp_path / "run")
     page = write_report(run).read_text()
     recipe = json.loads((folder / "run" / "recipe.json").read_text())
-    assert within(recipe, run.recipe.model_dump(mode="json"))
+    assert within(upgrade_recipe(recipe), run.recipe.model_dump(mode="json"))
     assert f"test accuracy {run.rows[-1]['evaluation_classifier_accuracy']:.1%}." in page

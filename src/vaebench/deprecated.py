@@ -38,6 +38,7 @@ def renamed_arguments(**names: str) -> Callable[[Callable[P, R]], Callable[P, R]
 
 
 RECIPE_FIELDS = {
+    "data": {"test_share": "test_fraction", "validation_share": "validation_fraction"},
     "objective": {"share": "fraction"},
     "evaluation.self_training.objective": {"share": "elbo_fraction"},
 }
@@ -115,18 +116,18 @@ def upgrade_fit_record(record: dict[str, Any]) -> dict[str, Any]:
     return {"fit" if key == "cell" else key: value for key, value in record.items()}
 
 
-RESULT_KEYS = {"judge_accuracy": "evaluation_classifier_accuracy"}
+SCHEMA_1_KEYS = {"judge_accuracy": "evaluation_classifier_accuracy"}
 """Key of a row of results.json, schema 1 -> schema 2."""
-RESULT_METRICS = {"legible": "confident_fraction", "authentic": "authenticity"}
+SCHEMA_1_METRICS = {"legible": "confident_fraction", "authentic": "authenticity"}
 """Metric of a row of results.json, schema 1 -> schema 2."""
 
 
 def upgrade_results(results: dict[str, Any]) -> dict[str, Any]:
     """Return results.json of schema 1 as schema 2: new keys and metrics in its rows, new fields in its recipe."""
-    rows = [{RESULT_KEYS.get(key, key): value for key, value in row.items()} for row in results["rows"]]
+    rows = [{SCHEMA_1_KEYS.get(key, key): value for key, value in row.items()} for row in results["rows"]]
     for row in rows:
         if isinstance(metric := row.get("metric"), str):
-            row["metric"] = RESULT_METRICS.get(metric, metric)
+            row["metric"] = SCHEMA_1_METRICS.get(metric, metric)
     return results | {"schema": 2, "recipe": upgrade_recipe(results.get("recipe")), "rows": rows}
 
 

@@ -262,8 +262,8 @@ def test_an_unknown_source_is_named(source, message):
         ("per_class", 0),
         ("rotation", -1.0),
         ("channels", 2),
-        ("test_share", 1.0),
-        ("validation_share", 0.0),
+        ("test_fraction", 1.0),
+        ("validation_fraction", 0.0),
         ("seed", -1),
     ],
 )

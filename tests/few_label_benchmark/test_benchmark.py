@@ -48,7 +48,7 @@ def make_context(folder, data, name="digits"):
 
 @pytest.fixture(scope="module")
 def digits():
-    data = Data(source="digits", validation_share=0.2).load()
+    data = Data(source="digits", validation_fraction=0.2).load()
     return replace(data, train=data.train.take(slice(0, 600)))
 
 

@@ -102,3 +102,14 @@ def _write_noise(path, channels):
     shape = (60, 28, 28) if channels == 1 else (60, 28, 28, 3)
     x = random.integers(0, 256, shape).astype(np.uint8)
     np.savez(path, x_train=x, y_train=np.arange(60) % 3, x_test=x[:30], y_test=np.arange(30) % 3)
+
+
+def test_fields_of_version_0_1_are_read_by_todays_names():
+    old = {
+        "name": "old",
+        "data": {"source": "digits", "test_share": 0.3, "validation_share": 0.25},
+        "objective": {"kind": "warm-up", "share": 0.5},
+    }
+    recipe = parse_recipe(old, "old.toml")
+    assert (recipe.data.test_fraction, recipe.data.validation_fraction) == (0.3, 0.25)
+    assert recipe.objective.fraction == 0.5

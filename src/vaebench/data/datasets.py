@@ -41,9 +41,9 @@ class Data(Frozen):
     training; once, determined by ``seed``, where images are encoded or evaluated. Nothing is thresholded."""
     channels: Literal[1, 3] | None = None
     """Channels that the recipe needs: 1 for grey, 3 for colour; empty accepts those of the data."""
-    test_share: Fraction = 0.2
+    test_fraction: Fraction = 0.2
     """Fraction used as the test set, for data without a test set of their own."""
-    validation_share: Fraction = 1 / 12
+    validation_fraction: Fraction = 1 / 12
     """Fraction of the training set used for validation."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Seed of the split, the angles and the binarisation."""
@@ -66,10 +66,10 @@ class Data(Frozen):
         _check_class_sizes(train, 2 if test is not None else 3, self.source)
         train = self._rotate(train, 0)
         if test is None:
-            train, test = split(train, self.test_share, self.seed)
+            train, test = split(train, self.test_fraction, self.seed)
         else:
             test = self._rotate(test, 1)
-        train, validation = split(train, self.validation_share, self.seed)
+        train, validation = split(train, self.validation_fraction, self.seed)
         name = f"rotated {loaded.name}" if self.rotation else loaded.name
         if self.binarised:
             name = f"binarised {name}"

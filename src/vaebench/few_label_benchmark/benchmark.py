@@ -159,7 +159,7 @@ class Benchmark:
 def make_context(experiment: Experiment, name: str) -> DatasetContext:
     """Context of a data set, with its network and augmentation."""
     source = cifar10() if name == "cifar10" else Data(source=name)
-    data = experiment.data(source.model_copy(update={"validation_share": VALIDATION_FRACTION[name]}))
+    data = experiment.data(source.model_copy(update={"validation_fraction": VALIDATION_FRACTION[name]}))
     colour = name == "cifar10"
     network = Conv(filters=(32, 64, 128), stride=(2,)) if colour else Conv()
     model = Model(latent=128 if colour else 32, network=network)

@@ -69,7 +69,7 @@ RECIPES: dict[str, Recipe] = {
     "quickdraw": _MNIST.model_copy(
         update={
             "name": "quickdraw",
-            "data": Data(source="quickdraw", validation_share=0.3),
+            "data": Data(source="quickdraw", validation_fraction=0.3),
             "model": Model(latent=30, network=Conv(filters=(32, 64, 64, 64), kernel=(4, 4, 4, 3), stride=(2, 2, 1, 1))),
         }
     ),

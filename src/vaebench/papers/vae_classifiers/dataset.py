@@ -32,8 +32,8 @@ def _choose_data(name: str) -> Data:
         return all(download.find(quickdraw.FOLDER, f"{name}.npy") for name in classes)
 
     if available(quickdraw.TEN) and not available(PAPER_TEN):
-        return Data(source="quickdraw", validation_share=0.3)
-    return Data(source="quickdraw", classes=PAPER_TEN, per_class=15000, validation_share=0.3)
+        return Data(source="quickdraw", validation_fraction=0.3)
+    return Data(source="quickdraw", classes=PAPER_TEN, per_class=15000, validation_fraction=0.3)
 
 
 def make_training(experiment: PaperExperiment, cpu: int, full: int) -> Training:
