@@ -8,7 +8,7 @@ Takes about a minute on two cores; 20 epochs instead of 2 give the scores that t
 from vaebench.data.datasets import Data
 from vaebench.evaluation.disentanglement import FactorCodes, disentanglement
 from vaebench.evaluation.features import encode
-from vaebench.models.disentangled import TotalCorrelation
+from vaebench.models.disentangled import BetaTCVAE
 from vaebench.models.networks import Conv
 from vaebench.models.vae import Model
 from vaebench.training.compute import Compute
@@ -17,7 +17,7 @@ from vaebench.training.loop import Training, train
 data = Data(source="sprites")
 images, factors = data.with_factors()
 vae = Model(latent=6, network=Conv(filters=(32, 32), stride=(2,), hidden=(64,))).build(images.shape)
-objective = TotalCorrelation(beta=6.0)
+objective = BetaTCVAE(beta=6.0)
 compute = Compute(device="cpu").resolve()
 training = Training(epochs=2, batch=256)
 trained = train(vae, objective, images.without_labels(), training, compute=compute, seed=0)

@@ -164,7 +164,7 @@ def test_old_names_of_the_results_warn(result, shared):
 
 def test_old_arguments_of_predict_warn(result, shared):
     events = []
-    with pytest.warns(FutureWarning, match=r"predict\(watch=...\) is now callback="):
+    with pytest.warns(FutureWarning, match=r"predict\(watch=...\) is now predict\(callback=...\)"):
         predict(result.folder / "model", shared.folder, watch=events.append)
     assert events[-1].done == 1
 

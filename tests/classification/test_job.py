@@ -148,8 +148,8 @@ def test_a_single_path_of_labels_and_old_arguments(shared, tmp_path):
         result = shared.classify(tmp_path / "out", str(shared.labels), watch=events.append, tell=messages.append)
     assert len(result.collection.labelled_rows) == 10 * EACH
     assert [str(one.message).partition(";")[0] for one in warned if "classify(" in str(one.message)] == [
-        "classify(watch=...) is now callback=",
-        "classify(tell=...) is now message_callback=",
+        "classify(watch=...) is now classify(callback=...)",
+        "classify(tell=...) is now classify(message_callback=...)",
     ]
     assert events
     assert messages[0].startswith("240 images read, 60 of them labelled")

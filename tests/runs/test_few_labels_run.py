@@ -77,7 +77,7 @@ def test_label_propagation_is_scored_on_the_same_draws(run, digits):
     for count in (1, 10):
         assert len(accuracies(run, "graph", count)) == len(draws[str(count)]) == 2
         for rows, accuracy in zip(draws[str(count)], accuracies(run, "graph", count), strict=True):
-            scores = PropagationByLabelCount().spread(graph, np.array(rows), digits.train.labels[rows].numpy(), 10)
+            scores = PropagationByLabelCount().propagate(graph, np.array(rows), digits.train.labels[rows].numpy(), 10)
             correct = 0
             for code, label in zip(codes["test"], digits.test.labels, strict=True):
                 squares = (codes["train"] - code).square().sum(1)

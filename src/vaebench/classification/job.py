@@ -24,7 +24,7 @@ TO_LABEL_NEXT = 50
 """Images that are suggested for labelling."""
 
 
-@renamed_arguments(watch="callback", report="message_callback")
+@renamed_arguments(watch="callback", tell="message_callback")
 def classify(
     path: str | Path,
     labels: str | Path | Sequence[str | Path] = (),

@@ -133,17 +133,17 @@ def test_the_weights_of_the_logistic_probe_agree_with_it(classes):
     codes.mean[:, 0] += 2 * codes.labels
     centre, scale = codes.centre_and_scale()
     standard = codes.standardised_by(codes)
-    probe = Logistic().line(standard, classes)
+    probe = Logistic().fit_linear(standard, classes)
     expected = Logistic().fit(standard, classes, 0, Compute(device="cpu"))(standard)
     assert_close(probe(standard), expected, atol=1e-5, rtol=0)
-    assert_close(probe.before(centre, scale)(codes), expected, atol=1e-4, rtol=0)
+    assert_close(probe.unstandardised(centre, scale)(codes), expected, atol=1e-4, rtol=0)
 
 
 def test_classes_without_labels_have_no_probability():
     codes = Codes(torch.randn(20, 3), torch.tensor([1, 3] * 10))
-    probabilities = Logistic().line(codes, 5)(codes)
+    probabilities = Logistic().fit_linear(codes, 5)(codes)
     assert_close(probabilities[:, [0, 2, 4]], torch.zeros(20, 3))
-    assert_close(Logistic().line(Codes(torch.randn(4, 3), torch.full((4,), 2)), 5)(codes)[:, 2], torch.ones(20))
+    assert_close(Logistic().fit_linear(Codes(torch.randn(4, 3), torch.full((4,), 2)), 5)(codes)[:, 2], torch.ones(20))
 
 
 def test_the_page_is_reproducible_to_the_byte():
