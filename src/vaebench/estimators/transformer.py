@@ -21,7 +21,7 @@ SAMPLES = 8
 class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Variational autoencoder that encodes rows of pixels as the means of their latent codes.
 
-    The objective is the ELBO [1]_ with the KL weighted by ``beta`` [2]_. Pixels are rounded to 8 bits.
+    The objective is the ELBO with the KL weighted by ``beta`` (see References). Pixels are rounded to 8 bits.
 
     Parameters
     ----------
@@ -59,8 +59,8 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
 
     References
     ----------
-    .. [1] Kingma & Welling 2014, "Auto-encoding variational Bayes", eq. 3.
-    .. [2] Higgins et al. 2017, "beta-VAE: learning basic visual concepts with a constrained variational framework".
+    Kingma & Welling 2014, "Auto-encoding variational Bayes", eq. 3.
+    Higgins et al. 2017, "beta-VAE: learning basic visual concepts with a constrained variational framework".
 
     Examples
     --------
