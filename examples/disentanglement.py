@@ -2,7 +2,7 @@
 
     python examples/disentanglement.py
 
-Takes about a minute on two cores; 20 epochs instead of 2 give the scores that the documentation reports.
+Two epochs are too few for good scores; docs/results/disentangling.md reports scores of longer trainings, over five seeds.
 """
 
 from vaebench.data.datasets import Data

@@ -1,8 +1,6 @@
 """Learn from 10 labels a class and 1,300 unlabelled images with a scikit-learn estimator.
 
     python examples/semi_supervised.py
-
-Takes about half a minute on two cores.
 """
 
 import numpy as np

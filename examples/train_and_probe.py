@@ -2,7 +2,7 @@
 
     python examples/train_and_probe.py runs/example
 
-Takes about half a minute on two cores. The folder holds the report, the figures and every number.
+The folder holds the report, the figures and every number.
 """
 
 import sys
