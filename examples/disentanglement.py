@@ -2,7 +2,7 @@
 
     python examples/disentanglement.py
 
-Two epochs are too few for good scores; docs/results/disentangling.md reports scores of longer trainings, over five seeds.
+Two epochs are too few for good scores; docs/results/disentangling.md reports longer trainings with five seeds.
 """
 
 from vaebench.data.datasets import Data
