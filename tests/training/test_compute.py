@@ -22,7 +22,8 @@ def test_auto_is_resolved_before_use_and_resolving_again_changes_nothing():
     resolved = Compute().resolve()
     assert resolved.device in ("cpu", "cuda")
     assert resolved.precision in ("fp32", "bf16")
-    assert resolved.threads >= 1
+    assert resolved.threads is None
+    assert resolved.maximum_threads >= 1
     assert resolved.resolve() == resolved
 
 

@@ -168,7 +168,7 @@ class _Pipeline:
         if not context.is_main:
             return
         record = {"epochs": result.history, "best_epoch": result.best_epoch, "seconds": result.seconds}
-        write_json(folder / "history.json", record)
+        write_json(folder / "history.json", record | {"threads": result.threads})
         metadata = {"image_shape": self.data.train.shape, "model": name, "vaebench": __version__}
         write_tensors(weights, model.state_dict(), metadata)
         checkpoint.clear()

@@ -226,6 +226,10 @@ def claim_folder(recipe: Recipe, compute: Compute, path: Path, resume: bool) -> 
     if not resume:
         raise VaebenchError(f"{path} already holds a run; add --resume to continue it, or --out for another folder")
     existing = parse_recipe(read_json(file), str(file))
+    if compute.threads is None:  # it goes on with the number that it was started with
+        resolved = recipe.model_copy(
+            update={"compute": compute.model_copy(update={"threads": existing.compute.threads})}
+        )
     if changed := differences(existing.model_dump(mode="json"), resolved.model_dump(mode="json")):
         raise VaebenchError(
             f"{path} holds a run of another recipe: {'; '.join(changed)}; "

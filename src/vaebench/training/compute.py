@@ -15,6 +15,7 @@ import torch.distributed as dist
 from pydantic import Field
 from torch import nn
 
+from vaebench.core.cores import available_cores
 from vaebench.core.errors import VaebenchError
 from vaebench.core.frozen import Frozen
 from vaebench.data.images import Batch
@@ -34,7 +35,8 @@ class Compute(Frozen):
     compile: bool = False
     """Compile the objective with its networks by torch.compile: worthwhile for long trainings; needs a C++ compiler."""
     threads: int | None = Field(None, ge=1)
-    """CPU threads; none means one for every core available to this process."""
+    """CPU threads; none lets each training measure as it goes whether one or all available cores are faster, and gives
+    other computations one. Results are the same bits only with the same number."""
 
     def resolve(self) -> Compute:
         """The configuration with every "auto" replaced by the choice for this machine.
@@ -55,8 +57,13 @@ class Compute(Frozen):
         fast = torch.cuda.is_bf16_supported() if device == "cuda" else _cpu_is_faster_in_bf16()
         precision = ("bf16" if fast else "fp32") if self.precision == "auto" else self.precision
         processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # of one training, on this machine, set by torchrun
-        threads = self.threads or max(1, len(os.sched_getaffinity(0)) // processes)
+        threads = self.threads or (None if processes == 1 else max(1, available_cores() // processes))
         return Compute(device=device, precision=precision, compile=self.compile, threads=threads)
+
+    @property
+    def maximum_threads(self) -> int:
+        """Most threads that a training may use: those that are given, or else one a core."""
+        return self.threads or (available_cores() if self.device == "cpu" else 1)
 
     def place(self, model: nn.Module) -> nn.Module:
         """Move the model to the device in channels-last layout, and set the number of threads."""
@@ -140,7 +147,7 @@ def machine() -> dict[str, Any]:
         **processes,
         **products,
         "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": available_cores(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "system": f"{platform.system()} {platform.machine()}",
         "versions": {"python": platform.python_version(), "torch": str(torch.__version__)}
@@ -159,4 +166,4 @@ def _processor() -> str:
 def worker_count(compute: Compute, maximum: int) -> int:
     """Number of single-threaded worker processes of an experiment, which do more per second than one process with as
     many threads; 1 on a GPU."""
-    return min(compute.threads or 1, maximum) if compute.device == "cpu" else 1
+    return min(compute.maximum_threads, maximum) if compute.device == "cpu" else 1

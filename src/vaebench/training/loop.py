@@ -33,6 +33,7 @@ from vaebench.training.metrics import MetricAccumulator
 from vaebench.training.schedules import Adam, AnyOptimiser, AnySchedule, OneCycle
 from vaebench.training.stopping import stoppable
 from vaebench.training.subnormals import CLEAR_EVERY, clear_subnormals
+from vaebench.training.threads import ThreadTuner
 from vaebench.training.validation import validate
 
 Callback = Callable[["TrainingEvent"], None]
@@ -78,6 +79,8 @@ class TrainingResult:
     the means over every 50 steps of training."""
     best_epoch: int
     seconds: float
+    threads: list[tuple[int, int]]
+    """Step and number of threads at each change; the bits depend on them."""
 
 
 def train(
@@ -115,7 +118,8 @@ def train(
         run.resume()
         while run.epoch < training.epochs and not run.out_of_patience():
             for rows in run.remaining_batches():
-                run.take_step(rows)
+                with run.tuner.timed(run.step):
+                    run.take_step(rows)
                 save, stop = run.context.any_process(run.step, run.checkpoint_due(), stop_requested())
                 if save or stop:
                     run.save()
@@ -163,6 +167,7 @@ class _TrainingRun:
         self.steps_per_epoch = sum(1 for _ in self._batches(0))
         self.steps = self.steps_per_epoch * self.training.epochs
         self.finite = FiniteCheck(self.steps)
+        self.tuner = ThreadTuner(self.compute.maximum_threads if self.compute.threads is None else 1)
         self.first_step, self.started, self.saved = 0, time.monotonic(), time.monotonic()
         self.last_event = 0.0
 
@@ -281,7 +286,11 @@ class _TrainingRun:
         if self.averaged is not None:
             tensors |= add_prefix("averaged", self.averaged.state_dict())
         record = {name: getattr(self, name) for name in ("epoch", "step", "best_epoch", "history")}
-        record |= {"images": self.metrics.images, "marks": self.metrics.numeric_snapshots()}
+        record |= {
+            "threads": self.tuner.state(),
+            "images": self.metrics.images,
+            "marks": self.metrics.numeric_snapshots(),
+        }
         self.checkpoint.save(tensors, record | {"seconds_before": self.seconds()})
         self.saved = time.monotonic()
 
@@ -301,6 +310,7 @@ class _TrainingRun:
             self.metrics.reset()
         if self.averaged is not None:
             self.averaged.load_state_dict(select_prefix("averaged", tensors))
+        self.tuner.restore(record.pop("threads", self.tuner.state()))
         for name, value in record.items():
             setattr(self, name, value)
         self.first_step = self.step
@@ -308,6 +318,10 @@ class _TrainingRun:
     def seconds(self) -> float:
         """Seconds of training so far, without the time between stop and resume."""
         return self.seconds_before + time.monotonic() - self.started
+
+    def threads(self) -> list[tuple[int, int]]:
+        """Step and number of threads at each change."""
+        return self.tuner.choices or [(0, self.compute.threads or 1)]
 
     def finish(self) -> TrainingResult:
         """Load the best weights and return the result."""
@@ -317,7 +331,7 @@ class _TrainingRun:
         self.context.broadcast_weights(self.model)
         if isinstance(self.objective, AttachableObjective):
             self.objective.detach(self.model)
-        return TrainingResult(self.model.eval(), self.history, self.best_epoch, self.seconds())
+        return TrainingResult(self.model.eval(), self.history, self.best_epoch, self.seconds(), self.threads())
 
 
 def _validation_means(record: dict[str, Any]) -> dict[str, float]:
