@@ -15,6 +15,7 @@ import torch.distributed as dist
 from pydantic import Field
 from torch import nn
 
+from vaebench.core.cores import available_cores
 from vaebench.core.errors import VaebenchError
 from vaebench.core.frozen import Frozen
 from vaebench.data.images import Batch
@@ -55,7 +56,7 @@ class Compute(Frozen):
         fast = torch.cuda.is_bf16_supported() if device == "cuda" else _cpu_is_faster_in_bf16()
         precision = ("bf16" if fast else "fp32") if self.precision == "auto" else self.precision
         processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # of one training, on this machine, set by torchrun
-        threads = self.threads or max(1, len(os.sched_getaffinity(0)) // processes)
+        threads = self.threads or max(1, available_cores() // processes)
         return Compute(device=device, precision=precision, compile=self.compile, threads=threads)
 
     def place(self, model: nn.Module) -> nn.Module:
@@ -140,7 +141,7 @@ def machine() -> dict[str, Any]:
         **processes,
         **products,
         "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": available_cores(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "system": f"{platform.system()} {platform.machine()}",
         "versions": {"python": platform.python_version(), "torch": str(torch.__version__)}
