@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from vaebench.core.errors import VaebenchError
 from vaebench.core.files import read_json, write_json, write_text
 from vaebench.core.locks import lock_folder
 from vaebench.core.progress import ProgressCallback
 from vaebench.core.provenance import commit
-from vaebench.core.steps import StepReport
 from vaebench.core.time_left import seconds_done, with_time_left
-from vaebench.core.workers import Executor, Worker
+from vaebench.core.workers import Executor
 from vaebench.experiments.info import BUDGETS, Budget
-from vaebench.experiments.sharing import check_shared, divide_work
-from vaebench.papers.experiment import PaperExperiment, ResultRow
+from vaebench.experiments.sharing import divide_work
+from vaebench.papers.experiment import PaperExperiment, PaperResult, run_in_worker
 from vaebench.papers.page import page, read_rows
 from vaebench.papers.paper import Paper
 from vaebench.papers.registry import PAPERS
@@ -47,15 +46,6 @@ def minutes_left(papers: Sequence[Paper], budget: Budget, out: Path) -> tuple[fl
     total = sum(paper.minutes[budget] for paper in papers)
     done = sum(seconds_done(experiment_folder(out, paper, budget)) for paper in papers) / 60
     return total, done
-
-
-class PaperResult(NamedTuple):
-    """What each worker finds when all steps of a paper are done."""
-
-    rows: dict[str, ResultRow]
-    images: dict[str, bytes]
-    """PNG bytes of the figures."""
-    steps: StepReport
 
 
 def reproduce(
@@ -92,19 +82,6 @@ def reproduce(
         experiment.finish()
         experiments.append(experiment)
     return experiments
-
-
-def run_in_worker(worker: Worker, folder: Path, paper: Paper, *settings: Any) -> PaperResult:
-    """Run the protocol of a paper as one of the workers that share its steps.
-
-    Args:
-        settings: budget, compute, requested seeds and number of workers.
-    """
-    check_shared(folder)
-    budget, compute, seeds, workers = settings
-    experiment = PaperExperiment(paper, budget, folder, compute, worker.report, seeds, workers)
-    paper.run(experiment)
-    return PaperResult(experiment.rows, experiment.figures.images, experiment.cache.report)
 
 
 def _collect(experiment: PaperExperiment, results: list[PaperResult]) -> None:
