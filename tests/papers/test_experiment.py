@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -163,6 +165,46 @@ def test_a_cluster_ends_what_was_begun_here_and_this_machine_what_a_cluster_bega
     assert reproduce([PAPER], "cpu", tmp_path)[0].computed == ["vae-1", "probe-1"]
     assert_same(whole, tmp_path)
     assert module.reproduce([PAPER], "cpu", tmp_path, executor=RayPool("head:6379"))[0].computed == []
+
+
+TWO_MACHINES = """
+import json, sys, threading, time
+from pathlib import Path
+from ray.cluster_utils import Cluster as Machines
+from vaebench.core.ray_pool import RayPool
+from vaebench.papers.reproduce import reproduce
+sys.path.insert(0, sys.argv[1])
+from made_up_paper import PAPER
+machines = Machines(initialize_head=True, head_node_args={"num_cpus": 0})
+nodes = [machines.add_node(num_cpus=1) for _ in range(2)]
+folder, killed = Path(sys.argv[2]), []
+def kill():
+    while not list(folder.glob("Z-made-up/cpu/claims/steps/networks/*.lock")):
+        time.sleep(0.01)
+    machines.remove_node(nodes[0], allow_graceful=False)
+    killed.append(True)
+threading.Thread(target=kill, daemon=True).start()
+experiment = reproduce([PAPER], "cpu", folder, executor=RayPool(machines.address))[0]
+print("result", json.dumps([killed, experiment.workers, sorted(experiment.computed)]))
+machines.shutdown()
+"""
+
+
+@pytest.mark.soak
+def test_killing_a_machine_of_a_real_cluster_loses_nothing(tmp_path, whole):
+    pytest.importorskip("ray", reason="Ray is not installed")
+    run = subprocess.run(
+        [sys.executable, "-c", TWO_MACHINES, os.path.dirname(__file__), str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=900,
+        env={**os.environ, "RAY_worker_niceness": "0", "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    line = next((line for line in run.stdout.splitlines() if line.startswith("result ")), None)
+    assert line is not None, run.stderr[-3000:]
+    killed, workers, _ = json.loads(line.removeprefix("result "))
+    assert (killed, workers) == ([True], 2)
+    assert_same(whole, tmp_path)
 
 
 def test_a_training_begun_with_another_number_of_threads_starts_again(tmp_path, whole):

@@ -73,8 +73,11 @@ def test_ctrl_c_stops_every_trial_on_the_cluster(small, tmp_path, monkeypatch):
     assert ray.connections[-1] == "shut down"
 
 
-def test_errors_are_one_sentence(monkeypatch, capsys, tmp_path):
-    words = ["sweep", "digits", "--ray", "there:1", "--out", str(tmp_path)]
+@pytest.mark.parametrize(
+    "command", [["sweep", "digits"], ["reproduce", "E"], ["few-labels"]], ids=lambda words: words[0]
+)
+def test_errors_are_one_sentence(command, monkeypatch, capsys, tmp_path):
+    words = [*command, "--ray", "there:1", "--out", str(tmp_path)]
     monkeypatch.setitem(sys.modules, "ray", None)
     assert main(words) == 2
     assert "pip install 'vaebench[cluster]'" in capsys.readouterr().err
