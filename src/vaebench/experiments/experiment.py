@@ -157,7 +157,7 @@ class Experiment:
         return ProbeInput(data.fingerprint, lambda: Split(data.train, data.validation, data.test))
 
     def run_tasks(self, tasks: Mapping[str, Callable[[], object]]) -> None:
-        """Run every task once among all workers."""
+        """Run every task once among all workers, before their results are read one after the other."""
         self.cache.run_tasks(tasks)
 
     def figure(self, name: str, make: Callable[[], Figure]) -> None:
