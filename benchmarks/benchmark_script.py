@@ -20,10 +20,12 @@ from vaebench.core.locks import lock_folder
 from vaebench.core.memory import keep_freed_memory
 from vaebench.core.progress import ProgressCallback
 from vaebench.core.provenance import commit
-from vaebench.core.workers import seconds_done, with_time_left, worker_processes
+from vaebench.core.time_left import seconds_done, with_time_left
+from vaebench.core.workers import Worker
 from vaebench.experiments.experiment import Experiment
 from vaebench.experiments.info import Budget
-from vaebench.training.compute import Compute, machine, worker_count
+from vaebench.experiments.sharing import divide_work
+from vaebench.training.compute import Compute, machine
 
 Tasks = Mapping[str, Callable[[], object]]
 Row = dict[str, Any]
@@ -71,15 +73,10 @@ class BenchmarkScript:
         self._publish(options.out, experiment, rows)
 
     def _measure(self, folder: Path, callback: ProgressCallback) -> tuple[Experiment, list[Row]]:
-        compute = Compute().resolve()
-        count = worker_count(compute, self.max_workers)
-        compute = compute.model_copy(update={"threads": 1}) if count > 1 else compute
-        experiment = Experiment(self, "cpu", folder, compute, callback, workers=count)
-        with (
-            threadpool_limits(compute.threads),
-            worker_processes(count - 1, run_worker, (self, folder, compute, count)),
-        ):
-            experiment.run_tasks(self.tasks(experiment))
+        division = divide_work(maximum=self.max_workers)
+        experiment = Experiment(self, "cpu", folder, division.compute, callback, workers=division.workers)
+        division.run(run_worker, (self, folder, division.compute, division.workers), callback)
+        with threadpool_limits(division.compute.threads):
             rows = self.rows(experiment)
         experiment.finish()
         return experiment, rows
@@ -127,11 +124,10 @@ def without_traceback() -> Iterator[None]:
         sys.exit(2)
 
 
-def run_worker(script: BenchmarkScript, folder: Path, compute: Compute, count: int) -> None:
-    """Run the tasks in a worker process."""
-    with threadpool_limits(compute.threads):
-        experiment = Experiment(script, "cpu", folder, compute, workers=count)
-        experiment.run_tasks(script.tasks(experiment))
+def run_worker(worker: Worker, script: BenchmarkScript, folder: Path, compute: Compute, count: int) -> None:
+    """Run the tasks as one of ``count`` workers."""
+    experiment = Experiment(script, "cpu", folder, compute, worker.report, workers=count)
+    experiment.run_tasks(script.tasks(experiment))
 
 
 def provenance(report: Report, target: str) -> str:

@@ -16,7 +16,9 @@ import torch
 from memory import peak_megabytes
 from torch import Tensor, nn
 
+from vaebench.core.local_pool import LocalPool
 from vaebench.core.memory import keep_freed_memory
+from vaebench.core.workers import Task
 from vaebench.data.blocks import Blocks
 from vaebench.data.images import HIDDEN, Batch, Images, Source, balanced_draw, epoch_batches
 from vaebench.evaluation.batched_linear import fit_each, fit_linear_probes
@@ -31,8 +33,7 @@ from vaebench.models.vae import VAE, Model
 from vaebench.runs.evaluation import Evaluation
 from vaebench.runs.recipe import Recipe
 from vaebench.sweeps.grid import trials
-from vaebench.sweeps.trial import run_trial
-from vaebench.sweeps.workers import LocalWorkers
+from vaebench.sweeps.trial import run_trial, run_trial_task
 from vaebench.training.compute import Compute
 from vaebench.training.loop import Training, train
 from vaebench.training.schedules import Adam, Constant
@@ -260,7 +261,8 @@ def sweep_trials(task):
     """Seconds per trial of a sweep with warm workers: the mean time between outcomes."""
     with tempfile.TemporaryDirectory() as folder:
         ends, every = [], trials(TRIAL, (), task["trials"])
-        for _ in LocalWorkers(task["workers"], task["threads"])(every, Path(folder), lambda *_: None):
+        tasks = [Task(trial.key, run_trial_task, (trial, folder)) for trial in every]
+        for _ in LocalPool(task["workers"], task["threads"])(tasks, lambda *_: None):
             ends.append(time.perf_counter())
     warm = ends[2 * task["workers"] - 1 :]
     return {"seconds": (warm[-1] - warm[0]) / (len(warm) - 1)}

@@ -8,6 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from fake_ray import FakeRay, install
+from vaebench.core.errors import VaebenchError
+from vaebench.core.local_pool import LocalPool
+from vaebench.core.ray_pool import RayPool
 from vaebench.data.augment import Augmentation, bolder
 from vaebench.data.datasets import Data
 from vaebench.deprecated import upgrade_rows
@@ -302,3 +306,45 @@ def test_quick_runs_every_method_draws_every_figure_and_repeats_nothing(tmp_path
     assert "local" not in shared["cifar10"]
     assert run_benchmark("quick", tmp_path, compute=two).computed == []
     assert json.loads((tmp_path / "few-labels-made.json").read_text()) == made
+
+
+class OneStep:
+    """Stands for the benchmark: one step and one row."""
+
+    def __init__(self, experiment):
+        self.experiment, self.rows, self.generative, self.choices = experiment, [], {}, {}
+
+    def run(self):
+        self.experiment.run_tasks({"a": lambda: self.experiment.step("a", {}, lambda: {"value": 1})})
+        self.rows.append(self.experiment.step("a", {}, lambda: {"value": 1}))
+
+    def shared_seconds(self):
+        return {}
+
+
+def test_a_cluster_ends_what_was_begun_here_and_this_machine_what_a_cluster_began(tmp_path, monkeypatch):
+    for name, stand_in in (("Benchmark", OneStep), ("draw_figures", lambda *rest: None)):
+        monkeypatch.setattr(f"vaebench.few_label_benchmark.run.{name}", stand_in)
+    monkeypatch.setattr("vaebench.few_label_benchmark.run.render_page", lambda *rest: "")
+    ray = install(monkeypatch, FakeRay(nodes=({"CPU": 1.0}, {"CPU": 2.0})))
+    first = run_benchmark("quick", tmp_path / "a", executor=RayPool("auto"))
+    assert (first.computed, first.workers, ray.options["num_cpus"]) == (["a"], 3, 1)
+    assert json.loads((tmp_path / "a" / "few-labels.json").read_text()) == [{"value": 1}]
+    made = json.loads((tmp_path / "a" / "few-labels-made.json").read_text())
+    assert (made["workers"], made["compute"]["threads"]) == (3, 1)
+    assert run_benchmark("quick", tmp_path / "a", executor=LocalPool(1)).computed == []
+    assert run_benchmark("quick", tmp_path / "b", executor=LocalPool(1)).computed == ["a"]
+    assert run_benchmark("quick", tmp_path / "b", executor=RayPool("auto")).computed == []
+
+
+def test_a_worker_that_is_lost_three_times_leaves_its_work_to_the_others(tmp_path, monkeypatch, caplog):
+    for name, stand_in in (("Benchmark", OneStep), ("draw_figures", lambda *rest: None)):
+        monkeypatch.setattr(f"vaebench.few_label_benchmark.run.{name}", stand_in)
+    monkeypatch.setattr("vaebench.few_label_benchmark.run.render_page", lambda *rest: "")
+    nodes = ({"CPU": 2.0},)
+    install(monkeypatch, FakeRay(nodes, lost=["worker 1"]))
+    assert run_benchmark("quick", tmp_path, executor=RayPool("auto")).computed == ["a"]
+    assert "worker 1: it was lost 3 times (Lost)" in caplog.text
+    install(monkeypatch, FakeRay(nodes, lost=["worker 1", "worker 2"]))
+    with pytest.raises(VaebenchError, match="it was lost 3 times"):
+        run_benchmark("quick", tmp_path, executor=RayPool("auto"))

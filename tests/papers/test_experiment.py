@@ -1,20 +1,30 @@
 """How papers are run and reported: steps done once, stops that lose nothing, complete results, rows and page."""
 
 import json
+import os
 import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 from made_up_paper import PAPER, REPORTED
 
+from fake_ray import FakeRay, install
 from vaebench.core.errors import VaebenchError
+from vaebench.core.local_pool import LocalPool
+from vaebench.core.ray_pool import RayPool
 from vaebench.deprecated import PAPER_ROW_KEYS
 from vaebench.experiments.info import check_budget
+from vaebench.experiments.sharing import check_shared
 from vaebench.papers import registry
+from vaebench.papers import reproduce as module
 from vaebench.papers.experiment import PaperExperiment
 from vaebench.papers.page import format_number, page, read_rows
 from vaebench.papers.paper import ReportedResult
-from vaebench.papers.reproduce import find_papers, minutes_left, reproduce
+from vaebench.papers.reproduce import find_papers, minutes_left
 from vaebench.training.checkpoint import Checkpoint, read_tensors
 from vaebench.training.compute import Compute
 
@@ -24,6 +34,11 @@ KEYS = ["paper", "source", "quantity", "reported", "reproduced", "sd", "n", "bud
 @pytest.fixture(autouse=True)
 def _registered(monkeypatch):
     monkeypatch.setitem(registry.PAPERS, "Z", PAPER)
+
+
+def reproduce(papers, budget, out, workers=1, **settings):
+    """In this process, unless there are more workers."""
+    return module.reproduce(papers, budget, out, executor=LocalPool(workers), **settings)
 
 
 def rows_in(out):
@@ -84,8 +99,24 @@ def test_a_step_under_another_identity_is_made_again(tmp_path):
     assert first.step("extra", {"answer": 42}, lambda: {"value": 2.5}) == {"value": 2.5}
 
 
-def test_stopped_in_a_training_and_called_again_it_ends_with_the_same_bits(tmp_path):
-    reproduce([PAPER], "cpu", tmp_path / "whole", seeds=1)
+def assert_same(out, other):
+    """Weights, and all but the explanations, in which times may stand."""
+    first, second = weights(out, "cpu"), weights(other, "cpu")
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    rows, others = ([{**row, "explanation": ""} for row in rows_in(folder)] for folder in (out, other))
+    assert rows == others
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """Folder of a reproduction by one worker that nothing stopped."""
+    out = tmp_path_factory.mktemp("whole")
+    reproduce([PAPER], "cpu", out)
+    return out
+
+
+def test_stopped_in_a_training_and_called_again_it_ends_with_the_same_bits(tmp_path, whole):
     stops = []
 
     def stop_once(event):
@@ -94,18 +125,111 @@ def test_stopped_in_a_training_and_called_again_it_ends_with_the_same_bits(tmp_p
             signal.raise_signal(signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt):
-        reproduce([PAPER], "cpu", tmp_path / "stopped", seeds=1, callback=stop_once)
-    assert (tmp_path / "stopped" / "Z-made-up" / "cpu" / "networks" / "vae-0.checkpoint").exists()
-    reproduce([PAPER], "cpu", tmp_path / "stopped", seeds=1)
-    whole, stopped = weights(tmp_path / "whole", "cpu"), weights(tmp_path / "stopped", "cpu")
-    assert whole.keys() == stopped.keys()
-    assert all(torch.equal(whole[name], stopped[name]) for name in whole)
-    assert not list((tmp_path / "stopped").rglob("*.checkpoint"))
+        reproduce([PAPER], "cpu", tmp_path, callback=stop_once)
+    assert (tmp_path / "Z-made-up" / "cpu" / "networks" / "vae-0.checkpoint").exists()
+    reproduce([PAPER], "cpu", tmp_path)
+    assert_same(whole, tmp_path)
+    assert not list(tmp_path.rglob("*.checkpoint"))
 
-    def reproduced(out):
-        return [row["reproduced"] for row in rows_in(out)]
 
-    assert reproduced(tmp_path / "whole") == reproduced(tmp_path / "stopped")
+def test_two_workers_of_which_one_is_killed_and_one_stopped_end_with_the_same_bits(tmp_path, whole):
+    stops = []
+
+    def kill_and_stop(event):
+        if ", step" in event.note and not stops:
+            stops.append(event.note)
+            children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+            workers = [pid for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+            os.kill(int(workers[0]), signal.SIGKILL)
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        reproduce([PAPER], "cpu", tmp_path, 2, callback=kill_and_stop)
+    assert not (tmp_path / "papers.json").exists()
+    experiment = reproduce([PAPER], "cpu", tmp_path, 2)[0]
+    assert_same(whole, tmp_path)
+    assert not list(tmp_path.rglob("*.checkpoint"))
+    record = json.loads((experiment.folder / "networks" / "vae-0.json").read_text())
+    assert (record["machine"]["workers"], record["machine"]["threads"]) == (2, 1)
+    made = json.loads((tmp_path / "papers-made.json").read_text())["Z cpu"]
+    assert (made["workers"], made["compute"]["threads"]) == (2, 1)
+
+
+def test_a_cluster_ends_what_was_begun_here_and_this_machine_what_a_cluster_began(tmp_path, whole, monkeypatch):
+    ray = install(monkeypatch, FakeRay())
+    first = module.reproduce([PAPER], "cpu", tmp_path, seeds=1, executor=RayPool("head:6379"))[0]
+    assert sorted(first.computed) == ["head", "probe-0", "vae-0"]
+    assert ray.options == {"max_retries": 2, "num_cpus": 1, "num_gpus": 0}
+    assert first.workers == 4
+    assert ray.connections[-1] == "shut down"
+    assert reproduce([PAPER], "cpu", tmp_path)[0].computed == ["vae-1", "probe-1"]
+    assert_same(whole, tmp_path)
+    assert module.reproduce([PAPER], "cpu", tmp_path, executor=RayPool("head:6379"))[0].computed == []
+
+
+TWO_MACHINES = """
+import json, sys, threading, time
+from pathlib import Path
+from ray.cluster_utils import Cluster as Machines
+from vaebench.core.ray_pool import RayPool
+from vaebench.papers.reproduce import reproduce
+sys.path.insert(0, sys.argv[1])
+from made_up_paper import PAPER
+machines = Machines(initialize_head=True, head_node_args={"num_cpus": 0})
+nodes = [machines.add_node(num_cpus=1) for _ in range(2)]
+folder, killed = Path(sys.argv[2]), []
+def kill():
+    while not list(folder.glob("Z-made-up/cpu/claims/steps/networks/*.lock")):
+        time.sleep(0.01)
+    machines.remove_node(nodes[0], allow_graceful=False)
+    killed.append(True)
+threading.Thread(target=kill, daemon=True).start()
+experiment = reproduce([PAPER], "cpu", folder, executor=RayPool(machines.address))[0]
+print("result", json.dumps([killed, experiment.workers, sorted(experiment.computed)]))
+machines.shutdown()
+"""
+
+
+@pytest.mark.soak
+def test_killing_a_machine_of_a_real_cluster_loses_nothing(tmp_path, whole):
+    pytest.importorskip("ray", reason="Ray is not installed")
+    run = subprocess.run(
+        [sys.executable, "-c", TWO_MACHINES, os.path.dirname(__file__), str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=900,
+        env={**os.environ, "RAY_worker_niceness": "0", "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    line = next((line for line in run.stdout.splitlines() if line.startswith("result ")), None)
+    assert line is not None, run.stderr[-3000:]
+    killed, workers, _ = json.loads(line.removeprefix("result "))
+    assert (killed, workers) == ([True], 2)
+    assert_same(whole, tmp_path)
+
+
+def test_a_training_begun_with_another_number_of_threads_starts_again(tmp_path, whole):
+    def stop(event):
+        if event.note.startswith("vae-0, step"):
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        module.reproduce([PAPER], "cpu", tmp_path, executor=LocalPool(1, threads=2), callback=stop)
+    assert list(tmp_path.rglob("vae-0.checkpoint"))
+    reproduce([PAPER], "cpu", tmp_path)
+    assert_same(whole, tmp_path)
+
+
+def test_a_worker_without_the_folder_is_told_to_use_a_shared_disk(tmp_path):
+    with pytest.raises(VaebenchError, match=r"nowhere; the folder \(--out\) must be on a disk that all machines share"):
+        check_shared(tmp_path / "nowhere")
+
+
+def test_the_time_left_is_that_of_all_papers(tmp_path):
+    events = []
+    reproduce([PAPER, replace(PAPER, short="Y", name="second")], "quick", tmp_path, callback=events.append)
+    left = [event.seconds_left for event in events if event.done < 1]
+    assert 6 < left[0] <= 12  # each takes 0.1 minutes
+    assert left[-1] <= 6
 
 
 def test_a_damaged_checkpoint_is_named(tmp_path):
@@ -196,7 +320,7 @@ def test_the_page_shows_every_row_and_figure_and_breaks_no_table(tmp_path):
     assert {line.replace("\\|", "").count("|") for line in tables} == {8}
     made = json.loads((tmp_path / "papers-made.json").read_text())
     assert text == page({"Z": PAPER}, rows_in(tmp_path), made, tmp_path)
-    assert set(made["Z quick"]) == {"seconds", "date", "commit", "machine", "compute"}
+    assert set(made["Z quick"]) == {"seconds", "workers", "date", "commit", "machine", "compute"}
 
 
 @pytest.mark.parametrize(

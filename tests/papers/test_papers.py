@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from vaebench.core.local_pool import LocalPool
 from vaebench.papers.page import page, read_rows
 from vaebench.papers.paper import Rule
 from vaebench.papers.registry import PAPERS
@@ -26,7 +27,7 @@ needs_data = pytest.mark.skipif(
 @pytest.mark.parametrize("short", PAPERS)
 def test_quick_records_every_result_draws_every_figure_and_repeats_nothing(short, tmp_path):
     paper = PAPERS[short]
-    experiment = reproduce([paper], "quick", tmp_path)[0]
+    experiment = reproduce([paper], "quick", tmp_path, executor=LocalPool(1))[0]
     rows = json.loads((tmp_path / "papers.json").read_text())
     assert [row["quantity"] for row in rows] == [result.quantity for result in paper.reported_results.values()]
     assert all(np.isfinite(row["reproduced"]) for row in rows if row["reproduced"] is not None)
@@ -37,7 +38,7 @@ def test_quick_records_every_result_draws_every_figure_and_repeats_nothing(short
         pixels = np.asarray(Image.open(io.BytesIO(image)).convert("L"))
         assert pixels.shape[1] <= 1600, name
         assert (pixels < 250).mean() > 0.01, f"{name} is empty"
-    assert reproduce([paper], "quick", tmp_path)[0].computed == []
+    assert reproduce([paper], "quick", tmp_path, executor=LocalPool(1))[0].computed == []
 
 
 @pytest.mark.soak
@@ -59,7 +60,7 @@ def test_the_full_protocol_runs_when_cut_to_an_epoch_on_few_images(short, tmp_pa
     monkeypatch.setattr(
         "vaebench.papers.disentangling.Comparison.available", lambda comparison, count: counts.get(count, count)
     )
-    experiment = reproduce([PAPERS[short]], "full", tmp_path)[0]
+    experiment = reproduce([PAPERS[short]], "full", tmp_path, executor=LocalPool(1))[0]
     assert len(experiment.result_rows()) == len(PAPERS[short].reported_results)
     assert set(experiment.figures.images) == set(PAPERS[short].captions)
 

@@ -4,67 +4,13 @@ import json
 import os
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import pytest
 
+from fake_ray import FakeRay, install
 from vaebench.cli import main
-from vaebench.sweeps.cluster import Cluster
 from vaebench.sweeps.grid import Axis, trials
-from vaebench.sweeps.sweep import sweep
-from vaebench.sweeps.trial import run_trial
-
-
-class Lost(Exception):
-    """Stands for `ray.exceptions.RayError`."""
-
-
-class Broken(Lost):
-    """Stands for `ray.exceptions.RayTaskError`."""
-
-
-class FakeRay:
-    """Runs tasks in this process.
-
-    ``lost`` names folders whose machine is lost, ``elsewhere`` those on another disk, ``broken`` those that fail.
-    """
-
-    exceptions = SimpleNamespace(RayError=Lost, RayTaskError=Broken)
-
-    def __init__(self, nodes=({"CPU": 4.0},), lost=(), elsewhere=(), broken=(), unreachable=False):
-        self.broken = broken
-        self.machines, self.lost, self.elsewhere, self.unreachable = nodes, lost, elsewhere, unreachable
-        self.options, self.cancelled, self.connections = None, [], []
-
-    def init(self, **options):
-        if self.unreachable:
-            raise ConnectionError("nobody there\nand a long story")
-        self.connections.append(options)
-
-    def shutdown(self):
-        self.connections.append("shut down")
-
-    def nodes(self):
-        return [{"Alive": True, "Resources": resources} for resources in self.machines]
-
-    def remote(self, **options):
-        self.options = options
-        return lambda task: SimpleNamespace(remote=lambda *inputs: (task, inputs))
-
-    def wait(self, tasks, num_returns, timeout=None):
-        return tasks[:num_returns], tasks[num_returns:]
-
-    def get(self, task):
-        function, (recipe, folder) = task
-        name = os.path.basename(folder)
-        if name in self.lost:
-            raise Lost
-        if name in self.broken:
-            raise Broken("a long story\nOSError: no space left")
-        return None if name in self.elsewhere else function(recipe, folder)
-
-    def cancel(self, task):
-        self.cancelled.append(task)
+from vaebench.sweeps.sweep import sweep, sweep_executor
 
 
 @pytest.fixture
@@ -77,15 +23,12 @@ def small():
 LATENTS = Axis("model.latent", ("2", "3"))
 
 
-def install(monkeypatch, ray):
-    monkeypatch.setitem(sys.modules, "ray", ray)
-    return ray
-
-
 def test_a_cluster_and_this_machine_give_the_same_scores(small, tmp_path, monkeypatch):
+    from test_sweep import inline
+
     ray = install(monkeypatch, FakeRay())
-    on_cluster = sweep(small, [LATENTS], folder=tmp_path / "there", executor=Cluster("head:6379"))
-    local = sweep(small, [LATENTS], folder=tmp_path / "here", executor=_inline)
+    on_cluster = sweep(small, [LATENTS], folder=tmp_path / "there", executor=sweep_executor(ray="head:6379"))
+    local = sweep(small, [LATENTS], folder=tmp_path / "here", executor=inline)
     assert [point.values for point in on_cluster.points] == [point.values for point in local.points]
     for first, second in zip(on_cluster.points, local.points, strict=True):
         assert {k: v for k, v in first.scores.items() if k != "minutes"} == {
@@ -96,20 +39,12 @@ def test_a_cluster_and_this_machine_give_the_same_scores(small, tmp_path, monkey
     assert ray.options == {"max_retries": 2, "num_cpus": 2, "num_gpus": 0}
 
 
-def _inline(every, folder, callback):
-    from vaebench.sweeps.workers import Outcome
-
-    for trial in every:
-        run_trial(trial.recipe, folder / trial.key, lambda event: None)
-        yield Outcome(trial, None)
-
-
 def test_trials_fit_the_largest_machine_and_take_a_gpu_where_there_is_one(small, tmp_path, monkeypatch):
     for nodes, cores, gpus in ((({"CPU": 1.0},), 1, 0), (({}, {"CPU": 64.0, "GPU": 8.0}), 2, 1)):
         ray = install(monkeypatch, FakeRay(nodes))
         keys = [trial.key for trial in trials(small, [], 1)]
         ray.lost = keys
-        sweep(small, [], folder=tmp_path / str(cores), executor=Cluster("auto"))
+        sweep(small, [], folder=tmp_path / str(cores), executor=sweep_executor(ray="auto"))
         assert (ray.options["num_cpus"], ray.options["num_gpus"]) == (cores, gpus)
 
 
@@ -117,7 +52,7 @@ def test_failed_trials_have_errors_and_the_others_go_on(small, tmp_path, monkeyp
     axes = [Axis("model.latent", ("2", "3", "4", "5"))]
     first, second, third, _ = trials(small, axes, 1)
     install(monkeypatch, FakeRay(lost=[first.key], elsewhere=[second.key], broken=[third.key]))
-    result = sweep(small, axes, folder=tmp_path, executor=Cluster("auto"))
+    result = sweep(small, axes, folder=tmp_path, executor=sweep_executor(ray="auto"))
     assert "it was lost 3 times (Lost)" in result.points[0].errors[0]
     assert "must be on a disk that all machines share" in result.points[1].errors[0]
     assert result.points[2].errors == ["seed 0: it failed: OSError: no space left"]
@@ -133,13 +68,16 @@ def test_ctrl_c_stops_every_trial_on_the_cluster(small, tmp_path, monkeypatch):
 
     monkeypatch.setattr(ray, "wait", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        sweep(small, [LATENTS], folder=tmp_path, executor=Cluster("auto"))
+        sweep(small, [LATENTS], folder=tmp_path, executor=sweep_executor(ray="auto"))
     assert len(ray.cancelled) == 2
     assert ray.connections[-1] == "shut down"
 
 
-def test_errors_are_one_sentence(monkeypatch, capsys, tmp_path):
-    words = ["sweep", "digits", "--ray", "there:1", "--out", str(tmp_path)]
+@pytest.mark.parametrize(
+    "command", [["sweep", "digits"], ["reproduce", "E"], ["few-labels"]], ids=lambda words: words[0]
+)
+def test_errors_are_one_sentence(command, monkeypatch, capsys, tmp_path):
+    words = [*command, "--ray", "there:1", "--out", str(tmp_path)]
     monkeypatch.setitem(sys.modules, "ray", None)
     assert main(words) == 2
     assert "pip install 'vaebench[cluster]'" in capsys.readouterr().err
@@ -154,9 +92,8 @@ TWO_MACHINES = """
 import json, sys, threading, time
 from pathlib import Path
 from ray.cluster_utils import Cluster as Machines
-from vaebench.sweeps.cluster import Cluster
 from vaebench.sweeps.grid import Axis
-from vaebench.sweeps.sweep import sweep
+from vaebench.sweeps.sweep import sweep, sweep_executor
 from vaebench.training.loop import Training
 sys.path.insert(0, sys.argv[1])
 from test_sweep import SMALL
@@ -172,7 +109,7 @@ def kill():
 killed = []
 threading.Thread(target=kill, daemon=True).start()
 axes = [Axis("model.latent", ("2", "3", "4"))]
-result = sweep(base, axes, folder=folder, executor=Cluster(machines.address))
+result = sweep(base, axes, folder=folder, executor=sweep_executor(ray=machines.address))
 print("result", json.dumps([killed, [[len(p.folders), p.errors] for p in result.points]]))
 machines.shutdown()
 """

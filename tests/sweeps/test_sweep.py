@@ -11,7 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from vaebench.core.cores import available_cores
 from vaebench.core.errors import VaebenchError
+from vaebench.core.local_pool import LocalPool
+from vaebench.core.workers import Outcome, Worker
 from vaebench.data.datasets import Data
 from vaebench.models.networks import MLP
 from vaebench.models.vae import Model
@@ -21,9 +24,8 @@ from vaebench.runs.recipe import Recipe
 from vaebench.runs.run import Run
 from vaebench.sweeps.grid import Axis, axis, trials
 from vaebench.sweeps.page import points_table, verdict, write_page
-from vaebench.sweeps.sweep import Point, Sweep, local, sweep
+from vaebench.sweeps.sweep import Point, Sweep, sweep, sweep_executor
 from vaebench.sweeps.trial import BEST, run_trial
-from vaebench.sweeps.workers import LocalWorkers, Outcome
 from vaebench.training.checkpoint import read_tensors, write_tensors
 from vaebench.training.compute import Compute
 from vaebench.training.loop import Training
@@ -54,15 +56,27 @@ SLOW += [
 SLOW += ["--training.checkpoint-seconds", "0.3", "--compute.threads", "1"]
 
 
-def inline(trials, folder, callback):
-    """An executor without processes."""
-    for trial in trials:
-        run_trial(trial.recipe, folder / trial.key, lambda event: None)
-        yield Outcome(trial, None)
+class Inline:
+    """An executor without processes, which runs each task by ``run(task)``."""
+
+    def __init__(self, run):
+        self.run = run
+
+    def capacity(self):
+        return 1
+
+    def __call__(self, tasks, callback):
+        for task in tasks:
+            self.run(task)
+            yield Outcome(task)
 
 
-def fail(trials, folder, callback):
-    raise AssertionError(f"{len(trials)} trials were repeated")
+inline = Inline(lambda task: task.function(Worker(), *task.arguments))
+
+
+@Inline
+def fail(task):
+    raise AssertionError(f"trial {task.key} was repeated")
 
 
 def test_a_grid_is_every_combination_with_every_seed():
@@ -93,7 +107,7 @@ def test_too_many_trials_are_refused():
 
 
 def test_workers_give_the_results_of_single_runs_and_a_second_call_repeats_nothing(tmp_path):
-    executor = LocalWorkers(workers=2, threads=1)
+    executor = LocalPool(workers=2, threads=1)
     events = []
     result = sweep(SMALL, [LATENTS], seeds=2, folder=tmp_path / "sweep", executor=executor, callback=events.append)
     assert [point.values for point in result.points] == [{"model.latent": "2"}, {"model.latent": "3"}]
@@ -110,9 +124,10 @@ def test_workers_give_the_results_of_single_runs_and_a_second_call_repeats_nothi
     assert again.points == result.points
     repeated = []
 
-    def record(trials, *rest):
-        repeated.extend(trials)
-        return inline(trials, *rest)
+    @Inline
+    def record(task):
+        repeated.append(task.arguments[0])
+        inline.run(task)
 
     sweep(SMALL, [Axis("model.latent", ("2", "3", "4"))], seeds=2, folder=tmp_path / "sweep", executor=record)
     assert [trial.recipe.model.latent for trial in repeated] == [4, 4]
@@ -129,7 +144,7 @@ def test_a_killed_worker_is_replaced_and_its_trial_finished(tmp_path):
             killed.append(workers[0])
             os.kill(int(workers[0]), signal.SIGKILL)
 
-    result = sweep(base, [LATENTS], folder=tmp_path, executor=LocalWorkers(workers=1, threads=1), callback=callback)
+    result = sweep(base, [LATENTS], folder=tmp_path, executor=LocalPool(workers=1, threads=1), callback=callback)
     assert len(killed) == 1
     assert [len(point.folders) for point in result.points] == [1, 1]
     assert [point.errors for point in result.points] == [[], []]
@@ -139,7 +154,7 @@ def test_a_killed_worker_is_replaced_and_its_trial_finished(tmp_path):
 def test_a_diverging_trial_has_an_error_and_the_others_go_on(tmp_path):
     diverging = SMALL.model_copy(update={"training": Training(epochs=3, batch=64, optimiser=Adam(rate=1.0))})
     axes = [Axis("training.optimiser.rate", ("0.001", "1e30"))]
-    result = sweep(diverging, axes, folder=tmp_path, executor=LocalWorkers(workers=1, threads=1))
+    result = sweep(diverging, axes, folder=tmp_path, executor=LocalPool(workers=1, threads=1))
     assert result.points[0].errors == []
     assert result.points[1].scores == {}
     assert result.points[1].errors[0].startswith("seed 0: the loss is nan at step")
@@ -246,7 +261,7 @@ def test_the_table_and_the_page_hold_every_point(tmp_path):
 
 
 def test_workers_share_the_cores():
-    cores = len(os.sched_getaffinity(0))
-    assert local(cores).threads == 1
-    assert local(1).threads == cores
-    assert local().workers == max(1, cores // 2)
+    cores = available_cores()
+    assert sweep_executor(cores).threads == 1
+    assert sweep_executor(1).threads == cores
+    assert sweep_executor().workers == max(1, cores // 2)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from vaebench.cli.parser import add_budget, add_command, count
+from vaebench.cli.parser import add_budget, add_command, add_workers, count
 from vaebench.cli.terminal import interrupted_after, progress
+
+if TYPE_CHECKING:
+    from vaebench.core.workers import Executor
 
 REPRODUCE = """\
 Runs the whole protocol of a paper and writes its tables and figures, each reported number beside the reproduced one.
@@ -16,7 +19,8 @@ The same command continues where it was stopped; finished steps are kept.
 Examples:
   vaebench reproduce A --budget quick
   vaebench reproduce all --minutes 60
-  vaebench reproduce disentangling --seeds 3 --out runs/disentangling"""
+  vaebench reproduce disentangling --seeds 3 --out runs/disentangling
+  vaebench reproduce all --ray auto --out /shared/papers"""
 FEW_LABELS = """\
 Compares classifiers on frozen latents, semi-supervised VAEs, self-training and a supervised network on MNIST,
 Fashion-MNIST, Quick Draw and CIFAR-10. Settings for each data set are chosen on the others. The same command
@@ -33,11 +37,13 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("paper", metavar="PAPER", help="A to E or a longer name (see vaebench list), or all")
     add_budget(parser, "at most 30 minutes a paper on two cores")
     parser.add_argument("--seeds", type=count, metavar="N", help="seeds of every model (default: the budget's number)")
+    add_workers(parser, "one a core")
     _add_out(parser, "papers.md, papers.json, figures and all steps", "runs/papers")
 
     about = "compare methods with 1 to 100 labels a class (few-label benchmark)"
     parser = add_command(commands, few_labels, "few-labels", about, FEW_LABELS)
     add_budget(parser, "about five hours on two cores")
+    add_workers(parser, "one a core")
     _add_out(parser, "few-labels.md, few-labels.json, figures and all steps", "runs/few-labels")
     parser.set_defaults(without_arguments=True)
 
@@ -56,7 +62,9 @@ def reproduce(args: argparse.Namespace) -> int:
     _print_minutes(*minutes_left(papers, args.budget, args.out), args.budget)
     keep_freed_memory()
     with interrupted_after(_seconds(args)), progress() as callback:
-        experiments = reproduce(papers, args.budget, args.out, seeds=args.seeds, callback=callback)
+        experiments = reproduce(
+            papers, args.budget, args.out, seeds=args.seeds, callback=callback, executor=_executor(args)
+        )
     for experiment in experiments:
         verdicts = [row["agrees"] for row in experiment.result_rows()]
         counts = f"{verdicts.count(True)} hold, {verdicts.count(False)} do not, {verdicts.count(None)} are undecided"
@@ -73,9 +81,16 @@ def few_labels(args: argparse.Namespace) -> int:
     _print_minutes(BenchmarkInfo.minutes[args.budget], minutes_done(args.out, args.budget), args.budget)
     keep_freed_memory()
     with interrupted_after(_seconds(args)), progress() as callback:
-        run_benchmark(args.budget, args.out, callback)
+        run_benchmark(args.budget, args.out, callback, executor=_executor(args))
     print(f"open {args.out / 'few-labels.md'}")
     return 0
+
+
+def _executor(args: argparse.Namespace) -> Executor | None:
+    """The workers that were asked for; None for the default."""
+    from vaebench.core.executors import executor_for
+
+    return None if args.workers is None and args.ray is None else executor_for(args.workers, args.ray)
 
 
 def _print_minutes(total: float, done: float, budget: str) -> None:

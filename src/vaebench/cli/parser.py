@@ -75,6 +75,13 @@ def add_budget(parser: Parser, cpu: str) -> None:
     parser.add_argument("--minutes", type=positive, metavar="N", help="stop after N minutes (default: no limit)")
 
 
+def add_workers(parser: Parser, default: str) -> None:
+    """Add ``--workers`` and ``--ray``, of which one may be given; ``default`` says how many workers there are."""
+    engine = parser.add_mutually_exclusive_group()
+    engine.add_argument("--workers", type=count, metavar="N", help=f"processes at a time (default: {default})")
+    engine.add_argument("--ray", metavar="ADDRESS", help="Ray cluster, HOST:PORT or auto; --out is on a shared disk")
+
+
 def positive(word: str, whole: bool = False) -> float:
     """Return a number above 0."""
     try:

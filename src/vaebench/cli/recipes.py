@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vaebench.cli.fields import add_fields, find_values, load_table, option_of
-from vaebench.cli.parser import HelpFormatter, Parser, add_command, count
+from vaebench.cli.parser import HelpFormatter, Parser, add_command, add_workers, count
 from vaebench.cli.terminal import progress
 
 RUN = """\
@@ -51,9 +51,7 @@ def add_parser(commands: Any) -> None:
         help="a field and its values, also as JSON; may be given several times",
     )
     parser.add_argument("--seeds", type=count, default=1, metavar="N", help="seeds of each combination (default: 1)")
-    engine = parser.add_mutually_exclusive_group()
-    engine.add_argument("--workers", type=count, metavar="N", help="processes at a time (default: one for two cores)")
-    engine.add_argument("--ray", metavar="ADDRESS", help="Ray cluster, HOST:PORT or auto; --out is on a shared disk")
+    add_workers(parser, "one for two cores")
     parser.add_argument("--out", metavar="FOLDER", help="folder (default: runs/sweep-RECIPE)")
     parser.set_defaults(extras="overrides")
 
@@ -132,15 +130,14 @@ def sweep(args: argparse.Namespace) -> int:
     from vaebench.core.memory import keep_freed_memory
     from vaebench.runs.overrides import apply_overrides
     from vaebench.runs.recipe import find_recipe
-    from vaebench.sweeps.cluster import Cluster
     from vaebench.sweeps.grid import axis
     from vaebench.sweeps.page import verdict, write_page
-    from vaebench.sweeps.sweep import local, sweep
+    from vaebench.sweeps.sweep import sweep, sweep_executor
 
     base = find_recipe(args.recipe)
     axes = [axis(word) for word in args.grid]
     base = apply_overrides(base, argv, f"recipe {base.name}")
-    executor = local(args.workers) if args.ray is None else Cluster(args.ray)
+    executor = sweep_executor(args.workers, args.ray)
     folder = Path(args.out or f"runs/sweep-{base.name}")
 
     keep_freed_memory()

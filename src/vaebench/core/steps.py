@@ -9,14 +9,23 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from vaebench.core.files import read_json, write_arrays, write_json
 from vaebench.core.locks import file_lock
+from vaebench.deprecated import workers_of
 
 Arrays = dict[str, np.ndarray]
+
+
+class StepReport(NamedTuple):
+    """The steps that one worker has read or computed."""
+
+    seconds: dict[str, float]
+    wall_seconds: dict[str, float]
+    computed: list[str]
 
 
 @dataclass
@@ -36,6 +45,8 @@ class StepCache:
     """Called with the name of a step before it is computed."""
     seconds: dict[str, float] = field(default_factory=dict)
     """Seconds that each step took when it was computed, in this call or an earlier one."""
+    wall_seconds: dict[str, float] = field(default_factory=dict)
+    """The same, each divided by the workers that shared the job at that time."""
     computed: list[str] = field(default_factory=list)
     """Names of the steps that this call computed."""
     spent: float = 0.0
@@ -50,7 +61,7 @@ class StepCache:
                     result = compute()
                 self.write(path, name, identity, {"result": result})
             kept = read_json(path)
-        self.seconds[name] = kept["seconds"]
+        self.note(name, kept)
         return dict(kept["result"])
 
     def arrays(self, name: str, identity: dict[str, Any], compute: Callable[[], Arrays]) -> Arrays:
@@ -63,9 +74,25 @@ class StepCache:
                     result = compute()
                 write_arrays(values, result)
                 self.write(path, name, identity, {"result": {}})
-        self.seconds[name] = read_json(path)["seconds"]
+        self.note(name, read_json(path))
         with np.load(values, allow_pickle=False) as stored:
             return dict(stored)
+
+    def note(self, name: str, record: dict[str, Any]) -> None:
+        """Note the seconds of a kept step."""
+        self.seconds[name] = record["seconds"]
+        self.wall_seconds[name] = record["seconds"] / workers_of(record.get("machine", {}))
+
+    @property
+    def report(self) -> StepReport:
+        """The steps that were read or computed so far."""
+        return StepReport(self.seconds, self.wall_seconds, self.computed)
+
+    def add(self, report: StepReport) -> None:
+        """Add the steps of another worker."""
+        self.seconds |= report.seconds
+        self.wall_seconds |= report.wall_seconds
+        self.computed += report.computed
 
     def run_tasks(self, tasks: Mapping[str, Callable[[], object]]) -> None:
         """Run every task once among all workers; a task that another worker is running is left to it."""
@@ -77,9 +104,14 @@ class StepCache:
                 if acquired:
                     task()
 
-    def exclusive(self, name: str) -> AbstractContextManager[object]:
-        """Lock a step, so that no other worker computes it at the same time."""
-        return nullcontext() if self.workers == 1 else file_lock(self.folder / "claims" / "steps" / f"{name}.lock")
+    def exclusive(self, name: str, wait: bool = True) -> AbstractContextManager[bool]:
+        """Lock a step, so that no other worker computes it at the same time.
+
+        With ``wait=False`` the block is entered with False if another worker holds the step.
+        """
+        if self.workers == 1:
+            return nullcontext(True)
+        return file_lock(self.folder / "claims" / "steps" / f"{name}.lock", wait)
 
     def read(self, path: Path, identity: dict[str, Any]) -> dict[str, Any] | None:
         """Return the record in ``path``, or None where there is none with this identity."""
@@ -88,10 +120,12 @@ class StepCache:
         record: dict[str, Any] = read_json(path)
         return record if record["identity"] == as_json(identity) else None
 
-    def write(self, path: Path, name: str, identity: dict[str, Any], record: dict[str, Any]) -> None:
-        """Write a computed step's record with its identity, seconds and machine."""
+    def write(self, path: Path, name: str, identity: dict[str, Any], record: dict[str, Any]) -> dict[str, Any]:
+        """Write a computed step's record with its identity, seconds and machine, and return it."""
         head = {"identity": as_json(identity), "seconds": self.seconds[name]}
-        write_json(path, head | record | {"machine": {**self.machine, "workers": self.workers}})
+        record = head | record | {"machine": {**self.machine, "workers": self.workers}}
+        write_json(path, record)
+        return record
 
     @contextmanager
     def timed(self, name: str) -> Iterator[None]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import warnings
 from collections import Counter
 from collections.abc import Callable, Generator, Sequence
@@ -15,6 +14,7 @@ from jaxtyping import UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 from pydantic import Field
 
+from vaebench.core.cores import available_cores
 from vaebench.core.frozen import Frozen
 from vaebench.data.images import Progress, ignore_progress
 from vaebench.data.listing import FORMATS, Files, PathParts, UnreadableImageError, printable
@@ -26,7 +26,7 @@ PIXEL_LIMIT = 80_000_000
 """Pixels of the largest image that is read; decoded, it takes 240 MB."""
 BLOCK = 200
 """Number of images that a thread processes at a time."""
-THREADS = min(8, os.cpu_count() or 1)
+THREADS = min(8, available_cores())
 GREY_MODES = ("1", "L", "LA", "La")
 T = TypeVar("T")
 

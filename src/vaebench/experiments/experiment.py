@@ -53,7 +53,11 @@ class Experiment:
     def __post_init__(self) -> None:
         self.datasets: dict[str, Dataset] = {}
         self.expected_seconds = 60 * self.info.minutes[self.budget]
-        here = {"processor": machine()["processor"], "precision": self.compute.precision}
+        here = {
+            "processor": machine()["processor"],
+            "precision": self.compute.precision,
+            "threads": self.compute.threads,
+        }
         self.cache = StepCache(self.folder, self.workers, here, self.report)
         self.figures = FigureWriter(self.folder / "figures", self.info.captions)
 
@@ -64,9 +68,10 @@ class Experiment:
 
     @cached_property
     def device(self) -> str:
-        """GPU name, or number of cores."""
+        """GPU name, or number of cores of a training."""
         here = machine()
-        return here["gpu"] or f"{here['cores']} cores"
+        cores = f"{here['cores']} cores"
+        return here["gpu"] or (cores if self.workers == 1 else f"one of {cores}")
 
     def pick(self, quick: T, cpu: T, full: T) -> T:
         """Return the value for this budget."""
@@ -93,7 +98,8 @@ class Experiment:
     def provenance(self, commit: str | None) -> dict[str, Any]:
         """Return how the results were computed, for the page that shows them."""
         return {
-            "seconds": round(self.seconds / self.workers, 1),
+            "seconds": round(sum(self.cache.wall_seconds.values()), 1),
+            "workers": self.workers,
             "date": time.strftime("%Y-%m-%d"),
             "commit": commit,
             "machine": machine(),
@@ -151,7 +157,7 @@ class Experiment:
         return ProbeInput(data.fingerprint, lambda: Split(data.train, data.validation, data.test))
 
     def run_tasks(self, tasks: Mapping[str, Callable[[], object]]) -> None:
-        """Run every task once among all workers."""
+        """Run every task once among all workers, before their results are read one after the other."""
         self.cache.run_tasks(tasks)
 
     def figure(self, name: str, make: Callable[[], Figure]) -> None:

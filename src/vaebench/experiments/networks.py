@@ -77,22 +77,30 @@ class TrainingJob:
 def trained_model(
     cache: StepCache, name: str, job: TrainingJob, compute: Compute, callback: Callable[[TrainingEvent], None]
 ) -> TrainedModel:
-    """Return the network of this job, trained now or in an earlier call; kept as ``networks/NAME.safetensors``."""
+    """Return the network of this job, trained now or in an earlier call; kept as ``networks/NAME.safetensors``.
+
+    A network that another worker is training is left to it, so that several workers that run through the same steps
+    train different networks; the first use of its record or weights waits.
+    """
     path, identity = cache.folder / "networks" / f"{name}.safetensors", job.identity(compute)
-    with cache.exclusive(f"networks/{name}"):
-        record = cache.read(path.with_suffix(".json"), identity)
-        if record is None or not path.exists():
-            record = _train(cache, name, path, job, compute, callback)
-    cache.seconds[name] = record["seconds"]
+
+    def read(wait: bool = True) -> dict[str, Any] | None:
+        with cache.exclusive(f"networks/{name}", wait) as acquired:
+            if not acquired:
+                return None
+            record = cache.read(path.with_suffix(".json"), identity)
+            if record is None or not path.exists():
+                record = _train(cache, name, path, job, compute, callback)
+        cache.note(name, record)
+        return record
 
     def load() -> nn.Module:
         network = job.build()
         network.load_state_dict(read_tensors(path)[0])
         return network.to(compute.device).eval()
 
-    return TrainedModel(
-        content_key(identity), job.data, record["history"], record["best_epoch"], record["seconds"], load
-    )
+    record = read(wait=False)
+    return TrainedModel(content_key(identity), job.data, lambda: record or read() or {}, load)
 
 
 def _train(
@@ -104,16 +112,17 @@ def _train(
     callback: Callable[[TrainingEvent], None],
 ) -> dict[str, Any]:
     identity = job.identity(compute)
-    checkpoint = Checkpoint(path.with_name(f"{path.stem}.checkpoint"), as_json({**identity, "machine": machine()}))
+    there = {"machine": machine(), "threads": compute.threads}  # with others the bits would be neither's
+    checkpoint = Checkpoint(path.with_name(f"{path.stem}.checkpoint"), as_json({**identity, **there}))
     cache.computed.append(name)
     trained = job.train(checkpoint, compute, callback)
     cache.seconds[name] = trained.seconds
     cache.spent += trained.seconds
-    record = {"history": trained.history, "best_epoch": trained.best_epoch}
     write_tensors(path, trained.model.state_dict(), {"name": name})
-    cache.write(path.with_suffix(".json"), name, identity, record)
+    record = {"history": trained.history, "best_epoch": trained.best_epoch}
+    record = cache.write(path.with_suffix(".json"), name, identity, record)
     checkpoint.clear()
-    return record | {"seconds": trained.seconds}
+    return record
 
 
 def _on_device(source: Source, compute: Compute) -> Source:

@@ -17,20 +17,41 @@ from vaebench.models.vae import VAE
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """A trained network. Weights are loaded, and images encoded, on first use."""
+    """A trained network. If another worker trains it, its first use waits for that worker; weights are loaded, and
+    images encoded, on first use."""
 
     key: str
     """Hash of everything that decided the weights."""
     data: Dataset
-    history: list[dict[str, Any]]
-    """One record an epoch; see :class:`vaebench.training.loop.TrainingResult`."""
-    best_epoch: int
-    seconds: float
+    read: Callable[[], dict[str, Any]]
+    """Returns the record of the training, which it first waits for."""
     load: Callable[[], nn.Module]
+
+    @cached_property
+    def record(self) -> dict[str, Any]:
+        """The record of the training."""
+        return self.read()
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """One record an epoch; see :class:`vaebench.training.loop.TrainingResult`."""
+        history: list[dict[str, Any]] = self.record["history"]
+        return history
+
+    @property
+    def best_epoch(self) -> int:
+        """Epoch of the weights, from 1."""
+        return int(self.record["best_epoch"])
+
+    @property
+    def seconds(self) -> float:
+        """Seconds that the training took."""
+        return float(self.record["seconds"])
 
     @cached_property
     def model(self) -> nn.Module:
         """The network with its best weights, in evaluation mode."""
+        assert self.record
         return self.load()
 
     def by_step(self, part: str = "loss") -> tuple[list[int], list[float]]:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from vaebench.core.steps import StepReport
+from vaebench.core.workers import Worker
 from vaebench.experiments.experiment import Experiment
 from vaebench.experiments.info import Budget
+from vaebench.experiments.sharing import check_shared
 from vaebench.papers.paper import Paper
 
 
@@ -90,3 +94,25 @@ class PaperExperiment(Experiment):
         if missing := [key for key in self.paper.reported_results if key not in self.rows]:
             raise ValueError(f"paper {self.paper.short} has results that were not recorded: {', '.join(missing)}")
         return [self.rows[key]._asdict() for key in self.paper.reported_results]
+
+
+class PaperResult(NamedTuple):
+    """What each worker finds when all steps of a paper are done."""
+
+    rows: dict[str, ResultRow]
+    images: dict[str, bytes]
+    """PNG bytes of the figures."""
+    steps: StepReport
+
+
+def run_in_worker(worker: Worker, folder: Path, paper: Paper, *settings: Any) -> PaperResult:
+    """Run the protocol of a paper as one of the workers that share its steps.
+
+    Args:
+        settings: budget, compute, requested seeds and number of workers.
+    """
+    check_shared(folder)
+    budget, compute, seeds, workers = settings
+    experiment = PaperExperiment(paper, budget, folder, compute, worker.report, seeds, workers)
+    paper.run(experiment)
+    return PaperResult(experiment.rows, experiment.figures.images, experiment.cache.report)

@@ -11,12 +11,14 @@ from vaebench.core.files import read_json, write_json, write_text
 from vaebench.core.locks import lock_folder
 from vaebench.core.progress import ProgressCallback
 from vaebench.core.provenance import commit
+from vaebench.core.time_left import seconds_done, with_time_left
+from vaebench.core.workers import Executor
 from vaebench.experiments.info import BUDGETS, Budget
-from vaebench.papers.experiment import PaperExperiment
+from vaebench.experiments.sharing import divide_work
+from vaebench.papers.experiment import PaperExperiment, PaperResult, run_in_worker
 from vaebench.papers.page import page, read_rows
 from vaebench.papers.paper import Paper
 from vaebench.papers.registry import PAPERS
-from vaebench.training.compute import Compute
 
 
 def find_papers(name: str) -> list[Paper]:
@@ -42,10 +44,7 @@ def experiment_folder(out: Path, paper: Paper, budget: Budget) -> Path:
 def minutes_left(papers: Sequence[Paper], budget: Budget, out: Path) -> tuple[float, float]:
     """Return the expected minutes of these papers in all, and the minutes of the steps that are already done."""
     total = sum(paper.minutes[budget] for paper in papers)
-    done = 0.0
-    for paper in papers:
-        for path in experiment_folder(out, paper, budget).rglob("*.json"):
-            done += read_json(path)["seconds"] / 60
+    done = sum(seconds_done(experiment_folder(out, paper, budget)) for paper in papers) / 60
     return total, done
 
 
@@ -56,25 +55,40 @@ def reproduce(
     *,
     seeds: int | None = None,
     callback: ProgressCallback = lambda event: None,
+    executor: Executor | None = None,
 ) -> list[PaperExperiment]:
     """Run the protocols of ``papers``, resuming an interrupted call, and write ``papers.json``, ``papers.md``,
-    ``papers-made.json`` (machine, commit, seconds) and ``papers/*.png`` into ``out``.
+    ``papers-made.json`` (machine, commit, seconds) and ``papers/*.png`` into ``out``. On several cores, single-threaded
+    processes share the work.
+
+    Args:
+        executor: the workers, see :func:`vaebench.experiments.sharing.divide_work`.
 
     Raises:
         VaebenchError: data cannot be obtained, or a folder is in use.
         KeyboardInterrupt: after Ctrl-C; finished steps are kept.
     """
-    experiments = []
-    compute = Compute().resolve()
-    for paper in papers:
+    experiments, division = [], divide_work(executor=executor)
+    for number, paper in enumerate(papers):
         folder = experiment_folder(out, paper, budget)
         with lock_folder(folder):
-            experiment, source_commit = PaperExperiment(paper, budget, folder, compute, callback, seeds), commit()
-            paper.run(experiment)
+            source_commit = commit()
+            further = sum(later.minutes[budget] for later in papers[number + 1 :])
+            report = with_time_left(callback, folder, paper.minutes[budget], further)
+            experiment = PaperExperiment(paper, budget, folder, division.compute, report, seeds, division.workers)
+            arguments = (folder.resolve(), paper, budget, division.compute, seeds, division.workers)
+            _collect(experiment, division.run(run_in_worker, arguments, report))
             _publish(experiment, out, source_commit)
         experiment.finish()
         experiments.append(experiment)
     return experiments
+
+
+def _collect(experiment: PaperExperiment, results: list[PaperResult]) -> None:
+    """Take rows and figures from the workers, which found the same, and the steps that each computed."""
+    experiment.rows, experiment.figures.images = results[0].rows, results[0].images
+    for result in results:
+        experiment.cache.add(result.steps)
 
 
 def _publish(experiment: PaperExperiment, out: Path, source_commit: str | None) -> None:

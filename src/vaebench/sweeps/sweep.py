@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vaebench.core.cores import available_cores
+from vaebench.core.executors import executor_for
 from vaebench.core.files import write_json, write_text
 from vaebench.core.locks import lock_folder
 from vaebench.core.progress import ProgressCallback, ProgressEvent
 from vaebench.core.provenance import commit
 from vaebench.core.statistics import summary
+from vaebench.core.workers import Executor, Outcome, Task
 from vaebench.runs.recipe import Recipe
 from vaebench.sweeps.grid import Axis, Trial, trials
-from vaebench.sweeps.trial import BEST, is_done, scores
-from vaebench.sweeps.workers import Executor, LocalWorkers
+from vaebench.sweeps.trial import BEST, is_done, run_trial_task, scores
 from vaebench.training.compute import machine
 
+CORES = 2
+"""Cores of a trial on a cluster."""
 SCHEMA = 2
 """Version of sweep.json; in version 1 the errors of a point were its "troubles"."""
 
@@ -90,17 +94,17 @@ def sweep(
     grid, root = trials(base, axes, seeds), Path(folder)
     with lock_folder(root):
         unfinished = [trial for trial in grid if not is_done(trial.recipe, root / trial.key)]
-        errors = _run_trials(unfinished, len(grid), root, executor or local(), callback)
+        errors = _run_trials(unfinished, len(grid), root, executor or sweep_executor(), callback)
         result = Sweep(base.name, tuple(axes), seeds, _points(grid, root, errors), root)
         _write(result, base)
     return result
 
 
-def local(workers: int | None = None) -> LocalWorkers:
-    """Executor with this many processes on this machine, by default one for every two cores."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def sweep_executor(workers: int | None = None, ray: str | None = None) -> Executor:
+    """Executor of a sweep: processes on this machine, by default one for every two cores, or a Ray cluster."""
+    cores = available_cores()
     count = workers or max(1, cores // 2)
-    return LocalWorkers(count, max(1, cores // count))
+    return executor_for(count, ray, threads=max(1, cores // count) if ray is None else CORES)
 
 
 def _run_trials(
@@ -110,20 +114,32 @@ def _run_trials(
     errors: dict[str, str] = {}
     if not unfinished:
         return errors
-    start = time.monotonic()
+    start, descriptions = time.monotonic(), {trial.key: trial.description for trial in unfinished}
 
-    def forward(worker: int, trial: str, event: ProgressEvent) -> None:
-        callback(ProgressEvent(f"worker {worker + 1}", event.done, note=f"{trial}: {event.stage}"))
+    def forward(worker: int, key: str, event: ProgressEvent) -> None:
+        callback(ProgressEvent(f"worker {worker + 1}", event.done, note=f"{descriptions.get(key, key)}: {event.stage}"))
 
     finished = total - len(unfinished)
     callback(ProgressEvent("trials", finished / total, note=f"{finished} of {total}"))
-    for done, outcome in enumerate(executor(unfinished, root, forward), start=1):
-        if outcome.error is not None:
-            errors[outcome.trial.key] = outcome.error
-        minutes = (time.monotonic() - start) / done * (len(unfinished) - done) / 60
-        count = finished + done
-        callback(ProgressEvent("trials", count / total, note=f"{count} of {total}, about {minutes:.1f} minutes left"))
+    tasks = [Task(trial.key, run_trial_task, (trial, str(root.resolve()))) for trial in unfinished]
+    with closing(executor(tasks, forward)) as outcomes:
+        for done, outcome in enumerate(outcomes, start=1):
+            if (error := _error_of(outcome, root)) is not None:
+                errors[outcome.task.key] = error
+            minutes = (time.monotonic() - start) / done * (len(unfinished) - done) / 60
+            count = finished + done
+            note = f"{count} of {total}, about {minutes:.1f} minutes left"
+            callback(ProgressEvent("trials", count / total, note=note))
     return errors
+
+
+def _error_of(outcome: Outcome, root: Path) -> str | None:
+    """Error message of a trial, or None if its results are in the folder."""
+    if outcome.error is not None:
+        return str(outcome.error)
+    if not ((folder := root / outcome.task.key) / "results.json").exists():
+        return f"{folder} has no results here; the folder (--out) must be on a disk that all machines share"
+    return None
 
 
 def _points(grid: Sequence[Trial], root: Path, errors: dict[str, str]) -> list[Point]:

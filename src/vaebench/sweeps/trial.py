@@ -10,6 +10,7 @@ from typing import Any
 from vaebench.core.errors import OtherTrainingError
 from vaebench.core.files import read_json
 from vaebench.core.progress import ProgressCallback
+from vaebench.core.workers import Worker
 from vaebench.data.datasets import Data
 from vaebench.data.images import Dataset
 from vaebench.evaluation.disentanglement import SCORE_NAMES
@@ -18,6 +19,7 @@ from vaebench.runs.recipe import Recipe, parse_recipe
 from vaebench.runs.report.tables import FRECHET, accuracy_rows, labels_text
 from vaebench.runs.report.verdict import default_probe
 from vaebench.runs.run import Run
+from vaebench.sweeps.grid import Trial
 
 BEST = "validation ELBO"
 """Score that selects the best point; never one of the test images."""
@@ -54,6 +56,11 @@ def run_trial(recipe: Recipe, folder: Path, callback: ProgressCallback) -> None:
         except OtherTrainingError:
             shutil.rmtree(folder)
     run(recipe, folder, resume=True, callback=callback, load=_load)
+
+
+def run_trial_task(worker: Worker, trial: Trial, folder: str) -> None:
+    """Run a trial in a worker, in its subfolder of ``folder``; see :func:`run_trial`."""
+    run_trial(trial.recipe_with(worker.threads), Path(folder) / trial.key, worker.report)
 
 
 def _load(data: Data, progress: Any) -> Dataset:

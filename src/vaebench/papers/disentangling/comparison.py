@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -60,6 +61,8 @@ class Comparison:
         rows = label_draws(data.train.labels, available, experiment.pick(2, 5, 5), seed=0)
         self.draws = {str(count): draws[:1] if count == 1000 else draws for count, draws in rows.items()}
         self.draws["all"] = [torch.arange(len(data.train))]
+        names = {f"{self.name}/{model}-{count}": (model, count) for model in MODELS for count in counts}
+        experiment.run_tasks({name: partial(self._result, *of) for name, of in names.items()})
         self.results = {(model, count): self._result(model, count) for model in MODELS for count in counts}
 
     def available(self, count: int | str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import product
 
 import numpy as np
@@ -49,12 +50,19 @@ def search_architectures(experiment: PaperExperiment, dataset: DatasetExperiment
     head = make_head(experiment, dataset.settings.large_head, 5).model_copy(update={"batch": 256})
     accuracies: dict[tuple[int, int, int], float] = {}
     losses: dict[tuple[int, int, int], float] = {}
-    for batch, kernel, layers in product(BATCHES, KERNELS, LAYERS):
+
+    def fit(batch: int, kernel: int, layers: int) -> tuple[float, float]:
+        """Accuracy of the head on the model's latents, and the model's reconstruction loss, both on validation."""
         name = f"search/{batch}-{kernel}-{layers}"
         training = Training(epochs=epochs, batch=batch, optimiser=optimiser, schedule=OneCycle())
         vae = experiment.vae(name, data, Model(network=_make_network(kernel, layers)), Elbo(beta=3.0), training)
-        accuracies[batch, kernel, layers] = experiment.probe(name, head, vae.sampled, dataset.classes)["accuracy"]
-        losses[batch, kernel, layers] = vae.history[-1]["validation_reconstruction"]
+        accuracy = experiment.probe(name, head, vae.sampled, dataset.classes)["accuracy"]
+        return accuracy, vae.history[-1]["validation_reconstruction"]
+
+    models = list(product(BATCHES, KERNELS, LAYERS))
+    experiment.run_tasks({"search/{}-{}-{}".format(*model): partial(fit, *model) for model in models})
+    for model in models:
+        accuracies[model], losses[model] = fit(*model)
     ranked = sorted(accuracies, key=lambda key: -accuracies[key])
     best = "; ".join(f"batch {b}, kernel {k}, {n} layers: {accuracies[b, k, n]:.3f}" for b, k, n in ranked[:3])
     explanation = (

@@ -1,0 +1,17 @@
+"""executor_for(): worker processes on this machine, or a Ray cluster."""
+
+from __future__ import annotations
+
+from vaebench.core.local_pool import LocalPool
+from vaebench.core.ray_pool import RayPool
+from vaebench.core.workers import Executor
+
+
+def executor_for(workers: int, ray: str | None = None, threads: int = 1) -> Executor:
+    """Return the executor on a Ray cluster, if its address is given, or on this machine.
+
+    Args:
+        workers: number of processes on this machine.
+        threads: threads of each worker.
+    """
+    return LocalPool(workers, threads) if ray is None else RayPool(ray, threads)
