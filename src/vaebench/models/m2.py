@@ -59,10 +59,14 @@ class M2(nn.Module):
         self.register_buffer("zero", torch.zeros(sizes[0]), persistent=False)
         self.register_buffer("one_hot", torch.eye(sizes[1]), persistent=False)
 
+    def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B Y"]:
+        """Logits of q(y|x)."""
+        logits: Tensor = self.classifier(x).to(x.dtype)
+        return logits
+
     def log_probabilities(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B Y"]:
         """log q(y|x)."""
-        logits: Tensor = self.classifier(x).to(x.dtype)
-        return logits.log_softmax(-1)
+        return self(x).log_softmax(-1)  # type: ignore[no-any-return]
 
     def prior(self) -> Independent:
         """p(z) = N(0, I), event shape (D,)."""
