@@ -13,11 +13,10 @@ from torch import Tensor, nn
 from torch.distributions import Independent, MixtureSameFamily
 
 from vaebench.core.errors import VaebenchError
-from vaebench.core.frozen import Frozen
-from vaebench.data.images import Batch
 from vaebench.models.likelihoods import AnyLikelihood, BernoulliPixels
-from vaebench.models.loss import LossOutput, Weight, elbo_terms, loss_components
+from vaebench.models.loss import Weight
 from vaebench.models.networks import Shape
+from vaebench.models.objectives import Elbo
 from vaebench.models.posteriors import diagonal_gaussian
 from vaebench.models.priors import mixture
 from vaebench.models.vae import VAE, Model, VAEModel
@@ -62,16 +61,10 @@ class VaDE(VAE):
         return log_joint.softmax(-1)
 
 
-class VaDEElbo(Frozen):
+class VaDEElbo(Elbo):
     """beta (log q(z|x) - log sum_c pi_c N(z; mu_c, sigma_c)) - log p(x|z) at one sample of q(z|x), nats per image."""
 
-    kind: Literal["vade"] = "vade"
-    beta: Weight = 1.0
-    """Weight of the KL to the prior, which has no closed form."""
-
-    def __call__(self, model: VaDE, batch: Batch, progress: float) -> LossOutput:
-        _, log_px, kl_q = elbo_terms(model, batch.x)
-        return LossOutput((self.beta * kl_q - log_px).mean(), loss_components(log_px, kl_q))
+    kind: Literal["vade"] = "vade"  # type: ignore[assignment]
 
 
 class VaDEModel(VAEModel):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from vaebench.core.frozen import Frozen
 from vaebench.evaluation.learning_curves import LabelCount
 from vaebench.evaluation.probes import KNN, AnyProbe, Head, Logistic
 from vaebench.models.networks import Network
-from vaebench.semi_supervised.classifiers import AnySemiSupervised, SemiSupervised
+from vaebench.semi_supervised.classifiers import AnySemiSupervised
 from vaebench.semi_supervised.self_training import SelfTraining
 from vaebench.training.schedules import Adam, AnyOptimiser, OneCycle
 
@@ -74,14 +74,13 @@ class Evaluation(Frozen):
             return methods
         return [{"kind": method} if isinstance(method, str) else method for method in methods]
 
-    @field_validator("semi_supervised")
-    @classmethod
-    def _distinct(cls, methods: tuple[SemiSupervised, ...], info: ValidationInfo) -> tuple[SemiSupervised, ...]:
-        names = [method.name for method in methods]
-        others = {*OTHER_NAMES, *(probe.name for probe in info.data.get("probes", ()))}
+    @model_validator(mode="after")
+    def _check_names(self) -> Evaluation:
+        names = [method.name for method in self.semi_supervised]
+        others = {*OTHER_NAMES, *(probe.name for probe in self.probes)}
         if taken := sorted({name for name in names if names.count(name) > 1 or name in others}):
-            raise ValueError(f"the name {taken[0]!r} is taken; give each method a name of its own")
-        return methods
+            raise ValueError(f"semi_supervised: the name {taken[0]!r} is taken; give each method a name of its own")
+        return self
 
     @field_validator("labels_per_class")
     @classmethod
