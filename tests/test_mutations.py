@@ -190,7 +190,7 @@ BREAKAGES = [
     ("models/local_decoder.py", "padded[:, :, row + h, column + h] = pixel", "padded[:, :, row + h, column] = pixel", "tests/models/test_local_decoder.py"),
     ("models/information_bottleneck.py", "self.probabilities(x).log()", "self.probabilities(x)", "tests/semi_supervised/test_classifiers.py"),
     ("evaluation/clustering.py", "maximize=True", "maximize=False", "tests/evaluation/test_clustering.py"),
-    ("semi_supervised/classifiers.py", "UnlabelledSource(source), max", "source, max", "tests/semi_supervised/test_classifiers.py"),
+    ("semi_supervised/classifiers.py", "UnlabelledSource(source), labelled_per_batch", "source, labelled_per_batch", "tests/semi_supervised/test_classifiers.py"),
     ("semi_supervised/classifiers.py", "math.ceil(self.least_steps / steps_per_epoch)", "1", "tests/semi_supervised/test_classifiers.py"),
     ("runs/training.py", "objective=recipe.model.objective)", "objective=recipe.objective)", "tests/runs/test_model_kinds.py"),
     ("runs/few_labels.py", "if field is not None and not drawn:", "if False:", "tests/runs/test_semi_supervised_run.py"),

@@ -7,7 +7,6 @@ model, objective and training as fields, and one entry of the dictionary.
 from __future__ import annotations
 
 import math
-from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 import torch
@@ -40,16 +39,22 @@ class SemiSupervised(Protocol):
 
 
 class _Classifier(Frozen):
-    """The fit that all methods share. ``model`` builds a network that maps images to logits."""
+    """The fields and the fit that all methods share; the training is that of the few-label benchmark."""
 
     kind: str
     name: str
     """Name in results and figures."""
     model: Any
+    """Builds a network that maps images to logits."""
     objective: Any
-    training: Training
+    training: Training = Training(
+        epochs=6, batch=256, optimiser=Adam(rate=2e-3, beta2=0.99), schedule=OneCycle(), clip_norm=100.0
+    )
     least_steps: int = Field(1000, ge=1)
     """Minimum number of optimiser steps: with few images, epochs are added until it is reached."""
+    labelled_fraction: UnitFraction | None = 0.25
+    """Fraction of each batch that is labelled, at most one half; the others are all images without labels. None trains
+    on the labelled images alone."""
 
     def fit(self, source: LabelledSource, classes: int, seed: int, compute: Compute) -> Predict:
         """Train a network from random weights; images with the label -1 are unlabelled."""
@@ -63,15 +68,13 @@ class _Classifier(Frozen):
         train(network, self.objective, images, training, compute=compute, seed=seed)
         return predict_with(network, seed, compute)
 
-    @abstractmethod
     def training_source(self, source: LabelledSource) -> Source:
         """What the network is trained on."""
-
-
-GENERATIVE_TRAINING = Training(
-    epochs=6, batch=256, optimiser=Adam(rate=2e-3, beta2=0.99), schedule=OneCycle(), clip_norm=100.0
-)
-"""Training of M2 and ADGM; that of the few-label benchmark."""
+        labelled = source.take(torch.nonzero(source.labels != HIDDEN)[:, 0])
+        if self.labelled_fraction is None:
+            return labelled
+        labelled_per_batch = max(1, round(self.labelled_fraction * self.training.batch))
+        return MixedSource(labelled, UnlabelledSource(source), labelled_per_batch)
 
 
 class M2Classifier(_Classifier):
@@ -81,13 +84,6 @@ class M2Classifier(_Classifier):
     name: str = "m2"
     model: M2Model = M2Model()
     objective: M2Elbo = M2Elbo()
-    training: Training = GENERATIVE_TRAINING
-    labelled_fraction: UnitFraction = 0.25
-    """Fraction of each batch that is labelled, at most one half; labelled images are repeated."""
-
-    def training_source(self, source: LabelledSource) -> Source:
-        """All images without labels, and in every batch some of the labelled ones."""
-        return _mixed(source, self.labelled_fraction * self.training.batch)
 
 
 class ADGMClassifier(_Classifier):
@@ -97,13 +93,6 @@ class ADGMClassifier(_Classifier):
     name: str = "adgm"
     model: ADGMModel = ADGMModel()
     objective: ADGMElbo = ADGMElbo()
-    training: Training = GENERATIVE_TRAINING
-    labelled_fraction: UnitFraction = 0.25
-    """Fraction of each batch that is labelled, at most one half; labelled images are repeated."""
-
-    def training_source(self, source: LabelledSource) -> Source:
-        """All images without labels, and in every batch some of the labelled ones."""
-        return _mixed(source, self.labelled_fraction * self.training.batch)
 
 
 class InformationBottleneckClassifier(_Classifier):
@@ -116,18 +105,8 @@ class InformationBottleneckClassifier(_Classifier):
     training: Training = Training(epochs=10, batch=128, optimiser=Adam(rate=5e-3, beta2=0.99), ema=0.98)
     least_steps: int = Field(300, ge=1)
     """Minimum number of optimiser steps: with few labels, epochs are added until it is reached."""
-
-    def training_source(self, source: LabelledSource) -> Source:
-        """The labelled images."""
-        return _labelled(source)
-
-
-def _labelled(source: LabelledSource) -> LabelledSource:
-    return source.take(torch.nonzero(source.labels != HIDDEN)[:, 0])
-
-
-def _mixed(source: LabelledSource, labelled_per_batch: float) -> MixedSource:
-    return MixedSource(_labelled(source), UnlabelledSource(source), max(1, round(labelled_per_batch)))
+    labelled_fraction: None = None
+    """None: unlabelled images are of no use."""
 
 
 SEMI_SUPERVISED: dict[str, type[Any]] = {
