@@ -108,7 +108,13 @@ def test_a_table_lists_the_fields_and_defaults_of_its_class(page, name, option, 
         if default == "required":
             assert expected is inspect.Parameter.empty
         else:
-            assert eval(default.strip("`"), vars(importlib.import_module(owner.__module__))) == expected, field
+            assert eval(default.strip("`"), names_of(owner)) == expected, field
+
+
+def names_of(owner):
+    """Names in the modules of a class and the classes that it inherits fields from."""
+    modules = [importlib.import_module(each.__module__) for each in reversed(owner.__mro__)]
+    return {name: value for module in modules for name, value in vars(module).items()}
 
 
 def test_the_index_links_every_page():
