@@ -18,8 +18,10 @@ from vaebench.models.networks import NETWORKS
 from vaebench.models.objectives import OBJECTIVES
 from vaebench.models.posteriors import POSTERIORS
 from vaebench.models.priors import PRIORS
+from vaebench.models.registry import MODELS
 from vaebench.papers.registry import PAPERS
 from vaebench.runs.recipe import RECIPES, Recipe
+from vaebench.semi_supervised.classifiers import SEMI_SUPERVISED
 from vaebench.training.schedules import OPTIMISERS, SCHEDULES
 
 FILE = Path(__file__).resolve().parent.parent / "src" / "vaebench" / "cli" / "fields.json"
@@ -35,6 +37,7 @@ def build_table() -> dict[str, Any]:
         "recipes": list(RECIPES),
         "papers": [f"{short} ({paper.name})" for short, paper in PAPERS.items()],
         "data sets": list(DATASETS),
+        "models": list(MODELS),
         "networks": list(NETWORKS),
         "likelihoods": list(LIKELIHOODS),
         "posteriors": list(POSTERIORS),
@@ -43,6 +46,7 @@ def build_table() -> dict[str, Any]:
         "optimisers": list(OPTIMISERS),
         "schedules": list(SCHEDULES),
         "probes": list(PROBES),
+        "semi-supervised methods": list(SEMI_SUPERVISED),
     }
     return {
         "names": names,
@@ -62,7 +66,8 @@ def _fields(model: Schema, definitions: Schema, prefix: str, when: dict[str, str
         models = {_kind(each): each for each in _models(spec, definitions)}
         yield row | {"kinds": {kind: _plain(each.get("description", "")) for kind, each in models.items()}}
         if len(models) > 1:
-            kind = (spec.get("default") or {}).get("kind")
+            default = spec.get("default")
+            kind = default.get("kind", next(iter(models))) if default else None  # the default kind may be left out
             kinds = {"type": "|".join(models), "range": "", "description": "", "default": kind, "kinds": {}}
             yield {"field": f"{field}.kind", "when": when} | kinds
         for kind, each in models.items():

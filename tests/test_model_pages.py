@@ -17,10 +17,11 @@ from vaebench.models.networks import NETWORKS
 from vaebench.models.objectives import OBJECTIVES
 from vaebench.models.posteriors import POSTERIORS
 from vaebench.models.priors import PRIORS
-from vaebench.models.vae import Model
+from vaebench.models.registry import MODELS
 from vaebench.runs.evaluation import Evaluation
 from vaebench.runs.overrides import apply_overrides
 from vaebench.runs.recipe import few_labels, find_recipe
+from vaebench.semi_supervised.classifiers import SEMI_SUPERVISED
 from vaebench.semi_supervised.self_training import SelfTraining
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -38,7 +39,7 @@ NUMBER = re.compile(r"(?<![\d.:])\d+(?:,\d{3})*\.\d+|(?<![\d.:])\d{1,3}(?:,\d{3}
 OWNERS = {
     "objective": OBJECTIVES.values(),
     "objective.augmentation": [Augmentation],
-    "model": [Model],
+    "model": MODELS.values(),
     "model.prior": PRIORS.values(),
     "model.likelihood": LIKELIHOODS.values(),
     "model.network": NETWORKS.values(),
@@ -47,6 +48,7 @@ OWNERS = {
     "evaluation.self_training.objective": [SelfTrainingLoss],
 }
 """Classes whose fields an option of a recipe sets, by its path."""
+REGISTRIES = [MODELS, OBJECTIVES, PRIORS, LIKELIHOODS, NETWORKS, POSTERIORS, SEMI_SUPERVISED]
 HEADINGS = ("## Use", "## Limits", "## References")
 
 
@@ -75,13 +77,13 @@ def defaults_of(owner):
 ALL_TABLES = [(page, *table) for page, text in TEXTS.items() for table in tables(text)]
 
 
-@pytest.mark.parametrize("kinds", [OBJECTIVES, PRIORS, LIKELIHOODS, NETWORKS, POSTERIORS])
+@pytest.mark.parametrize("kinds", REGISTRIES)
 def test_every_kind_is_on_a_page(kinds):
     missing = [kind for kind in kinds if f"`{kind}`" not in TEXTS["models"]]
     assert not missing
 
 
-@pytest.mark.parametrize("kinds", [OBJECTIVES, PRIORS, LIKELIHOODS, NETWORKS, POSTERIORS])
+@pytest.mark.parametrize("kinds", REGISTRIES)
 def test_every_class_with_fields_has_a_table(kinds):
     described = {name for _, name, _, _ in ALL_TABLES}
     missing = [kind for kind, owner in kinds.items() if defaults_of(owner) and full_name(owner) not in described]
@@ -106,7 +108,13 @@ def test_a_table_lists_the_fields_and_defaults_of_its_class(page, name, option, 
         if default == "required":
             assert expected is inspect.Parameter.empty
         else:
-            assert eval(default.strip("`"), vars(importlib.import_module(owner.__module__))) == expected, field
+            assert eval(default.strip("`"), names_of(owner)) == expected, field
+
+
+def names_of(owner):
+    """Names in the modules of a class and the classes that it inherits fields from."""
+    modules = [importlib.import_module(each.__module__) for each in reversed(owner.__mro__)]
+    return {name: value for module in modules for name, value in vars(module).items()}
 
 
 def test_the_index_links_every_page():

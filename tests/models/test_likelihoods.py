@@ -10,8 +10,14 @@ from torch.distributions import ContinuousBernoulli as TorchContinuousBernoulli
 from torch.testing import assert_close
 
 from vaebench.core.errors import VaebenchError
-from vaebench.models.distributions import ContinuousBernoulli, langevin, log_sinhc
-from vaebench.models.likelihoods import LIKELIHOODS, GaussianPixels, check_pixels
+from vaebench.models.likelihoods import (
+    LIKELIHOODS,
+    ContinuousBernoulli,
+    GaussianPixels,
+    check_pixels,
+    langevin,
+    log_sinhc,
+)
 
 pytestmark = pytest.mark.usefixtures("float64")
 LOGITS = torch.tensor(

@@ -56,6 +56,13 @@ def test_the_mean_is_deterministic_and_in_range():
     assert 0 <= p.mean.min() < p.mean.max() <= 1
 
 
+@pytest.mark.parametrize("horizon", [1, 2])
+def test_every_pixel_of_the_mean_is_its_probability_given_the_means_before_it(horizon):
+    net, raw = pixels(2, horizon), torch.randn(4, 6, 5, 6)
+    mean = net(raw).mean
+    assert_close(mean, net.logits(raw, mean).sigmoid())
+
+
 def test_every_weight_of_a_built_model_has_a_gradient():
     vae = LocalDecoderModel(latent=3, network=MLP(hidden=(9,)), features=2).build((3, 6, 6)).double()
     x = torch.rand(5, 3, 6, 6)

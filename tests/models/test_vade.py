@@ -14,7 +14,7 @@ from vaebench.models.likelihoods import GaussianPixels
 from vaebench.models.networks import MLP
 from vaebench.models.objectives import Elbo
 from vaebench.models.posteriors import LogVariance
-from vaebench.models.vade import VaDE, VaDEElbo
+from vaebench.models.vade import VaDE, VaDEElbo, VaDEModel
 from vaebench.models.vae import VAE, Model
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -97,3 +97,27 @@ def test_beta_weighs_the_kl():
     )
     by_hand = q.log_prob(z) - (log_p + vae.share.log_softmax(0)).logsumexp(1)
     assert_close(losses[1] - losses[0], by_hand.mean())
+
+
+def test_the_start_covers_samples_of_the_posteriors():
+    """Two clusters of means in the first latent; the second has collapsed to the prior."""
+    random = np.random.default_rng(0)
+    signs = np.repeat([-1.0, 1.0], 300)
+    means = np.stack([5 * signs + 0.5 * random.normal(size=600), np.zeros(600)], 1)
+    variances = np.stack([np.where(signs < 0, 0.1, 0.4), np.ones(600)], 1)
+    model = VaDEModel(latent=2, network=MLP(hidden=(5,)), components=2)
+    vae = model.start(small_vae(), means, variances, seed=0)
+    order = vae.centre[:, 0].argsort()
+    assert_close(vae.share.softmax(0), torch.tensor([0.5, 0.5]), atol=1e-6, rtol=0)
+    assert_close(vae.centre[order, 0], torch.tensor([means[:300, 0].mean(), means[300:, 0].mean()]))
+    expected = [[means[:300, 0].var() + 0.1, 1.0], [means[300:, 0].var() + 0.4, 1.0]]
+    assert_close((2 * vae.log_scale[order]).exp(), torch.tensor(expected), atol=1e-5, rtol=0)
+
+
+def test_a_built_model_has_the_shapes_of_a_started_one():
+    model = VaDEModel(latent=2, network=MLP(hidden=(5,)), components=3)
+    started = model.start(small_vae(), np.random.default_rng(0).normal(size=(50, 2)), np.ones((50, 2)), seed=0)
+    built = model.build((1, 3, 3))
+    assert {k: v.shape for k, v in built.state_dict().items()} == {k: v.shape for k, v in started.state_dict().items()}
+    assert_close(built.responsibilities(torch.zeros(1, 2)), torch.full((1, 3), 1 / 3))
+    assert model.objective == VaDEElbo(beta=1.0)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sklearn.neighbors import NearestNeighbors
 
-from vaebench.semi_supervised import neighbours
-from vaebench.semi_supervised.neighbours import BLOCK, nearest
+from vaebench.semi_supervised import graphs
+from vaebench.semi_supervised.graphs import BLOCK, nearest
 
 
 def codes(size, dimensions=5, seed=0):
@@ -19,7 +19,7 @@ def truth(known, queries, count):
 @pytest.mark.parametrize("size", [11, BLOCK, BLOCK + 1, 7 * BLOCK - 3, 40 * BLOCK])
 @pytest.mark.parametrize("max_distances", [1, 2**21])
 def test_neighbours_equal_those_of_scikit_learn(size, max_distances, monkeypatch):
-    monkeypatch.setattr(neighbours, "MAX_DISTANCES", max_distances)
+    monkeypatch.setattr(graphs, "MAX_DISTANCES", max_distances)
     known, queries = codes(size), codes(150, seed=1)
     distances, rows = nearest(known, queries, 11)
     expected, found = truth(known, queries, 11)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar, Union
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
 F = TypeVar("F", bound="Frozen")
 
@@ -38,12 +38,19 @@ def stable_key(part: object) -> str:
     return json.dumps(part.model_dump(mode="json"), sort_keys=True) if isinstance(part, BaseModel) else repr(part)
 
 
-def one_of(kinds: dict[str, type[Any]]) -> Any:
-    """Return the union of these classes, discriminated by the field ``kind``."""
+def one_of(kinds: dict[str, type[Any]], default: str | None = None) -> Any:
+    """Return the union of these classes, discriminated by the field ``kind``; values without it are of ``default``."""
     classes = tuple(kinds.values())
     if len(classes) == 1:
         return classes[0]
-    return Annotated[Union[classes], Field(discriminator="kind")]  # noqa: UP007 - built at run time
+    if default is None:
+        return Annotated[Union[classes], Field(discriminator="kind")]  # noqa: UP007 - built at run time
+
+    def kind_of(value: Any) -> Any:
+        return value.get("kind", default) if isinstance(value, Mapping) else getattr(value, "kind", None)
+
+    tagged = tuple(Annotated[each, Tag(kind)] for kind, each in kinds.items())
+    return Annotated[Union[tagged], Discriminator(kind_of)]  # noqa: UP007 - built at run time
 
 
 def differences(old: Any, new: Any, path: str = "") -> list[str]:

@@ -25,7 +25,7 @@ from vaebench.experiments.info import Budget, ExperimentInfo
 from vaebench.experiments.networks import TrainingJob, trained_model
 from vaebench.experiments.trained import ProbeInput, TrainedModel
 from vaebench.models.loss import Objective
-from vaebench.models.vae import VAE, Model
+from vaebench.models.vae import VAE, VAEModel
 from vaebench.training.compute import Compute, machine
 from vaebench.training.loop import Training, TrainingEvent
 
@@ -117,7 +117,7 @@ class Experiment:
         return self.cache.arrays(name, identity, compute)
 
     def vae(
-        self, name: str, data: Dataset, model: Model, objective: Objective, training: Training, seed: int = 0
+        self, name: str, data: Dataset, model: VAEModel, objective: Objective, training: Training, seed: int = 0
     ) -> TrainedModel:
         """Return a VAE trained without labels; the validation images select the epoch."""
 

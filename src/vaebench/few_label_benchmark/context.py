@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from jaxtyping import Int
 from scipy import sparse
-from sklearn.mixture import GaussianMixture
 from torch import Tensor
 
 from vaebench.data.augment import Augmentation, bolder
@@ -24,7 +23,7 @@ from vaebench.models.local_decoder import LocalDecoderModel
 from vaebench.models.loss import Objective
 from vaebench.models.networks import Conv
 from vaebench.models.objectives import Consistent, Contrastive, Elbo
-from vaebench.models.vade import VaDE, VaDEElbo
+from vaebench.models.vade import VaDE, VaDEElbo, fit_mixture
 from vaebench.models.vae import VAE, Model
 from vaebench.semi_supervised.graphs import Graph
 from vaebench.training.loop import Training
@@ -221,7 +220,7 @@ def _mixture(context: DatasetContext, name: str) -> TrainedModel:
 
     def fit() -> dict[str, np.ndarray]:
         means = base.features.train.mean.numpy()
-        fitted = GaussianMixture(COMPONENTS, covariance_type="diag", max_iter=50, random_state=0).fit(means)
+        fitted = fit_mixture(means, COMPONENTS, seed=0)
         return {"shares": fitted.weights_, "centres": fitted.means_, "scales": np.sqrt(fitted.covariances_)}
 
     start = context.experiment.arrays(f"{context.name}/mixture-start", {"of": base.key, "components": COMPONENTS}, fit)

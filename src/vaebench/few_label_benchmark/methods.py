@@ -8,25 +8,21 @@ from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
-from vaebench.data.images import MixedSource
+from vaebench.data.images import HIDDEN
 from vaebench.evaluation.features import Grid
 from vaebench.evaluation.gaussian_mixture import Clusters
 from vaebench.evaluation.probes import Probe
 from vaebench.few_label_benchmark.context import INITIAL_VAES, PARTS, AugmentationLevel, DatasetContext, LabelDraw
-from vaebench.models.adgm import ADGMElbo, ADGMModel
 from vaebench.models.classifying_vae import ClassifyingVAE
 from vaebench.models.likelihoods import GaussianPixelScale
-from vaebench.models.loss import Objective
-from vaebench.models.m2 import M2Elbo, M2Model
-from vaebench.models.networks import MLP
+from vaebench.models.m2 import M2Model
 from vaebench.models.vae import Model
+from vaebench.semi_supervised.classifiers import ADGMClassifier, M2Classifier
 from vaebench.semi_supervised.label_propagation import LabelPropagation, uniform_class_fractions
 from vaebench.semi_supervised.self_training import SelfTraining, SupervisedTraining, probabilities_from_scores
-from vaebench.training.loop import Training, train
 from vaebench.training.prediction import predict_with
-from vaebench.training.schedules import Adam, OneCycle
 
 
 class Prediction(NamedTuple):
@@ -107,36 +103,30 @@ def mixture_method(representation: str) -> FewLabelMethod:
 # -- generative models -----------------------------------------------------------------------------------------------
 
 
+GENERATIVE: dict[str, M2Classifier | ADGMClassifier] = {
+    "m2": M2Classifier(),
+    "auxiliary": ADGMClassifier(),
+    "m1+m2": M2Classifier(model=M2Model(latent=10, likelihood=GaussianPixelScale(floor=0.01))),
+}
+"""Generative classifiers by kind."""
+
+
 def generative_method(kind: str, epochs: int) -> FewLabelMethod:
     """M2 or ADGM on images ("m2", "auxiliary"), or M2 on samples of the plain VAE's z ("m1+m2")."""
 
     def fit_predict(context: DatasetContext, labels: LabelDraw) -> Prediction:
-        compute = context.experiment.compute
         unlabelled, parts = _sources(context, codes=kind == "m1+m2")
-        with torch.random.fork_rng():
-            torch.manual_seed(labels.seed)
-            network = _generative_model(kind).build(unlabelled.shape, context.classes)
-        training = Training(
-            epochs=epochs, batch=256, optimiser=Adam(rate=2e-3, beta2=0.99), schedule=OneCycle(), clip_norm=100.0
+        known = torch.full((len(unlabelled),), HIDDEN)
+        known[labels.rows] = labels.labels
+        method = GENERATIVE[kind]
+        method = method.model_copy(
+            update={"training": method.training.model_copy(update={"epochs": epochs}), "least_steps": 1}
         )
-        objective: Objective = ADGMElbo() if kind == "auxiliary" else M2Elbo()
-        source = MixedSource(labels.labelled(unlabelled), unlabelled, labelled_per_batch=training.batch // 4)
-        train(network, objective, source, training, compute=compute, seed=labels.seed)
-        classifier: nn.Module = network if kind == "auxiliary" else network.classifier
-        predict = predict_with(classifier, labels.seed, compute)
+        source = unlabelled.with_labels(known)
+        predict = method.fit(source, context.classes, labels.seed, context.experiment.compute)
         return Prediction({part: predict(parts[part]) for part in PARTS}, epochs * len(unlabelled))
 
     return FewLabelMethod(fit_predict, "elbo" if kind == "m1+m2" else None)
-
-
-def _generative_model(kind: str) -> M2Model | ADGMModel:
-    network = MLP(hidden=(500,))
-    if kind == "auxiliary":
-        return ADGMModel(network=network)
-    model = M2Model(network=network, classifier=network)
-    if kind == "m2":
-        return model
-    return model.model_copy(update={"latent": 10, "likelihood": GaussianPixelScale(floor=0.01)})
 
 
 def _sources(context: DatasetContext, codes: bool) -> tuple[Any, dict[str, Any]]:

@@ -9,18 +9,18 @@ import torch
 from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
-from torch.distributions import Distribution, Independent
+from torch.distributions import Independent
 
 from vaebench.core.frozen import Frozen
 from vaebench.data.images import Batch
 from vaebench.models.likelihoods import AnyLikelihood, BernoulliPixels, Likelihood, likelihood_decoder
 from vaebench.models.loss import LossOutput, Weight
-from vaebench.models.m2 import semi_supervised_loss
+from vaebench.models.m2 import ClassLatent, semi_supervised_loss
 from vaebench.models.networks import MLP, AnyNetwork, Shape
-from vaebench.models.posteriors import AnyPosterior, LogVariance, Posterior, standard_normal
+from vaebench.models.posteriors import AnyPosterior, LogVariance, Posterior
 
 
-class ADGM(nn.Module):
+class ADGM(ClassLatent):
     """y ~ Cat(1/Y), z ~ N(0, I), x ~ p(x|y,z), a ~ p(a|x,y,z), with the posterior q(a|x) q(y|a,x) q(z|a,x,y).
 
     Maaloe et al. 2016, "Auxiliary deep generative models", section 2.2 (ADGM). The auxiliary latent a leaves p(x,y,z)
@@ -39,9 +39,6 @@ class ADGM(nn.Module):
         likelihood: raw values to p(x|y,z).
     """
 
-    zero: Tensor
-    one_hot: Tensor
-
     def __init__(
         self,
         encoder: nn.Module,
@@ -54,17 +51,13 @@ class ADGM(nn.Module):
         posterior: Posterior,
         likelihood: Likelihood,
     ) -> None:
-        super().__init__()
+        super().__init__(sizes, posterior, likelihood)
         self.encoder = encoder
         self.auxiliary_encoder = auxiliary_encoder
         self.classifier = classifier
         self.inference = inference
         self.decoder = decoder
         self.auxiliary_decoder = auxiliary_decoder
-        self.to_posterior = posterior
-        self.likelihood = likelihood
-        self.register_buffer("zero", torch.zeros(sizes[0]), persistent=False)
-        self.register_buffer("one_hot", torch.eye(sizes[1]), persistent=False)
 
     def features(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B F"]:
         """Features of images, the input of all networks except the decoder."""
@@ -82,33 +75,19 @@ class ADGM(nn.Module):
 
     def posteriors(self, features: Float[Tensor, "B F"], a: Float[Tensor, "B A"]) -> Independent:
         """q(z|a,x,y) for each image and class: batch shape (B, Y), event shape (D,)."""
-        raw = self.inference(
-            self._with_classes(torch.cat([features, a], -1)[:, None].expand(-1, len(self.one_hot), -1))
-        )
+        raw = self.inference(self.with_classes(torch.cat([features, a], -1)[:, None].expand(-1, len(self.one_hot), -1)))
         return self.to_posterior(raw.to(a.dtype).unflatten(0, (len(a), -1)))
 
     def auxiliary_likelihood(self, features: Float[Tensor, "B F"], z: Float[Tensor, "B Y D"]) -> Independent:
         """p(a|x,y,z) for one code per class: batch shape (B, Y), event shape (A,)."""
         repeated = features[:, None].expand(-1, z.shape[1], -1)
-        raw = self.auxiliary_decoder(self._with_classes(torch.cat([repeated, z], -1)))
+        raw = self.auxiliary_decoder(self.with_classes(torch.cat([repeated, z], -1)))
         return self.to_posterior(raw.to(z.dtype).unflatten(0, z.shape[:2]))
-
-    def prior(self) -> Independent:
-        """p(z) = N(0, I), event shape (D,)."""
-        return standard_normal(self.zero)
-
-    def decode(self, z: Float[Tensor, "B Y D"]) -> Distribution:
-        """p(x|y,z) for one code per class: batch shape (B, Y), event shape (C, H, W)."""
-        raw = self.decoder(self._with_classes(z)).to(z.dtype)
-        return self.likelihood(raw.unflatten(0, z.shape[:2]))
 
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B Y"]:
         """log q(y|a,x) at the mean of q(a|x)."""
         features = self.features(x)
         return self.log_probabilities(features, self.auxiliary_posterior(features).mean)
-
-    def _with_classes(self, values: Float[Tensor, "B Y K"]) -> Float[Tensor, "BY L"]:
-        return torch.cat([values, self.one_hot.to(values.dtype).expand(len(values), -1, -1)], -1).flatten(0, 1)
 
 
 class ADGMModel(Frozen):

@@ -51,6 +51,10 @@ class InformationBottleneck(nn.Module):
         logits: Tensor = self.classifier(z).to(z.dtype)
         return logits
 
+    def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B Y"]:
+        """log of :meth:`probabilities`."""
+        return self.probabilities(x).log()
+
     def probabilities(self, x: Float[Tensor, "B C H W"], samples: int = 12) -> Float[Tensor, "B Y"]:
         """Class probabilities: the mean of q(y|z) over samples of q(z|x)."""
         q = self.posterior(x)

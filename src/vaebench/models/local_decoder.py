@@ -11,10 +11,9 @@ from torch import Tensor, nn
 from torch.distributions import Bernoulli, Distribution
 from torch.nn import functional as F
 
-from vaebench.core.frozen import Frozen
-from vaebench.models.networks import AnyNetwork, Conv, Shape
-from vaebench.models.posteriors import AnyPosterior, LogVariance
-from vaebench.models.vae import VAE
+from vaebench.models.networks import Shape
+from vaebench.models.priors import AnyPrior, StandardNormal
+from vaebench.models.vae import VAE, VAEModel
 
 
 class LocalPixels(nn.Module):
@@ -45,9 +44,13 @@ class LocalPixels(nn.Module):
     def logits(self, raw: Float[Tensor, "B P H W"], x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
         """Logit of each pixel given the pixels before it."""
         h = self.horizon
-        context = F.conv2d(F.pad(x, (h, h, h, 0)), self.look.weight * self.mask, self.look.bias)
+        return self.logits_of(raw, F.pad(x, (h, h, h, 0)))
+
+    def logits_of(self, raw: Float[Tensor, "B P H W"], padded: Float[Tensor, "B C V U"]) -> Float[Tensor, "B C H W"]:
+        """Logits from images with ``horizon`` more rows above and pixels to each side."""
+        context = F.conv2d(padded, self.look.weight * self.mask, self.look.bias)
         logits: Tensor = self.join(raw + context)
-        return logits.to(x.dtype)
+        return logits.to(padded.dtype)
 
     def forward(self, raw: Float[Tensor, "*batch P H W"]) -> LocalDistribution:
         """The distribution over images, event shape (C, H, W)."""
@@ -57,7 +60,7 @@ class LocalPixels(nn.Module):
 class LocalDistribution(Distribution):
     """Images in raster order given features (*batch, P, H, W) of z, event shape (C, H, W).
 
-    Sampling takes one network pass per pixel.
+    Sampling takes one pass through the pixels' network per pixel.
     """
 
     def __init__(self, pixels: LocalPixels, raw: Tensor) -> None:
@@ -76,11 +79,15 @@ class LocalDistribution(Distribution):
     def _generate(self, sampled: bool) -> Tensor:
         raw = self.raw.reshape(-1, *self.raw.shape[-3:])
         x = raw.new_zeros(len(raw), *self.event_shape)
+        h = self.pixels.horizon
+        padded = F.pad(x, (h, h, h, 0))
         for row in range(x.shape[2]):
             for column in range(x.shape[3]):
-                logit = self.pixels.logits(raw, x)[:, :, row, column]
-                x[:, :, row, column] = Bernoulli(logits=logit).sample() if sampled else logit.sigmoid()
-        return x.view(self._extended_shape())
+                context = padded[:, :, row : row + h + 1, column : column + 2 * h + 1]
+                logit = self.pixels.logits_of(raw[:, :, row : row + 1, column : column + 1], context)[:, :, 0, 0]
+                pixel = Bernoulli(logits=logit).sample() if sampled else logit.sigmoid()
+                padded[:, :, row + h, column + h] = pixel
+        return padded[:, :, h:, h : h + x.shape[3]].reshape(self._extended_shape())
 
     def sample(self, sample_shape: Any = ()) -> Tensor:
         """One sample of each image, pixel by pixel; ``sample_shape`` must be empty."""
@@ -93,22 +100,22 @@ class LocalDistribution(Distribution):
         return self._generate(sampled=False)
 
 
-class LocalDecoderModel(Frozen):
+class LocalDecoderModel(VAEModel):
     """Configuration of a :class:`VAE` with :class:`LocalPixels` as likelihood."""
 
     kind: Literal["local-decoder"] = "local-decoder"
-    latent: int = Field(20, ge=1)
-    """D, the number of latents."""
-    network: AnyNetwork = Conv()
-    posterior: AnyPosterior = LogVariance()
+    prior: AnyPrior = StandardNormal()
     features: int = Field(8, ge=1)
     """Features of z per pixel and channel."""
     horizon: int = Field(2, ge=1)
     """Number of rows above, and of pixels to each side, on which a pixel depends."""
 
+    def _begin_title(self) -> str:
+        return "VAE with a local decoder and"
+
     def build(self, shape: Shape) -> VAE:
-        """A VAE for images of this shape, its weights drawn from torch's global generator."""
         channels, height, width = shape
-        decoder = self.network.decoder(self.latent, (self.features * channels, height, width))
+        decoder = (self.decoder or self.network).decoder(self.latent, (self.features * channels, height, width))
         pixels = LocalPixels(channels, self.features, self.horizon)
-        return VAE(self.network.encoder(shape, 2 * self.latent), decoder, self.latent, self.posterior, pixels)
+        encoder, prior = self.network.encoder(shape, 2 * self.latent), self.prior.build(self.latent, shape)
+        return VAE(encoder, decoder, self.latent, self.posterior, pixels, prior)

@@ -20,7 +20,42 @@ from vaebench.models.networks import MLP, AnyNetwork, Shape
 from vaebench.models.posteriors import AnyPosterior, LogVariance, Posterior, standard_normal
 
 
-class M2(nn.Module):
+class ClassLatent(nn.Module):
+    """Part of a VAE with a class as latent variable: all classes are enumerated, and the decoder is given z and y.
+
+    Args:
+        sizes: D and Y.
+        posterior: raw values to a Gaussian.
+        likelihood: raw values to p(x|y,z).
+    """
+
+    zero: Tensor
+    one_hot: Tensor
+    decoder: nn.Module
+
+    def __init__(self, sizes: tuple[int, int], posterior: Posterior, likelihood: Likelihood) -> None:
+        super().__init__()
+        self.to_posterior = posterior
+        self.likelihood = likelihood
+        self.register_buffer("zero", torch.zeros(sizes[0]), persistent=False)
+        self.register_buffer("one_hot", torch.eye(sizes[1]), persistent=False)
+
+    def prior(self) -> Independent:
+        """p(z) = N(0, I), event shape (D,)."""
+        return standard_normal(self.zero)
+
+    def with_classes(self, values: Float[Tensor, "*batch Y K"]) -> Float[Tensor, "N L"]:
+        """The values of each class followed by the one-hot class, in rows."""
+        one_hot = self.one_hot.to(values.dtype).expand(*values.shape[:-1], -1)
+        return torch.cat([values, one_hot], -1).flatten(0, -2)
+
+    def decode(self, z: Float[Tensor, "*batch Y D"]) -> Distribution:
+        """p(x|y,z) for one code per class: batch shape (*batch, Y), event shape (C, H, W)."""
+        raw = self.decoder(self.with_classes(z)).to(z.dtype)
+        return self.likelihood(raw.unflatten(0, z.shape[:-1]))
+
+
+class M2(ClassLatent):
     """Model M2: y ~ Cat(1/Y), z ~ N(0, I), x ~ p(x|y,z), with the approximate posterior q(y|x) q(z|x,y).
 
     Kingma et al. 2014, "Semi-supervised learning with deep generative models", eqs. 2 and 4. All classes are
@@ -36,9 +71,6 @@ class M2(nn.Module):
         likelihood: raw values to p(x|y,z).
     """
 
-    zero: Tensor
-    one_hot: Tensor
-
     def __init__(
         self,
         classifier: nn.Module,
@@ -49,37 +81,26 @@ class M2(nn.Module):
         posterior: Posterior,
         likelihood: Likelihood,
     ) -> None:
-        super().__init__()
+        super().__init__(sizes, posterior, likelihood)
         self.classifier = classifier
         self.encoder = encoder
         self.inference = inference
         self.decoder = decoder
-        self.to_posterior = posterior
-        self.likelihood = likelihood
-        self.register_buffer("zero", torch.zeros(sizes[0]), persistent=False)
-        self.register_buffer("one_hot", torch.eye(sizes[1]), persistent=False)
+
+    def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B Y"]:
+        """Logits of q(y|x)."""
+        logits: Tensor = self.classifier(x).to(x.dtype)
+        return logits
 
     def log_probabilities(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B Y"]:
         """log q(y|x)."""
-        logits: Tensor = self.classifier(x).to(x.dtype)
-        return logits.log_softmax(-1)
-
-    def prior(self) -> Independent:
-        """p(z) = N(0, I), event shape (D,)."""
-        return standard_normal(self.zero)
+        return self(x).log_softmax(-1)  # type: ignore[no-any-return]
 
     def posteriors(self, x: Float[Tensor, "B C H W"]) -> Independent:
         """q(z|x,y) for each image and class: batch shape (B, Y), event shape (D,)."""
         features = self.encoder(x).to(x.dtype)
-        classes = len(self.one_hot)
-        pairs = torch.cat([features.repeat_interleave(classes, 0), self.one_hot.repeat(len(x), 1)], -1)
-        return self.to_posterior(self.inference(pairs).to(x.dtype).unflatten(0, (len(x), classes)))
-
-    def decode(self, z: Float[Tensor, "*batch Y D"]) -> Distribution:
-        """p(x|y,z) for one code per class: batch shape (*batch, Y), event shape (C, H, W)."""
-        joined = torch.cat([z, self.one_hot.expand(*z.shape[:-1], -1)], -1)
-        raw = self.decoder(joined.flatten(0, -2)).to(z.dtype)
-        return self.likelihood(raw.unflatten(0, z.shape[:-1]))
+        raw = self.inference(self.with_classes(features[:, None].expand(-1, len(self.one_hot), -1)))
+        return self.to_posterior(raw.to(x.dtype).unflatten(0, (len(x), -1)))
 
 
 class M2Model(Frozen):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -66,15 +68,34 @@ class VAE(nn.Module):
         return self.likelihood(raw.unflatten(0, z.shape[:-1]))
 
 
-class Model(Frozen):
-    """Configuration of a :class:`VAE`."""
+class VAEModel(Frozen):
+    """Configuration of a :class:`VAE` of some kind: the fields that all kinds have."""
 
+    kind: str
     latent: int = Field(20, ge=1)
     """D, the number of latents."""
     network: AnyNetwork = Conv()
     decoder: AnyNetwork | None = None
     """The network whose decoder is used; none means the mirror of ``network``."""
     posterior: AnyPosterior = LogVariance()
+
+    @property
+    def title(self) -> str:
+        """The model in words: "VAE with 20 latents"."""
+        return f"{self._begin_title()} {self.latent} latent{'' if self.latent == 1 else 's'}"
+
+    def _begin_title(self) -> str:
+        return "VAE with"
+
+    @abstractmethod
+    def build(self, shape: Shape) -> VAE:
+        """A VAE for images of this shape, its weights drawn from torch's global generator."""
+
+
+class Model(VAEModel):
+    """Configuration of a :class:`VAE`."""
+
+    kind: Literal["vae"] = Field("vae", exclude=True)  # not written: files and identities of 0.1 have no kind
     likelihood: AnyLikelihood = BernoulliPixels()
     prior: AnyPrior = StandardNormal()
 

@@ -6,6 +6,7 @@ import io
 from collections.abc import Iterable
 from functools import cache
 from typing import Any
+from zlib import crc32
 
 import matplotlib
 from matplotlib import font_manager
@@ -57,13 +58,27 @@ REPRESENTATIONS: dict[str, tuple[str, str, str]] = {
     "pca": ("PCA", "#56b4e9", "v"),
     "random": ("random encoder", "#999999", "X"),
     "images": ("supervised network", "#009e73", "P"),
+    "m2": ("M2", "#7570b3", "<"),
+    "adgm": ("ADGM", "#66a61e", ">"),
+    "information-bottleneck": ("information bottleneck", "#a6761d", "d"),
 }
 """Title, colour (Okabe and Ito's palette, distinguishable with colour blindness) and marker of each representation."""
 
 
+OTHER_COLOURS, OTHER_MARKERS = ("#1b4f72", "#7b241c", "#196f3d", "#6c3483"), "*<>dH"
+
+
+def representation_look(features: str) -> tuple[str, str, str]:
+    """Title, colour and marker of a representation; those of a method named by the user depend on its name."""
+    if features in REPRESENTATIONS:
+        return REPRESENTATIONS[features]
+    number = crc32(features.encode())
+    return clean(features), OTHER_COLOURS[number % len(OTHER_COLOURS)], OTHER_MARKERS[number % len(OTHER_MARKERS)]
+
+
 def representation_title(features: str) -> str:
     """Return the title of a representation."""
-    return REPRESENTATIONS[features][0] if features in REPRESENTATIONS else clean(features)
+    return representation_look(features)[0]
 
 
 def signed(value: float, form: str) -> str:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from vaebench.core.frozen import Frozen
 from vaebench.evaluation.learning_curves import LabelCount
 from vaebench.evaluation.probes import KNN, AnyProbe, Head, Logistic
 from vaebench.models.networks import Network
+from vaebench.semi_supervised.classifiers import AnySemiSupervised
 from vaebench.semi_supervised.self_training import SelfTraining
 from vaebench.training.schedules import Adam, AnyOptimiser, OneCycle
 
 Positive = Annotated[int, Field(ge=1)]
 Count = Annotated[LabelCount, Field(union_mode="left_to_right")]
 FeatureName = Literal["vae", "vae-sampled", "autoencoder", "pixels", "pca", "random"]
+OTHER_NAMES = (*get_args(FeatureName), "images", "supervised", "graph", "self-trained", "self-training")
+"""Names in results that no semi-supervised method may have."""
 
 
 class SupervisedBaseline(Frozen):
@@ -58,6 +61,26 @@ class Evaluation(Frozen):
     """Generated images to score against as many test images, for labelled data; None skips the scores."""
     self_training: SelfTraining | None = None
     """Self-training of the VAE itself on the same label draws, in addition to the probes; None skips it."""
+    semi_supervised: tuple[AnySemiSupervised, ...] = ()
+    """Classifiers that are trained on the same label draws and the unlabelled images, by kind or as tables: m2, adgm,
+    information-bottleneck."""
+
+    @field_validator("semi_supervised", mode="before")
+    @classmethod
+    def _kinds(cls, methods: Any) -> Any:
+        """Methods given by their kind alone have the defaults of the kind."""
+        methods = [methods] if isinstance(methods, str) else methods
+        if not isinstance(methods, list | tuple):
+            return methods
+        return [{"kind": method} if isinstance(method, str) else method for method in methods]
+
+    @model_validator(mode="after")
+    def _check_names(self) -> Evaluation:
+        names = [method.name for method in self.semi_supervised]
+        others = {*OTHER_NAMES, *(probe.name for probe in self.probes)}
+        if taken := sorted({name for name in names if names.count(name) > 1 or name in others}):
+            raise ValueError(f"semi_supervised: the name {taken[0]!r} is taken; give each method a name of its own")
+        return self
 
     @field_validator("labels_per_class")
     @classmethod

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from vaebench.core.files import write_arrays, write_json, write_text
 from vaebench.core.provenance import commit
-from vaebench.data.images import Dataset
 from vaebench.evaluation.alarms import alarms
 from vaebench.evaluation.bounds import Bounds
 from vaebench.evaluation.features import Features
@@ -17,8 +16,8 @@ from vaebench.evaluation.panels import Arrays, classifier_panels, confusion, hea
 from vaebench.evaluation.probes import Logistic
 from vaebench.models.classifying_vae import ClassifyingVAE
 from vaebench.models.vae import VAE
+from vaebench.runs.context import RunContext
 from vaebench.runs.measures import Measures
-from vaebench.runs.recipe import Recipe
 from vaebench.runs.rows import ResultRow
 from vaebench.runs.run import SCHEMA
 from vaebench.training.compute import machine
@@ -39,9 +38,10 @@ def write_latents(path: Path, latents: Features) -> None:
 
 
 def run_panels(
-    recipe: Recipe, data: Dataset, vae: VAE, latents: Features, measures: Measures, classifier: ClassifyingVAE | None
+    run: RunContext, vae: VAE, latents: Features, measures: Measures, classifier: ClassifyingVAE | None
 ) -> Arrays:
     """Return the arrays shown in the figures."""
+    recipe, data = run.recipe, run.data
     arrays = panels(vae, data.test, latents.test, measures.bounds, recipe.seed)
     if data.labelled:
         standard = latents.standardised()
@@ -54,14 +54,13 @@ def run_panels(
     return arrays | (measures.fidelity.panels if measures.fidelity else {})
 
 
-def write_results(
-    folder: Path, recipe: Recipe, data: Dataset, stages: Mapping[str, float], bounds: Bounds, rows: list[ResultRow]
-) -> None:
-    """Write results.json and results.csv; ``stages`` holds the seconds of each stage."""
+def write_results(run: RunContext, bounds: Bounds, rows: list[ResultRow]) -> None:
+    """Write results.json and results.csv."""
+    folder, data, stages = run.folder, run.data, run.timer.seconds
     write_text(folder / "results.csv", rows_as_csv(rows))
     results = {
         "schema": SCHEMA,
-        "recipe": recipe.model_dump(mode="json"),
+        "recipe": run.recipe.model_dump(mode="json"),
         "machine": machine(),
         "commit": commit(),
         "seconds": sum(stages.values()),

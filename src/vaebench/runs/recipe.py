@@ -16,6 +16,7 @@ from vaebench.deprecated import upgrade_recipe
 from vaebench.models.classifying_vae import SelfTrainingLoss
 from vaebench.models.networks import Conv
 from vaebench.models.objectives import AnyObjective, Contrastive, Elbo
+from vaebench.models.registry import AnyModel
 from vaebench.models.vae import Model
 from vaebench.runs.evaluation import Evaluation
 from vaebench.semi_supervised.self_training import SelfTraining
@@ -36,7 +37,7 @@ class Recipe(Frozen):
     name: str = Field("mine", pattern=r"^[\w][\w.-]*$")
     """Name of the run's folder."""
     data: Data = Data()
-    model: Model = Model()
+    model: AnyModel = Model()
     objective: AnyObjective = Elbo()
     training: Training = Training()
     evaluation: Evaluation = Evaluation()

@@ -21,7 +21,8 @@ from vaebench.evaluation.panels import prior_samples
 from vaebench.models.classifying_vae import ClassifyingVAE
 from vaebench.models.export import can_export
 from vaebench.models.likelihoods import BernoulliPixels, check_pixels
-from vaebench.models.vae import VAE
+from vaebench.models.local_decoder import LocalDecoderModel
+from vaebench.models.vae import VAE, VAEModel
 from vaebench.runs.explorer.explorer import Explorer
 from vaebench.runs.recipe import Recipe, parse_recipe
 from vaebench.runs.rows import ResultRow
@@ -108,7 +109,7 @@ class Run:
     @cached_property
     def vae(self) -> VAE:
         """The trained VAE, in evaluation mode, on the CPU."""
-        return load_vae(self.recipe, self.path / "weights.safetensors")
+        return load_vae(self.recipe.model, self.path / "weights.safetensors")
 
     def encode(self, images: np.ndarray | Tensor) -> Codes:
         """Return mean and log-variance of q(z|x), each (N, D).
@@ -128,7 +129,7 @@ class Run:
         path = self.path / "self-trained" / "weights.safetensors"
         if not path.exists():
             raise VaebenchError(f"the run in {self.path} has no classifier; run its recipe with --few-labels")
-        return load_classifier(self.recipe, path)
+        return load_classifier(self.recipe.model, path)
 
     def classify(self, images: np.ndarray | Tensor) -> Float[Tensor, "N Y"]:
         """Return class probabilities of the self-trained VAE; ``images`` as for :meth:`encode`.
@@ -148,6 +149,8 @@ class Run:
         """Reason why the latent explorer cannot be made, or None if it can."""
         if not can_export():
             return "it needs onnx, onnxscript and onnxruntime: pip install 'vaebench[onnx]'"
+        if isinstance(self.recipe.model, LocalDecoderModel):
+            return "a local decoder generates one pixel after another, which takes too long in a browser"
         if self.recipe.model.latent < 2:
             return "a map needs at least 2 latents, and this run has 1"
         if not (self.path / "weights.safetensors").exists():
@@ -177,25 +180,20 @@ class Run:
         return self.decode(prior_samples(self.vae, seed, count))
 
 
-def load_vae(recipe: Recipe, path: Path) -> VAE:
-    """Return the recipe's VAE with the weights of this file, in evaluation mode."""
+def load_vae(model: VAEModel, path: Path) -> VAE:
+    """Return the VAE of this configuration with the weights of this file, in evaluation mode."""
     tensors, metadata = read_tensors(path)
-    vae = _build_vae(recipe, metadata)
+    vae = model.build(tuple(metadata["image_shape"]))
     vae.load_state_dict(tensors)
     return vae.eval()
 
 
-def load_classifier(recipe: Recipe, path: Path) -> ClassifyingVAE:
-    """Return the recipe's VAE with a class head and the weights of this file, in evaluation mode."""
+def load_classifier(model: VAEModel, path: Path) -> ClassifyingVAE:
+    """Return the VAE of this configuration with a class head and the weights of this file, in evaluation mode."""
     tensors, metadata = read_tensors(path)
-    network = ClassifyingVAE(_build_vae(recipe, metadata), len(metadata["classes"]))
+    network = ClassifyingVAE(model.build(tuple(metadata["image_shape"])), len(metadata["classes"]))
     network.load_state_dict(tensors)
     return network.eval()
-
-
-def _build_vae(recipe: Recipe, metadata: dict[str, Any]) -> VAE:
-    channels, height, width = metadata["image_shape"]
-    return recipe.model.build((channels, height, width))
 
 
 def _as_uint8(images: Tensor, shape: tuple[int, ...]) -> Tensor:

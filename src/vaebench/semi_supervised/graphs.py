@@ -1,18 +1,24 @@
-"""Graph: the weighted nearest-neighbour graph of codes."""
+"""Graph: the weighted nearest-neighbour graph of codes, and the exact search for nearest neighbours."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from jaxtyping import Float, Int
 from scipy import sparse
-
-from vaebench.semi_supervised.neighbours import nearest
+from torch import Tensor
+from torch.nn import functional as F
 
 NEIGHBOURS = 10
 SHARPNESS = 4.0
 """The weight of neighbour j of i is exp(-4 d_ij^2 / d_ik^2), where d_ik is the distance to the farthest neighbour."""
+BLOCK = 64
+MAX_DISTANCES = 2**21
+"""Distances held at once, which fit a processor's cache."""
+MIN_QUERIES = 32
+"""Minimum number of queries at once, since each product reads all codes."""
 
 
 @dataclass(frozen=True)
@@ -60,3 +66,39 @@ def _weight_matrix(distances: np.ndarray, rows: np.ndarray, size: int) -> sparse
     starts = np.arange(len(rows) + 1) * rows.shape[1]
     values = np.exp(-SHARPNESS * squares / farthest).ravel()
     return sparse.csr_array((values, rows.ravel(), starts), shape=(len(rows), size))
+
+
+def nearest(
+    codes: Float[np.ndarray, "N D"], queries: Float[np.ndarray, "M D"], count: int
+) -> tuple[Float[np.ndarray, "M K"], Int[np.ndarray, "M K"]]:
+    """Distances to the ``count`` <= N nearest codes of each query, in rising order, and their rows.
+
+    At first only the minimum distance of each block of codes is compared: the K nearest codes lie in the K blocks with
+    the smallest minimum. Codes whose distances differ by less than rounding may be exchanged.
+    """
+    known = torch.from_numpy(codes)
+    middle = known.mean(0)
+    known = known - middle  # centred, since squares of large coordinates lose precision
+    padding = -len(known) % BLOCK
+    squares = F.pad(known.square().sum(1), (0, padding), value=torch.inf)
+    transposed = F.pad(known, (0, 0, 0, padding)).T.contiguous()
+    parts = (torch.from_numpy(queries).to(known) - middle).split(max(MIN_QUERIES, MAX_DISTANCES // len(squares)))
+    neighbours = [_nearest(known, transposed, squares, part, count) for part in parts]
+    distances, rows = (torch.cat(part).numpy() for part in zip(*neighbours, strict=True))
+    return distances, rows
+
+
+def _nearest(
+    known: Float[Tensor, "N D"],
+    transposed: Float[Tensor, "D P"],
+    squares: Float[Tensor, " P"],
+    queries: Float[Tensor, "B D"],
+    count: int,
+) -> tuple[Float[Tensor, "B K"], Int[Tensor, "B K"]]:
+    partial = torch.addmm(squares, queries, transposed, alpha=-2)  # squared distances less the square of each query
+    least = partial.unflatten(1, (-1, BLOCK)).amin(2)
+    blocks = least.topk(min(count, least.shape[1]), largest=False, sorted=False).indices
+    rows = (blocks[:, :, None] * BLOCK + torch.arange(BLOCK)).flatten(1)
+    rows = rows.gather(1, partial.gather(1, rows).topk(count, largest=False).indices)
+    distances, order = (known[rows] - queries[:, None]).norm(dim=2).sort(1)
+    return distances, rows.gather(1, order)

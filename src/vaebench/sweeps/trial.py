@@ -14,6 +14,7 @@ from vaebench.core.workers import Worker
 from vaebench.data.datasets import Data
 from vaebench.data.images import Dataset
 from vaebench.evaluation.disentanglement import SCORE_NAMES
+from vaebench.plotting.style import representation_title
 from vaebench.runs.pipeline import run
 from vaebench.runs.recipe import Recipe, parse_recipe
 from vaebench.runs.report.tables import FRECHET, accuracy_rows, labels_text
@@ -27,6 +28,7 @@ METRICS = {
     "elbo": "test ELBO",
     "kl": "test KL",
     "active_units": "active units",
+    "clustering_accuracy": "clustering accuracy",
     "frechet": f"{FRECHET} of samples",
     **SCORE_NAMES,
 }
@@ -83,7 +85,11 @@ def scores(folder: Path) -> dict[str, float]:
         if row["metric"] in METRICS and "latent" not in row and row.get("features", "samples") == "samples":
             scores[METRICS[row["metric"]]] = row["mean"]
     probe = default_probe(run)
+    prefixes = {
+        method.name: f"{representation_title(method.name)}: " for method in run.recipe.evaluation.semi_supervised
+    }
     for row in accuracy_rows(run):
-        if row["features"] == "vae" and row["probe"] == probe:
-            scores[f"test accuracy, {labels_text(row['labels_per_class'])}"] = row["mean"]
+        if row["features"] in prefixes or (row["features"] == "vae" and row["probe"] == probe):
+            prefix = prefixes.get(row["features"], "")
+            scores[f"{prefix}test accuracy, {labels_text(row['labels_per_class'])}"] = row["mean"]
     return scores | {"minutes": run.results["seconds"] / 60}

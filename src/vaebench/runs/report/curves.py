@@ -15,8 +15,16 @@ from vaebench.core.files import read_json
 from vaebench.core.statistics import summary
 from vaebench.evaluation.learning_curves import LabelCount
 from vaebench.plotting.plots import Series
-from vaebench.plotting.style import FAINT, INK, REPRESENTATIONS, representation_title
-from vaebench.runs.report.tables import WITHOUT_PROBE, accuracy_rows, label_counts, probe_names, rows_of_probe
+from vaebench.plotting.style import FAINT, INK, REPRESENTATIONS, representation_look, representation_title
+from vaebench.runs.report.tables import (
+    WITHOUT_PROBE,
+    accuracy_rows,
+    in_order,
+    label_counts,
+    probe_names,
+    rows_of_probe,
+    without_probe,
+)
 from vaebench.runs.rows import ResultRow
 from vaebench.runs.run import Run
 
@@ -28,7 +36,7 @@ DODGE = 0.011
 
 def learning_curve(run: Run) -> Figure:
     """Test accuracy by labels per class: one panel per probe, each with the methods that use no probe."""
-    probes = [probe for probe in probe_names(run) if probe not in WITHOUT_PROBE] or [WITHOUT_PROBE[0]]
+    probes = [probe for probe in probe_names(run) if probe not in without_probe(run)] or [WITHOUT_PROBE[0]]
     columns = min(2, len(probes))
     rows = math.ceil(len(probes) / columns)
     figure = Figure(figsize=(9.2 if columns == 2 else 6.4, 4.9 * rows), layout="constrained")
@@ -48,7 +56,7 @@ def _curve_panel(ax: Axes, run: Run, probe: str) -> None:
     counts = label_counts(run)
     places = _x_positions(counts)
     rows = list(rows_of_probe(run, probe).values())
-    features = [name for name in REPRESENTATIONS if any(row["features"] == name for row in rows)]
+    features = in_order(row["features"] for row in rows)
     width = max(places) - min(places) or 1.0
     for index, name in enumerate(features):
         shift = (index - (len(features) - 1) / 2) * DODGE * width
@@ -76,7 +84,7 @@ def _show_chance(ax: Axes, rows: list[ResultRow], chance: float) -> None:
 
 def _curve(ax: Axes, name: str, rows: list[ResultRow], counts: Sequence[LabelCount], places: Sequence[float]) -> None:
     """Draw one representation: means joined by a line, "all" as a separate point, 95 % intervals as bars."""
-    label, colour, marker = REPRESENTATIONS[name]
+    label, colour, marker = representation_look(name)
     strong = name in ("vae", "self-trained")
     by_count = {row["labels_per_class"]: row for row in rows}
     points = [(x, by_count[count]) for x, count in zip(places, counts, strict=True) if count in by_count]
@@ -138,6 +146,11 @@ LOSSES = {"loss": "objective", "reconstruction": "reconstruction", "kl": "KL"}
 def losses(run: Run) -> Figure:
     """The VAE's objective and its components by epoch, with the best epoch marked."""
     return _loss_figure(read_json(run.path / "history.json"), "vae")
+
+
+def pretraining_losses(run: Run) -> Figure:
+    """The same of the VAE that the model starts from."""
+    return _loss_figure(read_json(run.path / "pretrained" / "history.json"), "vae")
 
 
 def autoencoder_losses(run: Run) -> Figure:

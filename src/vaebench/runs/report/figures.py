@@ -89,6 +89,14 @@ FIGURES: dict[str, Panel] = {
         "first epochs may lie above the axes.",
         curves.losses,
     ),
+    "pretraining-losses": Panel(
+        "training",
+        "Losses of the pretraining",
+        "The VAE that the model starts from, trained with the recipe's objective, in nats per image. Its KL is that to "
+        "its own prior.",
+        curves.pretraining_losses,
+        lambda run: (run.path / "pretrained" / "history.json").exists(),
+    ),
     "autoencoder-losses": Panel(
         "training",
         "Loss of the plain autoencoder",

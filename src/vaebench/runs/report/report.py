@@ -11,12 +11,12 @@ from vaebench.core.errors import VaebenchError
 from vaebench.core.files import atomic, write_text
 from vaebench.evaluation.learning_curves import LabelCount
 from vaebench.models.priors import StandardNormal
+from vaebench.models.registry import PretrainedModel
 from vaebench.plotting.palette import clean
 from vaebench.plotting.style import representation_title, signed
 from vaebench.plotting.templates import template
 from vaebench.runs.report.figures import FIGURES, EmbeddedFigure, embed
 from vaebench.runs.report.tables import (
-    WITHOUT_PROBE,
     accuracy_rows,
     accuracy_table,
     data_title,
@@ -27,6 +27,7 @@ from vaebench.runs.report.tables import (
     recipe_text,
     samples_table,
     stage_table,
+    without_probe,
 )
 from vaebench.runs.report.verdict import BaselineComparison, Verdict, verdict
 from vaebench.runs.run import Run
@@ -76,7 +77,7 @@ def _name(run: Run) -> str:
 
 def render(run: Run, figures: list[EmbeddedFigure], explorer_obstacle: str | None) -> str:
     """Return the page as HTML, with every name escaped; ``explorer_obstacle`` is the reason for a missing explorer."""
-    accuracies = [(probe, accuracy_table(run, probe)) for probe in probe_names(run) if probe not in WITHOUT_PROBE]
+    accuracies = [(probe, accuracy_table(run, probe)) for probe in probe_names(run) if probe not in without_probe(run)]
     if not accuracies and accuracy_rows(run):
         accuracies = [("networks on images", accuracy_table(run, ""))]
     alarms = run.results["alarms"]
@@ -97,6 +98,7 @@ def render(run: Run, figures: list[EmbeddedFigure], explorer_obstacle: str | Non
         accuracies=accuracies,
         counts=label_counts(run),
         differences=_differences(judgement, label_counts(run)) if judgement else [],
+        methods=[representation_title(method.name) for method in run.recipe.evaluation.semi_supervised],
         draws=run.recipe.evaluation.draws,
         training_images=run.results["data"]["images"]["train"],
         elbo=elbo_table(run),
@@ -118,20 +120,21 @@ def lead(run: Run) -> str:
     kind = {1: "grey", 3: "colour"}.get(channels, f"{channels}-channel")
     objective = recipe.model_dump(mode="json")["objective"]
     beta = f" at beta {objective['beta']:g}" if "beta" in objective else ""
-    prior = recipe.model_dump(mode="json")["model"]["prior"]["kind"]
+    prior = recipe.model_dump(mode="json")["model"].get("prior", {}).get("kind", "standard-normal")
     beta += "" if prior == "standard-normal" else f", {prior} prior"
+    first = "started from a VAE of objective " if isinstance(recipe.model, PretrainedModel) else ""
     return (
-        f"A VAE with {recipe.model.latent} latent{'' if recipe.model.latent == 1 else 's'} "
-        f"({objective['kind']}{beta}) trained without labels on {images['train']:,} {kind} images of "
-        f"{height} x {width} pixels from {data_title(run)}, evaluated on {images['test']:,} test images."
+        f"A {recipe.model.title} ({first}{objective['kind']}{beta}) trained without labels on {images['train']:,} "
+        f"{kind} images of {height} x {width} pixels from {data_title(run)}, evaluated on {images['test']:,} test "
+        "images."
     )
 
 
 def elbo_notes(run: Run) -> list[str]:
     """Caveats on comparing scores in nats."""
-    likelihood = run.recipe.model_dump(mode="json")["model"]["likelihood"]["kind"]
+    likelihood = run.recipe.model_dump(mode="json")["model"].get("likelihood", {}).get("kind", "bernoulli")
     notes = [f"Likelihood: {likelihood}. One sample of z for each image; ELBO = -reconstruction - KL, at beta 1."]
-    if not isinstance(run.recipe.model.prior, StandardNormal):
+    if not isinstance(getattr(run.recipe.model, "prior", None), StandardNormal):
         notes.append(
             "The prior is learned and does not factorise: the KL is estimated at one sample of z. The KL per latent is "
             "to a Gaussian with the moments of all codes, and does not sum to the KL."

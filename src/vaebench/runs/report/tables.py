@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,13 @@ from vaebench.runs.run import Run
 
 WITHOUT_PROBE = ("supervised", "self-training", "graph")
 """Methods that are tied to one input and use no probe; they are shown beside every probe's comparison."""
+
+
+def without_probe(run: Run) -> tuple[str, ...]:
+    """`WITHOUT_PROBE` and the names of the run's semi-supervised methods."""
+    return *WITHOUT_PROBE, *(method.name for method in run.recipe.evaluation.semi_supervised)
+
+
 NONE = "\N{EN DASH}"
 """Cell of a table without a value."""
 
@@ -41,7 +48,7 @@ def accuracy_rows(run: Run) -> list[ResultRow]:
 
 def rows_of_probe(run: Run, probe: str) -> RowsByFeature:
     """Accuracy rows of this probe and of the methods without a probe."""
-    rows = (row for row in accuracy_rows(run) if row["probe"] in (probe, *WITHOUT_PROBE))
+    rows = (row for row in accuracy_rows(run) if row["probe"] in (probe, *without_probe(run)))
     return {(row["features"], row["labels_per_class"]): row for row in rows}
 
 
@@ -61,11 +68,17 @@ def probe_names(run: Run) -> list[str]:
     return list(dict.fromkeys(row["probe"] for row in accuracy_rows(run)))
 
 
+def in_order(names: Iterable[str]) -> list[str]:
+    """Distinct representations in the order of `REPRESENTATIONS`, followed by those that it does not have."""
+    present = dict.fromkeys(names)
+    return [*(name for name in REPRESENTATIONS if name in present), *(n for n in present if n not in REPRESENTATIONS)]
+
+
 def accuracy_table(run: Run, probe: str) -> Table:
     """Mean and standard deviation over label draws: one row per representation, one column per label count."""
     counts = label_counts(run)
     by_feature = rows_of_probe(run, probe)
-    names = [name for name in REPRESENTATIONS if any(features == name for features, _ in by_feature)]
+    names = in_order(features for features, _ in by_feature)
     rows = [
         [representation_title(name), *(mean_and_sd(by_feature.get((name, count))) for count in counts)]
         for name in names
@@ -96,10 +109,15 @@ def elbo_table(run: Run) -> Table:
         "kl": ("KL to the prior", "nats per image", ".2f"),
         "active_units": ("active units", f"of {latents} latents (variance of the mean above {ACTIVE_ABOVE})", ".0f"),
         "dead_latents": ("dead latents", f"of {latents} latents (mean KL below {DEAD_BELOW} nats)", ".0f"),
+        "clustering_accuracy": (
+            "clustering accuracy",
+            "0 to 1; components assigned one to one to classes by the test labels",
+            ".3f",
+        ),
     }
     columns = [before, after] if "elbo" in after else [before]
     cells = [
-        [name, *(format(values[key], form) for values in columns), unit]
+        [name, *(format(values[key], form) if key in values else NONE for values in columns), unit]
         for key, (name, unit, form) in metrics.items()
         if key in before
     ]

@@ -12,13 +12,14 @@ from typing import Literal
 
 from vaebench.core.statistics import difference_interval
 from vaebench.evaluation.learning_curves import LabelCount
+from vaebench.plotting.style import representation_title
 from vaebench.runs.report.tables import (
-    WITHOUT_PROBE,
     RowsByFeature,
     label_counts,
     labels_text,
     probe_names,
     rows_of_probe,
+    without_probe,
 )
 from vaebench.runs.rows import ResultRow
 from vaebench.runs.run import Run
@@ -92,7 +93,8 @@ def verdict(run: Run) -> Verdict | None:
     if subject is None:
         return None
     title, first = SUBJECTS[subject], 4 if subject == "self-trained" else 2
-    baselines = [name for name in BASELINES if name != subject and name in present]
+    methods = [method.name for method in run.recipe.evaluation.semi_supervised]
+    baselines = [name for name in (*BASELINES, *methods) if name != subject and name in present]
     counts = [count for count in label_counts(run) if (subject, count) in rows]
     comparisons = [
         compare_rows(rows[subject, count], rows[baseline, count])
@@ -114,7 +116,7 @@ def verdict(run: Run) -> Verdict | None:
 
 def default_probe(run: Run) -> str:
     """The probe used in the verdict: logistic regression, or else the first of the recipe; never the best one."""
-    probes = [probe for probe in probe_names(run) if probe not in WITHOUT_PROBE]
+    probes = [probe for probe in probe_names(run) if probe not in without_probe(run)]
     return "logistic" if "logistic" in probes or not probes else probes[0]
 
 
@@ -136,7 +138,8 @@ def compare_rows(subject: ResultRow, baseline: ResultRow) -> BaselineComparison:
 
 def baseline_sentence(subject: str, comparisons: list[BaselineComparison]) -> str:
     """One baseline over all label counts: "Latents beat PCA at 1 to 10 labels per class and lose at 100."."""
-    baseline = BASELINES.get(comparisons[0].baseline, comparisons[0].baseline)
+    name = comparisons[0].baseline
+    baseline = BASELINES.get(name, representation_title(name))
     tested = [c for c in comparisons if c.outcome != "one draw"]
     if not tested:
         return f"{subject} against {baseline}: no verdict, because there is only one draw of labels."

@@ -1,0 +1,156 @@
+"""The trainings of a run: the VAE, the VAE that it starts from if it starts from one, and the plain autoencoder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from vaebench import __version__
+from vaebench.core.files import read_json, write_json
+from vaebench.core.frozen import stable_key
+from vaebench.core.progress import ProgressEvent
+from vaebench.data.images import Images
+from vaebench.evaluation.features import encode
+from vaebench.evaluation.growth import Growth
+from vaebench.models.loss import Objective
+from vaebench.models.objectives import Reconstruction
+from vaebench.models.registry import PretrainedModel
+from vaebench.models.vae import VAE, VAEModel
+from vaebench.runs.context import RunContext
+from vaebench.runs.run import load_vae
+from vaebench.training.checkpoint import Checkpoint, write_tensors
+from vaebench.training.compute import machine
+from vaebench.training.distributed import DistributedContext
+from vaebench.training.loop import TrainingEvent, train
+
+PRETRAINING, MIXTURE = "pretraining", "fitting the mixture"
+AUTOENCODER = "training the plain autoencoder"
+
+
+class Stage(NamedTuple):
+    """One training of a run."""
+
+    name: str
+    """Name of the model in its file of weights."""
+    title: str
+    """Name in progress and in the table of stages."""
+    folder: Path
+    build: Callable[[], VAE]
+    """Builds the initial model."""
+    objective: Objective
+    epochs: int
+    growth: Growth | None = None
+    """Recorder of samples during training."""
+
+
+def train_models(run: RunContext, processes: DistributedContext) -> None:
+    """Train the VAE and, if the recipe compares it, the plain autoencoder, unless their weights exist.
+
+    Raises:
+        VaebenchError: the model does not suit the data, or a checkpoint belongs to another training.
+    """
+    recipe, folder, shape = run.recipe, run.folder, run.data.train.shape
+    epochs, growth = recipe.training.epochs, growth_of(run)
+    main = Stage("vae", "training", folder, lambda: recipe.model.build(shape), recipe.objective, epochs, growth)
+    if isinstance(recipe.model, PretrainedModel):
+        start = _train_start(run, processes, recipe.model)
+        main = main._replace(build=lambda: load_vae(recipe.model, start), objective=recipe.model.objective)
+    _train_stage(run, processes, main)
+    if "autoencoder" in recipe.evaluation.features:
+        autoencoder = main._replace(
+            name="autoencoder",
+            title=AUTOENCODER,
+            folder=folder / "autoencoder",
+            build=lambda: recipe.model.build(shape),
+            objective=Reconstruction(),
+            growth=None,
+        )
+        _train_stage(run, processes, autoencoder)
+
+
+def _train_start(run: RunContext, processes: DistributedContext, model: PretrainedModel) -> Path:
+    """Train the VAE that ``model`` starts from, and return the file of the initial weights."""
+    folder, images = run.folder / "pretrained", run.data.train
+    file, device = folder / "start.safetensors", run.recipe.compute.device
+    model.check_images(len(images))
+    build = model.pretrained.build
+    stage = Stage(
+        "pretrained", PRETRAINING, folder, lambda: build(images.shape), run.recipe.objective, model.pretraining_epochs
+    )
+    _train_stage(run, processes, stage)
+    if processes.is_main and not file.exists():
+        report = run.progress(MIXTURE)
+        report(0.0)
+        vae = load_vae(model.pretrained, folder / "weights.safetensors").to(device)
+        codes = encode(vae, images)
+        assert codes.log_variance is not None
+        start = model.start(vae.cpu(), codes.mean.numpy(), codes.log_variance.exp().numpy(), run.recipe.seed)
+        write_tensors(file, start.state_dict(), _metadata("start", images))
+        report(1.0)
+    processes.broadcast(lambda: None)
+    return file
+
+
+def _train_stage(run: RunContext, processes: DistributedContext, stage: Stage) -> None:
+    """Train a VAE and write its weights and history, unless they exist."""
+    weights, recipe, data = stage.folder / "weights.safetensors", run.recipe, run.data
+    if processes.broadcast(weights.exists):
+        return
+    stage.folder.mkdir(exist_ok=True)
+    torch.manual_seed(recipe.seed)
+    model = stage.build()
+    checkpoint = Checkpoint(stage.folder / "checkpoint.safetensors", _checkpoint_identity(run, stage.objective))
+    result = train(
+        model,
+        stage.objective,
+        data.train.without_labels().to(recipe.compute.device).training_source,
+        recipe.training.model_copy(update={"epochs": stage.epochs}),
+        compute=recipe.compute,
+        seed=recipe.seed,
+        validation=data.validation.without_labels(),
+        checkpoint=checkpoint,
+        callback=_training_callback(run, stage, model),
+    )
+    if not processes.is_main:
+        return
+    record = {"epochs": result.history, "best_epoch": result.best_epoch, "seconds": result.seconds}
+    record["threads"] = result.threads
+    write_json(stage.folder / "history.json", record)
+    write_tensors(weights, model.state_dict(), _metadata(stage.name, data.train))
+    checkpoint.clear()
+
+
+def _metadata(name: str, images: Images) -> dict[str, Any]:
+    return {"image_shape": images.shape, "model": name, "vaebench": __version__}
+
+
+def _checkpoint_identity(run: RunContext, objective: Objective) -> dict[str, Any]:
+    """Everything that determines the bits of a training; a checkpoint is resumed only under the same identity."""
+    recipe = run.recipe.model_dump(mode="json", include={"model", "training", "compute", "seed"})
+    data = run.data.train.fingerprint()
+    return {**recipe, "objective": stable_key(objective), "data": data, "machine": machine()}
+
+
+def _training_callback(run: RunContext, stage: Stage, model: VAE) -> Callable[[TrainingEvent], None]:
+    """Callback that reports training events as progress of the stage and records its growth."""
+
+    def callback(event: TrainingEvent) -> None:
+        if event.epoch is not None and stage.growth is not None:
+            stage.growth.record(model, event.epoch["epoch"])
+        run.callback(ProgressEvent(stage.title, event.step / event.steps, event.seconds_left, event.epoch))
+
+    return callback
+
+
+def growth_of(run: RunContext) -> Growth:
+    """Samples of the VAE at several epochs of its training."""
+    return Growth(run.folder / "growth.npz", run.recipe.training.epochs, run.recipe.seed)
+
+
+def load_trained(run: RunContext, model: VAEModel, title: str, folder: Path) -> VAE:
+    """The trained VAE of this folder, with the seconds of its training added to the timer."""
+    run.timer.seconds[title] = read_json(folder / "history.json")["seconds"]
+    return load_vae(model, folder / "weights.safetensors").to(run.recipe.compute.device)

@@ -1,0 +1,131 @@
+"""Small runs of every kind of model: files, resuming, loading, report; clusters of VaDE; and errors."""
+
+import tomllib
+
+import numpy as np
+import pytest
+import torch
+from torch.testing import assert_close
+
+from vaebench.core.errors import VaebenchError
+from vaebench.data.datasets import Data
+from vaebench.evaluation.clustering import clustering_accuracy
+from vaebench.models.networks import MLP
+from vaebench.models.registry import MODELS
+from vaebench.models.vade import VaDEModel
+from vaebench.runs.evaluation import Evaluation
+from vaebench.runs.overrides import apply_overrides
+from vaebench.runs.pipeline import run as run_recipe
+from vaebench.runs.recipe import RECIPES, Recipe, parse_recipe, read_recipe
+from vaebench.runs.report.report import write_report
+from vaebench.runs.report.tables import recipe_text
+from vaebench.runs.run import Run
+from vaebench.sweeps.trial import scores
+from vaebench.training.compute import Compute
+from vaebench.training.loop import Training
+
+EVALUATION = Evaluation(labels_per_class=(1,), draws=1, features=("vae", "random"), supervised=None, samples=None)
+
+
+def recipe_of(kind):
+    fields = {"pretraining_epochs": 2} if kind == "vade" else {}
+    return Recipe(
+        name="small",
+        data=Data(source="digits", per_class=30),
+        model=MODELS[kind](latent=3, network=MLP(hidden=(32,)), **fields),
+        training=Training(epochs=2, batch=64, checkpoint_seconds=0),
+        evaluation=EVALUATION,
+        compute=Compute(device="cpu", precision="fp32", threads=1),
+    )
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    return {kind: run_recipe(recipe_of(kind), tmp_path_factory.mktemp("runs") / kind) for kind in MODELS}
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_a_loaded_run_encodes_and_samples_as_the_run_did(runs, kind):
+    run = Run.load(runs[kind].path)
+    assert run.recipe == recipe_of(kind)
+    with np.load(run.path / "latents.npz") as latents:
+        assert_close(run.encode(recipe_of(kind).data.load().test.pixels).mean, torch.from_numpy(latents["test_mean"]))
+    assert run.sample(5).shape == (5, 1, 8, 8)
+    assert torch.equal(run.sample(5), runs[kind].sample(5))
+    assert type(run.vae) is type(recipe_of(kind).model.build((1, 8, 8)))
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_a_run_that_is_stopped_in_every_training_resumes_to_the_same_bits(runs, kind, tmp_path):
+    class Stopped(BaseException):
+        pass
+
+    stopped = []
+
+    def stop(event):
+        """Stop within each training, and when the mixture has been asked for."""
+        if event.stage not in stopped and (event.epoch is not None or event.stage == "fitting the mixture"):
+            stopped.append(event.stage)
+            raise Stopped
+
+    expected = ["pretraining", "fitting the mixture", "training"] if kind == "vade" else ["training"]
+    for _ in expected:
+        with pytest.raises(Stopped):
+            run_recipe(recipe_of(kind), tmp_path / "run", resume=True, callback=stop)
+    assert stopped == expected
+    resumed = run_recipe(recipe_of(kind), tmp_path / "run", resume=True)
+    for file in runs[kind].path.rglob("*.safetensors"):
+        assert (resumed.path / file.relative_to(runs[kind].path)).read_bytes() == file.read_bytes()
+    assert resumed.rows == runs[kind].rows
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_recipes_round_trip_and_options_choose_the_kind(runs, kind, tmp_path):
+    recipe = runs[kind].recipe
+    assert parse_recipe(recipe.model_dump(mode="json"), "json") == recipe
+    (tmp_path / "small.toml").write_text(recipe_text(runs[kind]))
+    assert read_recipe(tmp_path / "small.toml") == recipe
+    chosen = apply_overrides(RECIPES["digits"], ["--model.kind", kind, "--model.latent", "7"], "x")
+    assert chosen.model == MODELS[kind](latent=7)
+
+
+def test_a_recipe_without_a_kind_is_a_vae_and_none_is_written():
+    assert parse_recipe({"model": {"latent": 4}}, "x").model == MODELS["vae"](latent=4)
+    assert "kind" not in Recipe().model_dump()["model"]
+    assert tomllib.loads('[model]\nkind = "vae"')["model"]["kind"] == parse_recipe({}, "x").model.kind
+
+
+def test_vade_reports_its_clusters_and_both_trainings(runs):
+    run = runs["vade"]
+    row = next(row for row in run.rows if row["metric"] == "clustering_accuracy")
+    test = run.recipe.data.load().test
+    clusters = run.vae.responsibilities(run.encode(test.pixels).mean).argmax(1)
+    assert row["mean"] == clustering_accuracy(clusters.numpy(), test.labels.numpy())
+    assert scores(run.path)["clustering accuracy"] == row["mean"]
+    page = write_report(run).read_text()
+    assert "A VaDE with 10 components and 3 latents (started from a VAE of objective elbo at beta 1)" in page
+    assert "clustering accuracy" in page
+    assert (run.path / "figures" / "pretraining-losses.png").exists()
+    assert {"pretraining", "fitting the mixture", "training"} <= run.results["stages"].keys()
+    assert run.explorer_obstacle is None
+    assert run.explore().prior_codes is not None
+
+
+def test_a_local_decoder_has_a_report_and_no_explorer(runs):
+    run = runs["local-decoder"]
+    page = write_report(run).read_text()
+    assert "A VAE with a local decoder and 3 latents (elbo at beta 1)" in page
+    assert "not made: a local decoder generates one pixel after another" in page
+
+
+def test_unlabelled_images_have_no_clustering_accuracy_and_more_components_than_images_are_refused(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 8, 8), dtype=np.uint8)
+    np.savez(tmp_path / "flat.npz", x_train=pixels, x_test=pixels[:20])
+    recipe = recipe_of("vade").model_copy(update={"data": Data(source=str(tmp_path / "flat.npz"))})
+    run = run_recipe(recipe, tmp_path / "run")
+    assert "clustering_accuracy" not in {row["metric"] for row in run.rows}
+    many = recipe.model_copy(update={"model": VaDEModel(components=100)})
+    with pytest.raises(VaebenchError, match=r"components is 100, but there are 3. training images"):
+        run_recipe(many, tmp_path / "many")
+    with pytest.raises(VaebenchError, match=r"model\.kind is 'vadee'; expected one of vae, local-decoder, vade"):
+        apply_overrides(recipe, ["--model.kind", "vadee"], "x")
