@@ -13,8 +13,7 @@ from vaebench.evaluation.image_statistics import ink, slant
 from vaebench.evaluation.scores import Split
 from vaebench.experiments.measurements import bounds_step, pixels
 from vaebench.experiments.trained import ProbeInput
-from vaebench.papers.disentangling.comparison import Comparison
-from vaebench.papers.disentangling.settings import FEW, MODELS
+from vaebench.papers.disentangling.comparison import FEW, MODELS, Comparison
 from vaebench.papers.text import format_values
 
 WIDE_MARGIN = 0.03

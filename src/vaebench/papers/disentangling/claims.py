@@ -10,7 +10,6 @@ from matplotlib.figure import Figure
 
 from vaebench.core.frozen import stable_key
 from vaebench.data.images import MixedSource, UnlabelledSource
-from vaebench.evaluation.batched_linear import fit_each
 from vaebench.evaluation.error_analysis import (
     agreement,
     confusion_distance,
@@ -28,8 +27,7 @@ from vaebench.models.m2 import M2, M2Elbo, M2Model
 from vaebench.models.networks import MLP
 from vaebench.models.objectives import Elbo
 from vaebench.models.vae import Model
-from vaebench.papers.disentangling.comparison import BAD_RECONSTRUCTION, Comparison
-from vaebench.papers.disentangling.settings import CIFAR, FEW, MODELS
+from vaebench.papers.disentangling.comparison import BAD_RECONSTRUCTION, CIFAR, FEW, MODELS, Comparison
 from vaebench.papers.experiment import PaperExperiment
 from vaebench.papers.text import format_epochs, format_values
 from vaebench.plotting.plots import bars
@@ -76,11 +74,7 @@ def compare_optimisers(experiment: PaperExperiment, comparison: Comparison) -> N
         head = base.model_copy(update=update)
 
         def fit(head: Head = head) -> dict[str, Any]:
-            split = probe_input.split
-            labelled: list[LabelledSource] = [split.train.take(rows) for rows in comparison.rows(10)]
-            classifiers = fit_each(head, labelled, 10, range(len(labelled)), experiment.compute)
-            scores = [classification_scores(predict(split.test), split.test.labels) for predict in classifiers]
-            return {"accuracy": [score["accuracy"] for score in scores]}
+            return {"accuracy": comparison.fit_draws(head, probe_input, 10)["accuracy"]}
 
         identity = {"head": stable_key(head), "reading": probe_input.key}
         after = experiment.step(f"rules/{key}", identity, fit)["accuracy"]

@@ -1,4 +1,4 @@
-"""Table of paper B: every classifier on every input and training set; our own VAE and variants."""
+"""Paper B's VAEs and its table: every classifier on every input and training set; our own VAE and variants."""
 
 from __future__ import annotations
 
@@ -14,22 +14,35 @@ from vaebench.evaluation.features import Grid, encode
 from vaebench.evaluation.probes import Head
 from vaebench.evaluation.scores import Split
 from vaebench.experiments.trained import ProbeInput, TrainedModel
+from vaebench.models.likelihoods import ContinuousBernoulliPixels, GaussianPixelScale
 from vaebench.models.networks import MLP, Conv, Network
 from vaebench.models.objectives import Elbo
+from vaebench.models.posteriors import SoftplusScale
+from vaebench.models.vae import Model
 from vaebench.papers.experiment import PaperExperiment
-from vaebench.papers.generation_and_classification.settings import (
-    CLASSIFIERS,
-    INPUTS,
-    OUR_BETA,
-    OUR_MODEL,
-    REGIMES,
-    VAES,
-)
 from vaebench.training.loop import Training
 from vaebench.training.schedules import Adam, Constant, OneCycle
 
+SIGMOID = MLP(hidden=(128,), activation="sigmoid")
+NORMAL = Model(latent=20, network=MLP(hidden=(128,)), decoder=SIGMOID, likelihood=GaussianPixelScale(floor=0.01))
+CB = Model(
+    latent=20,
+    network=Conv(filters=(32,), kernel=(3,), stride=(1,), pool=(2,), hidden=(512, 512), dropout=0.1, batch_norm="none"),
+    decoder=MLP(hidden=(512, 512), dropout=0.1),
+    likelihood=ContinuousBernoulliPixels(),
+    posterior=SoftplusScale(),
+)
+VAES = {"normal": NORMAL, "cb": CB}
+OUR_MODEL = Model(latent=64, network=Conv())
+OUR_BETA = 0.3
+CPU_TRAINING = {"normal": (40, 512, 4e-3), "cb": (15, 256, 2e-3), "own": (5, 512, 2e-2)}
+"""Epochs, batch size and maximum learning rate in the cpu budget."""
 SHORT_EPOCHS = (1, 3)
 """Epochs of the shorter trainings, which show the progress of the VAEs."""
+INPUTS = {"original": "original images", "normal": "Normal VAE", "cb": "CB VAE"}
+CLASSIFIERS = {"logistic": "logistic regression", "simple": "simple CNN", "multilayer": "multilayer CNN"}
+REGIMES = ("large", "small")
+"""Training sets: the 60,000 images, or the 10,000."""
 Table = dict[tuple[str, str, str], list[dict[str, Any]]]
 """Results of every seed by input, training set and classifier."""
 
@@ -38,15 +51,15 @@ def make_training(experiment: PaperExperiment, name: str, epochs: int = 0) -> Tr
     """Adam at 1e-3 for 200 epochs, gradients clipped to +-2; in cpu a one-cycle schedule and fewer epochs."""
     if experiment.budget == "full":
         return Training(epochs=epochs or 200, batch=128, optimiser=Adam(rate=1e-3), schedule=Constant(), clip_value=2.0)
-    default = {"normal": 40, "cb": 15, "own": 5}[name]
-    rate = {"normal": 4e-3, "cb": 2e-3, "own": 2e-2}[name]
-    return Training(
-        epochs=experiment.pick(1, epochs or default, 0),
-        batch=experiment.pick(128, 256 if name == "cb" else 512, 0),
-        optimiser=Adam(rate=rate, beta2=0.99),
-        schedule=OneCycle(rise=0.2),
-        clip_value=2.0,
-    )
+    cpu_epochs, cpu_batch, rate = CPU_TRAINING[name]
+    epochs, batch = experiment.pick((1, 128), (epochs or cpu_epochs, cpu_batch), (0, 0))
+    optimiser, schedule = Adam(rate=rate, beta2=0.99), OneCycle(rise=0.2)
+    return Training(epochs=epochs, batch=batch, optimiser=optimiser, schedule=schedule, clip_value=2.0)
+
+
+def train_short(experiment: PaperExperiment, data: Dataset, name: str, epochs: int) -> TrainedModel:
+    """Train one of the VAEs for fewer epochs."""
+    return experiment.vae(f"short-{name}-{epochs}", data, VAES[name], Elbo(), make_training(experiment, name, epochs))
 
 
 def _split_images(data: Dataset, regime: str) -> tuple[Images, Images, Images]:
@@ -58,11 +71,7 @@ def _split_images(data: Dataset, regime: str) -> tuple[Images, Images, Images]:
     return train, validation, Images(torch.cat([data.train.pixels, data.validation.pixels]), labels, data.classes)
 
 
-def _image_input(experiment: PaperExperiment, data: Dataset, regime: str) -> ProbeInput:
-    return ProbeInput(f"{data.fingerprint}/{regime}", lambda: Split(*_split_images(data, regime)))
-
-
-def latent_input(vae: TrainedModel, regime: str, rows: int, sampled: bool = False) -> ProbeInput:
+def latent_input(vae: TrainedModel, regime: str, rows: int = 4, sampled: bool = False) -> ProbeInput:
     """Latents as images with ``rows`` rows, standardised by their training set with one scale."""
 
     def make() -> Split:
@@ -73,31 +82,24 @@ def latent_input(vae: TrainedModel, regime: str, rows: int, sampled: bool = Fals
     return ProbeInput(f"{vae.key}/{regime}/{rows}/{sampled}", make)
 
 
-def make_head(experiment: PaperExperiment, classifier: str, source: str, regime: str, pool: bool = True) -> Head:
+def make_head(experiment: PaperExperiment, classifier: str, source: str, regime: str) -> Head:
     """One of the paper's three classifiers; logistic regression is a linear layer trained on the cross-entropy."""
-    images = source == "original"
-    convolution: dict[str, Any] = {
-        "filters": (32,),
-        "kernel": (3,),
-        "stride": (1,),
-        "padding": (1,),
-        "batch_norm": "none",
-    }
+    images, logistic = source == "original", classifier == "logistic"
+    simple = Conv(filters=(32,), kernel=(3,), stride=(1,), padding=(1,), batch_norm="none")
     networks: dict[str, Network] = {
         "logistic": MLP(hidden=()),
-        "simple": Conv(**convolution),
-        "multilayer": Conv(**convolution, pool=(2 if pool else 1,), hidden=(128,)),
+        "simple": simple,
+        "multilayer": simple.model_copy(update={"pool": (2,), "hidden": (128,)}),
     }
-    large, small = (10, 20) if classifier == "logistic" or not images else (3, 8)
+    large, small = (10, 20) if logistic or not images else (3, 8)
     large = 5 if images and classifier == "multilayer" else large
     epochs = large if regime == "large" else small
-    rate = 5e-3 if classifier == "logistic" else 2e-3 if images else 4e-3
     return Head(
         name=classifier,
         network=networks[classifier],
         epochs=experiment.pick(2, epochs, 5 * epochs),
         batch=128 if images else 256,
-        optimiser=Adam(rate=rate, beta2=0.99),
+        optimiser=Adam(rate=5e-3 if logistic else 2e-3 if images else 4e-3, beta2=0.99),
         schedule=OneCycle(rise=0.2),
     )
 
@@ -107,25 +109,22 @@ def record_table(experiment: PaperExperiment, data: Dataset, vaes: dict[str, lis
     table: Table = {}
     progress = {name: _accuracy_by_epochs(experiment, data, name) for name in VAES}
     for source, regime, classifier in product(INPUTS, REGIMES, CLASSIFIERS):
-        head, results = make_head(experiment, classifier, source, regime), []
-        for seed in experiment.seeds(3):
-            probe_input = (
-                _image_input(experiment, data, regime)
-                if source == "original"
-                else latent_input(vaes[source][seed], regime, rows=4)
-            )
-            name = f"table/{source}-{regime}-{classifier}-{seed}"
-            results.append(experiment.curves(name, head, probe_input, 10, seed))
+        if source == "original":
+            images = ProbeInput(f"{data.fingerprint}/{regime}", lambda r=regime: Split(*_split_images(data, r)))  # type: ignore[misc]
+            inputs = [images for _ in experiment.seeds(3)]
+        else:
+            inputs = [latent_input(vae, regime) for vae in vaes[source]]
+        head, name = make_head(experiment, classifier, source, regime), f"{source}-{regime}-{classifier}"
+        results = [experiment.curves(f"table/{name}-{i}", head, inputs[i], 10, i) for i in experiment.seeds(3)]
         table[source, regime, classifier] = results
         last = results[0]["epochs"][-1]
         explanation = f"training ends at {last['accuracy']:.3f}, validation at {last['validation_accuracy']:.3f}"
         if source != "original":
             final = np.mean([result["accuracy"] for result in table[source, "large", "logistic"]])
             by_epochs = f"{progress[source]}, {final:.3f} after all {len(vaes[source][0].history)}"
-            explanation += (
-                f"; logistic regression, large, by epochs of the VAE: {by_epochs}; our own VAE is in an additional row"
-            )
-        experiment.record(f"{source}-{regime}-{classifier}", [result["accuracy"] for result in results], explanation)
+            explanation += f"; logistic regression, large, by epochs of the VAE: {by_epochs}"
+            explanation += "; our own VAE is in an additional row"
+        experiment.record(name, [result["accuracy"] for result in results], explanation)
     return table
 
 
@@ -133,7 +132,7 @@ def _accuracy_by_epochs(experiment: PaperExperiment, data: Dataset, name: str) -
     """Accuracy of logistic regression after shorter trainings of the VAE, which shows whether more would help."""
     head, texts = make_head(experiment, "logistic", name, "large"), []
     for epochs in SHORT_EPOCHS:
-        probe_input = latent_input(train_short(experiment, data, name, epochs), "large", rows=4)
+        probe_input = latent_input(train_short(experiment, data, name, epochs), "large")
         accuracy = experiment.curves(f"growth/{name}-{epochs}", head, probe_input, 10)["accuracy"]
         texts.append(f"{accuracy:.3f} after {epochs}")
     return ", ".join(texts)
@@ -153,18 +152,13 @@ def record_our_vae(experiment: PaperExperiment, data: Dataset) -> None:
 def record_variants(experiment: PaperExperiment, vaes: dict[str, list[TrainedModel]]) -> None:
     """Record sampled z instead of means, and latents as a row instead of an image."""
     for source, regime in product(VAES, REGIMES):
-        means = experiment.rows[f"{source}-{regime}-multilayer"].reproduced
-        probe_input = latent_input(vaes[source][0], regime, rows=4, sampled=True)
-        head = make_head(experiment, "multilayer", source, regime)
-        result = experiment.curves(f"variants/sampled-{source}-{regime}", head, probe_input, 10)
-        experiment.record(f"sampled-{source}-{regime}", result["accuracy"], f"on means {means:.4f}")
-        grid = experiment.rows[f"{source}-{regime}-simple"].reproduced
-        probe_input = latent_input(vaes[source][0], regime, rows=1)
-        head = make_head(experiment, "simple", source, regime, pool=False)
-        result = experiment.curves(f"variants/row-{source}-{regime}", head, probe_input, 10)
-        experiment.record(f"row-{source}-{regime}", result["accuracy"], f"as 4x5 {grid:.4f}")
-
-
-def train_short(experiment: PaperExperiment, data: Dataset, name: str, epochs: int) -> TrainedModel:
-    """Train one of the VAEs for fewer epochs."""
-    return experiment.vae(f"short-{name}-{epochs}", data, VAES[name], Elbo(), make_training(experiment, name, epochs))
+        vae = vaes[source][0]
+        sampled, row = latent_input(vae, regime, sampled=True), latent_input(vae, regime, rows=1)
+        for variant, probe_input, classifier, usual in (
+            ("sampled", sampled, "multilayer", "on means"),
+            ("row", row, "simple", "as 4x5"),
+        ):
+            key, head = f"{variant}-{source}-{regime}", make_head(experiment, classifier, source, regime)
+            accuracy = experiment.curves(f"variants/{key}", head, probe_input, 10)["accuracy"]
+            reproduced = experiment.rows[f"{source}-{regime}-{classifier}"].reproduced
+            experiment.record(key, accuracy, f"{usual} {reproduced:.4f}")

@@ -29,8 +29,8 @@ def compare_betas(experiment: PaperExperiment, dataset: DatasetExperiment) -> No
         beta: experiment.vae(f"beta-{beta:g}", dataset.data, settings.model, Elbo(beta=beta), training)
         for beta in (0.0, 0.023)
     } | {1.0: dataset.our_vae, 3.0: dataset.vaes[0]}
-    sampled = {b: dataset.fit_large_head(f"beta-{b:g}", vae.sampled)["accuracy"] for b, vae in vaes.items()}
-    means = {b: dataset.fit_large_head(f"beta-means-{b:g}", vae.means)["accuracy"] for b, vae in vaes.items()}
+    sampled = {b: dataset.fit_head(f"beta-{b:g}", vae.sampled)["accuracy"] for b, vae in vaes.items()}
+    means = {b: dataset.fit_head(f"beta-means-{b:g}", vae.means)["accuracy"] for b, vae in vaes.items()}
     epochs = {beta: format_epochs(len(vae.history)) for beta, vae in vaes.items()}
     for beta in (0.0, 0.023, 1.0):
         experiment.record(f"beta-{beta:g}", sampled[beta], f"{epochs[beta]}; on means {means[beta]:.3f}")
@@ -99,4 +99,4 @@ def _train_best(experiment: PaperExperiment, dataset: DatasetExperiment, best: l
         training = Training(epochs=80, batch=batch, optimiser=Adam(rate=1e-3), schedule=Constant())
         model, name = Model(network=_make_network(kernel, layers)), f"best-{batch}-{kernel}-{layers}"
         vae = experiment.vae(f"search/{name}", dataset.data, model, Elbo(beta=3.0), training)
-        dataset.fit_large_head(f"search-{name}", vae.sampled)
+        dataset.fit_head(f"search-{name}", vae.sampled)
