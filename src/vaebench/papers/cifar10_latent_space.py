@@ -125,10 +125,8 @@ def _record_posterior_collapse(experiment: PaperExperiment, as_reported: dict[st
         setting, result = SETTINGS[name], bounds_step(experiment, f"{name}-printed", vae)["test"]
         kl_by_title[setting.title] = result["kl"]
         pixels = _pixels(vae.data)
-        weight = (
-            f"averaged over {pixels:,} pixels, its KL weighs {setting.weight * pixels:,.0f} times the squared error"
-        )
-        explanation = f"{result['active']} of 2 latents active; {weight}"
+        weight = f"its KL weighs {setting.weight * pixels:,.0f} times the squared error"
+        explanation = f"{result['active']} of 2 latents active; averaged over {pixels:,} pixels, {weight}"
         experiment.record(f"printed-{name}", result["kl"], explanation)
     accuracy = _separation(experiment, "mnist-printed", as_reported["mnist"], sampled=True)["knn"]
     explanation = f"chance 0.1; KL in nats: {format_values(kl_by_title, '.3f', ' ')}"
@@ -170,11 +168,11 @@ def _record_reconstruction_claims(
     experiment.record("vivid", saved, explanation, agrees=saved > 0)
     ratio = errors["high-kl"] / errors["high"]
     experiment.record("kl-16", ratio, f"{errors['high-kl']:.1f} against {errors['high']:.1f}")
-    error, longer_error = errors["high"], _squared_error(experiment, "high-3", longer)
-    explanation = (
-        f"{error:.1f} after {format_epochs(len(high.history))}, {longer_error:.1f} after {len(longer.history)}"
-    )
-    experiment.record("longer", error - longer_error, explanation, agrees=error > longer_error)
+    longer_error = _squared_error(experiment, "high-3", longer)
+    saved = errors["high"] - longer_error
+    before = f"{errors['high']:.1f} after {format_epochs(len(high.history))}"
+    explanation = f"{before}, {longer_error:.1f} after {len(longer.history)}"
+    experiment.record("longer", saved, explanation, agrees=saved > 0)
 
 
 def _format_settings(values: dict[str, float], spec: str) -> str:
@@ -217,9 +215,7 @@ def _oscillation(losses: np.ndarray) -> float:
     """Standard deviation about a straight line through the last quarter."""
     last = losses[-max(3, len(losses) // 4) :]
     x = np.arange(len(last))
-    if len(last) < 3:
-        return 0.0
-    return float((last - np.polyval(np.polyfit(x, last, 1), x)).std())
+    return float((last - np.polyval(np.polyfit(x, last, 1), x)).std()) if len(last) >= 3 else 0.0
 
 
 def _draw(experiment: PaperExperiment, vaes: dict[str, TrainedModel], collapsed: TrainedModel) -> None:
@@ -255,7 +251,7 @@ def _reconstruction_rows(experiment: PaperExperiment, vaes: dict[str, TrainedMod
         rows = spread_over_classes(test, 10)
         arrays = {"images": test.pixels[rows].numpy()}
         for name, vae in vaes.items():
-            arrays[name] = decoded(vae.vae, vae.features.test.mean[rows].to(vae.vae.zero.device))
+            arrays[name] = decoded(vae.vae, vae.features.test.mean[rows])
         return arrays
 
     arrays = experiment.arrays("beside", {name: vae.key for name, vae in vaes.items()}, measure)

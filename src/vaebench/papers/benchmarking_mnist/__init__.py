@@ -67,8 +67,8 @@ def _loss_panels(vaes: dict[str, TrainedModel], clip: bool) -> list[Panel]:
 
 def _interpolate(experiment: PaperExperiment, vae: TrainedModel) -> np.ndarray:
     def measure() -> Arrays:
-        mean = vae.features.test.mean[spread_over_classes(vae.data.test, 16)]
-        return {"walks": interpolations(vae.vae, mean.to(vae.vae.zero.device))}
+        rows = spread_over_classes(vae.data.test, 16)
+        return {"walks": interpolations(vae.vae, vae.features.test.mean[rows])}
 
     return experiment.arrays("walks", {"trial": vae.key}, measure)["walks"]
 

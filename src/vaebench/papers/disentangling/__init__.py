@@ -75,7 +75,7 @@ def _traverse(comparison: Comparison, nats: Sequence[float]) -> np.ndarray:
     def measure() -> Arrays:
         order = torch.tensor(nats).argsort(descending=True)
         row = spread_over_classes(comparison.data.test, 1)[0]
-        return {"walks": traversals(trained.vae, trained.features.test.mean[row].to(trained.vae.zero.device), order)}
+        return {"walks": traversals(trained.vae, trained.features.test.mean[row], order)}
 
     return comparison.experiment.arrays(f"{comparison.name}/walks", {"trial": trained.key}, measure)["walks"]
 

@@ -71,6 +71,10 @@ def _split_images(data: Dataset, regime: str) -> tuple[Images, Images, Images]:
     return train, validation, Images(torch.cat([data.train.pixels, data.validation.pixels]), labels, data.classes)
 
 
+def _image_input(data: Dataset, regime: str) -> ProbeInput:
+    return ProbeInput(f"{data.fingerprint}/{regime}", lambda: Split(*_split_images(data, regime)))
+
+
 def latent_input(vae: TrainedModel, regime: str, rows: int = 4, sampled: bool = False) -> ProbeInput:
     """Latents as images with ``rows`` rows, standardised by their training set with one scale."""
 
@@ -110,8 +114,7 @@ def record_table(experiment: PaperExperiment, data: Dataset, vaes: dict[str, lis
     progress = {name: _accuracy_by_epochs(experiment, data, name) for name in VAES}
     for source, regime, classifier in product(INPUTS, REGIMES, CLASSIFIERS):
         if source == "original":
-            images = ProbeInput(f"{data.fingerprint}/{regime}", lambda r=regime: Split(*_split_images(data, r)))  # type: ignore[misc]
-            inputs = [images for _ in experiment.seeds(3)]
+            inputs = [_image_input(data, regime)] * len(experiment.seeds(3))
         else:
             inputs = [latent_input(vae, regime) for vae in vaes[source]]
         head, name = make_head(experiment, classifier, source, regime), f"{source}-{regime}-{classifier}"

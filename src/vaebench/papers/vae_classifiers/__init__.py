@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from vaebench.experiments.measurements import image_grids_step, latent_map
 from vaebench.papers.experiment import PaperExperiment
 from vaebench.papers.paper import load_paper
-from vaebench.papers.vae_classifiers import claims, networks, search
+from vaebench.papers.vae_classifiers import claims, networks
 from vaebench.papers.vae_classifiers.dataset import SETTINGS, DatasetExperiment, per_seed
 from vaebench.plotting.plots import Panel, Series, bars, confusion, lines, scatter_3d
 from vaebench.runs.report.pictures import pairs
@@ -25,8 +25,8 @@ def run(experiment: PaperExperiment) -> None:
     claims.record_quickdraw_claims(experiment, datasets["quickdraw"])
     claims.record_times(experiment, datasets)
     claims.record_fashion_claims(experiment, datasets["fashion"])
-    search.compare_betas(experiment, datasets["mnist"])
-    search.search_architectures(experiment, datasets["mnist"])
+    claims.compare_betas(experiment, datasets["mnist"])
+    claims.search_architectures(experiment, datasets["mnist"])
     networks.run_fully_connected(experiment, datasets["mnist"])
     networks.run_information_bottleneck(experiment, datasets["mnist"].data)
     claims.record_small_quickdraw(experiment)
