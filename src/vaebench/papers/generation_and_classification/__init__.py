@@ -12,8 +12,8 @@ from vaebench.experiments.measurements import image_grids_step
 from vaebench.experiments.trained import TrainedModel
 from vaebench.models.objectives import Elbo
 from vaebench.papers.experiment import PaperExperiment
-from vaebench.papers.generation_and_classification import claims, table
-from vaebench.papers.generation_and_classification.table import CLASSIFIERS, INPUTS, REGIMES, SHORT_EPOCHS, Table
+from vaebench.papers.generation_and_classification import claims
+from vaebench.papers.generation_and_classification.claims import CLASSIFIERS, INPUTS, REGIMES, SHORT_EPOCHS, Table
 from vaebench.papers.paper import load_paper
 from vaebench.papers.text import format_epochs
 from vaebench.plotting.plots import Panel, Series, lines
@@ -24,12 +24,12 @@ def run(experiment: PaperExperiment) -> None:
     """Train both VAEs and every classifier, record every result and draw every figure."""
     data, seeds = experiment.data(Data(source="fashion-mnist")), experiment.seeds(3)
     vaes = {}
-    for name, model in table.VAES.items():
-        training = table.make_training(experiment, name)
+    for name, model in claims.VAES.items():
+        training = claims.make_training(experiment, name)
         vaes[name] = [experiment.vae(f"{name}-{seed}", data, model, Elbo(), training, seed) for seed in seeds]
-    results = table.record_table(experiment, data, vaes)
-    table.record_our_vae(experiment, data)
-    table.record_variants(experiment, vaes)
+    results = claims.record_table(experiment, data, vaes)
+    claims.record_our_vae(experiment, data)
+    claims.record_variants(experiment, vaes)
     claims.vary_scale(experiment, data)
     claims.record_elbos(experiment, vaes)
     claims.record_claims(experiment, results, vaes)
@@ -48,7 +48,7 @@ def _draw_vaes(experiment: PaperExperiment, data: Dataset, vaes: dict[str, list[
         experiment.figure(f"reconstructions-{name}", partial(pairs, images["images"], images["outputs"], None))
         rows = {}
         for epochs in SHORT_EPOCHS:
-            short = table.train_short(experiment, data, name, epochs)
+            short = claims.train_short(experiment, data, name, epochs)
             samples = image_grids_step(experiment, f"short-{name}-{epochs}", short)["samples"]
             rows[f"after {format_epochs(epochs)}"] = in_rows(samples[:32], 16)
         samples = in_rows(images["samples"][:32], 16)
