@@ -15,7 +15,6 @@ from vaebench.experiments.experiment import Experiment
 from vaebench.experiments.trained import TrainedModel
 from vaebench.models.networks import Conv
 from vaebench.models.objectives import CrossEntropy
-from vaebench.plotting.plots import Cloud
 from vaebench.training.loop import Training
 from vaebench.training.schedules import Adam, OneCycle
 
@@ -80,8 +79,7 @@ def train_evaluation_classifier(experiment: Experiment, data: Dataset) -> Traine
 @torch.no_grad()
 def evaluation_probabilities(classifier: TrainedModel, x: Float[Tensor, "N C H W"]) -> Float[Tensor, "N Y"]:
     """Return the classifier's class probabilities for images with pixels in [0, 1]."""
-    model = classifier.model
-    device = next(model.parameters()).device
+    model, device = classifier.model, next(classifier.model.parameters()).device
     return torch.cat([model(part.to(device)).cpu() for part in x.split(1000)]).softmax(-1)
 
 
@@ -97,10 +95,8 @@ def reconstructions(trained: TrainedModel) -> Float[Tensor, "N C H W"]:
     return torch.cat([trained.vae.decode(z).mean.cpu() for z in mean.split(1000)])
 
 
-def latent_map(
-    experiment: Experiment, name: str, trained: TrainedModel, title: str, latents: list[int] | None = None
-) -> Cloud:
-    """Return posterior means and labels of 2,000 evenly spaced test images, of these latents or all."""
+def latent_map(experiment: Experiment, name: str, trained: TrainedModel, latents: list[int] | None = None) -> Arrays:
+    """Return posterior means ``codes`` and ``labels`` of 2,000 evenly spaced test images, of these latents or all."""
 
     def measure() -> Arrays:
         test = trained.features.test
@@ -108,6 +104,4 @@ def latent_map(
         codes = test.mean[rows] if latents is None else test.mean[rows][:, latents]
         return {"codes": codes.numpy(), "labels": test.labels[rows].numpy()}
 
-    identity = {"trial": trained.key, "latents": latents, "points": MAP_POINTS}
-    points = experiment.arrays(f"maps/{name}", identity, measure)
-    return Cloud(title, points["codes"], points["labels"])
+    return experiment.arrays(f"maps/{name}", {"trial": trained.key, "latents": latents, "points": MAP_POINTS}, measure)

@@ -22,7 +22,7 @@ from vaebench.models.vae import Model
 from vaebench.papers.experiment import PaperExperiment
 from vaebench.papers.paper import load_paper
 from vaebench.papers.text import format_epochs, format_values, most_confused_pair
-from vaebench.plotting.plots import Panel, Series, lines, scatter_2d
+from vaebench.plotting.plots import Cloud, Panel, Series, lines, scatter_2d
 from vaebench.runs.report.pictures import Margins, in_rows, pairs, sheet
 from vaebench.training.loop import Training
 from vaebench.training.schedules import Adam, Constant
@@ -224,12 +224,10 @@ def _draw(experiment: PaperExperiment, vaes: dict[str, TrainedModel], collapsed:
         images, classes[name] = vae.data.train, vae.data.classes
         rows = in_rows(images.pixels[spread_over_classes(images, 40)].numpy(), 10)
         experiment.figure(f"training-{name}", lambda rows=rows: sheet(rows, Margins(left=0.1))[0])  # type: ignore[misc]
-    mnist, simple, deep = (
-        latent_map(experiment, name, vaes[name], SETTINGS[name].title) for name in TRAINED_AS_PRINTED
-    )
+    mnist, simple, deep = (_cloud(experiment, name, vaes[name], SETTINGS[name].title) for name in TRAINED_AS_PRINTED)
     experiment.figure("map-mnist", lambda: scatter_2d([mnist], classes["mnist"]))
     experiment.figure("maps-cifar", lambda: scatter_2d([simple, deep], classes["cifar"]))
-    printed = latent_map(experiment, "mnist-printed", collapsed, "MNIST, formula as printed")
+    printed = _cloud(experiment, "mnist-printed", collapsed, "MNIST, formula as printed")
     experiment.figure("map-printed", lambda: scatter_2d([printed], classes["mnist"]))
     curves = {SETTINGS[name].title: Series(*(part.tolist() for part in _loss_curve(vae))) for name, vae in vaes.items()}
     panel = Panel("training loss", curves, "step", "squared error + weighted KL, per image", log_y=True)
@@ -238,6 +236,11 @@ def _draw(experiment: PaperExperiment, vaes: dict[str, TrainedModel], collapsed:
     experiment.figure("pairs-mnist", lambda: pairs(grid["images"], grid["outputs"], None))
     rows = _reconstruction_rows(experiment, {name: vaes[name] for name in ("simple", "high", "deep")})
     experiment.figure("pairs-cifar", lambda: _draw_rows(rows))
+
+
+def _cloud(experiment: PaperExperiment, name: str, vae: TrainedModel, title: str) -> Cloud:
+    points = latent_map(experiment, name, vae)
+    return Cloud(title, points["codes"], points["labels"])
 
 
 def _reconstruction_rows(experiment: PaperExperiment, vaes: dict[str, TrainedModel]) -> np.ndarray:

@@ -12,7 +12,7 @@ from vaebench.papers.benchmarking_mnist import claims
 from vaebench.papers.benchmarking_mnist.claims import CONSTANT, LATENTS, Classified
 from vaebench.papers.experiment import PaperExperiment
 from vaebench.papers.paper import load_paper
-from vaebench.plotting.plots import Panel, Series, confusion, lines, scatter_2d, scatter_3d
+from vaebench.plotting.plots import Cloud, Panel, Series, confusion, lines, scatter_2d, scatter_3d
 from vaebench.runs.report.pictures import Margins, grids, in_rows, pairs, sheet
 
 
@@ -32,14 +32,15 @@ def run(experiment: PaperExperiment) -> None:
 
 def _draw_vaes(experiment: PaperExperiment, vaes: dict[int, TrainedModel]) -> None:
     images = {latent: image_grids_step(experiment, f"latent-{latent}", vae) for latent, vae in vaes.items()}
-    cloud, cloud_3d = (latent_map(experiment, f"latent-{n}", vaes[n], f"latent {n}") for n in (2, 3))
+    maps = {latent: latent_map(experiment, f"latent-{latent}", vaes[latent]) for latent in (2, 3)}
     clip = experiment.budget != "quick"
     experiment.figure("first-attempt", lambda: lines(_loss_panels({"latent 2": vaes[2]}, clip)))
     by_latent = {f"latent {latent}": vae for latent, vae in vaes.items()}
     experiment.figure("sweep", lambda: lines(_loss_panels(by_latent, clip)))
     classes = vaes[2].data.classes
+    cloud = Cloud("latent 2", maps[2]["codes"], maps[2]["labels"])
     experiment.figure("map-2d", lambda: scatter_2d([cloud], classes))
-    experiment.figure("map-3d", lambda: scatter_3d(cloud_3d.points, cloud_3d.labels, classes, ("z0", "z1", "z2")))
+    experiment.figure("map-3d", lambda: scatter_3d(maps[3]["codes"], maps[3]["labels"], classes, ("z0", "z1", "z2")))
     experiment.figure("pairs-3", lambda: pairs(images[3]["images"], images[3]["outputs"], None))
     experiment.figure("pairs-5", lambda: pairs(images[5]["images"], images[5]["outputs"], None))
     samples = {f"latent {latent}": in_rows(images[latent]["samples"], 8) for latent in LATENTS}

@@ -51,9 +51,9 @@ def _draw(experiment: PaperExperiment, datasets: dict[str, DatasetExperiment]) -
     }
     experiment.figure("variants", lambda: bars(names, groups, "test accuracy (%)", "Accuracy by variant"))
     latents = np.random.default_rng(0).permutation(quickdraw.settings.model.latent)[:3].tolist()
-    cloud = latent_map(experiment, "quickdraw", quickdraw.vaes[0], "three latents", latents)
-    classes, axes = quickdraw.data.classes, [f"z{latent}" for latent in latents]
-    experiment.figure("three-latents", lambda: scatter_3d(cloud.points, cloud.labels, classes, axes))
+    codes = latent_map(experiment, "quickdraw", quickdraw.vaes[0], latents)
+    points, axes = (codes["codes"], codes["labels"]), [f"z{latent}" for latent in latents]
+    experiment.figure("three-latents", lambda: scatter_3d(*points, quickdraw.data.classes, axes))
 
 
 def _draw_head_curves(dataset: DatasetExperiment) -> Figure:
