@@ -26,7 +26,10 @@ from vaebench.evaluation.probes import LinearClassifier
 from vaebench.models.likelihoods import GaussianPixels
 from vaebench.models.networks import Shape
 from vaebench.models.vae import Model
-from vaebench.papers import benchmarking_mnist, cifar10_latent_space, disentangling, generation_and_classification
+from vaebench.papers import cifar10_latent_space
+from vaebench.papers.benchmarking_mnist.claims import make_model
+from vaebench.papers.disentangling.comparison import DECODER, ENCODER
+from vaebench.papers.generation_and_classification.claims import CB, NORMAL
 from vaebench.runs.explorer.explorer import Explorer
 from vaebench.runs.explorer.points import Points
 from vaebench.training.compute import machine
@@ -35,15 +38,12 @@ GREY, COLOUR = (1, 28, 28), (3, 32, 32)
 _D = {"likelihood": GaussianPixels()}
 NETWORKS: dict[str, tuple[Model, Shape]] = {
     "A: 32-64-64 convolutions, 20 latents": (Model(), GREY),
-    "B: 128 hidden units, 20 latents": (generation_and_classification.settings.NORMAL, GREY),
-    "B: CB VAE, 20 latents": (generation_and_classification.settings.CB, GREY),
-    "C: CNN with 1,024 hidden units, 10 latents": (
-        Model(latent=10, network=disentangling.settings.ENCODER, decoder=disentangling.settings.DECODER),
-        GREY,
-    ),
+    "B: 128 hidden units, 20 latents": (NORMAL, GREY),
+    "B: CB VAE, 20 latents": (CB, GREY),
+    "C: CNN with 1,024 hidden units, 10 latents": (Model(latent=10, network=ENCODER, decoder=DECODER), GREY),
     "D: simple, CIFAR-10, 16 latents": (Model(latent=16, network=cifar10_latent_space.SIMPLE, **_D), COLOUR),
     "D: deep, CIFAR-10, 2 latents": (Model(latent=2, network=cifar10_latent_space.DEEP, **_D), COLOUR),
-    "E: 32-64-64-64 convolutions, 30 latents": (benchmarking_mnist.settings.make_model(30), GREY),
+    "E: 32-64-64-64 convolutions, 30 latents": (make_model(30), GREY),
 }
 POINTS, MOVES, ROUNDS = 1797, 200, 5
 MOVE = """async (moves) => {

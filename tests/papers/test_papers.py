@@ -53,7 +53,7 @@ def test_the_full_protocol_runs_when_cut_to_an_epoch_on_few_images(short, tmp_pa
             data = data.model_copy(update={"per_class": 30})
         return data.load()
 
-    for module in ("experiments.experiment", "evaluation.scores", "evaluation.probes"):
+    for module in ("experiments.networks", "evaluation.scores", "evaluation.probes"):
         monkeypatch.setattr(f"vaebench.{module}.train", cut)
     monkeypatch.setattr("vaebench.experiments.experiment.Experiment.data", few)
     counts = {10: 8, 100: 12, 1000: 20}

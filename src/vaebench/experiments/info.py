@@ -18,17 +18,14 @@ class ExperimentInfo(Protocol):
     @property
     def title_in_short(self) -> str:
         """Name in progress messages and folders."""
-        ...
 
     @property
     def minutes(self) -> Mapping[Budget, float | int]:
         """Expected minutes of each budget: quick and cpu on two cores, full on one GPU."""
-        ...
 
     @property
     def captions(self) -> Mapping[str, str]:
         """Caption of each figure, by name."""
-        ...
 
 
 def check_budget(name: str) -> Budget:

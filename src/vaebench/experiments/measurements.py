@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from vaebench.data.images import Dataset, Images
 from vaebench.evaluation.bounds import bounds
-from vaebench.evaluation.panels import Arrays, decoded, prior_samples, spread_over_classes
+from vaebench.evaluation.panels import MAP_POINTS, PAIRS, SAMPLES, Arrays, decoded, prior_samples, spread_over_classes
 from vaebench.experiments.experiment import Experiment
 from vaebench.experiments.trained import TrainedModel
 from vaebench.models.networks import Conv
@@ -22,9 +21,6 @@ from vaebench.training.schedules import Adam, OneCycle
 EVALUATION_NETWORK = Conv(
     filters=(32, 64), kernel=(3,), stride=(1,), padding=(1,), pool=(2,), hidden=(128,), dropout=0.3
 )
-CLASSIFIER = "evaluation-classifier"
-SAMPLES = 64
-MAP_POINTS = 2000
 
 
 def bounds_step(experiment: Experiment, name: str, trained: TrainedModel) -> dict[str, Any]:
@@ -49,14 +45,14 @@ def _bounds(trained: TrainedModel, images: Images) -> dict[str, Any]:
     }
 
 
-def image_grids_step(experiment: Experiment, name: str, trained: TrainedModel, count: int = 16) -> Arrays:
+def image_grids_step(experiment: Experiment, name: str, trained: TrainedModel) -> Arrays:
     """Return test ``images``, their reconstructions ``outputs``, the worst of both, and ``samples`` from the prior."""
 
     def measure() -> Arrays:
         test, vae = trained.data.test, trained.vae
-        mean = trained.features.test.mean.to(vae.zero.device)
-        rows = spread_over_classes(test, count)
-        worst = bounds(vae, test).reconstruction.topk(min(count, len(test))).indices
+        mean = trained.features.test.mean
+        rows = spread_over_classes(test, PAIRS)
+        worst = bounds(vae, test).reconstruction.topk(min(PAIRS, len(test))).indices
         return {
             "images": test.pixels[rows].numpy(),
             "outputs": decoded(vae, mean[rows]),
@@ -65,29 +61,25 @@ def image_grids_step(experiment: Experiment, name: str, trained: TrainedModel, c
             "samples": decoded(vae, prior_samples(vae, 0, SAMPLES)),
         }
 
-    return experiment.arrays(f"sheets/{name}", {"trial": trained.key, "count": count}, measure)
+    return experiment.arrays(f"sheets/{name}", {"trial": trained.key, "count": PAIRS}, measure)
 
 
-def train_evaluation_classifier(
-    experiment: Experiment, data: Dataset, name: str = "evaluation-classifier"
-) -> TrainedModel:
+def train_evaluation_classifier(experiment: Experiment, data: Dataset) -> TrainedModel:
     """Train a supervised CNN that classifies reconstructions and samples."""
-    training = Training(
-        epochs=experiment.pick(6, 3, 10), batch=128, optimiser=Adam(rate=3e-3, beta2=0.99), schedule=OneCycle()
-    )
+    epochs, optimiser = experiment.pick(6, 3, 10), Adam(rate=3e-3, beta2=0.99)
+    training = Training(epochs=epochs, batch=128, optimiser=optimiser, schedule=OneCycle())
 
     def build() -> nn.Module:
         return EVALUATION_NETWORK.encoder(data.train.shape, len(data.classes))
 
-    identity = {"network": EVALUATION_NETWORK.model_dump()}
-    return experiment.network(name, data, build, (data.train, data.validation), CrossEntropy(), training, 0, identity)
+    parts, identity = (data.train, data.validation), {"network": EVALUATION_NETWORK.model_dump()}
+    return experiment.network("evaluation-classifier", data, build, parts, CrossEntropy(), training, 0, identity)
 
 
 @torch.no_grad()
 def evaluation_probabilities(classifier: TrainedModel, x: Float[Tensor, "N C H W"]) -> Float[Tensor, "N Y"]:
     """Return the classifier's class probabilities for images with pixels in [0, 1]."""
-    model = classifier.model
-    device = next(model.parameters()).device
+    model, device = classifier.model, next(classifier.model.parameters()).device
     return torch.cat([model(part.to(device)).cpu() for part in x.split(1000)]).softmax(-1)
 
 
@@ -97,9 +89,9 @@ def pixels(images: Images) -> Float[Tensor, "N C H W"]:
 
 
 @torch.no_grad()
-def reconstructions(trained: TrainedModel, part: str = "test") -> Float[Tensor, "N C H W"]:
-    """Return the decoded posterior means of ``train``, ``validation`` or ``test`` images."""
-    mean: Tensor = getattr(trained.features, part).mean.to(trained.vae.zero.device)
+def reconstructions(trained: TrainedModel) -> Float[Tensor, "N C H W"]:
+    """Return the decoded posterior means of the test images."""
+    mean = trained.features.test.mean.to(trained.vae.zero.device)
     return torch.cat([trained.vae.decode(z).mean.cpu() for z in mean.split(1000)])
 
 
@@ -113,8 +105,3 @@ def latent_map(experiment: Experiment, name: str, trained: TrainedModel, latents
         return {"codes": codes.numpy(), "labels": test.labels[rows].numpy()}
 
     return experiment.arrays(f"maps/{name}", {"trial": trained.key, "latents": latents, "points": MAP_POINTS}, measure)
-
-
-def confusion_counts(true: Int[Tensor, " N"], predicted: Int[Tensor, " N"], classes: int) -> np.ndarray:
-    """Return the confusion matrix (Y, Y); rows are true classes."""
-    return (true * classes + predicted).bincount(minlength=classes**2).view(classes, classes).numpy()

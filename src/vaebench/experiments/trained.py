@@ -73,12 +73,12 @@ class TrainedModel:
     @property
     def means(self) -> ProbeInput:
         """Posterior means, for a probe."""
-        return ProbeInput(f"{self.key}/means", lambda: _split(self.features))
+        return ProbeInput(f"{self.key}/means", lambda: split_of(self.features))
 
     @property
     def sampled(self) -> ProbeInput:
         """Latents sampled anew at each visit, for a probe."""
-        return ProbeInput(f"{self.key}/sampled", lambda: _split(self.features.sampled("sampled")))
+        return ProbeInput(f"{self.key}/sampled", lambda: split_of(self.features.sampled("sampled")))
 
 
 @dataclass(frozen=True)
@@ -95,5 +95,6 @@ class ProbeInput:
         return self.make()
 
 
-def _split(features: Features) -> Split:
+def split_of(features: Features) -> Split:
+    """Return the training, validation and test parts of features."""
     return Split(features.train, features.validation, features.test)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -68,10 +69,10 @@ def run(experiment: PaperExperiment) -> None:
         experiment.record(f"silhouette-{name}", scores["silhouette"], f"{note}2,000 test images")
     _record_posterior_collapse(experiment, as_reported)
     _record_separation_claims(experiment, separations)
-    _record_reconstruction_claims(experiment, errors)
+    longer = _train(experiment, "high", data, times=experiment.pick(2, 2, 3))
+    _record_reconstruction_claims(experiment, errors, vaes["high"], longer)
     _record_loss_claims(experiment, vaes)
-    _record_longer_training(experiment, data, vaes["high"], errors["high"])
-    _draw(experiment, data, vaes, as_reported)
+    _draw(experiment, vaes, as_reported["mnist"])
 
 
 def _train(
@@ -80,18 +81,22 @@ def _train(
     """Train one VAE; the printed formula averages the squared error over P pixels, which is P times the KL weight."""
     setting = SETTINGS[name]
     images = data[setting.data]
-    beta = setting.weight * (int(np.prod(images.train.shape)) if as_reported else 1)
+    beta = setting.weight * (_pixels(images) if as_reported else 1)
     model = Model(latent=setting.latent, network=setting.network, likelihood=GaussianPixels())
     epochs = experiment.pick(1, 1 if as_reported else 3, 10) * times
-    rate, batch = experiment.pick(1e-3, 1e-3, 1e-4), experiment.pick(50, 100, 50)
+    rate, batch = experiment.pick((1e-3, 50), (1e-3, 100), (1e-4, 50))
     training = Training(epochs=epochs, batch=batch, optimiser=Adam(rate=rate), schedule=Constant())
     variant = "-printed" if as_reported else f"-{times}" if times > 1 else ""
     return experiment.vae(f"{name}{variant}", images, model, Elbo(beta=beta), training)
 
 
+def _pixels(images: Dataset) -> int:
+    return math.prod(images.train.shape)
+
+
 def _constant(vae: TrainedModel) -> float:
     """-log N(x; m, 1/2) minus the squared error."""
-    return float(0.5 * np.log(np.pi) * np.prod(vae.data.train.shape))
+    return float(0.5 * np.log(np.pi) * _pixels(vae.data))
 
 
 def _squared_error(experiment: PaperExperiment, name: str, vae: TrainedModel) -> float:
@@ -119,11 +124,9 @@ def _record_posterior_collapse(experiment: PaperExperiment, as_reported: dict[st
     for name, vae in as_reported.items():
         setting, result = SETTINGS[name], bounds_step(experiment, f"{name}-printed", vae)["test"]
         kl_by_title[setting.title] = result["kl"]
-        pixels = int(np.prod(vae.data.train.shape))
-        explanation = (
-            f"{result['active']} of 2 latents active; averaged over {pixels:,} pixels, "
-            f"its KL weighs {setting.weight * pixels:,.0f} times the squared error"
-        )
+        pixels = _pixels(vae.data)
+        weight = f"its KL weighs {setting.weight * pixels:,.0f} times the squared error"
+        explanation = f"{result['active']} of 2 latents active; averaged over {pixels:,} pixels, {weight}"
         experiment.record(f"printed-{name}", result["kl"], explanation)
     accuracy = _separation(experiment, "mnist-printed", as_reported["mnist"], sampled=True)["knn"]
     explanation = f"chance 0.1; KL in nats: {format_values(kl_by_title, '.3f', ' ')}"
@@ -145,28 +148,31 @@ def _record_separation_claims(experiment: PaperExperiment, separations: dict[str
     groups = simple["groups"]["knn"]
     explanation = f"always predicting animal gives 0.60; the deep network {deep['groups']['knn']:.3f}"
     experiment.record("groups", groups, explanation, agrees=groups > 0.65)
-    explanation = (
-        f"chance 0.10; the silhouette of the ten classes is {simple['silhouette']:.2f}, "
-        f"of the two groups {simple['groups']['silhouette']:.2f}"
-    )
+    of_groups = f"of the two groups {simple['groups']['silhouette']:.2f}"
+    explanation = f"chance 0.10; the silhouette of the ten classes is {simple['silhouette']:.2f}, {of_groups}"
     experiment.record("only", simple["knn"], explanation, agrees=simple["knn"] < 0.3)
     gain = 100 * (deep["knn"] - simple["knn"])
-    explanation = (
-        f"{simple['knn']:.3f} to {deep['knn']:.3f}; silhouette {simple['silhouette']:.2f} to {deep['silhouette']:.2f}"
-    )
+    silhouettes = f"silhouette {simple['silhouette']:.2f} to {deep['silhouette']:.2f}"
+    explanation = f"{simple['knn']:.3f} to {deep['knn']:.3f}; {silhouettes}"
     experiment.record("deeper", gain, explanation, agrees=gain > 0.5)
 
 
-def _record_reconstruction_claims(experiment: PaperExperiment, errors: dict[str, float]) -> None:
+def _record_reconstruction_claims(
+    experiment: PaperExperiment, errors: dict[str, float], high: TrainedModel, longer: TrainedModel
+) -> None:
     cifar = {name: error for name, error in errors.items() if name != "mnist"}
     best = min(cifar, key=lambda name: cifar[name])
-    explanation = _format_settings(cifar, ".1f")
-    experiment.record("best", errors["high"], explanation, agrees=best in ("high", "high-kl"))
+    experiment.record("best", errors["high"], _format_settings(cifar, ".1f"), agrees=best in ("high", "high-kl"))
     saved = errors["simple"] - errors["deep"]
     explanation = f"{errors['simple']:.1f} to {errors['deep']:.1f} per test image, {saved / errors['simple']:.1%}"
     experiment.record("vivid", saved, explanation, agrees=saved > 0)
     ratio = errors["high-kl"] / errors["high"]
     experiment.record("kl-16", ratio, f"{errors['high-kl']:.1f} against {errors['high']:.1f}")
+    longer_error = _squared_error(experiment, "high-3", longer)
+    saved = errors["high"] - longer_error
+    before = f"{errors['high']:.1f} after {format_epochs(len(high.history))}"
+    explanation = f"{before}, {longer_error:.1f} after {len(longer.history)}"
+    experiment.record("longer", saved, explanation, agrees=saved > 0)
 
 
 def _format_settings(values: dict[str, float], spec: str) -> str:
@@ -209,44 +215,25 @@ def _oscillation(losses: np.ndarray) -> float:
     """Standard deviation about a straight line through the last quarter."""
     last = losses[-max(3, len(losses) // 4) :]
     x = np.arange(len(last))
-    if len(last) < 3:
-        return 0.0
-    return float((last - np.polyval(np.polyfit(x, last, 1), x)).std())
+    return float((last - np.polyval(np.polyfit(x, last, 1), x)).std()) if len(last) >= 3 else 0.0
 
 
-def _record_longer_training(
-    experiment: PaperExperiment, data: dict[str, Dataset], vae: TrainedModel, error: float
-) -> None:
-    longer = _train(experiment, "high", data, times=experiment.pick(2, 2, 3))
-    longer_error = _squared_error(experiment, "high-3", longer)
-    saved = error - longer_error
-    explanation = f"{error:.1f} after {format_epochs(len(vae.history))}, {longer_error:.1f} after {len(longer.history)}"
-    experiment.record("longer", saved, explanation, agrees=saved > 0)
-
-
-def _draw(
-    experiment: PaperExperiment,
-    data: dict[str, Dataset],
-    vaes: dict[str, TrainedModel],
-    as_reported: dict[str, TrainedModel],
-) -> None:
-    def examples(name: str) -> Figure:
-        images = data[name].train
+def _draw(experiment: PaperExperiment, vaes: dict[str, TrainedModel], collapsed: TrainedModel) -> None:
+    classes = {}
+    for name, vae in (("mnist", vaes["mnist"]), ("cifar", vaes["simple"])):
+        images, classes[name] = vae.data.train, vae.data.classes
         rows = in_rows(images.pixels[spread_over_classes(images, 40)].numpy(), 10)
-        return sheet(rows, Margins(left=0.1))[0]
-
-    experiment.figure("training-mnist", lambda: examples("mnist"))
-    experiment.figure("training-cifar", lambda: examples("cifar"))
-    clouds = {name: _cloud(experiment, name, vaes[name], SETTINGS[name].title) for name in TRAINED_AS_PRINTED}
-    experiment.figure("map-mnist", lambda: scatter_2d([clouds["mnist"]], data["mnist"].classes))
-    experiment.figure("maps-cifar", lambda: scatter_2d([clouds["simple"], clouds["deep"]], data["cifar"].classes))
-    collapsed = _cloud(experiment, "mnist-printed", as_reported["mnist"], "MNIST, formula as printed")
-    experiment.figure("map-printed", lambda: scatter_2d([collapsed], data["mnist"].classes))
+        experiment.figure(f"training-{name}", lambda rows=rows: sheet(rows, Margins(left=0.1))[0])  # type: ignore[misc]
+    mnist, simple, deep = (_cloud(experiment, name, vaes[name], SETTINGS[name].title) for name in TRAINED_AS_PRINTED)
+    experiment.figure("map-mnist", lambda: scatter_2d([mnist], classes["mnist"]))
+    experiment.figure("maps-cifar", lambda: scatter_2d([simple, deep], classes["cifar"]))
+    printed = _cloud(experiment, "mnist-printed", collapsed, "MNIST, formula as printed")
+    experiment.figure("map-printed", lambda: scatter_2d([printed], classes["mnist"]))
     curves = {SETTINGS[name].title: Series(*(part.tolist() for part in _loss_curve(vae))) for name, vae in vaes.items()}
     panel = Panel("training loss", curves, "step", "squared error + weighted KL, per image", log_y=True)
     experiment.figure("losses", lambda: lines([panel], size=(7.2, 4.2)))
-    images = image_grids_step(experiment, "mnist", vaes["mnist"])
-    experiment.figure("pairs-mnist", lambda: pairs(images["images"], images["outputs"], None))
+    grid = image_grids_step(experiment, "mnist", vaes["mnist"])
+    experiment.figure("pairs-mnist", lambda: pairs(grid["images"], grid["outputs"], None))
     rows = _reconstruction_rows(experiment, {name: vaes[name] for name in ("simple", "high", "deep")})
     experiment.figure("pairs-cifar", lambda: _draw_rows(rows))
 
@@ -264,7 +251,7 @@ def _reconstruction_rows(experiment: PaperExperiment, vaes: dict[str, TrainedMod
         rows = spread_over_classes(test, 10)
         arrays = {"images": test.pixels[rows].numpy()}
         for name, vae in vaes.items():
-            arrays[name] = decoded(vae.vae, vae.features.test.mean[rows].to(vae.vae.zero.device))
+            arrays[name] = decoded(vae.vae, vae.features.test.mean[rows])
         return arrays
 
     arrays = experiment.arrays("beside", {name: vae.key for name, vae in vaes.items()}, measure)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -13,8 +14,7 @@ from vaebench.evaluation.image_statistics import ink, slant
 from vaebench.evaluation.scores import Split
 from vaebench.experiments.measurements import bounds_step, pixels
 from vaebench.experiments.trained import ProbeInput
-from vaebench.papers.disentangling.comparison import Comparison
-from vaebench.papers.disentangling.settings import FEW, MODELS
+from vaebench.papers.disentangling.comparison import FEW, MODELS, Comparison
 from vaebench.papers.text import format_values
 
 WIDE_MARGIN = 0.03
@@ -36,23 +36,16 @@ def record_architecture(comparison: Comparison) -> dict[int, str]:
     return _record_correlations(comparison)
 
 
-def _format_few(comparison: Comparison, model: str) -> str:
-    return " / ".join(f"{comparison.mean(model, count):.3f}" for count in FEW)
-
-
 def _record_order(comparison: Comparison) -> None:
     experiment, name = comparison.experiment, comparison.name
-    margins = [
-        comparison.mean(better, count) - comparison.mean(worse, count)
-        for better, worse in pairwise(MODELS)
-        for count in FEW
-    ]
-    by_count = "; ".join(f"{n}: " + " / ".join(f"{comparison.mean(m, n):.3f}" for m in MODELS) for n in FEW)
+    means = {count: [comparison.mean(model, count) for model in MODELS] for count in FEW}
+    margin = min(better - worse for values in means.values() for better, worse in pairwise(values))
+    by_count = "; ".join(f"{count}: {_in_a_row(values)}" for count, values in means.items())
     explanation = (
-        f"disentangled, standard, supervised at {by_count}; the smallest difference is {100 * min(margins):+.1f} points; "
+        f"disentangled, standard, supervised at {by_count}; the smallest difference is {100 * margin:+.1f} points; "
         "a linear probe trained to convergence is an additional row"
     )
-    experiment.record(f"wide-{name}", comparison.gap(1), explanation, agrees=min(margins) >= WIDE_MARGIN)
+    experiment.record(f"wide-{name}", comparison.gap(1), explanation, agrees=margin >= WIDE_MARGIN)
     gaps = {str(n): comparison.gap(n) for n in (1, 10, 100, "all")}
     agrees = abs(gaps["all"]) < abs(gaps["1"]) / 2 or gaps["1"] > 0 > gaps["all"]
     explanation = f"disentangled minus supervised in points, {format_values(gaps, '+.1f')}"
@@ -66,13 +59,10 @@ def _record_order(comparison: Comparison) -> None:
 def _record_converged_probes(comparison: Comparison) -> None:
     """Logistic regression on the same latents and draws: 100 epochs on few labels are few steps."""
     accuracies = {model: [comparison.logistic_accuracy(model, count) for count in FEW] for model in comparison.vaes}
-    logistic = "; ".join(
-        f"{model} {' / '.join(f'{value:.3f}' for value in values)}" for model, values in accuracies.items()
-    )
-    explanation = (
-        f"logistic regression at 1 / 3 / 5: {logistic}; the paper's linear layer, disentangled "
-        f"{_format_few(comparison, 'disentangled')}; supervised {_format_few(comparison, 'supervised')}"
-    )
+    logistic = "; ".join(f"{model} {_in_a_row(values)}" for model, values in accuracies.items())
+    disentangled, _, supervised = (_in_a_row([comparison.mean(model, count) for count in FEW]) for model in MODELS)
+    linear = f"the paper's linear layer, disentangled {disentangled}; supervised {supervised}"
+    explanation = f"logistic regression at 1 / 3 / 5: {logistic}; {linear}"
     mean = float(np.mean(accuracies["disentangled"]))
     comparison.experiment.record(f"converged-{comparison.name}", mean, explanation)
 
@@ -85,15 +75,13 @@ def _record_convergence(comparison: Comparison) -> None:
         head = comparison.head(model, 100)
         head = head.model_copy(update={"epochs": experiment.pick(3, 30, 100), "least_steps": 0})
         whole = comparison.probe_input(model)
-        labelled = ProbeInput(f"{whole.key}/100", lambda whole=whole: _take_train(whole, rows))  # type: ignore[misc]
+        labelled = ProbeInput(f"{whole.key}/100", partial(_take_train, whole, rows))
         curves = experiment.curves(f"{name}/converge-{model}", head, labelled, 10)["epochs"]
         best = max(record["validation_accuracy"] for record in curves)
         epochs[model] = next(r["epoch"] for r in curves if r["validation_accuracy"] >= best - 0.01)
     ratio = max(epochs.values()) / min(epochs.values())
-    explanation = (
-        "epochs to within a point of the best validation accuracy at 100 labels per class: "
-        f"{format_values(epochs, 'd', ' ')}"
-    )
+    listing = format_values(epochs, "d", " ")
+    explanation = f"epochs to within a point of the best validation accuracy at 100 labels per class: {listing}"
     experiment.record(f"epochs-{name}", ratio, explanation, agrees=ratio <= 1.5)
 
 
@@ -103,10 +91,9 @@ def _record_collapsed_latents(comparison: Comparison) -> None:
         result = bounds_step(experiment, f"{name}-{model}", vae)["test"]
         fraction = result["dead"] / 10
         explanation = f"{result['dead']} of 10 below 0.05 nats, {result['active']} active; KL {result['kl']:.1f} nats"
-        if model == "standard":
-            experiment.record(f"fallen-standard-{name}", fraction, explanation, agrees=fraction == 0)
-        else:
-            experiment.record(f"fallen-{name}", fraction, explanation, agrees=0.35 < fraction < 0.55)
+        agrees = fraction == 0 if model == "standard" else 0.35 < fraction < 0.55
+        key = f"fallen-standard-{name}" if model == "standard" else f"fallen-{name}"
+        experiment.record(key, fraction, explanation, agrees=agrees)
 
 
 def _record_correlations(comparison: Comparison) -> dict[int, str]:
@@ -127,11 +114,9 @@ def _record_correlations(comparison: Comparison) -> dict[int, str]:
     for key, statistic in (("rotation", "slant"), ("thickness", "ink")):
         strengths = np.abs(correlations[statistic])
         best = int(strengths.argmax())
-        explanation = (
-            f"z{best} correlates {correlations[statistic][best]:+.2f} with {statistic} over the test images, "
-            f"the next latent {np.sort(strengths)[-2]:.2f}"
-        )
-        strength = float(strengths[best])
+        strength, following = float(strengths[best]), float(np.sort(strengths)[-2])
+        with_statistic = f"{correlations[statistic][best]:+.2f} with {statistic} over the test images"
+        explanation = f"z{best} correlates {with_statistic}, the next latent {following:.2f}"
         experiment.record(f"{key}-{name}", strength, explanation, agrees=strength > 0.5)
         correlated[best] = f"{correlated[best]} and {statistic}" if best in correlated else statistic
     return correlated
@@ -146,13 +131,15 @@ def _record_reconstructions(comparison: Comparison) -> None:
         f"{disentangled['loss']:.1f} against {standard['loss']:.1f} nats"
     )
     experiment.record(f"blur-{name}", ratio, explanation, agrees=ratio < 0.98)
-    by_digit = ", ".join(
-        f"{digit}s {fraction:.1%} ({standard['eight'][digit]:.1%})" for digit, fraction in disentangled["eight"].items()
-    )
+    eights, eight = standard["eight"], disentangled["eight_all"]
+    by_digit = ", ".join(f"{digit}s {x:.1%} ({eights[digit]:.1%})" for digit, x in disentangled["eight"].items())
     explanation = f"reconstructions classified as 8 by a CNN (standard VAE in brackets): {by_digit}"
-    eight = disentangled["eight_all"]
-    agrees = eight > 0.05 and eight > 2 * standard["eight_all"]
+    agrees = eight > max(0.05, 2 * standard["eight_all"])
     experiment.record(f"eight-{name}", eight, explanation, agrees=agrees)
+
+
+def _in_a_row(values: list[float]) -> str:
+    return " / ".join(f"{value:.3f}" for value in values)
 
 
 def _take_train(whole: ProbeInput, rows: Tensor) -> Split:

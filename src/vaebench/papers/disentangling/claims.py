@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from vaebench.core.frozen import stable_key
 from vaebench.data.images import MixedSource, UnlabelledSource
-from vaebench.evaluation.batched_linear import fit_each
 from vaebench.evaluation.error_analysis import (
     agreement,
     confusion_distance,
@@ -28,8 +25,7 @@ from vaebench.models.m2 import M2, M2Elbo, M2Model
 from vaebench.models.networks import MLP
 from vaebench.models.objectives import Elbo
 from vaebench.models.vae import Model
-from vaebench.papers.disentangling.comparison import BAD_RECONSTRUCTION, Comparison
-from vaebench.papers.disentangling.settings import CIFAR, FEW, MODELS
+from vaebench.papers.disentangling.comparison import BAD_RECONSTRUCTION, CIFAR, FEW, MODELS, Comparison
 from vaebench.papers.experiment import PaperExperiment
 from vaebench.papers.text import format_epochs, format_values
 from vaebench.plotting.plots import bars
@@ -41,22 +37,18 @@ from vaebench.training.schedules import SGD, Adam, Constant, OneCycle, WarmUpCos
 def compare_architectures(experiment: PaperExperiment, comparisons: dict[str, Comparison]) -> None:
     """Record the claims that compare the two architectures."""
     gaps = {name: float(np.mean([each.gap(count) for count in FEW])) for name, each in comparisons.items()}
-    explanation = (
-        f"disentangled minus supervised, mean over 1, 3, 5: CNN {gaps['cnn']:+.1f}, MLP {gaps['mlp']:+.1f} points"
-    )
+    listing = f"CNN {gaps['cnn']:+.1f}, MLP {gaps['mlp']:+.1f} points"
+    explanation = f"disentangled minus supervised, mean over 1, 3, 5: {listing}"
     experiment.record("gap-cnn", gaps["cnn"] - gaps["mlp"], explanation, agrees=gaps["cnn"] > gaps["mlp"])
-    results = {
-        f"{name} {model}": each.reconstruction(model) for name, each in comparisons.items() for model in each.vaes
-    }
-    standard, disentangled = (
-        results[f"cnn {model}"]["sharpness"] / results[f"mlp {model}"]["sharpness"]
-        for model in ("standard", "disentangled")
-    )
+    sharpness, bad = {}, {}
+    for name, each in comparisons.items():
+        for model in each.vaes:
+            result = each.reconstruction(model)
+            sharpness[name, model], bad[f"{name} {model}"] = result["sharpness"], result["bad"]
+    disentangled, standard = (sharpness["cnn", model] / sharpness["mlp", model] for model in comparisons["cnn"].vaes)
     experiment.record("crisp", standard, f"the disentangled ones: {disentangled:.2f}", agrees=standard > 1.02)
-    bad = {name: result["bad"] for name, result in results.items()}
-    explanation = (
-        f"test images with a reconstruction loss above {BAD_RECONSTRUCTION:g} nats: {format_values(bad, '.1%', ' ')}"
-    )
+    listing = format_values(bad, ".1%", " ")
+    explanation = f"test images with a reconstruction loss above {BAD_RECONSTRUCTION:g} nats: {listing}"
     agrees = min(bad, key=lambda name: bad[name]) == "mlp standard"
     experiment.record("bad", bad["mlp standard"], explanation, agrees=agrees)
 
@@ -76,11 +68,7 @@ def compare_optimisers(experiment: PaperExperiment, comparison: Comparison) -> N
         head = base.model_copy(update=update)
 
         def fit(head: Head = head) -> dict[str, Any]:
-            split = probe_input.split
-            labelled: list[LabelledSource] = [split.train.take(rows) for rows in comparison.rows(10)]
-            classifiers = fit_each(head, labelled, 10, range(len(labelled)), experiment.compute)
-            scores = [classification_scores(predict(split.test), split.test.labels) for predict in classifiers]
-            return {"accuracy": [score["accuracy"] for score in scores]}
+            return {"accuracy": comparison.fit_draws(head, probe_input, 10)["accuracy"]}
 
         identity = {"head": stable_key(head), "reading": probe_input.key}
         after = experiment.step(f"rules/{key}", identity, fit)["accuracy"]
@@ -132,12 +120,9 @@ def analyse_errors(experiment: PaperExperiment, comparison: Comparison) -> None:
     unique = unique_errors({model: arrays[model] for model in MODELS}, labels)
     by_model = ", ".join(f"only {model}: {count}" for model, count in unique.items())
     experiment.record("kinds-unique", unique["disentangled"], f"of {len(labels):,} test images, {by_model}")
-    experiment.figure("kinds-of-errors", lambda: _error_bars(counts, comparison.data.classes))
-
-
-def _error_bars(counts: dict[str, np.ndarray], classes: Sequence[str]) -> Figure:
     groups = {model: (100 * (1 - np.diag(c) / np.maximum(c.sum(1), 1))).tolist() for model, c in counts.items()}
-    return bars(list(classes), groups, "error (%)", "CNN, 100 labels per class: errors by class")
+    title = "CNN, 100 labels per class: errors by class"
+    experiment.figure("kinds-of-errors", lambda: bars(list(comparison.data.classes), groups, "error (%)", title))
 
 
 def run_rotated_cifar(experiment: PaperExperiment) -> None:
@@ -157,15 +142,14 @@ def run_semi_supervised(experiment: PaperExperiment, comparison: Comparison) -> 
     codes = m1.features.sampled("sampled").train, m1.features.validation, m1.features.test
     latents = Split(*(Grid(part, 1) for part in codes))
     on_latents = model.model_copy(update={"likelihood": GaussianPixelScale(floor=0.01)})
-    accuracies = {
-        "future-m2": _m2_accuracy(comparison, "future-m2", model, 1.0, images),
-        "future-m2-beta": _m2_accuracy(comparison, "future-m2-beta", model, comparison.architecture.beta, images),
-        "future-m1-m2": _m2_accuracy(comparison, "future-m1-m2", on_latents, 1.0, latents, m1.key),
-    }
     labels, linear = len(comparison.rows(10)[0]), comparison.results["disentangled", 10]["accuracy"][0]
     explanation = f"{labels} labels, one draw; M1, linear probe on the means: {linear:.3f}; published for M2 0.880, for M1+M2 0.967"
-    for key, accuracy in accuracies.items():
-        experiment.record(key, accuracy, explanation)
+    for key, m2, beta, parts, encoder in (
+        ("future-m2", model, 1.0, images, ""),
+        ("future-m2-beta", model, comparison.architecture.beta, images, ""),
+        ("future-m1-m2", on_latents, 1.0, latents, m1.key),
+    ):
+        experiment.record(key, _m2_accuracy(comparison, key, m2, beta, parts, encoder), explanation)
 
 
 def _m2_accuracy(

@@ -1,8 +1,9 @@
-"""Comparison: the three models of one architecture of paper C at every number of labels."""
+"""Comparison: the three models of one architecture of paper C at every number of labels; its architectures."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -16,7 +17,7 @@ from vaebench.evaluation.batched_linear import fit_each
 from vaebench.evaluation.bounds import bounds
 from vaebench.evaluation.image_statistics import sharpness
 from vaebench.evaluation.learning_curves import label_draws
-from vaebench.evaluation.probes import Head, Logistic
+from vaebench.evaluation.probes import Head, Logistic, Probe
 from vaebench.evaluation.scores import classification_scores
 from vaebench.experiments.measurements import (
     evaluation_probabilities,
@@ -25,17 +26,50 @@ from vaebench.experiments.measurements import (
     train_evaluation_classifier,
 )
 from vaebench.experiments.trained import ProbeInput, TrainedModel
+from vaebench.models.networks import MLP, Conv, Network
 from vaebench.models.objectives import Elbo
 from vaebench.models.vae import Model
-from vaebench.papers.disentangling.settings import COUNTS, MODELS, Architecture
 from vaebench.papers.experiment import PaperExperiment
 from vaebench.papers.text import format_values
 from vaebench.training.loop import Training
 from vaebench.training.prediction import LabelledSource
 from vaebench.training.schedules import Adam, Constant, OneCycle
 
+COUNTS = (1, 3, 5, 10, 100, 1000, "all")
+"""Labels per class."""
+FEW = (1, 3, 5)
+MODELS = ("disentangled", "standard", "supervised")
 BAD_RECONSTRUCTION = 150.0
 """Reconstruction loss in nats per image above which a reconstruction is bad."""
+ENCODER = Conv(filters=(32, 64), kernel=(5,), stride=(1,), padding=(0,), pool=(2,), hidden=(1024,), batch_norm="none")
+DECODER = Conv(filters=(64, 128), stride=(2,), hidden=(1024,), batch_norm="after")
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Network of both VAEs and of the supervised baseline, and how long the VAEs train."""
+
+    name: str
+    title: str
+    network: Network
+    decoder: Network | None
+    """None mirrors ``network``."""
+    beta: float
+    """Beta of the disentangled VAE."""
+    full_epochs: int
+    cpu_epochs: int
+    cpu_rate: float
+
+
+ARCHITECTURES = (
+    Architecture("mlp", "MLP", MLP(hidden=(500, 500)), None, 4.0, 50, 25, 3e-3),
+    Architecture("cnn", "CNN", ENCODER, DECODER, 6.0, 75, 8, 3e-3),
+)
+FURTHER_ARCHITECTURES = (
+    Architecture("rotated", "MLP on rotated MNIST", MLP(hidden=(500, 500)), None, 4.0, 50, 15, 3e-3),
+    Architecture("other", "another CNN (32-64-64, kernel 4, batch norm)", Conv(), None, 6.0, 75, 4, 2e-2),
+)
+CIFAR = Architecture("cifar", "rotated CIFAR-10", Conv(), None, 6.0, 75, 2, 1e-2)
 
 
 class Comparison:
@@ -44,7 +78,7 @@ class Comparison:
     Attributes:
         vaes: the disentangled and the standard VAE.
         draws: for each number of labels (as text), rows of the training images, one tensor per draw.
-        results: accuracies and training loss by model and labels per class, see :meth:`_result`.
+        results: accuracies and training loss by model and labels per class, see :meth:`fit_draws`.
     """
 
     def __init__(
@@ -76,16 +110,11 @@ class Comparison:
 
     def _vae(self, beta: float) -> TrainedModel:
         architecture, experiment = self.architecture, self.experiment
-        if experiment.budget == "full":
-            epochs = architecture.full_epochs
-            training = Training(epochs=epochs, batch=100, optimiser=Adam(rate=1e-3), schedule=Constant())
-        else:
-            training = Training(
-                epochs=experiment.pick(1, architecture.cpu_epochs, 0),
-                batch=experiment.pick(100, 256, 0),
-                optimiser=Adam(rate=architecture.cpu_rate, beta2=0.99),
-                schedule=OneCycle(rise=0.1),
-            )
+        epochs = experiment.pick(1, architecture.cpu_epochs, architecture.full_epochs)
+        training = Training(epochs=epochs, batch=100, optimiser=Adam(rate=1e-3), schedule=Constant())
+        if experiment.budget != "full":
+            optimiser, batch = Adam(rate=architecture.cpu_rate, beta2=0.99), experiment.pick(100, 256, 0)
+            training = Training(epochs=epochs, batch=batch, optimiser=optimiser, schedule=OneCycle(rise=0.1))
         model = Model(latent=10, network=architecture.network, decoder=architecture.decoder)
         return experiment.vae(f"{self.name}-beta-{beta:g}", self.data, model, Elbo(beta=beta), training)
 
@@ -110,29 +139,22 @@ class Comparison:
         batch = pick(100, 512 if count in (1000, "all") else 100, 100)
         return Head(epochs=epochs, batch=batch, optimiser=Adam(rate=1e-2))
 
-    def _result(self, model: str, count: int | str) -> dict[str, Any]:
+    def fit_draws(self, probe: Probe, probe_input: ProbeInput, count: int | str) -> dict[str, Any]:
         """Test ``accuracy`` of every draw of labels, and the training cross-entropy ``loss`` of the last."""
-        head, probe_input, draws = self.head(model, count), self.probe_input(model), self.rows(count)
+        split = probe_input.split
+        labelled: list[LabelledSource] = [split.train.take(rows) for rows in self.rows(count)]
+        seeds = range(len(labelled))
+        classifiers = fit_each(probe, labelled, len(self.data.classes), seeds, self.experiment.compute)
+        tests = [classification_scores(predict(split.test), split.test.labels) for predict in classifiers]
+        last = classification_scores(classifiers[-1](labelled[-1]), labelled[-1].labels)
+        return {"accuracy": [scores["accuracy"] for scores in tests], "loss": last["cross_entropy"]}
 
-        def fit() -> dict[str, Any]:
-            accuracies, loss = [], 0.0
-            labelled: list[LabelledSource] = [probe_input.split.train.take(rows) for rows in draws]
-            classifiers = fit_each(
-                head, labelled, len(self.data.classes), range(len(labelled)), self.experiment.compute
-            )
-            test = probe_input.split.test
-            for predict, train in zip(classifiers, labelled, strict=True):
-                accuracies.append(classification_scores(predict(test), test.labels)["accuracy"])
-                loss = classification_scores(predict(train), train.labels)["cross_entropy"]
-            return {"accuracy": accuracies, "loss": loss}
-
-        identity = {
-            "head": stable_key(head),
-            "reading": probe_input.key,
-            "draws": [len(rows) for rows in draws],
-            "seed": 0,
-        }
-        return self.experiment.step(f"{self.name}/{model}-{count}", identity, fit)
+    def _result(self, model: str, count: int | str) -> dict[str, Any]:
+        head, probe_input = self.head(model, count), self.probe_input(model)
+        draws = [len(rows) for rows in self.rows(count)]
+        identity = {"head": stable_key(head), "reading": probe_input.key, "draws": draws, "seed": 0}
+        name = f"{self.name}/{model}-{count}"
+        return self.experiment.step(name, identity, lambda: self.fit_draws(head, probe_input, count))
 
     def mean(self, model: str, count: int | str) -> float:
         """Mean test accuracy over the draws."""
@@ -151,18 +173,14 @@ class Comparison:
 
     def logistic_accuracy(self, model: str, count: int) -> float:
         """Mean test accuracy of logistic regression over the draws."""
-        probe, probe_input, draws = Logistic(), self.vaes[model].means, self.rows(count)
+        probe, probe_input = Logistic(), self.vaes[model].means
 
         def fit() -> dict[str, Any]:
-            split, accuracies = probe_input.split, []
-            for seed, rows in enumerate(draws):
-                predict = probe.fit(split.train.take(rows), len(self.data.classes), seed, self.experiment.compute)
-                accuracies.append(classification_scores(predict(split.test), split.test.labels)["accuracy"])
-            return {"accuracy": accuracies}
+            return {"accuracy": self.fit_draws(probe, probe_input, count)["accuracy"]}
 
-        identity = {"probe": stable_key(probe), "reading": probe_input.key, "draws": [len(rows) for rows in draws]}
-        name = f"{self.name}/line-{model}-{count}"
-        return float(np.mean(self.experiment.step(name, identity, fit)["accuracy"]))
+        draws = [len(rows) for rows in self.rows(count)]
+        identity = {"probe": stable_key(probe), "reading": probe_input.key, "draws": draws}
+        return float(np.mean(self.experiment.step(f"{self.name}/line-{model}-{count}", identity, fit)["accuracy"]))
 
     def reconstruction(self, model: str) -> dict[str, Any]:
         """Sharpness, loss, fraction of bad ones, and fraction of digits classified as 8, of reconstructions."""

@@ -1,8 +1,9 @@
-"""DatasetExperiment: the protocol of paper A on one data set."""
+"""DatasetExperiment: the protocol of paper A on one data set, and the settings of each."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -11,16 +12,67 @@ import numpy as np
 from vaebench.data import download, quickdraw
 from vaebench.data.datasets import Data
 from vaebench.evaluation.probes import KNN, Head
-from vaebench.evaluation.scores import Split
 from vaebench.experiments.trained import ProbeInput, TrainedModel
-from vaebench.models.networks import MLP
+from vaebench.models.networks import MLP, Conv
 from vaebench.models.objectives import Elbo
+from vaebench.models.vae import Model
 from vaebench.papers.experiment import PaperExperiment
 from vaebench.papers.notebooks import NotebookLoss, make_notebook_vae, pixel_mean_and_sd
 from vaebench.papers.text import format_epochs
-from vaebench.papers.vae_classifiers.settings import PAPER_TEN, SMALL_HEAD, Settings
 from vaebench.training.loop import Training
 from vaebench.training.schedules import Adam, Constant, OneCycle
+
+PAPER_TEN = ("tree", "t-shirt", "ice cream", "fish", "face", "car", "bowtie", "apple", "flamingo", "sheep")
+"""Quick Draw classes of the paper."""
+DEEPER_NETWORK = Conv(filters=(32, 64, 64, 64), kernel=(4, 4, 4, 3), stride=(2, 2, 1, 1))
+MODEL = Model(network=Conv())
+SMALL_HEAD = MLP(hidden=(15,))
+LARGE_HEAD = MLP(hidden=(40, 40, 30, 20), activation="selu")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One data set: the paper's VAE and large head, and our VAE; the defaults are those of MNIST."""
+
+    title: str
+    model: Model = MODEL
+    large_head: MLP = LARGE_HEAD
+    head_epochs: int = 8
+    full_epochs: int = 80
+    cpu_epochs: int = 4
+    notebook_batch: int = 128
+    notebook_cpu_epochs: int = 2
+    our_model: Model = MODEL
+    our_beta: float = 1.0
+    our_cpu_epochs: int = 5
+    cnn_cpu_epochs: int = 3
+
+
+SETTINGS = {
+    "mnist": Settings(title="MNIST"),
+    "fashion": Settings(
+        title="Fashion-MNIST",
+        head_epochs=5,
+        notebook_batch=32,
+        notebook_cpu_epochs=1,
+        our_model=Model(latent=40, network=Conv()),
+        our_beta=0.3,
+        our_cpu_epochs=6,
+    ),
+    "quickdraw": Settings(
+        title="Quick Draw",
+        model=Model(latent=30, network=DEEPER_NETWORK),
+        large_head=MLP(hidden=(50, 40, 30, 20), activation="selu", batch_norm="before"),
+        head_epochs=9,
+        full_epochs=456,
+        cpu_epochs=12,
+        notebook_cpu_epochs=8,
+        our_model=Model(latent=50, network=DEEPER_NETWORK),
+        our_beta=0.3,
+        our_cpu_epochs=15,
+        cnn_cpu_epochs=8,
+    ),
+}
 
 
 def _choose_data(name: str) -> Data:
@@ -57,40 +109,36 @@ class DatasetExperiment:
 
     Attributes:
         substitute: whether other classes stand in for the paper's, which allows no verdict.
+        effective_beta: weight of the KL that the notebooks really use.
         vaes: the paper's VAE, one per seed.
         sampled: results of the large head on sampled z, one per seed.
         means: results of the large head on posterior means, one per seed.
     """
 
-    def __init__(self, experiment: PaperExperiment, settings: Settings) -> None:
-        self.experiment, self.settings, self.name = experiment, settings, settings.name
-        self.data = data = experiment.data(_choose_data(settings.name))
+    def __init__(self, experiment: PaperExperiment, name: str) -> None:
+        self.experiment, self.name, self.settings = experiment, name, SETTINGS[name]
+        self.data = data = experiment.data(_choose_data(name))
         self.classes = len(data.classes)
-        self.substitute = settings.name == "quickdraw" and data.classes != PAPER_TEN
-        training = make_training(experiment, settings.cpu_epochs, settings.full_epochs)
-        self.vaes = [
-            experiment.vae(f"{self.name}-{seed}", data, settings.model, Elbo(beta=3.0), training, seed)
-            for seed in experiment.seeds(cpu=3)
-        ]
-        self.sampled = self._fit_heads("large", settings.large_head, settings.head_epochs, sampled=True)
-        self.means = self._fit_heads("large-means", settings.large_head, settings.head_epochs, sampled=False)
+        self.substitute = name == "quickdraw" and data.classes != PAPER_TEN
+        self.effective_beta = 3 / self.settings.notebook_batch
+        model, objective = self.settings.model, Elbo(beta=3.0)
+        training = make_training(experiment, self.settings.cpu_epochs, self.settings.full_epochs)
+        seeds = experiment.seeds(cpu=3)
+        self.vaes = [experiment.vae(f"{name}-{seed}", data, model, objective, training, seed) for seed in seeds]
+        self.sampled = self._fit_heads("large", sampled=True)
+        self.means = self._fit_heads("large-means", sampled=False)
 
-    def _fit_heads(self, name: str, network: MLP, epochs: int, sampled: bool) -> list[dict[str, Any]]:
-        return [
-            self.fit_head(f"{name}-{seed}", network, vae.sampled if sampled else vae.means, seed, epochs)
-            for seed, vae in enumerate(self.vaes)
-        ]
+    def _fit_heads(self, name: str, sampled: bool, network: MLP | None = None, epochs: int = 0) -> list[dict[str, Any]]:
+        inputs = [vae.sampled if sampled else vae.means for vae in self.vaes]
+        return [self.fit_head(f"{name}-{seed}", each, seed, epochs, network) for seed, each in enumerate(inputs)]
 
     def fit_head(
-        self, name: str, network: MLP, probe_input: ProbeInput, seed: int = 0, epochs: int = 0
+        self, name: str, probe_input: ProbeInput, seed: int = 0, epochs: int = 0, network: MLP | None = None
     ) -> dict[str, Any]:
-        """Results and learning curves of a head; its epoch is chosen on validation."""
-        head = make_head(self.experiment, network, epochs or self.settings.head_epochs)
+        """Results and learning curves of the large head, or of another one; its epoch is chosen on validation."""
+        settings = self.settings
+        head = make_head(self.experiment, network or settings.large_head, epochs or settings.head_epochs)
         return self.experiment.curves(f"{self.name}/{name}", head, probe_input, self.classes, seed)
-
-    def fit_large_head(self, name: str, probe_input: ProbeInput, epochs: int = 0) -> dict[str, Any]:
-        """Results of the paper's large head."""
-        return self.fit_head(name, self.settings.large_head, probe_input, epochs=epochs)
 
     def record(self, key: str, values: float | int | Sequence[float | int], explanation: str) -> None:
         """Record a result; substitute classes allow no verdict on a reported number."""
@@ -102,13 +150,13 @@ class DatasetExperiment:
     def record_table(self) -> None:
         """Record small and large heads on sampled z and on means, and Table 1."""
         name, epochs = self.name, format_epochs(self.settings.head_epochs)
-        small = self._fit_heads("small", SMALL_HEAD, 6, sampled=True)
-        small_means = per_seed(self._fit_heads("small-means", SMALL_HEAD, 6, sampled=False))
+        small = per_seed(self._fit_heads("small", True, SMALL_HEAD, 6))
+        small_means = per_seed(self._fit_heads("small-means", False, SMALL_HEAD, 6))
         sampled, means = per_seed(self.sampled), per_seed(self.means)
-        notebook = self.fit_large_head("coded", self.notebook_vae.sampled)["accuracy"]
-        on_means = f"accuracy on means {np.mean(means):.3f}, and {notebook:.3f} at the notebooks' effective beta of {self._effective_beta:.3f}"
+        notebook = self.fit_head("coded", self.notebook_vae.sampled)["accuracy"]
+        on_means = f"accuracy on means {np.mean(means):.3f}, and {notebook:.3f} at the notebooks' effective beta of {self.effective_beta:.3f}"
         noisy = "beta 3 per image makes z noisy"
-        self.record(f"small-{name}", per_seed(small), f"{noisy}: accuracy on means {np.mean(small_means):.3f}")
+        self.record(f"small-{name}", small, f"{noisy}: accuracy on means {np.mean(small_means):.3f}")
         self.record(f"large-{name}", sampled, f"{noisy}: {on_means}")
         vae_epochs = format_epochs(len(self.vaes[0].history))
         self.record(f"table-{name}", sampled, f"{vae_epochs} of the VAE, beta 3 per image: {on_means}")
@@ -121,12 +169,11 @@ class DatasetExperiment:
 
     def record_variants(self) -> None:
         """Record the notebooks' variant, the supervised baseline, and our recipe."""
-        name, vae = self.name, self.notebook_vae
-        sampled = self.fit_large_head("coded", vae.sampled)["accuracy"]
-        means = self.fit_large_head("coded-means", vae.means)["accuracy"]
-        explanation = f"effective beta {self._effective_beta:.3f} instead of 3; beta of 3 per image gives {np.mean(per_seed(self.sampled)):.3f}"
-        self.record(f"coded-{name}", sampled, explanation)
-        self.record(f"coded-means-{name}", means, "the same latents without noise")
+        name, vae, cnn = self.name, self.notebook_vae, self.cnn
+        on_sampled, on_means = self.fit_head("coded", vae.sampled), self.fit_head("coded-means", vae.means)
+        explanation = f"effective beta {self.effective_beta:.3f} instead of 3; beta of 3 per image gives {np.mean(per_seed(self.sampled)):.3f}"
+        self.record(f"coded-{name}", on_sampled["accuracy"], explanation)
+        self.record(f"coded-means-{name}", on_means["accuracy"], "the same latents without noise")
         active = self._count_active(vae)
         explanation = f"ReLU on mean and log-variance: {active} of {self.settings.model.latent} latents vary (counted after {format_epochs(len(vae.history))})"
         self.record(f"alive-{name}", active, explanation)
@@ -135,31 +182,28 @@ class DatasetExperiment:
             by_epoch = ", ".join(f"{loss:,.0f}" for loss in losses)
             explanation = f"nats per image by epoch: {by_epoch}; the reported one is summed over a batch"
             self.experiment.record("unbounded", losses[-1], explanation, agrees=bool(losses[-1] < 0))
-        cnn = self.cnn
         explanation = f"{cnn['seconds']:.0f} s of training, {format_epochs(len(cnn['epochs']))}"
         self.record(f"cnn-{name}", cnn["accuracy"], explanation)
         result, explanation = self.our_result
         self.record(f"own-{name}", result["accuracy"], explanation)
 
-    @property
-    def _effective_beta(self) -> float:
-        return 3 / self.settings.notebook_batch
-
     @cached_property
     def notebook_vae(self) -> TrainedModel:
         """The VAE of the notebooks, trained with their loss."""
-        settings, (mean, sd) = self.settings, pixel_mean_and_sd(self.data)
-        epochs = self.experiment.pick(1, settings.notebook_cpu_epochs, settings.full_epochs)
-        optimiser = Adam(rate=5e-3)
+        settings, data, (mean, sd) = self.settings, self.data, pixel_mean_and_sd(self.data)
         training = Training(
-            epochs=epochs, batch=settings.notebook_batch, optimiser=optimiser, schedule=Constant(), clip_norm=1e6
+            epochs=self.experiment.pick(1, settings.notebook_cpu_epochs, settings.full_epochs),
+            batch=settings.notebook_batch,
+            optimiser=Adam(rate=5e-3),
+            schedule=Constant(),
+            clip_norm=1e6,
         )
         return self.experiment.network(
             f"{self.name}-coded",
-            self.data,
-            lambda: make_notebook_vae(settings.model, self.data),
-            (self.data.train.without_labels(), self.data.validation.without_labels()),
-            NotebookLoss(beta=self._effective_beta, mean=mean, sd=sd),
+            data,
+            lambda: make_notebook_vae(settings.model, data),
+            (data.train.without_labels(), data.validation.without_labels()),
+            NotebookLoss(beta=self.effective_beta, mean=mean, sd=sd),
             training,
             0,
             {"model": settings.model.model_dump(), "variant": "as coded"},
@@ -197,46 +241,29 @@ class DatasetExperiment:
     @cached_property
     def our_result(self) -> tuple[dict[str, Any], str]:
         """Result and explanation of our recipe: lower beta, posterior means, the better classifier on validation."""
-        experiment, vae = self.experiment, self.our_vae
+        vae, pick = self.our_vae, self.experiment.pick
         wide = Head(
             name="wide",
             network=MLP(hidden=(512, 512), batch_norm="before", dropout=0.4),
-            epochs=experiment.pick(2, 12, 30),
-            least_steps=experiment.pick(0, 1800, 1800),
+            epochs=pick(2, 12, 30),
+            least_steps=pick(0, 1800, 1800),
             batch=256,
             optimiser=Adam(rate=5e-3, beta2=0.99, weight_decay=0.01),
             schedule=OneCycle(),
         )
-        results = {
-            "a 512-512 head trained on sampled z": experiment.probe(
-                f"{self.name}/own/wide", wide, _sampled_in_training(vae), self.classes
-            ),
-            "kNN": experiment.probe(f"{self.name}/own/knn", KNN(), vae.means, self.classes),
-        }
+        noisy = ProbeInput(f"{vae.key}/noisy", lambda: replace(vae.means.split, train=vae.sampled.split.train))
+        results = {}
+        for title, name, probe, probe_input in (
+            ("a 512-512 head trained on sampled z", "wide", wide, noisy),
+            ("kNN", "knn", KNN(), vae.means),
+        ):
+            results[title] = self.experiment.probe(f"{self.name}/own/{name}", probe, probe_input, self.classes)
         best, other = sorted(results, key=lambda title: -results[title]["validation_accuracy"])
-        accuracies = [f"{results[title]['validation_accuracy']:.4f}" for title in (best, other)]
-        explanation = (
-            f"means classified by {best}, chosen on validation: {accuracies[0]} against {accuracies[1]} of {other}"
-        )
+        chosen, rejected = (f"{results[title]['validation_accuracy']:.4f}" for title in (best, other))
+        explanation = f"means classified by {best}, chosen on validation: {chosen} against {rejected} of {other}"
         return results[best], explanation
-
-
-def _sampled_in_training(vae: TrainedModel) -> ProbeInput:
-    """Fresh samples of z in training, posterior means in validation and test."""
-
-    def make() -> Split:
-        return Split(vae.features.sampled("sampled").train, vae.features.validation, vae.features.test)
-
-    return ProbeInput(f"{vae.key}/noisy", make)
 
 
 def per_seed(results: list[dict[str, Any]], score: str = "accuracy") -> list[float]:
     """One score of each result."""
     return [float(result[score]) for result in results]
-
-
-def class_accuracies(result: dict[str, Any]) -> np.ndarray:
-    """Accuracy of each class, shape (Y,)."""
-    counts = np.array(result["confusion"])
-    accuracies: np.ndarray = np.diag(counts) / np.maximum(counts.sum(1), 1)
-    return accuracies

@@ -7,7 +7,7 @@ import torch
 from vaebench.data.images import Dataset, Images
 from vaebench.evaluation.features import latent_features
 from vaebench.evaluation.scores import Split, classification_scores
-from vaebench.experiments.trained import ProbeInput, TrainedModel
+from vaebench.experiments.trained import ProbeInput, TrainedModel, split_of
 from vaebench.models.information_bottleneck import (
     InformationBottleneck,
     InformationBottleneckLoss,
@@ -31,34 +31,26 @@ SAMPLES = 12
 
 def run_fully_connected(experiment: PaperExperiment, dataset: DatasetExperiment) -> None:
     """Record the fully connected VAE with standardised pixels, as in the paper, and with inputs as in its training."""
-    training = Training(
-        epochs=experiment.pick(1, 15, 80),
-        batch=experiment.pick(128, 512, 128),
-        optimiser=Adam(rate=3e-3, beta2=0.99),
-        schedule=OneCycle(),
-    )
+    epochs, batch = experiment.pick(1, 15, 80), experiment.pick(128, 512, 128)
+    training = Training(epochs=epochs, batch=batch, optimiser=Adam(rate=3e-3, beta2=0.99), schedule=OneCycle())
     model = Model(latent=20, network=MLP(hidden=(400,)))
     trained = experiment.vae("fully-connected", dataset.data, model, Elbo(beta=1.0), training)
-    right = dataset.fit_large_head("fc-right", trained.sampled)["accuracy"]
+    right = dataset.fit_head("fc-right", trained.sampled)["accuracy"]
 
     def standardised() -> Split:
         vae = with_standardised_input(trained.vae, dataset.data)
-        features = latent_features("fed", vae, dataset.data).sampled("sampled")
-        return Split(features.train, features.validation, features.test)
+        return split_of(latent_features("fed", vae, dataset.data).sampled("sampled"))
 
-    wrong = dataset.fit_large_head("fc-wrong", ProbeInput(f"{trained.key}/standardised", standardised))["accuracy"]
+    wrong = dataset.fit_head("fc-wrong", ProbeInput(f"{trained.key}/standardised", standardised))["accuracy"]
     gap = 100 * (right - wrong)
-    explanation = (
-        "inputs are standardised pixels up to 2.8, outside the range of its training; accuracy with inputs in [0, 1] is "
-        f"{right:.3f}: "
-    )
-    if gap > 2:
-        explanation += "the standardised input lowers the accuracy"
-    else:
-        explanation += "so the standardised input alone does not explain the reported 84 %"
+    given = "inputs are standardised pixels up to 2.8, outside the range of its training"
+    effect = "the standardised input lowers the accuracy"
+    if gap <= 2:
+        effect = "so the standardised input alone does not explain the reported 84 %"
+    explanation = f"{given}; accuracy with inputs in [0, 1] is {right:.3f}: {effect}"
     experiment.record("fc-wrong", wrong, explanation)
-    epochs = format_epochs(len(trained.history))
-    explanation = f"{gap:+.1f} points against standardised pixels; {epochs} of the VAE, head on sampled z"
+    trained_for = format_epochs(len(trained.history))
+    explanation = f"{gap:+.1f} points against standardised pixels; {trained_for} of the VAE, head on sampled z"
     experiment.record("fc-right", right, explanation)
 
 
@@ -70,7 +62,8 @@ def run_information_bottleneck(experiment: PaperExperiment, data: Dataset) -> No
     experiment.record("bottleneck", scores["twelve"], explanation)
     experiment.record("published", scores["twelve"], explanation)
     by_beta = {beta: scores if beta == 1e-3 else _train_bottleneck(experiment, data, beta, few)[1] for beta in BETAS}
-    entropy, at_one = _class_entropy(data.test), by_beta[1.0]
+    probabilities, at_one = data.test.labels.bincount().double() / len(data.test), by_beta[1.0]
+    entropy = float(-(probabilities * probabilities.log()).sum())
     listing = ", ".join(f"{beta:g}: error {v['twelve']:.3f}, KL {v['kl']:.2f}" for beta, v in by_beta.items())
     explanation = (
         "cross-entropy + beta KL >= H(Y) + (beta - 1) I(Y;Z), so posterior collapse is optimal for beta >= 1; "
@@ -83,21 +76,15 @@ def run_information_bottleneck(experiment: PaperExperiment, data: Dataset) -> No
     experiment.record("hybrid", 1 - hybrid["one"], explanation)
     experiment.record("hybrid-nats", hybrid["nats"], explanation)
 
-    def panel(title: str, score: str, samples: str, unit: str, scale: int = 1, log_y: bool = True) -> Panel:
+    panels = []
+    for title, score, samples, unit, scale in (
+        ("test error", "twelve", f"{SAMPLES} samples", "error (%)", 100),
+        ("cross-entropy", "nats", "one sample", "nats per image", 1),
+        ("KL", "kl", "one sample", "nats per image", 1),
+    ):
         curve = Series(list(by_beta), [scale * scores[score] for scores in by_beta.values()])
-        return Panel(title, {samples: curve}, "beta", unit, log_x=True, log_y=log_y)
-
-    panels = [
-        panel("test error", "twelve", f"{SAMPLES} samples", "error (%)", scale=100),
-        panel("cross-entropy", "nats", "one sample", "nats per image"),
-        panel("KL", "kl", "one sample", "nats per image", log_y=False),
-    ]
+        panels.append(Panel(title, {samples: curve}, "beta", unit, log_x=True, log_y=title != "KL"))
     experiment.figure("bottleneck", lambda: lines(panels))
-
-
-def _class_entropy(images: Images) -> float:
-    probabilities = images.labels.bincount().double() / len(images)
-    return float(-(probabilities * probabilities.log()).sum())
 
 
 def _train_bottleneck(
