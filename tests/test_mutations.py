@@ -202,7 +202,7 @@ BREAKAGES = [
     ("classification/methods.py", "probe.bias - probe.weight @ (components @ mean)", "probe.bias", "tests/classification/test_methods.py"),
     ("evaluation/probes.py", "torch.cat([-coef, coef]) / 2, torch", "torch.cat([-coef, coef]), torch", "tests/runs/explorer/test_explorer.py"),
     ("classification/outliers.py", "distances[:, 1:], distances[:, :-1]", "distances[:, :-1], distances[:, 1:]", "tests/classification/test_outliers.py"),
-    ("data/photos.py", "_eight_bits(ImageOps.exif_transpose(image), self.white)", "_eight_bits(image, self.white)", "tests/data/test_photos.py"),
+    ("data/photos.py", "_eight_bits(ImageOps.exif_transpose(image), white)", "_eight_bits(image, white)", "tests/data/test_photos.py"),
     ("data/photos.py", ".bit_length(), 9)", ".bit_length(), 16)", "tests/data/test_photos.py"),
     ("data/label_files.py", "elif labels.setdefault(name, label) != label:", "elif labels.setdefault(name, label) is None:", "tests/data/test_label_files.py"),
     ("data/npz.py", "numbers = np.full(known.max() + 2, HIDDEN)", "numbers = np.zeros(known.max() + 2, int)", "tests/classification/test_job.py"),

@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -22,9 +21,9 @@ from vaebench.core.errors import VaebenchError
 from vaebench.core.files import read_json, write_text
 from vaebench.data.images import HIDDEN, Images, Progress
 from vaebench.data.label_files import FileLabels, folder_labels, read_labels
-from vaebench.data.listing import Files, PathParts, UnreadableImageError, list_folder, open_reader, open_zip, title_of
+from vaebench.data.listing import Files, PathParts, open_files, open_reader, title_of
 from vaebench.data.npz import read_partly_labelled_npz
-from vaebench.data.photos import PreprocessingRule, size_for, survey, thumbnail
+from vaebench.data.photos import PreprocessingRule, enlarge, rule_for, survey, thumbnail, to_image
 from vaebench.data.pixel_store import read_pixels, write_pixels
 from vaebench.deprecated import renamed_attribute
 
@@ -85,41 +84,16 @@ class Collection:
         """Thumbnails from the image files; from the preprocessed pixels where a file can no longer be read."""
         if self.source.suffix.lower() == ".npz":
             return [self._enlarge(row, side) for row in rows]
-        images = []
-        for row in rows:
-            image = None
-            with suppress(UnreadableImageError, KeyError):
-                image = thumbnail(self._read_file, PurePosixPath(self.names[row]).parts, side, self.rule.white)
-            images.append(image or self._enlarge(row, side))
-        return images
+        parts = [PurePosixPath(self.names[row]).parts for row in rows]
+        images = (thumbnail(self._read_file, each, side, self.rule.white) for each in parts)
+        return [image or self._enlarge(row, side) for row, image in zip(rows, images, strict=True)]
 
     @cached_property
     def _read_file(self) -> Callable[[PathParts], bytes]:
         return open_reader(self.source)
 
     def _enlarge(self, row: int, side: int) -> Image.Image:
-        array = np.moveaxis(self.images.pixels[row].numpy(), 0, 2)
-        image = Image.fromarray(array[..., 0] if array.shape[2] == 1 else array).convert("RGB")
-        scale = max(1, side // max(image.size))
-        return image.resize((image.width * scale, image.height * scale), Image.Resampling.NEAREST)
-
-
-@contextmanager
-def open_files(path: Path) -> Iterator[Files]:
-    """List the image files of a folder or zip.
-
-    Raises:
-        VaebenchError: the path does not exist, is neither a folder nor a zip, or contains no image.
-    """
-    if path.is_dir():
-        yield list_folder(path, MAX_DEPTH)
-    elif path.suffix.lower() == ".zip" and path.exists():
-        with open_zip(path) as files:
-            yield files
-    elif path.exists():
-        raise VaebenchError(f"{path} is neither a folder nor a .zip; expected one of these with image files")
-    else:
-        raise VaebenchError(f"{path} does not exist; expected a folder or a .zip of image files")
+        return enlarge(to_image(self.images.pixels[row].numpy()).convert("RGB"), side)
 
 
 def collect(path: Path, labels: Sequence[Path], side: int | None, folder: Path, progress: Progress) -> Collection:
@@ -139,7 +113,7 @@ def collect(path: Path, labels: Sequence[Path], side: int | None, folder: Path, 
     if path.suffix.lower() == ".npz" and path.is_file():
         return _collect_npz(path, labels, side)
     progress(f"listing {title_of(path)}", 0.0)
-    with open_files(path) as files:
+    with open_files(path, MAX_DEPTH) as files:
         record = _read_images(files, side, folder, progress)
         names = tuple(record["names"])
         _check_enough(path, names, record["skipped"])
@@ -232,11 +206,9 @@ def _collect_npz(path: Path, labels: Sequence[Path], side: int | None) -> Collec
         raise VaebenchError(f"{path} contains labels in y_train; omit --labels, or provide the images as files")
     images = read_partly_labelled_npz(path)
     channels, height, width = images.shape
-    new_width, new_height = size_for([(width, height)], side)
-    rule = PreprocessingRule(height=new_height, width=new_width, channels=channels)
-    if (width, height) != (new_width, new_height):
-        arrays = (np.moveaxis(array, 0, 2) for array in images.pixels.numpy())
-        resized = [rule.pixels(Image.fromarray(array[..., 0] if channels == 1 else array)) for array in arrays]
+    rule = rule_for([(width, height)], side, channels)
+    if (height, width) != (rule.height, rule.width):
+        resized = [rule.pixels(to_image(pixels)) for pixels in images.pixels.numpy()]
         images = Images(torch.from_numpy(np.stack(resized)), images.labels, images.classes)
     names = tuple(map(str, range(len(images))))
     _check_enough(path, names, {})

@@ -12,12 +12,13 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from vaebench.classification.classifier import load_classifier
-from vaebench.classification.collection import open_files
+from vaebench.classification.collection import MAX_DEPTH
 from vaebench.classification.outliers import THRESHOLD, load_outlier_detector
 from vaebench.classification.results import write_predictions
 from vaebench.core.errors import VaebenchError
 from vaebench.core.progress import ProgressCallback, ProgressEvent
 from vaebench.data.images import HIDDEN, Images
+from vaebench.data.listing import open_files
 from vaebench.data.pixel_store import read_pixels, write_pixels
 from vaebench.deprecated import renamed_arguments, renamed_attribute
 
@@ -64,7 +65,7 @@ def predict(model: str | Path, path: str | Path, callback: ProgressCallback = la
     classifier = load_classifier(folder)
     description = classifier.description
     detector = load_outlier_detector(description.model.build(description.shape), folder)
-    with TemporaryDirectory() as temporary, open_files(path) as files:
+    with TemporaryDirectory() as temporary, open_files(path, MAX_DEPTH) as files:
         file = Path(temporary) / "pixels.npy"
         names, skipped = write_pixels(
             files, files.images, description.rule, file, lambda task, done: callback(ProgressEvent(task, done))

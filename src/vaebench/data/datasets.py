@@ -18,7 +18,7 @@ from vaebench.core.errors import VaebenchError
 from vaebench.core.frozen import Frozen
 from vaebench.data import official, quickdraw, sprites
 from vaebench.data.augment import rotate
-from vaebench.data.folder import read_folder, read_zip
+from vaebench.data.folder import read_images
 from vaebench.data.images import Dataset, Images, Loaded, Progress, ignore_progress, split
 from vaebench.data.npz import read_npz
 
@@ -86,10 +86,8 @@ class Data(Frozen):
         if self.source in DATASETS:
             return DATASETS[self.source](self, progress)
         path = Path(self.source).expanduser()
-        if path.is_dir():
-            return read_folder(path, progress)
-        if path.suffix.lower() == ".zip" and path.exists():
-            return read_zip(path, progress)
+        if path.is_dir() or (path.suffix.lower() == ".zip" and path.exists()):
+            return read_images(path, progress)
         if path.suffix.lower() == ".npz" and path.exists():
             return read_npz(path)
         if path.exists():

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import tarfile
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
 
 from vaebench.core.errors import VaebenchError
 from vaebench.data import download
 from vaebench.data.download import Official
-from vaebench.data.idx import read_idx
 from vaebench.data.images import Images, Loaded, Progress, ignore_progress
 
 IMAGES, LABELS = "images-idx3-ubyte.gz", "labels-idx1-ubyte.gz"
@@ -46,26 +44,56 @@ CIFAR_RECORD = 1 + 3 * 32 * 32
 
 def mnist(progress: Progress = ignore_progress) -> Loaded:
     """Load MNIST, 60,000 and 10,000 grey digits of 28x28. Source: LeCun, Cortes and Burges, 1998."""
-    train, test = _idx_images(MNIST, DIGITS, progress)
-    return Loaded("mnist", train, test)
+    return _load_idx("mnist", MNIST, DIGITS, progress)
 
 
 def fashion_mnist(progress: Progress = ignore_progress) -> Loaded:
     """Load Fashion-MNIST, 60,000 and 10,000 grey clothes of 28x28. Source: Xiao et al., arXiv 1708.07747."""
-    train, test = _idx_images(FASHION_MNIST, CLOTHES, progress)
-    return Loaded("fashion-mnist", train, test)
+    return _load_idx("fashion-mnist", FASHION_MNIST, CLOTHES, progress)
 
 
-def _idx_images(files: tuple[Official, ...], classes: tuple[str, ...], progress: Progress) -> Iterator[Images]:
+def _load_idx(name: str, files: tuple[Official, ...], classes: tuple[str, ...], progress: Progress) -> Loaded:
+    parts = []
     for images, labels in (files[:2], files[2:]):
-        x = read_idx(download.read_gzip(images, progress), images.name)
-        y = read_idx(download.read_gzip(labels, progress), labels.name)
+        x, y = (read_idx(download.read_gzip(file, progress), file.name) for file in (images, labels))
         if x.ndim != 3 or y.shape != x.shape[:1] or y.max() >= len(classes):
             raise VaebenchError(
                 f"{images.name} has pixels of shape {x.shape} but {labels.name} labels of shape {y.shape} up to "
                 f"{y.max()}; expected one label below {len(classes)} per image: download both again"
             )
-        yield Images(torch.from_numpy(x)[:, None], torch.from_numpy(y).long(), classes)
+        parts.append(Images(torch.from_numpy(x)[:, None], torch.from_numpy(y).long(), classes))
+    return Loaded(name, *parts)
+
+
+def read_idx(data: bytes, name: str) -> np.ndarray:
+    """Return the uint8 array of an uncompressed IDX file; error messages call the file ``name``.
+
+    Reference: the description of the format on the MNIST page of LeCun, Cortes and Burges.
+
+    Raises:
+        VaebenchError: not an IDX file, another type than unsigned byte, or a length that contradicts the header.
+    """
+    if len(data) < 4 or data[:2] != b"\0\0":
+        raise VaebenchError(f"{name} starts with {data[:4]!r}, so it is not an IDX file; download it again")
+    kind, axes = data[2], data[3]
+    if kind != 0x08:
+        raise VaebenchError(f"{name} has IDX type 0x{kind:02x}; expected unsigned bytes, 0x08: download it again")
+    start = 4 + 4 * axes
+    if axes == 0 or len(data) < start:
+        raise VaebenchError(f"{name} ends within its IDX header of {axes} axes; it is damaged: download it again")
+    shape = tuple(int.from_bytes(data[at : at + 4], "big") for at in range(4, start, 4))
+    expected = math.prod(shape)
+    if len(data) - start != expected:
+        raise VaebenchError(
+            f"{name} has {len(data) - start:,} values, but its header states {expected:,} {shape}; "
+            "it is truncated or damaged: download it again"
+        )
+    try:
+        return np.frombuffer(data, np.uint8, offset=start).reshape(shape).copy()
+    except ValueError as error:  # an empty array with too many or too long axes for numpy
+        raise VaebenchError(
+            f"{name} has an IDX header of shape {shape[:8]}, which no array can have: download it again"
+        ) from error
 
 
 def cifar10(progress: Progress = ignore_progress) -> Loaded:
@@ -115,7 +143,7 @@ def _cifar_images(batches: dict[str, bytes], names: tuple[str, ...]) -> Images:
         if len(data) != expected:
             raise VaebenchError(f"CIFAR-10's {name} has {len(data):,} bytes, not {expected:,}; download it again")
         arrays.append(np.frombuffer(data, np.uint8).reshape(CIFAR_BATCH, CIFAR_RECORD))
-    records: UInt8[np.ndarray, "N R"] = np.concatenate(arrays)
+    records = np.concatenate(arrays)
     labels = torch.from_numpy(records[:, 0].astype(np.int64))
     if labels.max() >= len(CIFAR_CLASSES):
         raise VaebenchError(
