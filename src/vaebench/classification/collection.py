@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -19,12 +19,12 @@ from torch import Tensor
 
 from vaebench.core.errors import VaebenchError
 from vaebench.core.files import read_json, write_text
+from vaebench.data.blocks import read_pixels, write_pixels
 from vaebench.data.images import HIDDEN, Images, Progress
 from vaebench.data.label_files import FileLabels, folder_labels, read_labels
 from vaebench.data.listing import Files, PathParts, open_files, open_reader, title_of
 from vaebench.data.npz import read_partly_labelled_npz
 from vaebench.data.photos import PreprocessingRule, enlarge, rule_for, survey, thumbnail, to_image
-from vaebench.data.pixel_store import read_pixels, write_pixels
 from vaebench.deprecated import renamed_attribute
 
 MAX_DEPTH = 20
@@ -155,9 +155,9 @@ def _read_images(files: Files, side: int | None, folder: Path, progress: Progres
         return stored | {"pixels": str(pixels)}
     record_file.unlink(missing_ok=True)
     record = _survey(files, side, folder / "survey.json", identity, progress)
-    images = [parts for parts in files.images if "/".join(parts) not in record["skipped"]]
+    readable = replace(files, images=tuple(p for p in files.images if "/".join(p) not in record["skipped"]))
     names, damaged = write_pixels(
-        files, images, PreprocessingRule(**record["rule"]), pixels, progress, str(identity["files"])
+        readable, PreprocessingRule(**record["rule"]), pixels, progress, str(identity["files"])
     )
     record = {**record, "names": names, "skipped": record["skipped"] | damaged}
     write_text(record_file, json.dumps(record))  # ASCII: file names need not be valid Unicode

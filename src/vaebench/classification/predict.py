@@ -17,9 +17,9 @@ from vaebench.classification.outliers import THRESHOLD, load_outlier_detector
 from vaebench.classification.results import write_predictions
 from vaebench.core.errors import VaebenchError
 from vaebench.core.progress import ProgressCallback, ProgressEvent
+from vaebench.data.blocks import read_pixels, write_pixels
 from vaebench.data.images import HIDDEN, Images
 from vaebench.data.listing import open_files
-from vaebench.data.pixel_store import read_pixels, write_pixels
 from vaebench.deprecated import renamed_arguments, renamed_attribute
 
 BLOCK = 10_000
@@ -68,7 +68,7 @@ def predict(model: str | Path, path: str | Path, callback: ProgressCallback = la
     with TemporaryDirectory() as temporary, open_files(path, MAX_DEPTH) as files:
         file = Path(temporary) / "pixels.npy"
         names, skipped = write_pixels(
-            files, files.images, description.rule, file, lambda task, done: callback(ProgressEvent(task, done))
+            files, description.rule, file, lambda task, done: callback(ProgressEvent(task, done))
         )
         if not names:
             raise VaebenchError(f"{path}: none of its {len(files.images):,} images can be read")

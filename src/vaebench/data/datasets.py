@@ -16,7 +16,7 @@ from torch import Tensor
 
 from vaebench.core.errors import VaebenchError
 from vaebench.core.frozen import Frozen
-from vaebench.data import official, quickdraw, sprites
+from vaebench.data import official, sprites
 from vaebench.data.augment import rotate
 from vaebench.data.folder import read_images
 from vaebench.data.images import Dataset, Images, Loaded, Progress, ignore_progress, split
@@ -173,21 +173,7 @@ def _check_class_sizes(images: Images, sets: int, source: str) -> None:
         )
 
 
-def _quickdraw(data: Data, progress: Progress) -> Loaded:
-    """Load the first bitmaps of 28x28 of each class's official Quick, Draw! file."""
-    classes, count = data.classes or quickdraw.TEN, data.per_class or 2000
-    arrays = [quickdraw.load_drawings(name, count, progress) for name in classes]
-    pixels = torch.from_numpy(np.concatenate(arrays))[:, None]
-    labels = torch.arange(len(classes)).repeat_interleave(count)
-    note = f"the first {count:,} drawings of each of {len(classes)} classes: {', '.join(classes)}"
-    return Loaded("quickdraw", Images(pixels, labels, classes), note=note)
-
-
-def _sprites(data: Data, progress: Progress) -> Loaded:
-    return Loaded("sprites", _sprites_with_factors()[0], note="vaebench's own sprites, not dSprites")
-
-
-def _sprites_with_factors() -> tuple[Images, Int[np.ndarray, "N K"]]:
+def _sprites() -> tuple[Images, Int[np.ndarray, "N K"]]:
     factors = sprites.factor_grid()
     return sprites.render(factors), factors
 
@@ -197,9 +183,11 @@ DATASETS: dict[str, Callable[[Data, Progress], Loaded]] = {
     "mnist": lambda data, progress: official.mnist(progress),
     "fashion-mnist": lambda data, progress: official.fashion_mnist(progress),
     "cifar10": lambda data, progress: official.cifar10(progress),
-    "quickdraw": _quickdraw,
-    "sprites": _sprites,
+    "quickdraw": lambda data, progress: official.quickdraw(
+        data.classes or official.TEN_DRAWINGS, data.per_class or 2000, progress
+    ),
+    "sprites": lambda data, progress: Loaded("sprites", _sprites()[0], note="vaebench's own sprites, not dSprites"),
 }
 """Loader of each data set; to add a data set, register its loader here."""
-FACTORS: dict[str, Callable[[], tuple[Images, Int[np.ndarray, "N K"]]]] = {"sprites": _sprites_with_factors}
+FACTORS: dict[str, Callable[[], tuple[Images, Int[np.ndarray, "N K"]]]] = {"sprites": _sprites}
 """Loader of images and factor values of each data set that consists of all combinations of known factors."""

@@ -1,8 +1,7 @@
-"""The user's own arrays in .npz files, and headers of .npy files."""
+"""The user's own arrays in .npz files."""
 
 from __future__ import annotations
 
-import io
 import zipfile
 from pathlib import Path
 
@@ -16,14 +15,6 @@ from vaebench.data.images import HIDDEN, Images, Loaded
 
 REQUIRED = ("x_train", "y_train")
 OPTIONAL = ("x_test", "y_test", "class_names")
-
-
-def read_npy_header(file: io.BufferedIOBase) -> tuple[tuple[int, ...], bool, np.dtype]:
-    """Return shape, Fortran order and type of an open .npy file, and move to its first value."""
-    version = np.lib.format.read_magic(file)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    header: tuple[tuple[int, ...], bool, np.dtype] = read(file)
-    return header
 
 
 def read_npz(path: Path) -> Loaded:
