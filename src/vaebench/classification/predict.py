@@ -2,51 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
-from torch import Tensor
 
 from vaebench.classification.classifier import load_classifier
 from vaebench.classification.collection import MAX_DEPTH
-from vaebench.classification.outliers import THRESHOLD, load_outlier_detector
-from vaebench.classification.results import write_predictions
+from vaebench.classification.outliers import load_outlier_detector
+from vaebench.classification.results import PredictionResult
 from vaebench.core.errors import VaebenchError
 from vaebench.core.progress import ProgressCallback, ProgressEvent
 from vaebench.data.blocks import read_pixels, write_pixels
 from vaebench.data.images import HIDDEN, Images
 from vaebench.data.listing import open_files
-from vaebench.deprecated import renamed_arguments, renamed_attribute
+from vaebench.deprecated import renamed_arguments
 
 BLOCK = 10_000
 """Images that are classified at a time."""
-
-
-@dataclass(frozen=True)
-class PredictionResult:
-    """Class probabilities and outlier scores of new images."""
-
-    names: tuple[str, ...]
-    classes: tuple[str, ...]
-    probabilities: Float[Tensor, "N Y"]
-    outlier_scores: Float[np.ndarray, " N"]
-    """Robust standard deviations above the median of the images that the classifier was trained with."""
-    skipped: dict[str, str]
-    """Reason by name for each image file that cannot be read."""
-
-    def __repr__(self) -> str:
-        return f"PredictionResult({len(self.names):,} images, {int(self.outliers.sum()):,} outliers)"
-
-    @property
-    def outliers(self) -> Bool[np.ndarray, " N"]:
-        """Whether each image is an outlier."""
-        return self.outlier_scores > THRESHOLD
-
-    unlike = renamed_attribute("unlike", "outliers")
 
 
 @renamed_arguments(watch="callback")
@@ -79,8 +53,3 @@ def predict(model: str | Path, path: str | Path, callback: ProgressCallback = la
             scores.append(detector.scores(images))
             callback(ProgressEvent("classifying", sum(map(len, scores)) / len(names)))
     return PredictionResult(tuple(names), classifier.classes, torch.cat(probabilities), np.concatenate(scores), skipped)
-
-
-def write_predicted(path: Path, result: PredictionResult) -> None:
-    """Write the result of :func:`predict` as a CSV file: file, label, probability, outlier, outlier_score."""
-    write_predictions(path, result.names, result.classes, result.probabilities, result.outlier_scores)
