@@ -27,8 +27,6 @@ from vaebench.data.npz import read_partly_labelled_npz
 from vaebench.data.photos import PreprocessingRule, enlarge, rule_for, survey, thumbnail, to_image
 from vaebench.deprecated import renamed_attribute
 
-MAX_DEPTH = 20
-"""Deeper folders are ignored."""
 MIN_IMAGES = 10
 FILES_PER_EVENT = 10_000
 """Files between two progress events while files are listed."""
@@ -113,22 +111,19 @@ def collect(path: Path, labels: Sequence[Path], side: int | None, folder: Path, 
     if path.suffix.lower() == ".npz" and path.is_file():
         return _collect_npz(path, labels, side)
     progress(f"listing {title_of(path)}", 0.0)
-    with open_files(path, MAX_DEPTH) as files:
+    with open_files(path) as files:
         record = _read_images(files, side, folder, progress)
         names = tuple(record["names"])
         _check_enough(path, names, record["skipped"])
         file_labels = read_labels(labels, names, files.title) if labels else folder_labels(files)
-        return _labelled_collection(path, files, record, names, file_labels)
+        return _labelled_collection(path, files, record, file_labels)
 
 
-def _labelled_collection(
-    path: Path, files: Files, record: dict[str, Any], names: tuple[str, ...], file_labels: FileLabels
-) -> Collection:
-    row_of = {name: row for row, name in enumerate(names)}
-    labels = {row_of[name]: label for name, label in file_labels.labels.items() if name in row_of}
+def _labelled_collection(path: Path, files: Files, record: dict[str, Any], file_labels: FileLabels) -> Collection:
+    names = tuple(record["names"])
+    labels = {row: file_labels.labels[name] for row, name in enumerate(names) if name in file_labels.labels}
     classes = tuple(sorted(set(labels.values())))
     _check_classes(path, classes)
-    rows = sorted(labels)
     pixels = torch.from_numpy(read_pixels(Path(record["pixels"])))
     return Collection(
         source=path,
@@ -137,8 +132,8 @@ def _labelled_collection(
         images=Images(pixels, torch.full((len(names),), HIDDEN), classes),
         rule=PreprocessingRule(**record["rule"]),
         classes=classes,
-        labelled_rows=torch.tensor(rows),
-        labels=torch.tensor([classes.index(labels[row]) for row in rows]),
+        labelled_rows=torch.tensor(list(labels)),
+        labels=torch.tensor([classes.index(label) for label in labels.values()]),
         skipped=record["skipped"],
         notes=record["notes"],
         warnings=file_labels.warnings,
@@ -150,42 +145,41 @@ def _labelled_collection(
 def _read_images(files: Files, side: int | None, folder: Path, progress: Progress) -> dict[str, Any]:
     """Preprocess all readable images unless this is done already; the record with names, rule and pixel file."""
     identity = {"files": _fingerprint(files, progress), "side": side}
-    record_file, pixels = folder / "images.json", folder / "pixels.npy"
-    if pixels.exists() and (stored := _stored_record(record_file, identity)):
-        return stored | {"pixels": str(pixels)}
-    record_file.unlink(missing_ok=True)
-    record = _survey(files, side, folder / "survey.json", identity, progress)
-    readable = replace(files, images=tuple(p for p in files.images if "/".join(p) not in record["skipped"]))
-    names, damaged = write_pixels(
-        readable, PreprocessingRule(**record["rule"]), pixels, progress, str(identity["files"])
-    )
-    record = {**record, "names": names, "skipped": record["skipped"] | damaged}
-    write_text(record_file, json.dumps(record))  # ASCII: file names need not be valid Unicode
-    (folder / "survey.json").unlink()
+    record_file, survey_file, pixels = folder / "images.json", folder / "survey.json", folder / "pixels.npy"
+
+    def read() -> dict[str, Any]:
+        record_file.unlink(missing_ok=True)
+        record = _stored(survey_file, identity, lambda: _survey(files, side, progress))
+        readable = replace(files, images=tuple(p for p in files.images if "/".join(p) not in record["skipped"]))
+        rule = PreprocessingRule(**record["rule"])
+        names, damaged = write_pixels(readable, rule, pixels, progress, str(identity["files"]))
+        return {**record, "names": names, "skipped": record["skipped"] | damaged}
+
+    if not pixels.exists():
+        record_file.unlink(missing_ok=True)
+    record = _stored(record_file, identity, read)
+    survey_file.unlink(missing_ok=True)
     return record | {"pixels": str(pixels)}
 
 
-def _stored_record(path: Path, identity: dict[str, Any]) -> dict[str, Any] | None:
+def _stored(path: Path, identity: dict[str, Any], compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """The record in a file if it has this identity, else that of ``compute()``, which is stored."""
     record: dict[str, Any] | None = read_json(path) if path.exists() else None
-    return record if record and record["identity"] == identity else None
+    if not record or record["identity"] != identity:
+        record = {"identity": identity} | compute()
+        write_text(path, json.dumps(record))  # ASCII: file names need not be valid Unicode
+    return record
 
 
-def _survey(
-    files: Files, side: int | None, record_file: Path, identity: dict[str, Any], progress: Progress
-) -> dict[str, Any]:
-    """Preprocessing rule, notes and unreadable files, surveyed unless this is done already."""
-    if stored := _stored_record(record_file, identity):
-        return stored
+def _survey(files: Files, side: int | None, progress: Progress) -> dict[str, Any]:
+    """Preprocessing rule, notes and unreadable files."""
     seen = survey(files, progress)
     if not seen.images:
         reasons = Counter(seen.skipped.values())
         raise VaebenchError(
             f"{files.root}: none of its {len(files.images):,} images can be read; {_most_common(reasons)}"
         )
-    rule = seen.rule(side).model_dump()
-    record = {"identity": identity, "rule": rule, "skipped": seen.skipped, "notes": seen.notes}
-    write_text(record_file, json.dumps(record))
-    return record
+    return {"rule": seen.rule(side).model_dump(), "skipped": seen.skipped, "notes": seen.notes}
 
 
 def _fingerprint(files: Files, progress: Progress) -> str:

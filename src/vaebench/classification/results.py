@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from vaebench.classification.classifier import ImageClassifier
+from vaebench.classification.classifier import ImageClassifier, PredictionResult
 from vaebench.classification.collection import Collection
 from vaebench.classification.methods import METHODS
 from vaebench.classification.outliers import THRESHOLD
@@ -26,29 +26,6 @@ from vaebench.training.compute import machine
 
 SCHEMA = 2
 """Of summary.json."""
-
-
-@dataclass(frozen=True)
-class PredictionResult:
-    """Class probabilities and outlier scores of new images."""
-
-    names: tuple[str, ...]
-    classes: tuple[str, ...]
-    probabilities: Float[Tensor, "N Y"]
-    outlier_scores: Float[np.ndarray, " N"]
-    """Robust standard deviations above the median of the images that the classifier was trained with."""
-    skipped: dict[str, str]
-    """Reason by name for each image file that cannot be read."""
-
-    def __repr__(self) -> str:
-        return f"PredictionResult({len(self.names):,} images, {int(self.outliers.sum()):,} outliers)"
-
-    @property
-    def outliers(self) -> Bool[np.ndarray, " N"]:
-        """Whether each image is an outlier."""
-        return self.outlier_scores > THRESHOLD
-
-    unlike = renamed_attribute("unlike", "outliers")
 
 
 @dataclass(frozen=True)

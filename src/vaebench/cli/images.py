@@ -100,7 +100,7 @@ def classify(args: argparse.Namespace) -> int:
 
 def predict(args: argparse.Namespace) -> int:
     """Run ``vaebench predict``."""
-    from vaebench.classification.predict import predict
+    from vaebench.classification.classifier import predict
     from vaebench.classification.results import write_predictions
     from vaebench.data.listing import printable
 

@@ -86,9 +86,10 @@ class Data(Frozen):
         if self.source in DATASETS:
             return DATASETS[self.source](self, progress)
         path = Path(self.source).expanduser()
-        if path.is_dir() or (path.suffix.lower() == ".zip" and path.exists()):
+        suffix = path.suffix.lower() if path.exists() else ""
+        if path.is_dir() or suffix == ".zip":
             return read_images(path, progress)
-        if path.suffix.lower() == ".npz" and path.exists():
+        if suffix == ".npz":
             return read_npz(path)
         if path.exists():
             raise VaebenchError(f"source is the file {self.source!r}; expected a folder, a .zip or an .npz")
@@ -102,9 +103,10 @@ class Data(Frozen):
     def _check_shapes(self, loaded: Loaded) -> None:
         shape = loaded.train.shape
         if loaded.test is not None and loaded.test.shape != shape:
+            train, test = ("x".join(map(str, sides)) for sides in (shape, loaded.test.shape))
             raise VaebenchError(
-                f"{self.source} has training images of {_format_shape(shape)} but test images of "
-                f"{_format_shape(loaded.test.shape)} (channels x height x width); expected the same shape: resize them"
+                f"{self.source} has training images of {train} but test images of {test} (channels x height x width); "
+                "expected the same shape: resize them"
             )
         if self.channels not in (None, shape[0]):
             actual, expected = ("grey", "colour") if shape[0] == 1 else ("colour", "grey")
@@ -140,10 +142,6 @@ class Data(Frozen):
         if self.binarised:
             notes.append("pixels sampled as black or white: anew at each visit in training, once for evaluation")
         return "; ".join(notes)
-
-
-def _format_shape(shape: tuple[int, int, int]) -> str:
-    return "x".join(map(str, shape))
 
 
 def _select_classes(images: Images, classes: tuple[str, ...], source: str) -> Images:

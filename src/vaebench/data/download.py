@@ -153,13 +153,12 @@ def from_mirrors(folder: str, name: str, get: Callable[[str], T]) -> T:
 def _reason(error: Exception) -> str:
     if isinstance(error, requests.HTTPError) and error.response is not None:
         return f"HTTP {error.response.status_code}"
-    if isinstance(error, requests.Timeout):
-        return f"no answer in {TIMEOUT:g} s"
-    if isinstance(error, requests.exceptions.ChunkedEncodingError):
-        return "truncated"
-    if isinstance(error, requests.RequestException):
-        return "cannot be reached"
-    return str(error)
+    reasons = {
+        requests.Timeout: f"no answer in {TIMEOUT:g} s",
+        requests.exceptions.ChunkedEncodingError: "truncated",
+        requests.RequestException: "cannot be reached",
+    }
+    return next((reason for kind, reason in reasons.items() if isinstance(error, kind)), str(error))
 
 
 @dataclass

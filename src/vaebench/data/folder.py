@@ -18,11 +18,6 @@ from vaebench.data.images import HIDDEN, Images, Loaded, Progress, ignore_progre
 from vaebench.data.listing import FORMATS, Files, PathParts, UnreadableImageError, open_files, outer_folders, printable
 from vaebench.data.photos import GREY_MODES, channels_first, map_images, on_black
 
-PIXEL_LIMIT = 1 << 20
-"""Pixels of the largest image that is read: 1024 x 1024."""
-DEPTH = 5
-"""Levels of folders that are listed: outer folders, train or test, class, and one more to detect nested ones."""
-
 
 def read_images(path: Path, progress: Progress = ignore_progress) -> Loaded:
     """Read images in class folders, optionally below ``train/`` and ``test/``, or unlabelled images in one folder.
@@ -35,7 +30,7 @@ def read_images(path: Path, progress: Progress = ignore_progress) -> Loaded:
         VaebenchError: no image, an empty class folder, another arrangement of folders, or an image that cannot be
             read, is too large, or differs in size from the first; each message names the file.
     """
-    with open_files(path, DEPTH) as files:
+    with open_files(path, 5) as files:  # outer folders, train or test, class, and one more to detect nested ones
         return _load(files, progress)
 
 
@@ -107,7 +102,7 @@ def _check_classes(files: Files, root: PathParts, classes: tuple[str, ...]) -> N
 def _read_pixels(files: Files, progress: Progress) -> UInt8[Tensor, "N C H W"]:
     decoded: list[np.ndarray] = []
     task = f"reading {files.root.name}"
-    with closing(map_images(files, _decode, task, progress, pixel_limit=PIXEL_LIMIT)) as results:
+    with closing(map_images(files, _decode, task, progress, pixel_limit=1024 * 1024)) as results:
         for parts, pixels in results:
             if isinstance(pixels, str):
                 advice = "" if ";" in pixels else "; repair, shrink or remove it"

@@ -59,7 +59,7 @@ def printable(name: str) -> str:
 
 
 @contextmanager
-def open_files(path: Path, depth: int) -> Iterator[Files]:
+def open_files(path: Path, depth: int = 20) -> Iterator[Files]:
     """List the image files of a folder as :func:`list_folder` does, or of a zip of any depth.
 
     Nothing of a zip is unpacked, and its entries' names are never used as paths.
