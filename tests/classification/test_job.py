@@ -13,9 +13,9 @@ from PIL import Image
 from vaebench.classification import job
 from vaebench.classification.classifier import ImageClassifier
 from vaebench.classification.job import classify
+from vaebench.classification.methods import TEMPERATURE
 from vaebench.classification.outliers import OutlierDetector
 from vaebench.classification.page import write_page
-from vaebench.classification.selection import TEMPERATURE
 from vaebench.cli import main
 from vaebench.core.errors import VaebenchError
 from vaebench.data import photos

@@ -16,10 +16,9 @@ from torch import Tensor
 from vaebench.classification.active_learning import select_to_label_next
 from vaebench.classification.classifier import Description, ImageClassifier
 from vaebench.classification.collection import Collection, collect
-from vaebench.classification.methods import METHODS, MethodContext
+from vaebench.classification.methods import METHODS, MIN_LABELS, MethodContext, cross_validate, selected_method
 from vaebench.classification.outliers import THRESHOLD, OutlierDetector
 from vaebench.classification.results import ClassificationResult, write_results
-from vaebench.classification.selection import MIN_LABELS, cross_validate, selected_method
 from vaebench.classification.settings import Settings, estimate_minutes, settings_for
 from vaebench.core.errors import VaebenchError
 from vaebench.core.files import read_json, write_json

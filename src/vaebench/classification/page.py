@@ -13,9 +13,8 @@ import torch
 
 from vaebench import __version__
 from vaebench.classification import figures
-from vaebench.classification.methods import DEFAULT, METHODS
+from vaebench.classification.methods import DEFAULT, METHODS, MIN_LABELS, MethodSelection
 from vaebench.classification.results import ClassificationResult, summary
-from vaebench.classification.selection import MIN_LABELS, MethodSelection
 from vaebench.core.files import write_bytes, write_text
 from vaebench.plotting.palette import clean
 from vaebench.plotting.style import png, signed
@@ -45,11 +44,7 @@ FIGURES: dict[str, tuple[str, str, figures.Draw]] = {
         "each fold is fitted on the other folds.",
         figures.reliability_diagram,
     ),
-    "confusion": (
-        "Confusion matrix",
-        "Held-out labels by given class and predicted class.",
-        figures.confusion_matrix,
-    ),
+    "confusion": ("Confusion matrix", "Held-out labels by given class and predicted class.", figures.confusion_matrix),
     "class-frequencies": (
         "Class frequencies",
         "Frequency of each class among the labels and among the predictions for all images. A large difference means "

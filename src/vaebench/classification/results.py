@@ -15,9 +15,8 @@ from torch import Tensor
 
 from vaebench.classification.classifier import ImageClassifier, PredictionResult
 from vaebench.classification.collection import Collection
-from vaebench.classification.methods import METHODS
+from vaebench.classification.methods import METHODS, MethodSelection
 from vaebench.classification.outliers import THRESHOLD
-from vaebench.classification.selection import MethodSelection
 from vaebench.classification.settings import Settings
 from vaebench.core.files import atomic, write_json
 from vaebench.core.provenance import commit

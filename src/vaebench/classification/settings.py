@@ -7,7 +7,7 @@ import time
 
 import torch
 
-from vaebench.classification.selection import FOLDS
+from vaebench.classification.methods import FOLDS
 from vaebench.core.frozen import Frozen
 from vaebench.data.augment import GENTLE, Augmentation
 from vaebench.data.images import Images, Source

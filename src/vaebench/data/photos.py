@@ -233,15 +233,12 @@ def _info(image: Image.Image) -> ImageInfo:
 def _upright(image: Image.Image, side: int, white: int) -> Image.Image:
     """Return a just opened image with 8 bits, turned as its EXIF data says, on black."""
     image.draft(image.mode, (2 * side, 2 * side))  # JPEG: decode at the resolution needed
-    return on_black(_eight_bits(ImageOps.exif_transpose(image), white))
-
-
-def _eight_bits(image: Image.Image, white: int) -> Image.Image:
-    if not image.mode.startswith(("I", "F")):
-        return image
-    array = np.asarray(image, dtype=np.float32)
-    if image.mode == "F":
-        if not (np.isfinite(array).all() and 0 <= array.min() <= array.max() <= 1):
-            raise UnreadableImageError("has floats outside 0 to 1")
-        white = 1
-    return Image.fromarray(np.clip(np.rint(array * (255 / white)), 0, 255).astype(np.uint8))
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith(("I", "F")):
+        array = np.asarray(image, dtype=np.float32)
+        if image.mode == "F":
+            if not (np.isfinite(array).all() and 0 <= array.min() <= array.max() <= 1):
+                raise UnreadableImageError("has floats outside 0 to 1")
+            white = 1
+        image = Image.fromarray(np.clip(np.rint(array * (255 / white)), 0, 255).astype(np.uint8))
+    return on_black(image)
