@@ -18,12 +18,12 @@ import torch
 from PIL import Image
 
 from vaebench.classification.classifier import Description, ImageClassifier, load_classifier
-from vaebench.data import official, quickdraw
-from vaebench.data.folder import read_zip
-from vaebench.data.idx import read_idx
+from vaebench.data import official
+from vaebench.data.folder import read_images
 from vaebench.data.label_files import read_labels
 from vaebench.data.listing import list_folder
 from vaebench.data.npz import read_npz, read_partly_labelled_npz
+from vaebench.data.official import read_idx
 from vaebench.data.photos import PreprocessingRule, map_images
 from vaebench.models.networks import MLP
 from vaebench.models.vae import Model
@@ -83,10 +83,10 @@ def _results(data: bytes) -> None:
 READERS: dict[str, Read] = {
     "IDX": lambda data: read_idx(data, "images"),
     "CIFAR-10 archive": _from_file("cifar.tar.gz", official._cifar_archive),
-    "npy (Quick Draw)": _from_file("cat.npy", quickdraw._read),
+    "npy (Quick Draw)": _from_file("cat.npy", official._read_drawings),
     "npz": _from_file("mine.npz", read_npz),
     "npz, partly labelled": _from_file("mine.npz", read_partly_labelled_npz),
-    "zip of images": _from_file("mine.zip", lambda path: read_zip(path, _ignore_progress)),
+    "zip of images": _from_file("mine.zip", lambda path: read_images(path, _ignore_progress)),
     "image": _from_file("a.png", _image),
     "labels (CSV)": _from_file("labels.csv", lambda path: read_labels([path], NAMES, "photos")),
     "recipe (TOML)": _from_file("mine.toml", read_recipe),

@@ -12,10 +12,10 @@ import pytest
 import torch
 from PIL import Image
 
-from vaebench.classification.classifier import Description, ImageClassifier, load_classifier
+from vaebench.classification.classifier import Description, ImageClassifier, load_classifier, predict
 from vaebench.classification.methods import METHODS
 from vaebench.classification.outliers import load_outlier_detector
-from vaebench.classification.predict import predict, write_predicted
+from vaebench.classification.results import write_predictions
 from vaebench.core.errors import VaebenchError
 from vaebench.data.photos import PreprocessingRule
 from vaebench.deprecated import CLASSIFIER_TENSORS
@@ -92,7 +92,7 @@ def test_predict_agrees_with_classify_and_names_skipped_files(result, shared, tm
     row = {name: index for index, name in enumerate(result.collection.names)}
     for name, probabilities in zip(predicted.names, predicted.probabilities, strict=True):
         torch.testing.assert_close(probabilities, result.probabilities[row[names[0] if name == HOSTILE else name]])
-    write_predicted(tmp_path / "p.csv", predicted)
+    write_predictions(tmp_path / "p.csv", predicted)
     lines = (tmp_path / "p.csv").read_text().splitlines()
     assert lines[0] == "file,label,probability,outlier,outlier_score"
     assert [line.rsplit(",", 2)[1] for line in lines[1:]].count("yes") == predicted.outliers.sum()

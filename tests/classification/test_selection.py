@@ -4,9 +4,16 @@ import numpy as np
 import pytest
 import torch
 
-from vaebench.classification import selection as selection_module
-from vaebench.classification.methods import DEFAULT, METHODS, Method
-from vaebench.classification.selection import TEMPERATURE, MethodSelection, cross_validate, selected_method
+from vaebench.classification import methods as selection_module
+from vaebench.classification.methods import (
+    DEFAULT,
+    METHODS,
+    TEMPERATURE,
+    Method,
+    MethodSelection,
+    cross_validate,
+    selected_method,
+)
 from vaebench.data.images import balanced_draw
 
 

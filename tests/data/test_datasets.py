@@ -13,7 +13,7 @@ from vaebench.core.errors import VaebenchError
 from vaebench.data import official
 from vaebench.data.augment import rotate
 from vaebench.data.datasets import DATASETS, Data
-from vaebench.data.folder import read_folder, read_zip
+from vaebench.data.folder import read_images
 from vaebench.data.images import balanced_draw, ignore_progress
 
 EMBEDDED = ("digits", "sprites")
@@ -137,7 +137,7 @@ def test_the_lossless_cifar_subset_and_its_jpeg_copies_match(tmp_path):
     np.savez(tmp_path / "exact.npz", x_train=x, y_train=y, class_names=names)
     pixels = Data(source=str(tmp_path / "exact.npz"))._read().train.pixels
     np.testing.assert_array_equal(pixels.numpy(), np.moveaxis(x, 3, 1))
-    copies = read_zip(_first_test_copies(tmp_path)).train
+    copies = read_images(_first_test_copies(tmp_path)).train
     order = np.lexsort((np.arange(1000), y))
     error = (copies.pixels.double() - pixels[order].double()).pow(2).mean(dim=(1, 2, 3))
     assert copies.labels.tolist() == y[order].tolist()
@@ -227,7 +227,7 @@ def test_a_test_set_without_the_selected_classes_is_refused(tmp_path, draw):
 @pytest.mark.parametrize("kind", ["folder", "zip", "npz"])
 def test_a_source_can_be_a_folder_a_zip_or_an_npz(tmp_path, draw, kind):
     paths = [draw(tmp_path / "mine" / name / f"{i}.png", seed=i) for name in "ab" for i in range(4)]
-    images = read_folder(tmp_path / "mine").train
+    images = read_images(tmp_path / "mine").train
     if kind == "zip":
         with zipfile.ZipFile(tmp_path / "mine.zip", "w") as archive:
             for path in paths:

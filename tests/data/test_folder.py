@@ -13,7 +13,7 @@ from PIL import Image
 
 from vaebench.core.errors import VaebenchError
 from vaebench.data import listing, photos
-from vaebench.data.folder import read_folder, read_zip
+from vaebench.data.folder import read_images
 
 
 def zipped(source, target):
@@ -27,8 +27,8 @@ def zipped(source, target):
 def read(request, tmp_path):
     """Function that reads a folder, directly or zipped."""
     if request.param == "folder":
-        return read_folder
-    return lambda path: read_zip(zipped(path, tmp_path / f"{path.name}.zip"))
+        return read_images
+    return lambda path: read_images(zipped(path, tmp_path / f"{path.name}.zip"))
 
 
 @pytest.fixture
@@ -128,7 +128,7 @@ def test_transparent_parts_become_black(read, tmp_path, mode, channels):
 
 def test_progress_ends_at_one(pets):
     calls = []
-    read_folder(pets, lambda *arguments: calls.append(arguments))
+    read_images(pets, lambda *arguments: calls.append(arguments))
     assert calls[-1] == ("reading pets", 1.0)
 
 
@@ -136,7 +136,7 @@ def test_rows_keep_their_order_across_threads(tmp_path, draw, monkeypatch):
     monkeypatch.setattr(photos, "BLOCK", 2)
     monkeypatch.setattr(photos, "THREADS", 4)
     paths = [draw(tmp_path / "mine" / f"{i:02}.png", seed=i) for i in range(25)]
-    pixels = read_folder(tmp_path / "mine").train.pixels[:, 0].numpy()
+    pixels = read_images(tmp_path / "mine").train.pixels[:, 0].numpy()
     np.testing.assert_array_equal(pixels, pixels_of(*paths))
 
 
@@ -144,7 +144,7 @@ def test_class_folders_may_be_links(tmp_path, pets):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "cat").symlink_to(pets / "cat")
     (tmp_path / "mine" / "dog").symlink_to(pets / "dog")
-    assert len(read_folder(tmp_path / "mine").train) == 8
+    assert len(read_images(tmp_path / "mine").train) == 8
 
 
 def check_refused(read, path, *phrases):
@@ -201,13 +201,13 @@ def test_an_encrypted_zip_is_named(tmp_path, pets):
         if body[at : at + 4] == b"PK\x01\x02":
             body[at + 8] |= 1
     path.write_bytes(body)
-    check_refused(read_zip, path, "cat/0.png is encrypted; expected a zip without a password")
+    check_refused(read_images, path, "cat/0.png is encrypted; expected a zip without a password")
 
 
 def test_unprintable_characters_of_names_are_replaced_in_messages(tmp_path):
     with zipfile.ZipFile(tmp_path / "mine.zip", "w") as archive:
         archive.writestr("a\n\x1b[31mb.png", b"no image")
-    check_refused(read_zip, tmp_path / "mine.zip", "a??[31mb.png is not an image that can be read")
+    check_refused(read_images, tmp_path / "mine.zip", "a??[31mb.png is not an image that can be read")
 
 
 def bomb(width, height):
@@ -235,7 +235,7 @@ def test_file_bombs_are_refused(read, pets, monkeypatch):
 @pytest.mark.parametrize("body", [b"", b"no zip", b"PK\x03\x04 cut"])
 def test_an_invalid_zip_is_named(tmp_path, body):
     (tmp_path / "mine.zip").write_bytes(body)
-    check_refused(read_zip, tmp_path / "mine.zip", "mine.zip is not a complete zip file")
+    check_refused(read_images, tmp_path / "mine.zip", "mine.zip is not a complete zip file")
 
 
 @pytest.mark.parametrize("name", ["../../evil.png", "/evil.png", "a/../../../evil.png", "..\\..\\evil.png"])
@@ -250,7 +250,7 @@ def test_names_in_a_zip_are_never_used_as_paths(tmp_path, pets, name):
     before = sorted(tmp_path.rglob("*"))
     message = "mine.zip"
     try:
-        read_zip(deep / "mine.zip")
+        read_images(deep / "mine.zip")
     except VaebenchError as error:
         message = str(error)
     assert "mine.zip" in message
@@ -261,7 +261,7 @@ def test_backslashes_in_a_zip_separate_folders(tmp_path, pets):
     with zipfile.ZipFile(tmp_path / "mine.zip", "w") as archive:
         for name in ("cat", "dog"):
             archive.write(pets / name / "0.png", f"{name}\\0.png")
-    assert read_zip(tmp_path / "mine.zip").train.classes == ("cat", "dog")
+    assert read_images(tmp_path / "mine.zip").train.classes == ("cat", "dog")
 
 
 def test_an_entry_without_a_name_is_skipped(pets, tmp_path):
@@ -274,7 +274,7 @@ def test_an_entry_without_a_name_is_skipped(pets, tmp_path):
     path.write_bytes(whole[:at] + b"\0" + whole[at + 1 :])  # zipfile cuts names at the first zero
     with zipfile.ZipFile(path) as archive:
         assert "" in archive.namelist()
-    assert read_zip(path).train.classes == ("cat", "dog")
+    assert read_images(path).train.classes == ("cat", "dog")
 
 
 @given(st.data())
@@ -291,7 +291,7 @@ def test_a_garbled_zip_is_read_or_refused(tmp_path_factory, data):
     path.write_bytes(body)
     message = "mine.zip"
     try:
-        read_zip(path)
+        read_images(path)
     except VaebenchError as error:
         message = str(error)
     assert "mine.zip" in message
@@ -303,6 +303,6 @@ def test_undecodable_class_names_become_printable(tmp_path, draw):
         os.mkdir(folder)
         for index in range(2):
             draw(Path(os.fsdecode(folder)) / f"{index}.png")
-    classes = read_folder(tmp_path).train.classes
+    classes = read_images(tmp_path).train.classes
     assert sorted(classes) == ["caf?", "plain", "tab?here"]
     json.dumps(classes).encode()

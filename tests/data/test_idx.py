@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from vaebench.core.errors import VaebenchError
-from vaebench.data.idx import read_idx
+from vaebench.data.official import read_idx
 
 
 def idx(array: np.ndarray) -> bytes:

@@ -3,15 +3,16 @@
 import io
 import os
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from vaebench.data import photos
+from vaebench.data.blocks import _header, read_pixels, write_pixels
 from vaebench.data.listing import list_folder, open_reader
 from vaebench.data.photos import PreprocessingRule, survey, thumbnail
-from vaebench.data.pixel_store import _header, read_pixels, write_pixels
 
 ORIENTATION = 0x0112
 
@@ -22,7 +23,7 @@ def read(folder, rule=None, side=None):
     seen = survey(files)
     rule = rule or seen.rule(side)
     target = folder.parent / "pixels.npy"
-    names, damaged = write_pixels(files, seen.images, rule, target)
+    names, damaged = write_pixels(replace(files, images=seen.images), rule, target)
     return read_pixels(target), names, seen.skipped | damaged, rule, seen.notes
 
 

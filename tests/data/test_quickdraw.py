@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from vaebench.core.errors import VaebenchError
-from vaebench.data import quickdraw
+from vaebench.data import official
 from vaebench.data.datasets import Data
-from vaebench.data.quickdraw import HEADER, ROW, load_drawings
+from vaebench.data.official import DRAWING, DRAWING_HEADER, load_drawings
 
-ROWS = np.random.default_rng(0).integers(0, 256, (3000, ROW), np.uint8)
+ROWS = np.random.default_rng(0).integers(0, 256, (3000, DRAWING), np.uint8)
 
 
 def npy(array):
@@ -27,7 +27,7 @@ def cats(served):
 def test_only_the_requested_rows_are_downloaded_and_cached(cats, cache, ranges):
     cats.ranges = ranges
     np.testing.assert_array_equal(load_drawings("cat", 10), ROWS[:10].reshape(10, 28, 28))
-    assert cats.requests == [("cat.npy", f"bytes=0-{HEADER + 10 * ROW - 1}")]
+    assert cats.requests == [("cat.npy", f"bytes=0-{DRAWING_HEADER + 10 * DRAWING - 1}")]
     cached = np.load(cache / "quickdraw" / "numpy_bitmap" / "cat.npy", allow_pickle=False)
     np.testing.assert_array_equal(cached, ROWS[:10])
 
@@ -56,7 +56,7 @@ def test_errors_and_truncated_bodies_are_retried_and_reported(cats, cache):
 
 
 def test_a_file_shorter_than_its_header_states_is_refused(cats):
-    cats.files["cat.npy"] = npy(ROWS)[: 100 + 4 * ROW]
+    cats.files["cat.npy"] = npy(ROWS)[: 100 + 4 * DRAWING]
     with pytest.raises(VaebenchError, match="truncated"):
         load_drawings("cat", 50)
 
@@ -129,9 +129,9 @@ def test_the_data_set_states_classes_and_counts(cats):
 def test_ten_classes_and_2000_rows_are_the_default(monkeypatch):
     requests = []
     monkeypatch.setattr(
-        quickdraw,
+        official,
         "load_drawings",
         lambda name, count, progress: requests.append((name, count)) or np.zeros((count, 28, 28), np.uint8),
     )
     Data(source="quickdraw").load()
-    assert requests == [(name, 2000) for name in quickdraw.TEN]
+    assert requests == [(name, 2000) for name in official.TEN_DRAWINGS]

@@ -68,10 +68,9 @@ def _nearest_to_centres(
     kmeans = KMeans(clusters, n_init=4, random_state=seed).fit(codes[rows], sample_weight=weights)
     distances = kmeans.transform(codes[rows])
     nearest = []
-    for cluster in range(clusters):
+    for cluster in np.unique(kmeans.labels_):
         members = np.flatnonzero(kmeans.labels_ == cluster)
-        if len(members):
-            nearest.append(rows[members[distances[members, cluster].argmin()]])
+        nearest.append(rows[members[distances[members, cluster].argmin()]])
     return np.array(nearest)
 
 

@@ -1,27 +1,32 @@
-"""ImageClassifier: a trained classifier with its preprocessing, saved as safetensors with JSON and as ONNX."""
+"""ImageClassifier: a trained classifier with its preprocessing, saved to files, and predict(), which applies them."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from PIL import Image
 from pydantic import Field, ValidationError
 from torch import Tensor, nn
 
 from vaebench import __version__
+from vaebench.classification.outliers import THRESHOLD, load_outlier_detector
 from vaebench.core.errors import VaebenchError, explain
-from vaebench.core.files import atomic, read_json, write_text
+from vaebench.core.files import read_json, write_bytes, write_text
 from vaebench.core.frozen import Frozen
-from vaebench.data.images import Images
-from vaebench.data.listing import UnreadableImageError
+from vaebench.core.progress import ProgressCallback, ProgressEvent
+from vaebench.data.blocks import read_pixels, write_pixels
+from vaebench.data.images import HIDDEN, Images
+from vaebench.data.listing import UnreadableImageError, open_files
 from vaebench.data.photos import PreprocessingRule
-from vaebench.deprecated import CLASSIFIER_TENSORS
+from vaebench.deprecated import CLASSIFIER_TENSORS, renamed_arguments, renamed_attribute
 from vaebench.models.classifying_vae import ClassifyingVAE
 from vaebench.models.export import can_export, to_onnx
 from vaebench.models.folding import fold_batch_norm
@@ -29,6 +34,8 @@ from vaebench.models.vae import Model
 from vaebench.training.checkpoint import read_tensors, write_tensors
 
 BATCH = 250
+PREDICTED = 10_000
+"""Images that :func:`predict` classifies at a time."""
 
 
 class LinearProbe(nn.Module):
@@ -142,7 +149,7 @@ class ImageClassifier(nn.Module):
         if not pixels:
             return torch.zeros(0, len(self.classes))
         stacked = torch.from_numpy(np.stack(pixels))
-        return self.probabilities(Images(stacked, torch.full((len(pixels),), -1)))
+        return self.probabilities(Images(stacked, torch.full((len(pixels),), HIDDEN)))
 
     def save(self, folder: Path) -> Path | None:
         """Write ``model.json``, ``weights.safetensors`` and, where onnx and onnxscript are installed, ``model.onnx``.
@@ -159,11 +166,9 @@ class ImageClassifier(nn.Module):
         if not can_export():
             path.unlink(missing_ok=True)
             return None
-        with atomic(path) as temporary:
-            rule, metadata = self.description.rule, {"classes": "\n".join(self.classes)}
-            example = torch.zeros(2, rule.height, rule.width, rule.channels, dtype=torch.uint8)
-            model = to_onnx(self, example, ["images"], ["probabilities"], metadata)
-            temporary.write_bytes(model.SerializeToString())
+        rule, metadata = self.description.rule, {"classes": "\n".join(self.classes)}
+        example = torch.zeros(2, rule.height, rule.width, rule.channels, dtype=torch.uint8)
+        write_bytes(path, to_onnx(self, example, ["images"], ["probabilities"], metadata).SerializeToString())
         return path
 
 
@@ -203,3 +208,58 @@ def _pixels(image: str | Path | Image.Image | np.ndarray, rule: PreprocessingRul
             return rule.pixels(opened)
     except (OSError, UnreadableImageError) as error:
         raise VaebenchError(f"{image} cannot be read as an image; repair or remove it") from error
+
+
+@dataclass(frozen=True)
+class PredictionResult:
+    """Class probabilities and outlier scores of new images."""
+
+    names: tuple[str, ...]
+    classes: tuple[str, ...]
+    probabilities: Float[Tensor, "N Y"]
+    outlier_scores: Float[np.ndarray, " N"]
+    """Robust standard deviations above the median of the images that the classifier was trained with."""
+    skipped: dict[str, str]
+    """Reason by name for each image file that cannot be read."""
+
+    def __repr__(self) -> str:
+        return f"PredictionResult({len(self.names):,} images, {int(self.outliers.sum()):,} outliers)"
+
+    @property
+    def outliers(self) -> Bool[np.ndarray, " N"]:
+        """Whether each image is an outlier."""
+        return self.outlier_scores > THRESHOLD
+
+    unlike = renamed_attribute("unlike", "outliers")
+
+
+@renamed_arguments(watch="callback")
+def predict(model: str | Path, path: str | Path, callback: ProgressCallback = lambda event: None) -> PredictionResult:
+    """Classify all images of a folder or zip.
+
+    Args:
+        model: the model folder that :func:`classify` wrote.
+        path: a folder or zip of images of any size.
+        callback: receives progress events.
+
+    Raises:
+        VaebenchError: the model or the path does not exist, or no image can be read.
+    """
+    folder, path = Path(model), Path(path).expanduser()
+    classifier = load_classifier(folder)
+    description = classifier.description
+    detector = load_outlier_detector(description.model.build(description.shape), folder)
+    with TemporaryDirectory() as temporary, open_files(path) as files:
+        file = Path(temporary) / "pixels.npy"
+        names, skipped = write_pixels(
+            files, description.rule, file, lambda task, done: callback(ProgressEvent(task, done))
+        )
+        if not names:
+            raise VaebenchError(f"{path}: none of its {len(files.images):,} images can be read")
+        probabilities, scores = [], []
+        for pixels in torch.from_numpy(read_pixels(file)).split(PREDICTED):
+            images = Images(pixels, torch.full((len(pixels),), HIDDEN))
+            probabilities.append(classifier.probabilities(images))
+            scores.append(detector.scores(images))
+            callback(ProgressEvent("classifying", sum(map(len, scores)) / len(names)))
+    return PredictionResult(tuple(names), classifier.classes, torch.cat(probabilities), np.concatenate(scores), skipped)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -20,16 +19,14 @@ from torch import Tensor
 
 from vaebench.core.errors import VaebenchError
 from vaebench.core.files import read_json, write_text
+from vaebench.data.blocks import read_pixels, write_pixels
 from vaebench.data.images import HIDDEN, Images, Progress
 from vaebench.data.label_files import FileLabels, folder_labels, read_labels
-from vaebench.data.listing import Files, PathParts, UnreadableImageError, list_folder, open_reader, open_zip, title_of
+from vaebench.data.listing import Files, PathParts, open_files, open_reader, title_of
 from vaebench.data.npz import read_partly_labelled_npz
-from vaebench.data.photos import PreprocessingRule, size_for, survey, thumbnail
-from vaebench.data.pixel_store import read_pixels, write_pixels
+from vaebench.data.photos import PreprocessingRule, enlarge, rule_for, survey, thumbnail, to_image
 from vaebench.deprecated import renamed_attribute
 
-MAX_DEPTH = 20
-"""Deeper folders are ignored."""
 MIN_IMAGES = 10
 FILES_PER_EVENT = 10_000
 """Files between two progress events while files are listed."""
@@ -85,41 +82,16 @@ class Collection:
         """Thumbnails from the image files; from the preprocessed pixels where a file can no longer be read."""
         if self.source.suffix.lower() == ".npz":
             return [self._enlarge(row, side) for row in rows]
-        images = []
-        for row in rows:
-            image = None
-            with suppress(UnreadableImageError, KeyError):
-                image = thumbnail(self._read_file, PurePosixPath(self.names[row]).parts, side, self.rule.white)
-            images.append(image or self._enlarge(row, side))
-        return images
+        parts = [PurePosixPath(self.names[row]).parts for row in rows]
+        images = (thumbnail(self._read_file, each, side, self.rule.white) for each in parts)
+        return [image or self._enlarge(row, side) for row, image in zip(rows, images, strict=True)]
 
     @cached_property
     def _read_file(self) -> Callable[[PathParts], bytes]:
         return open_reader(self.source)
 
     def _enlarge(self, row: int, side: int) -> Image.Image:
-        array = np.moveaxis(self.images.pixels[row].numpy(), 0, 2)
-        image = Image.fromarray(array[..., 0] if array.shape[2] == 1 else array).convert("RGB")
-        scale = max(1, side // max(image.size))
-        return image.resize((image.width * scale, image.height * scale), Image.Resampling.NEAREST)
-
-
-@contextmanager
-def open_files(path: Path) -> Iterator[Files]:
-    """List the image files of a folder or zip.
-
-    Raises:
-        VaebenchError: the path does not exist, is neither a folder nor a zip, or contains no image.
-    """
-    if path.is_dir():
-        yield list_folder(path, MAX_DEPTH)
-    elif path.suffix.lower() == ".zip" and path.exists():
-        with open_zip(path) as files:
-            yield files
-    elif path.exists():
-        raise VaebenchError(f"{path} is neither a folder nor a .zip; expected one of these with image files")
-    else:
-        raise VaebenchError(f"{path} does not exist; expected a folder or a .zip of image files")
+        return enlarge(to_image(self.images.pixels[row].numpy()).convert("RGB"), side)
 
 
 def collect(path: Path, labels: Sequence[Path], side: int | None, folder: Path, progress: Progress) -> Collection:
@@ -144,17 +116,14 @@ def collect(path: Path, labels: Sequence[Path], side: int | None, folder: Path, 
         names = tuple(record["names"])
         _check_enough(path, names, record["skipped"])
         file_labels = read_labels(labels, names, files.title) if labels else folder_labels(files)
-        return _labelled_collection(path, files, record, names, file_labels)
+        return _labelled_collection(path, files, record, file_labels)
 
 
-def _labelled_collection(
-    path: Path, files: Files, record: dict[str, Any], names: tuple[str, ...], file_labels: FileLabels
-) -> Collection:
-    row_of = {name: row for row, name in enumerate(names)}
-    labels = {row_of[name]: label for name, label in file_labels.labels.items() if name in row_of}
+def _labelled_collection(path: Path, files: Files, record: dict[str, Any], file_labels: FileLabels) -> Collection:
+    names = tuple(record["names"])
+    labels = {row: file_labels.labels[name] for row, name in enumerate(names) if name in file_labels.labels}
     classes = tuple(sorted(set(labels.values())))
     _check_classes(path, classes)
-    rows = sorted(labels)
     pixels = torch.from_numpy(read_pixels(Path(record["pixels"])))
     return Collection(
         source=path,
@@ -163,8 +132,8 @@ def _labelled_collection(
         images=Images(pixels, torch.full((len(names),), HIDDEN), classes),
         rule=PreprocessingRule(**record["rule"]),
         classes=classes,
-        labelled_rows=torch.tensor(rows),
-        labels=torch.tensor([classes.index(labels[row]) for row in rows]),
+        labelled_rows=torch.tensor(list(labels)),
+        labels=torch.tensor([classes.index(label) for label in labels.values()]),
         skipped=record["skipped"],
         notes=record["notes"],
         warnings=file_labels.warnings,
@@ -176,42 +145,41 @@ def _labelled_collection(
 def _read_images(files: Files, side: int | None, folder: Path, progress: Progress) -> dict[str, Any]:
     """Preprocess all readable images unless this is done already; the record with names, rule and pixel file."""
     identity = {"files": _fingerprint(files, progress), "side": side}
-    record_file, pixels = folder / "images.json", folder / "pixels.npy"
-    if pixels.exists() and (stored := _stored_record(record_file, identity)):
-        return stored | {"pixels": str(pixels)}
-    record_file.unlink(missing_ok=True)
-    record = _survey(files, side, folder / "survey.json", identity, progress)
-    images = [parts for parts in files.images if "/".join(parts) not in record["skipped"]]
-    names, damaged = write_pixels(
-        files, images, PreprocessingRule(**record["rule"]), pixels, progress, str(identity["files"])
-    )
-    record = {**record, "names": names, "skipped": record["skipped"] | damaged}
-    write_text(record_file, json.dumps(record))  # ASCII: file names need not be valid Unicode
-    (folder / "survey.json").unlink()
+    record_file, survey_file, pixels = folder / "images.json", folder / "survey.json", folder / "pixels.npy"
+
+    def read() -> dict[str, Any]:
+        record_file.unlink(missing_ok=True)
+        record = _stored(survey_file, identity, lambda: _survey(files, side, progress))
+        readable = replace(files, images=tuple(p for p in files.images if "/".join(p) not in record["skipped"]))
+        rule = PreprocessingRule(**record["rule"])
+        names, damaged = write_pixels(readable, rule, pixels, progress, str(identity["files"]))
+        return {**record, "names": names, "skipped": record["skipped"] | damaged}
+
+    if not pixels.exists():
+        record_file.unlink(missing_ok=True)
+    record = _stored(record_file, identity, read)
+    survey_file.unlink(missing_ok=True)
     return record | {"pixels": str(pixels)}
 
 
-def _stored_record(path: Path, identity: dict[str, Any]) -> dict[str, Any] | None:
+def _stored(path: Path, identity: dict[str, Any], compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """The record in a file if it has this identity, else that of ``compute()``, which is stored."""
     record: dict[str, Any] | None = read_json(path) if path.exists() else None
-    return record if record and record["identity"] == identity else None
+    if not record or record["identity"] != identity:
+        record = {"identity": identity} | compute()
+        write_text(path, json.dumps(record))  # ASCII: file names need not be valid Unicode
+    return record
 
 
-def _survey(
-    files: Files, side: int | None, record_file: Path, identity: dict[str, Any], progress: Progress
-) -> dict[str, Any]:
-    """Preprocessing rule, notes and unreadable files, surveyed unless this is done already."""
-    if stored := _stored_record(record_file, identity):
-        return stored
+def _survey(files: Files, side: int | None, progress: Progress) -> dict[str, Any]:
+    """Preprocessing rule, notes and unreadable files."""
     seen = survey(files, progress)
     if not seen.images:
         reasons = Counter(seen.skipped.values())
         raise VaebenchError(
             f"{files.root}: none of its {len(files.images):,} images can be read; {_most_common(reasons)}"
         )
-    rule = seen.rule(side).model_dump()
-    record = {"identity": identity, "rule": rule, "skipped": seen.skipped, "notes": seen.notes}
-    write_text(record_file, json.dumps(record))
-    return record
+    return {"rule": seen.rule(side).model_dump(), "skipped": seen.skipped, "notes": seen.notes}
 
 
 def _fingerprint(files: Files, progress: Progress) -> str:
@@ -232,11 +200,9 @@ def _collect_npz(path: Path, labels: Sequence[Path], side: int | None) -> Collec
         raise VaebenchError(f"{path} contains labels in y_train; omit --labels, or provide the images as files")
     images = read_partly_labelled_npz(path)
     channels, height, width = images.shape
-    new_width, new_height = size_for([(width, height)], side)
-    rule = PreprocessingRule(height=new_height, width=new_width, channels=channels)
-    if (width, height) != (new_width, new_height):
-        arrays = (np.moveaxis(array, 0, 2) for array in images.pixels.numpy())
-        resized = [rule.pixels(Image.fromarray(array[..., 0] if channels == 1 else array)) for array in arrays]
+    rule = rule_for([(width, height)], side, channels)
+    if (height, width) != (rule.height, rule.width):
+        resized = [rule.pixels(to_image(pixels)) for pixels in images.pixels.numpy()]
         images = Images(torch.from_numpy(np.stack(resized)), images.labels, images.classes)
     names = tuple(map(str, range(len(images))))
     _check_enough(path, names, {})

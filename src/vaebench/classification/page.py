@@ -10,14 +10,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from matplotlib.figure import Figure
 
 from vaebench import __version__
 from vaebench.classification import figures
-from vaebench.classification.methods import DEFAULT, METHODS
+from vaebench.classification.methods import DEFAULT, METHODS, MIN_LABELS, MethodSelection
 from vaebench.classification.results import ClassificationResult, summary
-from vaebench.classification.selection import MIN_LABELS, MethodSelection
-from vaebench.core.files import atomic, write_text
+from vaebench.core.files import write_bytes, write_text
 from vaebench.plotting.palette import clean
 from vaebench.plotting.style import png, signed
 from vaebench.plotting.templates import template
@@ -25,8 +23,7 @@ from vaebench.plotting.templates import template
 MAX_CLASSES = 20
 """Classes whose images are shown."""
 IMAGES_PER_CLASS = 6
-MAX_OUTLIERS = 24
-MAX_SUSPECTS = 24
+MAX_OUTLIERS = MAX_SUSPECTS = 24
 MAX_SKIPPED = 50
 MAX_CLASSES_DRAWN = 40
 """Classes up to which a confusion matrix and bars can be read."""
@@ -47,11 +44,7 @@ FIGURES: dict[str, tuple[str, str, figures.Draw]] = {
         "each fold is fitted on the other folds.",
         figures.reliability_diagram,
     ),
-    "confusion": (
-        "Confusion matrix",
-        "Held-out labels by given class and predicted class.",
-        figures.confusion_matrix,
-    ),
+    "confusion": ("Confusion matrix", "Held-out labels by given class and predicted class.", figures.confusion_matrix),
     "class-frequencies": (
         "Class frequencies",
         "Frequency of each class among the labels and among the predictions for all images. A large difference means "
@@ -86,7 +79,7 @@ def write_page(result: ClassificationResult) -> Path:
         VaebenchError: the folder is not writable.
     """
     if len(result.to_label_next):
-        _write_png(figures.contact_sheet(result), result.folder / "to-label-next.png")
+        write_bytes(result.folder / "to-label-next.png", png(figures.contact_sheet(result)))
     path = result.folder / "report.html"
     write_text(path, render(result))
     return path
@@ -165,15 +158,9 @@ def _selected_method_sentence(selection: MethodSelection) -> str:
 def _page_figure(result: ClassificationResult, name: str) -> PageFigure:
     title, caption, draw = FIGURES[name]
     figure = draw(result)
-    image = _write_png(figure, result.folder / "figures" / f"{name}.png")
-    return PageFigure(title, caption, base64.b64encode(image).decode(), round(figure.get_figwidth() * 100))
-
-
-def _write_png(figure: Figure, path: Path) -> bytes:
     image = png(figure)
-    with atomic(path) as temporary:
-        temporary.write_bytes(image)
-    return image
+    write_bytes(result.folder / "figures" / f"{name}.png", image)
+    return PageFigure(title, caption, base64.b64encode(image).decode(), round(figure.get_figwidth() * 100))
 
 
 def class_examples(result: ClassificationResult) -> list[tuple[str, list[Picture], list[Picture]]]:

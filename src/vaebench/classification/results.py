@@ -13,11 +13,10 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from vaebench.classification.classifier import ImageClassifier
+from vaebench.classification.classifier import ImageClassifier, PredictionResult
 from vaebench.classification.collection import Collection
-from vaebench.classification.methods import METHODS
+from vaebench.classification.methods import METHODS, MethodSelection
 from vaebench.classification.outliers import THRESHOLD
-from vaebench.classification.selection import MethodSelection
 from vaebench.classification.settings import Settings
 from vaebench.core.files import atomic, write_json
 from vaebench.core.provenance import commit
@@ -75,13 +74,15 @@ class ClassificationResult:
 
 def write_results(result: ClassificationResult) -> None:
     """Write predictions.csv, to-label-next.csv and summary.json."""
-    collection = result.collection
-    given = [""] * len(collection.names)
-    for row, label in zip(collection.labelled_rows.tolist(), collection.labels.tolist(), strict=True):
-        given[row] = collection.classes[label]
-    file, names, classes = result.folder / "predictions.csv", collection.names, collection.classes
-    write_predictions(file, names, classes, result.probabilities, result.outlier_scores, given)
-    best, predicted = result.probabilities.max(1)
+    collection, probabilities = result.collection, result.probabilities
+    names, classes = collection.names, collection.classes
+    given = dict(zip(collection.labelled_rows.tolist(), collection.labels.tolist(), strict=True))
+    write_predictions(
+        result.folder / "predictions.csv",
+        PredictionResult(names, classes, probabilities, result.outlier_scores, collection.skipped),
+        [classes[given[row]] if row in given else "" for row in range(len(names))],
+    )
+    best, predicted = probabilities.max(1)
     rows = (
         (rank, names[row], classes[int(predicted[row])], f"{best[row]:.4f}", "")
         for rank, row in enumerate(result.to_label_next.tolist(), start=1)
@@ -90,27 +91,18 @@ def write_results(result: ClassificationResult) -> None:
     write_json(result.folder / "summary.json", summary(result))
 
 
-def write_predictions(
-    path: Path,
-    names: Sequence[str],
-    classes: Sequence[str],
-    probabilities: Float[Tensor, "N Y"],
-    outlier_scores: Float[np.ndarray, " N"],
-    given: Sequence[str] | None = None,
-) -> None:
+def write_predictions(path: Path, result: PredictionResult, given: Sequence[str] | None = None) -> None:
     """Write a CSV file with a row per image: file, label, probability, outlier, outlier_score and the given label."""
-    best, predicted = probabilities.max(1)
-    rows = zip(
-        names,
-        (classes[label] for label in predicted.tolist()),
-        (f"{probability:.4f}" for probability in best.tolist()),
-        ("yes" if score > THRESHOLD else "no" for score in outlier_scores.tolist()),
-        (f"{score:.2f}" for score in outlier_scores.tolist()),
-        *([given] if given is not None else []),
-        strict=True,
-    )
-    header = ("file", "label", "probability", "outlier", "outlier_score", "given")
-    _write_csv(path, header if given is not None else header[:-1], rows)
+    best, predicted = result.probabilities.max(1)
+    columns: dict[str, Iterable[str]] = {
+        "file": result.names,
+        "label": (result.classes[label] for label in predicted.tolist()),
+        "probability": (f"{probability:.4f}" for probability in best.tolist()),
+        "outlier": ("yes" if outlier else "no" for outlier in result.outliers.tolist()),
+        "outlier_score": (f"{score:.2f}" for score in result.outlier_scores.tolist()),
+    }
+    columns |= {} if given is None else {"given": given}
+    _write_csv(path, tuple(columns), zip(*columns.values(), strict=True))
 
 
 def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

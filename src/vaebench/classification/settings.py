@@ -7,7 +7,7 @@ import time
 
 import torch
 
-from vaebench.classification.selection import FOLDS
+from vaebench.classification.methods import FOLDS
 from vaebench.core.frozen import Frozen
 from vaebench.data.augment import GENTLE, Augmentation
 from vaebench.data.images import Images, Source
@@ -26,8 +26,6 @@ MIN_PAIRS, MAX_PAIRS = 150_000, 1_500_000
 """Bounds on the pairs of an image and its augmented copy that the VAE is trained on; the upper one is approximate."""
 EPOCHS = 10
 """Epochs of the VAE between the bounds."""
-SUPERVISED_EPOCHS = 10
-"""Epochs of the supervised network where many images are labelled."""
 LARGE = 40
 """Side in pixels above which the network has one more layer."""
 TIMED_STEPS = 4
@@ -54,28 +52,23 @@ def settings_for(shape: Shape, images: int, labels: int, augmentation: Augmentat
     """
     channels, *sides = shape
     batch = min(256, max(16, images // 4))
-    if channels == 1 and max(sides) <= LARGE:
+    large = max(sides) > LARGE
+    if channels == 1 and not large:
         model = Model(latent=32)
     else:
-        deep = max(sides) > LARGE
-        model = Model(latent=64, network=Conv(filters=(32, 64, 128, 128) if deep else (32, 64, 128), stride=(2,)))
+        model = Model(latent=64, network=Conv(filters=(32, 64, 128, 128) if large else (32, 64, 128), stride=(2,)))
+    optimiser = Adam(rate=7e-3 if batch == 256 else 3e-3, beta2=0.99)
     return Settings(
         model=model,
         objective=Contrastive(weight=30.0, augmentation=augmentation),
-        training=Training(
-            epochs=epochs_for(images),
-            batch=batch,
-            optimiser=Adam(rate=7e-3 if batch == 256 else 3e-3, beta2=0.99),
-        ),
+        training=Training(epochs=epochs_for(images), batch=batch, optimiser=optimiser),
         semi_supervised=SelfTraining(
             rounds=(200, 200),
             pseudo_labeller=NetworkPseudoLabels(),
             objective=SelfTrainingLoss(strong=augmentation, generative=0.001),
             optimiser=Muon(rate=0.03),
         ),
-        supervised=SupervisedTraining(
-            strong=augmentation, steps=min(3000, max(400, SUPERVISED_EPOCHS * labels // 128))
-        ),
+        supervised=SupervisedTraining(strong=augmentation, steps=min(3000, max(400, 10 * labels // 128))),  # 10 epochs
     )
 
 

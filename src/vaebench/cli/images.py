@@ -100,12 +100,13 @@ def classify(args: argparse.Namespace) -> int:
 
 def predict(args: argparse.Namespace) -> int:
     """Run ``vaebench predict``."""
-    from vaebench.classification.predict import predict, write_predicted
+    from vaebench.classification.classifier import predict
+    from vaebench.classification.results import write_predictions
     from vaebench.data.listing import printable
 
     with progress() as callback:
         result = predict(args.model, args.path, callback)
-    write_predicted(args.out, result)
+    write_predictions(args.out, result)
     print(f"{len(result.names):,} images, {int(result.outliers.sum()):,} of them outliers")
     for name, reason in list(result.skipped.items())[:10]:
         print(f"skipped {printable(name)}: {reason}")

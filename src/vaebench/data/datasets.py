@@ -16,9 +16,9 @@ from torch import Tensor
 
 from vaebench.core.errors import VaebenchError
 from vaebench.core.frozen import Frozen
-from vaebench.data import official, quickdraw, sprites
+from vaebench.data import official, sprites
 from vaebench.data.augment import rotate
-from vaebench.data.folder import read_folder, read_zip
+from vaebench.data.folder import read_images
 from vaebench.data.images import Dataset, Images, Loaded, Progress, ignore_progress, split
 from vaebench.data.npz import read_npz
 
@@ -86,11 +86,10 @@ class Data(Frozen):
         if self.source in DATASETS:
             return DATASETS[self.source](self, progress)
         path = Path(self.source).expanduser()
-        if path.is_dir():
-            return read_folder(path, progress)
-        if path.suffix.lower() == ".zip" and path.exists():
-            return read_zip(path, progress)
-        if path.suffix.lower() == ".npz" and path.exists():
+        suffix = path.suffix.lower() if path.exists() else ""
+        if path.is_dir() or suffix == ".zip":
+            return read_images(path, progress)
+        if suffix == ".npz":
             return read_npz(path)
         if path.exists():
             raise VaebenchError(f"source is the file {self.source!r}; expected a folder, a .zip or an .npz")
@@ -104,9 +103,10 @@ class Data(Frozen):
     def _check_shapes(self, loaded: Loaded) -> None:
         shape = loaded.train.shape
         if loaded.test is not None and loaded.test.shape != shape:
+            train, test = ("x".join(map(str, sides)) for sides in (shape, loaded.test.shape))
             raise VaebenchError(
-                f"{self.source} has training images of {_format_shape(shape)} but test images of "
-                f"{_format_shape(loaded.test.shape)} (channels x height x width); expected the same shape: resize them"
+                f"{self.source} has training images of {train} but test images of {test} (channels x height x width); "
+                "expected the same shape: resize them"
             )
         if self.channels not in (None, shape[0]):
             actual, expected = ("grey", "colour") if shape[0] == 1 else ("colour", "grey")
@@ -144,10 +144,6 @@ class Data(Frozen):
         return "; ".join(notes)
 
 
-def _format_shape(shape: tuple[int, int, int]) -> str:
-    return "x".join(map(str, shape))
-
-
 def _select_classes(images: Images, classes: tuple[str, ...], source: str) -> Images:
     if not images.classes:
         raise VaebenchError(f"classes is {', '.join(classes)}, but the images of {source} have no labels; leave it out")
@@ -175,21 +171,7 @@ def _check_class_sizes(images: Images, sets: int, source: str) -> None:
         )
 
 
-def _quickdraw(data: Data, progress: Progress) -> Loaded:
-    """Load the first bitmaps of 28x28 of each class's official Quick, Draw! file."""
-    classes, count = data.classes or quickdraw.TEN, data.per_class or 2000
-    arrays = [quickdraw.load_drawings(name, count, progress) for name in classes]
-    pixels = torch.from_numpy(np.concatenate(arrays))[:, None]
-    labels = torch.arange(len(classes)).repeat_interleave(count)
-    note = f"the first {count:,} drawings of each of {len(classes)} classes: {', '.join(classes)}"
-    return Loaded("quickdraw", Images(pixels, labels, classes), note=note)
-
-
-def _sprites(data: Data, progress: Progress) -> Loaded:
-    return Loaded("sprites", _sprites_with_factors()[0], note="vaebench's own sprites, not dSprites")
-
-
-def _sprites_with_factors() -> tuple[Images, Int[np.ndarray, "N K"]]:
+def _sprites() -> tuple[Images, Int[np.ndarray, "N K"]]:
     factors = sprites.factor_grid()
     return sprites.render(factors), factors
 
@@ -199,9 +181,11 @@ DATASETS: dict[str, Callable[[Data, Progress], Loaded]] = {
     "mnist": lambda data, progress: official.mnist(progress),
     "fashion-mnist": lambda data, progress: official.fashion_mnist(progress),
     "cifar10": lambda data, progress: official.cifar10(progress),
-    "quickdraw": _quickdraw,
-    "sprites": _sprites,
+    "quickdraw": lambda data, progress: official.quickdraw(
+        data.classes or official.TEN_DRAWINGS, data.per_class or 2000, progress
+    ),
+    "sprites": lambda data, progress: Loaded("sprites", _sprites()[0], note="vaebench's own sprites, not dSprites"),
 }
 """Loader of each data set; to add a data set, register its loader here."""
-FACTORS: dict[str, Callable[[], tuple[Images, Int[np.ndarray, "N K"]]]] = {"sprites": _sprites_with_factors}
+FACTORS: dict[str, Callable[[], tuple[Images, Int[np.ndarray, "N K"]]]] = {"sprites": _sprites}
 """Loader of images and factor values of each data set that consists of all combinations of known factors."""

@@ -103,18 +103,13 @@ def _check(path: Path, md5: str, expected: str) -> None:
 def _download(file: Official, progress: Progress) -> Path:
     pooch.get_logger().setLevel(logging.WARNING)
     bar = _Bar(f"downloading {file.folder}/{file.name}", progress)
+    folder = cache_folder() / file.folder
     identity = {"Accept-Encoding": "identity"}  # a server that decompresses gz files would change their md5
     downloader = pooch.HTTPDownloader(progressbar=bar, timeout=TIMEOUT, headers=identity)
 
     def get(url: str) -> Path:
         try:
-            return Path(
-                pooch.retrieve(
-                    url, f"md5:{file.md5}", fname=file.name, path=cache_folder() / file.folder, downloader=downloader
-                )
-            )
-        except requests.RequestException:
-            raise
+            return Path(pooch.retrieve(url, f"md5:{file.md5}", fname=file.name, path=folder, downloader=downloader))
         except ValueError as error:
             raise ValueError("wrong checksum") from error
 
@@ -132,8 +127,7 @@ def from_mirrors(folder: str, name: str, get: Callable[[str], T]) -> T:
     """
     reasons: dict[str, str] = {}
     for attempt in range(ATTEMPTS):
-        if attempt:
-            time.sleep(attempt)
+        time.sleep(attempt)
         for base in MIRRORS[folder]:
             url = base + quote(name)
             try:
@@ -159,21 +153,22 @@ def from_mirrors(folder: str, name: str, get: Callable[[str], T]) -> T:
 def _reason(error: Exception) -> str:
     if isinstance(error, requests.HTTPError) and error.response is not None:
         return f"HTTP {error.response.status_code}"
-    if isinstance(error, requests.Timeout):
-        return f"no answer in {TIMEOUT:g} s"
-    if isinstance(error, requests.exceptions.ChunkedEncodingError):
-        return "truncated"
-    if isinstance(error, requests.RequestException):
-        return "cannot be reached"
-    return str(error)
+    reasons = {
+        requests.Timeout: f"no answer in {TIMEOUT:g} s",
+        requests.exceptions.ChunkedEncodingError: "truncated",
+        requests.RequestException: "cannot be reached",
+    }
+    return next((reason for kind, reason in reasons.items() if isinstance(error, kind)), str(error))
 
 
+@dataclass
 class _Bar:
     """Progress bar in the interface of tqdm that pooch expects."""
 
-    def __init__(self, task: str, progress: Progress) -> None:
-        self.task, self.progress = task, progress
-        self.total, self.done = 0, 0
+    task: str
+    progress: Progress
+    total: int = 0
+    done: int = 0
 
     def update(self, count: int) -> None:
         self.done += count

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -14,44 +15,22 @@ from torch import Tensor
 
 from vaebench.core.errors import VaebenchError
 from vaebench.data.images import HIDDEN, Images, Loaded, Progress, ignore_progress
-from vaebench.data.listing import (
-    FORMATS,
-    Files,
-    PathParts,
-    UnreadableImageError,
-    list_folder,
-    open_zip,
-    outer_folders,
-    printable,
-)
-from vaebench.data.photos import GREY_MODES, map_images, on_black
-
-PIXEL_LIMIT = 1 << 20
-"""Pixels of the largest image that is read: 1024 x 1024."""
-DEPTH = 5
-"""Levels of folders that are listed: outer folders, train or test, class, and one more to detect nested ones."""
+from vaebench.data.listing import FORMATS, Files, PathParts, UnreadableImageError, open_files, outer_folders, printable
+from vaebench.data.photos import GREY_MODES, channels_first, map_images, on_black
 
 
-def read_folder(path: Path, progress: Progress = ignore_progress) -> Loaded:
+def read_images(path: Path, progress: Progress = ignore_progress) -> Loaded:
     """Read images in class folders, optionally below ``train/`` and ``test/``, or unlabelled images in one folder.
 
-    Grey images have one channel; if any image is in colour, all have three. Transparent parts become black.
-    Outer folders are skipped, as are hidden files and files of other types.
+    ``path`` is a folder, or a zip, which is not unpacked and whose names are not used as paths. Grey images have one
+    channel; if any image is in colour, all have three. Transparent parts become black. Outer folders are skipped, as
+    are hidden files and files of other types.
 
     Raises:
         VaebenchError: no image, an empty class folder, another arrangement of folders, or an image that cannot be
             read, is too large, or differs in size from the first; each message names the file.
     """
-    return _load(list_folder(path, DEPTH), progress)
-
-
-def read_zip(path: Path, progress: Progress = ignore_progress) -> Loaded:
-    """Read a zip as :func:`read_folder` reads a folder, without unpacking it or using its names as paths.
-
-    Raises:
-        VaebenchError: as :func:`read_folder`, or if the file is not a zip.
-    """
-    with open_zip(path) as files:
+    with open_files(path, 5) as files:  # outer folders, train or test, class, and one more to detect nested ones
         return _load(files, progress)
 
 
@@ -67,10 +46,14 @@ def _load(files: Files, progress: Progress) -> Loaded:
             )
         roots = [(*outer, "train"), (*outer, "test")]
     classes = _classes(files, roots[0])
-    subsets = [_images_and_labels(files, root, classes) for root in roots]
-    pixels = _read_pixels(replace(files, images=tuple(image for images, _ in subsets for image in images)), progress)
-    labels = torch.tensor([label for _, labels in subsets for label in labels])
-    whole, train_size = Images(pixels, labels, tuple(map(printable, classes))), len(subsets[0][0])
+    if len(roots) > 1:
+        _check_classes(files, roots[1], classes)
+    subsets = [[parts for parts in files.images if parts[: len(root)] == root] for root in roots]
+    images, train_size = tuple(chain(*subsets)), len(subsets[0])
+    pixels = _read_pixels(replace(files, images=images), progress)
+    number = {name: label for label, name in enumerate(classes)}
+    labels = torch.tensor([number.get(parts[len(roots[0])], HIDDEN) for parts in images])
+    whole = Images(pixels, labels, tuple(map(printable, classes)))
     lossy = any(FORMATS[PurePosixPath(image[-1]).suffix.lower()] == "JPEG" for image in files.images)
     return Loaded(
         name=files.title,
@@ -105,9 +88,8 @@ def _classes(files: Files, root: PathParts) -> tuple[str, ...]:
     return tuple(sorted(classes))
 
 
-def _images_and_labels(files: Files, root: PathParts, classes: tuple[str, ...]) -> tuple[list[PathParts], list[int]]:
-    """Return the images in ``root`` and their labels, -1 if there are no classes."""
-    images = [parts for parts in files.images if parts[: len(root)] == root]
+def _check_classes(files: Files, root: PathParts, classes: tuple[str, ...]) -> None:
+    """Check that ``root``, the folder of test images, has no other classes than those of train."""
     names = _classes(files, root)
     unknown = next((name for name in names if name not in classes), None)
     if unknown is not None or (classes and not names):
@@ -115,37 +97,31 @@ def _images_and_labels(files: Files, root: PathParts, classes: tuple[str, ...]) 
         raise VaebenchError(
             f"{files.name(root)} has {problem}; expected the classes of train: {', '.join(classes) or 'none'}"
         )
-    number = {name: label for label, name in enumerate(classes)}
-    return images, [number.get(parts[len(root)], HIDDEN) for parts in images]
 
 
 def _read_pixels(files: Files, progress: Progress) -> UInt8[Tensor, "N C H W"]:
     decoded: list[np.ndarray] = []
     task = f"reading {files.root.name}"
-    with closing(map_images(files, _decode, task, progress, pixel_limit=PIXEL_LIMIT)) as results:
+    with closing(map_images(files, _decode, task, progress, pixel_limit=1024 * 1024)) as results:
         for parts, pixels in results:
             if isinstance(pixels, str):
                 advice = "" if ";" in pixels else "; repair, shrink or remove it"
                 raise VaebenchError(f"{files.name(parts)} {pixels}{advice}")
             decoded.append(pixels)
-            if pixels.shape[:2] != decoded[0].shape[:2]:
+            if pixels.shape[1:] != decoded[0].shape[1:]:
                 raise VaebenchError(
                     f"{files.name(parts)} is {_size(pixels)} but {files.name(files.images[0])} is {_size(decoded[0])} "
                     "(width x height); all images must have one size: resize or crop them"
                 )
-    channels = max(pixels.shape[2] for pixels in decoded)
-    stacked = np.empty((len(decoded), channels, *decoded[0].shape[:2]), np.uint8)
-    for row, pixels in zip(stacked, decoded, strict=True):
-        row[:] = np.moveaxis(pixels, 2, 0)  # broadcasts one grey channel to three
-    return torch.from_numpy(stacked)
+    shape = max(len(pixels) for pixels in decoded), *decoded[0].shape[1:]
+    return torch.from_numpy(np.stack([np.broadcast_to(pixels, shape) for pixels in decoded]))  # grey to three channels
 
 
-def _size(pixels: np.ndarray) -> str:
-    return f"{pixels.shape[1]}x{pixels.shape[0]}"
+def _size(pixels: UInt8[np.ndarray, "C H W"]) -> str:
+    return f"{pixels.shape[2]}x{pixels.shape[1]}"
 
 
-def _decode(image: Image.Image) -> UInt8[np.ndarray, "H W C"]:
+def _decode(image: Image.Image) -> UInt8[np.ndarray, "C H W"]:
     if image.mode.startswith(("I", "F")):
         raise UnreadableImageError(f"has more than 8 bits per pixel (Pillow's mode {image.mode}); convert it to 8 bits")
-    array = np.asarray(on_black(image).convert("L" if image.mode in GREY_MODES else "RGB"))
-    return array[..., None] if array.ndim == 2 else array
+    return channels_first(on_black(image).convert("L" if image.mode in GREY_MODES else "RGB"))

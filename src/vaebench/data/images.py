@@ -248,18 +248,15 @@ def split(images: Images, fraction: float, seed: int) -> tuple[Images, Images]:
     groups = [order[labels == label] for label in np.unique(labels)]
     for group in groups:
         if len(group) < 2:
-            label = int(images.labels[int(group[0])]) if len(group) else HIDDEN
+            label = int(images.labels[int(group[0])])
             name = images.classes[label] if label != HIDDEN else "(all)"
             raise VaebenchError(
                 f"class {name!r} has {len(group)} image; a split needs at least 2: add images or leave the class out"
             )
     second = [group[: min(max(1, round(fraction * len(group))), len(group) - 1)] for group in groups]
     first = [group[len(part) :] for group, part in zip(groups, second, strict=True)]
-    return _take_sorted(images, first), _take_sorted(images, second)
-
-
-def _take_sorted(images: Images, groups: list[np.ndarray]) -> Images:
-    return images.take(torch.from_numpy(np.sort(np.concatenate(groups))))
+    first_part, second_part = (images.take(torch.from_numpy(np.sort(np.concatenate(rows)))) for rows in (first, second))
+    return first_part, second_part
 
 
 def balanced_draw(labels: Int[Tensor, " N"], per_class: int, seed: Sequence[int]) -> Int[Tensor, " M"]:
@@ -289,11 +286,8 @@ def epoch_batches(images: Source | int, size: int, seed: Sequence[int]) -> Itera
     unless there is only one image.
     """
     count = images if isinstance(images, int) else len(images)
-    chunks: Iterable[Int[np.ndarray, " M"]]
-    if isinstance(images, OrderedSource):
-        chunks = images.order(seed)
-    else:
-        chunks = [np.random.default_rng(seed).permutation(count)]
+    generator = np.random.default_rng(seed)
+    chunks = images.order(seed) if isinstance(images, OrderedSource) else [generator.permutation(count)]
     for rows in _rebatch(chunks, size):
         if len(rows) > 1 or count == 1:
             yield rows

@@ -15,15 +15,13 @@ UNLABELLED = ("unlabelled", "unlabeled")
 """Names of the folder with unlabelled images, beside the class folders."""
 FILE_COLUMNS = ("file", "filename", "file_name", "image", "image_name", "path", "name", "id")
 LABEL_COLUMNS = ("label", "class", "category", "target", "y")
-EXAMPLES = 3
-"""Number of names that a warning about many files lists."""
 
 
 class FileLabels(NamedTuple):
     """Labels by image name, and warnings about labels that match no image."""
 
     labels: dict[str, str]
-    warnings: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
 
 
 def folder_labels(files: Files) -> FileLabels:
@@ -32,18 +30,17 @@ def folder_labels(files: Files) -> FileLabels:
     Raises:
         VaebenchError: an image is in no class folder.
     """
-    outer = outer_folders(files)
+    depth = len(outer_folders(files))
     labels = {}
     for parts in files.images:
-        if len(parts) < len(outer) + 2:
+        if len(parts) < depth + 2:
             raise VaebenchError(
                 f"{files.name(parts)} lies in no class folder; expected CLASS/IMAGE and unlabelled/IMAGE, or the "
                 "labels of some images in a CSV file (--labels labels.csv)"
             )
-        name = parts[len(outer)]
-        if name.lower() not in UNLABELLED:
-            labels["/".join(parts)] = printable(name)
-    return FileLabels(labels, ())
+        if parts[depth].lower() not in UNLABELLED:
+            labels["/".join(parts)] = printable(parts[depth])
+    return FileLabels(labels)
 
 
 def read_labels(paths: Sequence[Path], names: Sequence[str], root: str) -> FileLabels:
@@ -87,7 +84,7 @@ def read_labels(paths: Sequence[Path], names: Sequence[str], root: str) -> FileL
 def _unknown_warning(files: list[str]) -> tuple[str, ...]:
     if not files:
         return ()
-    names = ", ".join(printable(name) for name in files[:EXAMPLES]) + (", ..." if len(files) > EXAMPLES else "")
+    names = ", ".join(map(printable, files[:3])) + (", ..." if len(files) > 3 else "")
     return (f"{len(files):,} labelled file{'s are' if len(files) > 1 else ' is'} not among the images read: {names}",)
 
 
@@ -120,8 +117,7 @@ def _read_lines(path: Path, find: _Finder) -> Iterator[tuple[int, str, str]]:
         text = path.read_text(encoding="utf-8-sig", errors="surrogateescape")
     except OSError as error:
         raise VaebenchError(f"{path} cannot be read ({error.strerror}); expected a CSV of file and label") from error
-    first = text.partition("\n")[0]
-    separator = max(",;\t", key=first.count)
+    separator = max(",;\t", key=text.partition("\n")[0].count)
     reader = csv.reader(text.splitlines(keepends=True), delimiter=separator, strict=True)
     columns: tuple[int, int] | None = None
     try:
@@ -130,8 +126,9 @@ def _read_lines(path: Path, find: _Finder) -> Iterator[tuple[int, str, str]]:
             if not any(fields):
                 continue
             if columns is None:
-                columns = _find_columns(path, fields, find)
-                if not _is_data(fields, find):
+                is_header = find(fields[0]) is None and PurePosixPath(fields[0]).suffix.lower() not in FORMATS
+                columns = _find_columns(path, fields) if is_header else (0, 1)
+                if is_header:
                     continue
             if len(fields) <= max(columns):
                 raise VaebenchError(
@@ -144,19 +141,14 @@ def _read_lines(path: Path, find: _Finder) -> Iterator[tuple[int, str, str]]:
         raise VaebenchError(f"{path}, line {reader.line_num}: {error}; expected a CSV of file and label") from error
 
 
-def _is_data(fields: list[str], find: _Finder) -> bool:
-    """Whether the first line is about an image, not a header."""
-    return find(fields[0]) is not None or PurePosixPath(fields[0]).suffix.lower() in FORMATS
-
-
-def _find_columns(path: Path, fields: list[str], find: _Finder) -> tuple[int, int]:
-    """Return the indices of the file and label columns, given the first line."""
-    header = [] if _is_data(fields, find) else [field.lower() for field in fields]
+def _find_columns(path: Path, fields: list[str]) -> tuple[int, int]:
+    """Return the indices of the file and label columns, given the header."""
+    header = [field.lower() for field in fields]
     known = (FILE_COLUMNS, LABEL_COLUMNS)
     file, label = (next((header.index(name) for name in names if name in header), None) for names in known)
     if file is not None and label is not None:
         return file, label
-    if not header or len(fields) == 2:
+    if len(fields) == 2:
         return 0, 1
     raise VaebenchError(
         f"{path}: the first line is {', '.join(map(repr, fields))[:120]}; expected two columns, file and label, or a "

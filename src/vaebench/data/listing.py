@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -58,6 +58,29 @@ def printable(name: str) -> str:
     return "".join(character if character.isprintable() else "?" for character in name)
 
 
+@contextmanager
+def open_files(path: Path, depth: int = 20) -> Iterator[Files]:
+    """List the image files of a folder as :func:`list_folder` does, or of a zip of any depth.
+
+    Nothing of a zip is unpacked, and its entries' names are never used as paths.
+
+    Raises:
+        VaebenchError: the path does not exist, is neither a folder nor a zip, or contains no image.
+    """
+    if path.is_dir():
+        yield list_folder(path, depth)
+    elif path.suffix.lower() == ".zip" and path.exists():
+        zipped = _Archive(path)
+        with zipped.archive:
+            files = [parts for parts, entry in zipped.entries.items() if not entry.is_dir()]
+            folders = {parts[:end] for parts in files for end in range(len(parts))} | zipped.entries.keys() - set(files)
+            yield _files(path, files, filter(_visible, folders), zipped)
+    elif path.exists():
+        raise VaebenchError(f"{path} is neither a folder nor a .zip; expected one of these with image files")
+    else:
+        raise VaebenchError(f"{path} does not exist; expected a folder or a .zip of image files")
+
+
 def list_folder(path: Path, depth: int) -> Files:
     """List the image files of a folder down to ``depth`` levels.
 
@@ -67,7 +90,6 @@ def list_folder(path: Path, depth: int) -> Files:
         VaebenchError: no image.
     """
     files: list[PathParts] = []
-    folders: set[PathParts] = set()
     real_paths: dict[PathParts, str] = {}
     for folder, subfolders, names in os.walk(path, followlinks=True):
         parts = Path(folder).relative_to(path).parts
@@ -77,34 +99,8 @@ def list_folder(path: Path, depth: int) -> Files:
             continue
         real_paths[parts] = real_path
         subfolders[:] = [name for name in subfolders if _visible((name,))] if len(parts) < depth else []
-        folders.add(parts)
         files += [(*parts, name) for name in names]
-
-    def stamp(parts: PathParts) -> tuple[int, int]:
-        status = path.joinpath(*parts).stat()
-        return status.st_size, status.st_mtime_ns
-
-    return _files(path, files, folders, _folder_reader(path), stamp)
-
-
-@contextmanager
-def open_zip(path: Path) -> Iterator[Files]:
-    """List the image files of a zip; nothing is unpacked, and its entries' names are never used as paths.
-
-    Raises:
-        VaebenchError: no image, or not a zip file.
-    """
-    with _open_archive(path) as archive:
-        entries = _entries(archive)
-        files = [parts for parts, entry in entries.items() if not entry.is_dir()]
-        folders = {parts for parts, entry in entries.items() if entry.is_dir()}
-        folders |= {parts[:end] for parts in files for end in range(len(parts))}
-
-        def stamp(parts: PathParts) -> tuple[int, int]:
-            return entries[parts].file_size, entries[parts].CRC
-
-        visible = {parts for parts in folders if _visible(parts)}
-        yield _files(path, files, visible, _archive_reader(archive, entries), stamp)
+    return _files(path, files, real_paths, _Folder(path))
 
 
 def open_reader(path: Path) -> Callable[[PathParts], bytes]:
@@ -115,58 +111,52 @@ def open_reader(path: Path) -> Callable[[PathParts], bytes]:
     Raises:
         VaebenchError: neither a folder nor a zip file.
     """
-    if path.is_dir():
-        return _folder_reader(path)
-    archive = _open_archive(path)
-    return _archive_reader(archive, _entries(archive))
+    return _Folder(path).read if path.is_dir() else _Archive(path).read
 
 
-def _folder_reader(path: Path) -> Callable[[PathParts], bytes]:
-    def read(parts: PathParts) -> bytes:
-        file = path.joinpath(*parts)
-        _check_size(file.stat().st_size)
-        return file.read_bytes()
+@dataclass(frozen=True)
+class _Folder:
+    """Contents of a folder's files."""
 
-    return read
+    path: Path
 
+    def stamp(self, parts: PathParts) -> tuple[int, int]:
+        status = self.path.joinpath(*parts).stat()
+        return status.st_size, status.st_mtime_ns
 
-def _open_archive(path: Path) -> zipfile.ZipFile:
-    try:
-        return zipfile.ZipFile(path)
-    except Exception as error:  # zipfile raises many kinds on damaged directories
-        raise VaebenchError(f"{path} is not a complete zip file; save or download it again") from error
-
-
-def _entries(archive: zipfile.ZipFile) -> dict[PathParts, zipfile.ZipInfo]:
-    """Entries by path; some archivers on Windows write backslashes."""
-    named = (entry for entry in archive.infolist() if entry.filename)
-    return {PurePosixPath(entry.filename.replace("\\", "/")).parts: entry for entry in named}
+    def read(self, parts: PathParts) -> bytes:
+        _check_size(self.stamp(parts)[0])
+        return self.path.joinpath(*parts).read_bytes()
 
 
-def _archive_reader(
-    archive: zipfile.ZipFile, entries: dict[PathParts, zipfile.ZipInfo]
-) -> Callable[[PathParts], bytes]:
-    def read(parts: PathParts) -> bytes:
-        _check_size(entries[parts].file_size)
-        if entries[parts].flag_bits & 1:
+class _Archive:
+    """Contents of a zip's files."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self.archive = zipfile.ZipFile(path)
+        except Exception as error:  # zipfile raises many kinds on damaged directories
+            raise VaebenchError(f"{path} is not a complete zip file; save or download it again") from error
+        named = (entry for entry in self.archive.infolist() if entry.filename)
+        # some archivers on Windows write backslashes
+        self.entries = {PurePosixPath(entry.filename.replace("\\", "/")).parts: entry for entry in named}
+
+    def stamp(self, parts: PathParts) -> tuple[int, int]:
+        return self.entries[parts].file_size, self.entries[parts].CRC
+
+    def read(self, parts: PathParts) -> bytes:
+        _check_size(self.entries[parts].file_size)
+        if self.entries[parts].flag_bits & 1:
             raise UnreadableImageError("is encrypted; expected a zip without a password")
-        return archive.read(entries[parts])
-
-    return read
+        return self.archive.read(self.entries[parts])
 
 
-def _files(
-    root: Path,
-    files: list[PathParts],
-    folders: set[PathParts],
-    read: Callable[[PathParts], bytes],
-    stamp: Callable[[PathParts], tuple[int, int]],
-) -> Files:
+def _files(root: Path, files: list[PathParts], folders: Iterable[PathParts], contents: _Folder | _Archive) -> Files:
     visible = [parts for parts in files if parts and _visible(parts)]
-    images = sorted(parts for parts in visible if PurePosixPath(parts[-1]).suffix.lower() in FORMATS)
+    images = tuple(sorted(parts for parts in visible if PurePosixPath(parts[-1]).suffix.lower() in FORMATS))
     if not images:
         raise VaebenchError(f"{root} contains no image; expected files ending in {', '.join(FORMATS)}")
-    return Files(root, tuple(images), frozenset(folders), read, stamp, len(visible) - len(images))
+    return Files(root, images, frozenset(folders), contents.read, contents.stamp, len(visible) - len(images))
 
 
 def _check_size(size: int) -> None:

@@ -1,8 +1,7 @@
-"""The user's own arrays in .npz files, and headers of .npy files."""
+"""The user's own arrays in .npz files."""
 
 from __future__ import annotations
 
-import io
 import zipfile
 from pathlib import Path
 
@@ -16,14 +15,6 @@ from vaebench.data.images import HIDDEN, Images, Loaded
 
 REQUIRED = ("x_train", "y_train")
 OPTIONAL = ("x_test", "y_test", "class_names")
-
-
-def read_npy_header(file: io.BufferedIOBase) -> tuple[tuple[int, ...], bool, np.dtype]:
-    """Return shape, Fortran order and type of an open .npy file, and move to its first value."""
-    version = np.lib.format.read_magic(file)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    header: tuple[tuple[int, ...], bool, np.dtype] = read(file)
-    return header
 
 
 def read_npz(path: Path) -> Loaded:
@@ -61,28 +52,27 @@ def read_partly_labelled_npz(path: Path) -> Images:
 
 
 def _read_arrays(path: Path) -> dict[str, np.ndarray]:
+    incomplete = f"{path} is not a complete npz file; save it again with np.savez"
     if not zipfile.is_zipfile(path):
-        raise VaebenchError(f"{path} is not a complete npz file; save it again with np.savez")
-    name = ""
+        raise VaebenchError(incomplete)
+    arrays, name = {}, ""
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            _check_names(path, archive.files)
-            arrays = {}
+            names = archive.files
             for name in (*REQUIRED, *OPTIONAL):
-                if name in archive.files:
+                if name in names:
                     arrays[name] = np.asarray(archive[name])
-            return arrays
-    except VaebenchError:
-        raise
     except MemoryError as error:
         raise VaebenchError(f"{path}: {name} is too large for this machine's memory; make it smaller") from error
     except Exception as error:  # zipfile and numpy raise a dozen kinds on damaged files
         if "allow_pickle" in str(error):
-            raise VaebenchError(
+            incomplete = (
                 f"{path}: {name} contains Python objects, which are not loaded because they can run code; "
                 "save it as an array of numbers"
-            ) from error
-        raise VaebenchError(f"{path} is not a complete npz file; save it again with np.savez") from error
+            )
+        raise VaebenchError(incomplete) from error
+    _check_names(path, names)
+    return arrays
 
 
 def _check_names(path: Path, names: list[str]) -> None:
@@ -109,7 +99,9 @@ def _images(path: Path, arrays: dict[str, np.ndarray], subset: str, names: tuple
     pixels, labels = _pixels_and_labels(path, arrays, subset)
     known = np.unique(arrays["y_train"])
     if names is None:
-        return Images(pixels, _renumber(path, labels, known), tuple(map(str, known.tolist())))
+        if len(unknown := labels[~np.isin(labels, known)]):
+            raise VaebenchError(f"{path}: y_test has label {unknown[0]}, which is not in y_train; add training images")
+        return Images(pixels, torch.from_numpy(np.searchsorted(known, labels)), tuple(map(str, known.tolist())))
     _check_labels(path, subset, labels, names)
     if len(known) < len(names):
         absent = next(i for i in range(len(names)) if i not in known)
@@ -140,13 +132,6 @@ def _check_labels(path: Path, subset: str, labels: np.ndarray, names: tuple[str,
         )
 
 
-def _renumber(path: Path, labels: Int[np.ndarray, " N"], known: np.ndarray) -> Int[Tensor, " N"]:
-    unknown = labels[~np.isin(labels, known)]
-    if len(unknown):
-        raise VaebenchError(f"{path}: y_test has label {unknown[0]}, which is not in y_train; add training images")
-    return torch.from_numpy(np.searchsorted(known, labels))
-
-
 def _as_labels(y: np.ndarray, name: str, lowest: int) -> Int[np.ndarray, " N"]:
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
@@ -170,29 +155,21 @@ def as_pixels(x: np.ndarray, name: str) -> UInt8[Tensor, "N C H W"]:
         raise VaebenchError(f"{name} has shape {x.shape}, which has no pixels; add images")
     if x.dtype.kind not in "biuf":
         raise VaebenchError(f"{name} is {x.dtype}; expected integers from 0 to 255 or floats from 0 to 1")
-    low, high = x.min(), x.max()
-    if x.dtype.kind in "bf":
-        if not np.isfinite(low + high * 1.0):
-            raise VaebenchError(
-                f"{name} has pixels that are NaN or infinite; expected floats from 0 to 1: replace them"
-            )
-        if low < 0 or high > 1:
-            raise _out_of_range(name, low, high, "floats from 0 to 1")
-        x = np.rint(x * np.float32(255))
-    elif low < 0 or high > 255:
-        raise _out_of_range(name, low, high, "integers from 0 to 255")
-    elif high <= 1:
+    low, high, integers = x.min(), x.max(), x.dtype.kind in "iu"
+    expected = "integers from 0 to 255" if integers else "floats from 0 to 1"
+    if not np.isfinite(low + high * 1.0):
+        raise VaebenchError(f"{name} has pixels that are NaN or infinite; expected {expected}: replace them")
+    if low < 0 or high > (255 if integers else 1):
+        raise VaebenchError(
+            f"{name} has pixels from {low:.4g} to {high:.4g}; expected {expected}: undo the standardisation or rescale"
+        )
+    if integers and high <= 1:
         raise VaebenchError(
             f"{name} is {x.dtype} with no pixel above {high}; integers are read as 0 to 255: multiply by "
             "255, or save as floats from 0 to 1"
         )
-    return torch.from_numpy(np.ascontiguousarray(x, dtype=np.uint8))
-
-
-def _out_of_range(name: str, low: np.generic, high: np.generic, expected: str) -> VaebenchError:
-    return VaebenchError(
-        f"{name} has pixels from {low:.4g} to {high:.4g}; expected {expected}: undo the standardisation or rescale"
-    )
+    pixels = x if integers else np.rint(x * np.float32(255))
+    return torch.from_numpy(np.ascontiguousarray(pixels, dtype=np.uint8))
 
 
 def _channels_first(x: np.ndarray, name: str) -> np.ndarray:

@@ -56,20 +56,18 @@ class PreprocessingRule(Frozen):
         Raises:
             UnreadableImageError: floats out of range.
         """
-        image.draft(image.mode, (2 * max(self.width, self.height),) * 2)  # JPEG: decode at the resolution needed
-        image = on_black(_eight_bits(ImageOps.exif_transpose(image), self.white))
+        image = _upright(image, max(self.width, self.height), self.white)
         image = image.convert("L" if self.channels == 1 else "RGB")
         if image.size != (self.width, self.height):
             image = ImageOps.pad(image, (self.width, self.height), Image.Resampling.BILINEAR)
-        array = np.asarray(image)
-        return array[None] if array.ndim == 2 else np.moveaxis(array, 2, 0)
+        return channels_first(image)
 
 
 class ImageInfo(NamedTuple):
     """Properties of an image file."""
 
-    width: int
-    height: int
+    size: tuple[int, int]
+    """Width and height."""
     grey: bool
     highest: int
     """Highest value of an image with more than 8 bits, otherwise 0."""
@@ -90,25 +88,26 @@ class Survey(NamedTuple):
         return dict(Counter(note for info in self.infos for note in info.notes))
 
     def rule(self, side: int | None) -> PreprocessingRule:
-        """Return the preprocessing for these images; :func:`size_for` determines the size."""
-        width, height = size_for([(info.width, info.height) for info in self.infos], side)
+        """Return the preprocessing for these images."""
         channels = 1 if all(info.grey for info in self.infos) else 3
         white = 2 ** max(max(info.highest for info in self.infos).bit_length(), 9) - 1
-        return PreprocessingRule(height=height, width=width, channels=channels, white=white)
+        return rule_for([info.size for info in self.infos], side, channels, white)
 
 
-def size_for(sizes: Sequence[tuple[int, int]], side: int | None) -> tuple[int, int]:
-    """Return the common width and height for images of these sizes.
+def rule_for(
+    sizes: Sequence[tuple[int, int]], side: int | None, channels: int, white: int = 65535
+) -> PreprocessingRule:
+    """Return the preprocessing for images of these widths and heights.
 
-    A square of ``side`` pixels; if ``side`` is None, the images' own size if it is the same for all and small,
-    otherwise a square of at most 32 pixels.
+    To a square of ``side`` pixels; if ``side`` is None, to the images' own size if it is the same for all and small,
+    otherwise to a square of at most 32 pixels.
     """
     width, height = min(sizes)
-    if side is None and len(set(sizes)) == 1 and SMALLEST_SIDE <= min(width, height) <= max(width, height) <= SIDE:
-        return width, height
-    longer = int(np.median([max(size) for size in sizes]))
-    side = side or min(SIDE, max(SMALLEST_SIDE, longer))
-    return side, side
+    same = len(set(sizes)) == 1 and SMALLEST_SIDE <= min(width, height) <= max(width, height) <= SIDE
+    if side is not None or not same:
+        longer = int(np.median([max(size) for size in sizes]))
+        width = height = side or min(SIDE, max(SMALLEST_SIDE, longer))
+    return PreprocessingRule(height=height, width=width, channels=channels, white=white)
 
 
 def survey(files: Files, progress: Progress = ignore_progress) -> Survey:
@@ -119,26 +118,35 @@ def survey(files: Files, progress: Progress = ignore_progress) -> Survey:
     return Survey(tuple(infos), tuple(infos.values()), skipped)
 
 
-def thumbnail(read: Callable[[PathParts], bytes], parts: PathParts, side: int, white: int) -> Image.Image:
-    """Return an RGB image for display, at most ``side`` pixels wide and high.
+def thumbnail(read: Callable[[PathParts], bytes], parts: PathParts, side: int, white: int) -> Image.Image | None:
+    """Return an RGB image for display, at most ``side`` pixels wide and high; None if the file cannot be read."""
 
-    Raises:
-        UnreadableImageError: the file can no longer be read.
-    """
-    result = _apply(read, parts, lambda image: _thumbnail(image, side, white), PIXEL_LIMIT)
-    if isinstance(result, str):
-        raise UnreadableImageError(result)
-    return result
+    def shrink(image: Image.Image) -> Image.Image:
+        image = _upright(image, side, white).convert("RGB")
+        if max(image.size) < side:
+            return enlarge(image, side)
+        image.thumbnail((side, side))
+        return image
+
+    result = _apply(read, parts, shrink, PIXEL_LIMIT)
+    return None if isinstance(result, str) else result
 
 
-def _thumbnail(image: Image.Image, side: int, white: int) -> Image.Image:
-    image.draft(image.mode, (2 * side, 2 * side))
-    image = on_black(_eight_bits(ImageOps.exif_transpose(image), white)).convert("RGB")
-    if max(image.size) < side:
-        scale = max(1, side // max(image.size))
-        return image.resize((image.width * scale, image.height * scale), Image.Resampling.NEAREST)
-    image.thumbnail((side, side))
-    return image
+def channels_first(image: Image.Image) -> UInt8[np.ndarray, "C H W"]:
+    """Return the pixels of a grey or RGB image."""
+    array = np.asarray(image)
+    return array[None] if array.ndim == 2 else np.moveaxis(array, 2, 0)
+
+
+def to_image(pixels: UInt8[np.ndarray, "C H W"]) -> Image.Image:
+    """Return a grey or RGB image: the inverse of :func:`channels_first`."""
+    return Image.fromarray(pixels[0] if len(pixels) == 1 else np.moveaxis(pixels, 0, 2))
+
+
+def enlarge(image: Image.Image, side: int) -> Image.Image:
+    """Return a small image with each pixel repeated, at most ``side`` pixels wide and high."""
+    scale = max(1, side // max(image.size))
+    return image.resize((image.width * scale, image.height * scale), Image.Resampling.NEAREST)
 
 
 def on_black(image: Image.Image) -> Image.Image:
@@ -209,7 +217,7 @@ def _apply(
 
 def _info(image: Image.Image) -> ImageInfo:
     orientation = image.getexif().get(0x0112, 1)
-    width, height = image.size[::-1] if orientation in (5, 6, 7, 8) else image.size
+    size = image.size[::-1] if orientation in (5, 6, 7, 8) else image.size
     deep = image.mode.startswith(("I", "F"))
     properties = {
         "turned by EXIF": orientation not in (0, 1),
@@ -219,15 +227,18 @@ def _info(image: Image.Image) -> ImageInfo:
     }
     highest = int(image.getextrema()[1]) if deep and image.mode != "F" else 0  # type: ignore[arg-type]
     notes = tuple(note for note, applies in properties.items() if applies)
-    return ImageInfo(width, height, image.mode in GREY_MODES or deep, highest, notes)
+    return ImageInfo(size, image.mode in GREY_MODES or deep, highest, notes)
 
 
-def _eight_bits(image: Image.Image, white: int) -> Image.Image:
-    if not image.mode.startswith(("I", "F")):
-        return image
-    array = np.asarray(image, dtype=np.float32)
-    if image.mode == "F":
-        if not (np.isfinite(array).all() and 0 <= array.min() <= array.max() <= 1):
-            raise UnreadableImageError("has floats outside 0 to 1")
-        white = 1
-    return Image.fromarray(np.clip(np.rint(array * (255 / white)), 0, 255).astype(np.uint8))
+def _upright(image: Image.Image, side: int, white: int) -> Image.Image:
+    """Return a just opened image with 8 bits, turned as its EXIF data says, on black."""
+    image.draft(image.mode, (2 * side, 2 * side))  # JPEG: decode at the resolution needed
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith(("I", "F")):
+        array = np.asarray(image, dtype=np.float32)
+        if image.mode == "F":
+            if not (np.isfinite(array).all() and 0 <= array.min() <= array.max() <= 1):
+                raise UnreadableImageError("has floats outside 0 to 1")
+            white = 1
+        image = Image.fromarray(np.clip(np.rint(array * (255 / white)), 0, 255).astype(np.uint8))
+    return on_black(image)

@@ -25,7 +25,6 @@ RADII = torch.linspace(4.0, 8.0, FACTORS["scale"])
 """Distance in pixels from the centre of a shape to its farthest point, for each scale."""
 PLACES = torch.linspace(10.0, SIDE - 10.0, FACTORS["x"])
 """Distance in pixels from the left edge (x) or the upper edge (y) to the centre of a shape."""
-BLOCK = 2048
 
 
 def factor_grid() -> Int[np.ndarray, "N 5"]:
@@ -48,7 +47,7 @@ def render(factors: Int[np.ndarray, "N 5"]) -> Images:
         if len(invalid):
             raise VaebenchError(f"factors has {name} index {invalid[0]}; expected 0 to {count - 1}")
     indices = torch.from_numpy(np.ascontiguousarray(factors)).long()
-    pixels = torch.cat([_render(block) for block in torch.split(indices, BLOCK)])
+    pixels = torch.cat([_render(block) for block in torch.split(indices, 2048)])
     return Images(pixels, indices[:, 0].clone(), SHAPES)
 
 

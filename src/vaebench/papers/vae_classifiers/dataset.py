@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from vaebench.data import download, quickdraw
+from vaebench.data import download, official
 from vaebench.data.datasets import Data
 from vaebench.evaluation.probes import KNN, Head
 from vaebench.experiments.trained import ProbeInput, TrainedModel
@@ -81,9 +81,9 @@ def _choose_data(name: str) -> Data:
         return Data(source={"mnist": "mnist", "fashion": "fashion-mnist"}[name])
 
     def available(classes: tuple[str, ...]) -> bool:
-        return all(download.find(quickdraw.FOLDER, f"{name}.npy") for name in classes)
+        return all(download.find(official.QUICKDRAW, f"{name}.npy") for name in classes)
 
-    if available(quickdraw.TEN) and not available(PAPER_TEN):
+    if available(official.TEN_DRAWINGS) and not available(PAPER_TEN):
         return Data(source="quickdraw", validation_fraction=0.3)
     return Data(source="quickdraw", classes=PAPER_TEN, per_class=15000, validation_fraction=0.3)
 
