@@ -27,8 +27,7 @@ from vaebench.models.likelihoods import GaussianPixels
 from vaebench.models.networks import Shape
 from vaebench.models.vae import Model
 from vaebench.papers import benchmarking_mnist, cifar10_latent_space, disentangling, generation_and_classification
-from vaebench.runs.explorer.explorer import Explorer
-from vaebench.runs.explorer.points import Points
+from vaebench.runs.explorer.explorer import Explorer, Points
 from vaebench.training.compute import machine
 
 GREY, COLOUR = (1, 28, 28), (3, 32, 32)

@@ -219,7 +219,7 @@ BREAKAGES = [
     ("sweeps/sweep.py", "max(with_score, key=lambda point: point.mean(BEST) or 0.0", "max(with_score, key=lambda point: point.mean('test ELBO') or 0.0", "tests/sweeps/test_sweep.py"),
     ("models/export.py", "values.astype(np.float16), half", "(1.01 * values).astype(np.float16), half", "tests/runs/explorer/test_explorer.py"),
     ("runs/explorer/networks.py", "q.loc, 2 * q.scale.log()", "q.loc, q.scale.log()", "tests/runs/explorer/test_explorer.py"),
-    ("runs/explorer/points.py", "np.abs(values).max()) / 32767", "np.abs(values).max()) / 127", "tests/runs/explorer/test_explorer.py"),
+    ("runs/explorer/explorer.py", "np.abs(values).max()) / 32767", "np.abs(values).max()) / 127", "tests/runs/explorer/test_explorer.py"),
     ("runs/explorer/explorer.py", r'''.replace("<", "\\u003c")''', "", "tests/runs/explorer/test_explorer.py"),
     ("runs/explorer/page/interpolation.js", "length * ((wa * value) / la + (wb * b[d]) / lb)", "wa * value + wb * b[d]", "tests/runs/explorer/test_page.py"),
     ("runs/explorer/page/interpolation.js", "value - B[d] + C[d]", "value + B[d] - C[d]", "tests/runs/explorer/test_page.py"),
