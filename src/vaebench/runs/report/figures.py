@@ -94,7 +94,7 @@ FIGURES: dict[str, Panel] = {
         "Loss of the plain autoencoder",
         "The baseline without a prior: the same network and training settings, in nats per image. Without the KL term "
         "it should reconstruct better than the VAE.",
-        curves.autoencoder_losses,
+        partial(curves.losses, autoencoder=True),
         lambda run: (run.path / "autoencoder" / "history.json").exists(),
     ),
     "reconstructions": Panel(
@@ -205,9 +205,7 @@ FIGURES: dict[str, Panel] = {
         "Confusion matrix",
         "Test images by true class (rows) and predicted class (columns): counts, coloured by the fraction of the row. "
         "Off-diagonal cells are errors. The colour scale exaggerates small fractions to make them visible.",
-        partial(
-            maps.confusion_matrix, panel="confusion", title="logistic regression on VAE means, all training labels"
-        ),
+        maps.confusion_matrix,
         lambda run: "confusion" in run.panels,
     ),
 }
