@@ -110,7 +110,7 @@ BREAKAGES = [
     ("evaluation/error_analysis.py", "missed & (count == 1)", "missed", EVALUATION),
     ("evaluation/error_analysis.py", "np.abs(a - b).sum() / 2", "np.abs(a - b).sum()", EVALUATION),
     ("evaluation/error_analysis.py", "a + b - a * b", "a + b", EVALUATION),
-    ("evaluation/separation.py", "0 if name in first else 1", "1 if name in first else 0", EVALUATION),
+    ("evaluation/scores.py", "0 if name in first else 1", "1 if name in first else 0", EVALUATION),
     ("training/metrics.py", "(snapshot[name] - previous[name]) / images", "snapshot[name] / images", TRAINING),
     ("evaluation/calibration.py", "0.0 - float(", "0.0 + float(", EVALUATION),
     ("core/steps.py", 'return record if record["identity"] == as_json(identity) else None', "return record", "tests/papers/test_experiment.py"),
