@@ -30,8 +30,7 @@ from vaebench.papers import cifar10_latent_space
 from vaebench.papers.benchmarking_mnist.claims import make_model
 from vaebench.papers.disentangling.comparison import DECODER, ENCODER
 from vaebench.papers.generation_and_classification.claims import CB, NORMAL
-from vaebench.runs.explorer.explorer import Explorer
-from vaebench.runs.explorer.points import Points
+from vaebench.runs.explorer.explorer import Explorer, Points
 from vaebench.training.compute import machine
 
 GREY, COLOUR = (1, 28, 28), (3, 32, 32)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from vaebench.evaluation.features import Codes
-from vaebench.evaluation.separation import in_groups, separation
+from vaebench.evaluation.scores import in_groups, separation
 from vaebench.training.compute import Compute
 
 COMPUTE = Compute(threads=1).resolve()

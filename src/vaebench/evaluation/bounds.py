@@ -61,8 +61,7 @@ class Bounds:
 @torch.no_grad()
 def bounds(vae: VAE, images: Images, seed: int = 0, batch: int = 500) -> Bounds:
     """Compute the bounds of all images, in fp32, with one sample of z per image."""
-    reconstructions, kls, means, variances, saturated = [], [], [], [], 0.0
-    prior = vae.prior()
+    parts, saturated, prior = [], 0.0, vae.prior()
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         for rows in torch.arange(len(images)).split(batch):
@@ -70,18 +69,18 @@ def bounds(vae: VAE, images: Images, seed: int = 0, batch: int = 500) -> Bounds:
             q = vae.posterior(x)
             z = q.rsample()
             p_x = vae.decode(z)
-            reconstructions.append(-p_x.log_prob(x))
-            kls.append(kl_per_latent(q, prior) if isinstance(prior, Independent) else divergence(q, prior, z))
-            means.append(q.mean)
-            variances.append(q.variance)
-            saturated += float(_count_saturated(p_x.mean, x))
-    pixels = len(images) * math.prod(images.shape)
-    kl, mean, variance = torch.cat(kls).double().mean(0).cpu(), torch.cat(means).cpu(), torch.cat(variances).cpu()
+            kl = kl_per_latent(q, prior) if isinstance(prior, Independent) else divergence(q, prior, z)
+            parts.append((-p_x.log_prob(x), kl, q.mean, q.variance))
+            pixels = p_x.mean
+            certain = (pixels < SATURATED_WITHIN) | (pixels > 1 - SATURATED_WITHIN)
+            saturated += float((certain & ((pixels - x).abs() >= WRONG_BY)).sum())
+    reconstruction, kl, mean, variance = (torch.cat(part) for part in zip(*parts, strict=True))
+    kl, mean, variance = kl.double().mean(0).cpu(), mean.cpu(), variance.cpu()
     return Bounds(
-        torch.cat(reconstructions).cpu(),
+        reconstruction.cpu(),
         kl if kl.ndim else _information(mean.double(), variance.double()),
         mean.var(0, correction=0),
-        saturated / pixels,
+        saturated / (len(images) * math.prod(images.shape)),
         None if kl.ndim else float(kl),
     )
 
@@ -90,8 +89,3 @@ def _information(mean: Float[Tensor, "N D"], variance: Float[Tensor, "N D"]) -> 
     """Mean KL of each latent to the Gaussian with the moments of all codes."""
     total = mean.var(0, correction=0) + variance.mean(0)
     return (total.log() - variance.log().mean(0)) / 2
-
-
-def _count_saturated(mean: Tensor, x: Tensor) -> Tensor:
-    certain = (mean < SATURATED_WITHIN) | (mean > 1 - SATURATED_WITHIN)
-    return (certain & ((mean - x).abs() >= WRONG_BY)).sum()

@@ -84,8 +84,8 @@ def mutual_information(coded: FactorCodes) -> Float[np.ndarray, "D K"]:
     information = np.empty((len(binned), coded.factors.shape[1]))
     for d, latent in enumerate(binned):
         for k, factor in enumerate(coded.factors.T):
-            table = np.zeros((BINS, coded.sizes[k]), np.int64)
-            np.add.at(table, (latent, factor), 1)
+            size = coded.sizes[k]
+            table = np.bincount(latent * size + factor, minlength=BINS * size).reshape(BINS, size)
             information[d, k] = _entropy(table.sum(0)) + _entropy(table.sum(1)) - _entropy(table.ravel())
     return information
 
@@ -134,16 +134,13 @@ def separated_attribute_predictability(coded: FactorCodes, seed: int) -> float:
     linear support vector machine instead, which cannot predict a middle value, give lower scores.
     """
     train, test = coded.train_test_rows(seed)
-    scores = np.array([[_one_latent(coded, d, k, train, test) for k in range(coded.factors.shape[1])]
-                       for d in range(coded.codes.shape[1])])  # fmt: skip
+    scores = np.empty((coded.codes.shape[1], coded.factors.shape[1]))
+    for d, k in np.ndindex(*scores.shape):
+        z, factor = coded.codes[:, [d]], coded.factors[:, k]
+        tree = DecisionTreeClassifier(max_leaf_nodes=coded.sizes[k], class_weight="balanced", random_state=0)
+        tree.fit(z[train], factor[train])
+        scores[d, k] = balanced_accuracy_score(factor[test], tree.predict(z[test]))
     return float(_gap(scores).mean())
-
-
-def _one_latent(coded: FactorCodes, d: int, k: int, train: np.ndarray, test: np.ndarray) -> float:
-    """Balanced test accuracy of latent d as the only predictor of factor k."""
-    z, factor = coded.codes[:, [d]], coded.factors[:, k]
-    tree = DecisionTreeClassifier(max_leaf_nodes=coded.sizes[k], class_weight="balanced", random_state=0)
-    return float(balanced_accuracy_score(factor[test], tree.fit(z[train], factor[train]).predict(z[test])))
 
 
 def beta_vae_score(coded: FactorCodes, seed: int) -> float:
@@ -154,18 +151,17 @@ def beta_vae_score(coded: FactorCodes, seed: int) -> float:
     Higgins et al. 2017, "beta-VAE", section 3 and algorithm 1.
     """
     generator = np.random.default_rng(seed)
-    features, shared = zip(*(_sample_pairs(coded, generator) for _ in range(2 * VOTES)), strict=True)
+    features, shared = [], []
+    for _ in range(2 * VOTES):
+        factor = int(generator.integers(len(coded.sizes)))
+        first, second = (coded.sample_factors(generator, IMAGES_PER_VOTE) for _ in range(2))
+        second[:, factor] = first[:, factor]
+        features.append(np.abs(coded.codes_of(first) - coded.codes_of(second)).mean(0))
+        shared.append(factor)
     x, y = np.stack(features), np.array(shared)
     scale = x[:VOTES].std() or 1.0
     classifier = LogisticRegression(max_iter=1000).fit(x[:VOTES] / scale, y[:VOTES])
     return float(classifier.score(x[VOTES:] / scale, y[VOTES:]))
-
-
-def _sample_pairs(coded: FactorCodes, generator: np.random.Generator) -> tuple[np.ndarray, int]:
-    factor = int(generator.integers(len(coded.sizes)))
-    first, second = (coded.sample_factors(generator, IMAGES_PER_VOTE) for _ in range(2))
-    second[:, factor] = first[:, factor]
-    return np.abs(coded.codes_of(first) - coded.codes_of(second)).mean(0), factor
 
 
 def factor_vae_score(coded: FactorCodes, seed: int) -> float:
@@ -192,8 +188,7 @@ def factor_vae_score(coded: FactorCodes, seed: int) -> float:
     return float(votes[1][np.arange(len(active)), predicted].sum() / VOTES)
 
 
-Score = Callable[[FactorCodes, int], float]
-SCORES: dict[str, Score] = {
+SCORES: dict[str, Callable[[FactorCodes, int], float]] = {
     "mutual_information_gap": mutual_information_gap,
     "separated_attribute_predictability": separated_attribute_predictability,
     "beta_vae_score": beta_vae_score,

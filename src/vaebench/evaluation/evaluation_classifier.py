@@ -16,7 +16,7 @@ from vaebench.evaluation.probes import Head
 from vaebench.models.networks import MLP, Conv
 from vaebench.models.objectives import CrossEntropy
 from vaebench.training.compute import Compute
-from vaebench.training.loop import train
+from vaebench.training.loop import TrainingEvent, train
 from vaebench.training.schedules import Adam, OneCycle
 
 NETWORK = Conv()
@@ -63,15 +63,12 @@ class EvaluationClassifier:
             torch.manual_seed(seed)
             body = nn.Sequential(network.encoder(data.train.shape, FEATURES), nn.ReLU())
             head = nn.Linear(FEATURES, len(data.classes))
-        train(
-            nn.Sequential(body, head),
-            CrossEntropy(),
-            data.train,
-            TRAINING_HEAD.training(len(data.train), seed),
-            compute=compute,
-            seed=seed,
-            callback=lambda event: callback(event.step / event.steps),
-        )
+        model, training = nn.Sequential(body, head), TRAINING_HEAD.training(len(data.train), seed)
+
+        def report(event: TrainingEvent) -> None:
+            callback(event.step / event.steps)
+
+        train(model, CrossEntropy(), data.train, training, compute=compute, seed=seed, callback=report)
         correct = cls(body, head, 0.0).predict(data.test).probabilities.argmax(1) == data.test.labels
         return cls(body, head, float(correct.double().mean()))
 

@@ -73,7 +73,10 @@ def evidence(
     network = fold_batch_norm(vae)
     autocast = torch.is_autocast_enabled(vae.zero.device.type)
     arguments = np.array([samples, seed, len(images), dequantise, IMAGES, CODES, autocast])
-    done = _read_checkpoint(checkpoint, arguments)
+    done: np.ndarray = np.zeros((0, 3), np.float64)
+    if checkpoint is not None and checkpoint.exists():
+        kept = read_arrays(checkpoint)
+        done = kept["found"] if np.array_equal(kept["about"], arguments) else done
     chunks = torch.arange(len(images)).split(IMAGES)
     for index in range(len(done) // IMAGES, len(chunks)):
         estimates = _estimate_chunk(network, images, chunks[index], samples, (seed, index), dequantise)
@@ -82,15 +85,6 @@ def evidence(
             write_arrays(checkpoint, {"found": done, "about": arguments})
         callback((index + 1) / len(chunks))
     return Evidence(*torch.from_numpy(done).unbind(1))
-
-
-def _read_checkpoint(path: Path | None, arguments: np.ndarray) -> Float[np.ndarray, "M 3"]:
-    """Estimates of an earlier call with the same arguments."""
-    if path is not None and path.exists():
-        arrays = read_arrays(path)
-        if np.array_equal(arrays["about"], arguments):
-            return arrays["found"]
-    return np.zeros((0, 3), np.float64)
 
 
 @torch.no_grad()

@@ -142,12 +142,13 @@ def encode(vae: VAE, images: Images, callback: Callable[[float], None] = lambda 
 
 def latent_features(name: str, vae: VAE, data: Dataset) -> Features:
     """Latents of a trained or random VAE."""
-    return Features(name, encode(vae, data.train), encode(vae, data.validation), encode(vae, data.test))
+    return Features(name, *(encode(vae, part) for part in (data.train, data.validation, data.test)))
 
 
 def pixel_features(data: Dataset) -> Features:
     """Flat pixels (N, C * H * W)."""
-    return Features("pixels", *(_flatten(part) for part in (data.train, data.validation, data.test)))
+    batches = [part.batch(torch.arange(len(part))) for part in (data.train, data.validation, data.test)]
+    return Features("pixels", *(Codes(batch.x.flatten(1), batch.labels) for batch in batches))
 
 
 def pca_features(pixels: Features, dimensions: int, seed: int) -> Features:
@@ -158,8 +159,3 @@ def pca_features(pixels: Features, dimensions: int, seed: int) -> Features:
         return replace(part, mean=torch.from_numpy(pca.transform(part.mean.numpy())).to(part.mean.dtype))
 
     return pixels.map(project, "pca")
-
-
-def _flatten(images: Images) -> Codes:
-    batch = images.batch(torch.arange(len(images)))
-    return Codes(batch.x.flatten(1), batch.labels)

@@ -23,11 +23,9 @@ def slant(x: Pixels) -> Float[Tensor, " N"]:
     intensity = x.sum(1).double()
     rows = torch.arange(x.shape[2], dtype=torch.float64).view(1, -1, 1)
     columns = torch.arange(x.shape[3], dtype=torch.float64).view(1, 1, -1)
-    mass = intensity.sum((1, 2)).clamp(min=1e-12)
-    row_mean = (intensity * rows).sum((1, 2)) / mass
-    column_mean = (intensity * columns).sum((1, 2)) / mass
-    down = rows - row_mean.view(-1, 1, 1)
-    across = columns - column_mean.view(-1, 1, 1)
+    mass = intensity.sum((1, 2), keepdim=True).clamp(min=1e-12)
+    down = rows - (intensity * rows).sum((1, 2), keepdim=True) / mass
+    across = columns - (intensity * columns).sum((1, 2), keepdim=True) / mass
     variance = (intensity * down.square()).sum((1, 2)).clamp(min=1e-12)
     shear = (intensity * down * across).sum((1, 2)) / variance
     return -shear.atan().rad2deg()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
@@ -62,14 +62,8 @@ def label_draws(labels: Int[Tensor, " N"], counts: Iterable[LabelCount], draws: 
 
 def save_draws(path: Path, draws: LabelDraws) -> None:
     """Write the rows of every draw, except of "all", as JSON."""
-    write_json(
-        path,
-        {
-            str(count): [rows.tolist() for rows in rows_by_draw]
-            for count, rows_by_draw in draws.items()
-            if count != "all"
-        },
-    )
+    numbered = {count: rows_by_draw for count, rows_by_draw in draws.items() if count != "all"}
+    write_json(path, {str(count): [rows.tolist() for rows in numbered[count]] for count in numbered})
 
 
 Source = TypeVar("Source", Codes, Images)
@@ -104,9 +98,8 @@ class FitLog:
                 record = upgrade_fit_record(json.loads(line))
                 self.done[FitKey(*record["fit"])] = float(record["accuracy"])
             except (ValueError, KeyError, TypeError, AttributeError) as error:
-                raise VaebenchError(
-                    f"{path} has a damaged line, {line[:60]!r}; delete the file to fit again"
-                ) from error
+                reason = f"{path} has a damaged line, {line[:60]!r}; delete the file to fit again"
+                raise VaebenchError(reason) from error
 
     def add(self, fit: FitKey, accuracy: float) -> None:
         """Append the accuracy of one fit."""
@@ -134,7 +127,13 @@ def learning_curve(
     def labelled(fit: FitKey) -> Any:
         return data[fit.features].train.take(draws[fit.labels_per_class][fit.draw])
 
-    fits = list(_fits(probes, draws))
+    fits = [
+        (FitKey(features, probe.name, count, draw), probe)
+        for count, rows_by_draw in draws.items()
+        for features, probes_of_features in probes.items()
+        for probe in probes_of_features
+        for draw in range(len(rows_by_draw))
+    ]
     for index, (fit, probe) in enumerate(fits):
         if fit not in log.done:
             # All counts and draws of a linear probe at once, even if some are done: a resumed run then rounds alike.
@@ -146,14 +145,6 @@ def learning_curve(
                 if other not in log.done:
                     log.add(other, accuracy(predict, data[fit.features].test))
         callback(index + 1, len(fits))
-
-
-def _fits(probes: dict[str, list[Probe]], draws: LabelDraws) -> Iterator[tuple[FitKey, Probe]]:
-    for count, rows_by_draw in draws.items():
-        for features, probes_of_features in probes.items():
-            for probe in probes_of_features:
-                for draw in range(len(rows_by_draw)):
-                    yield FitKey(features, probe.name, count, draw), probe
 
 
 def accuracy(predict: Predict, part: Codes | Images) -> float:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
@@ -85,7 +84,8 @@ class Logistic(Frozen):
         if len(np.unique(labels)) == 1:
             bias[int(labels[0])] = 0.0
             return LinearClassifier(weight, bias)
-        _ignore_convergence(model.fit, _flat_rows(source), labels)
+        with warnings.catch_warnings(action="ignore", category=ConvergenceWarning):
+            model.fit(_flat_rows(source), labels)
         coef, intercept = torch.from_numpy(model.coef_).float(), torch.from_numpy(model.intercept_).float()
         if len(model.classes_) == 2:  # scikit-learn keeps one row of weights for two classes
             coef, intercept = torch.cat([-coef, coef]) / 2, torch.cat([-intercept, intercept]) / 2
@@ -152,23 +152,18 @@ class Head(Frozen):
 
 def _fit_sklearn(model: Any, source: LabelledSource, classes: int) -> Predict:
     """Fit a scikit-learn classifier on rows (N, D); classes without a label get probability 0."""
-    x, labels = _flat_rows(source), source.labels.numpy()
+    labels = source.labels.numpy()
     if len(np.unique(labels)) == 1:
         only = int(labels[0])
         return lambda codes: torch.nn.functional.one_hot(torch.full((len(codes),), only), classes).float()
-    _ignore_convergence(model.fit, x, labels)
+    with warnings.catch_warnings(action="ignore", category=ConvergenceWarning):
+        model.fit(_flat_rows(source), labels)
 
     def predict(codes: LabelledSource) -> Tensor:
         probabilities = torch.from_numpy(model.predict_proba(_flat_rows(codes))).float()
         return torch.zeros(len(codes), classes).index_copy_(1, torch.from_numpy(model.classes_), probabilities)
 
     return predict
-
-
-def _ignore_convergence(fit: Callable[..., Any], *arguments: np.ndarray) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        fit(*arguments)
 
 
 def _flat_rows(source: LabelledSource, seed: int = 0) -> np.ndarray:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from vaebench.data.datasets import Data
 from vaebench.data.images import Dataset
 from vaebench.evaluation.panels import Arrays, decoded, spread_over_classes
-from vaebench.evaluation.separation import in_groups, separation
+from vaebench.evaluation.scores import in_groups, separation
 from vaebench.experiments.experiment import cifar10
 from vaebench.experiments.measurements import bounds_step, image_grids_step, latent_map
 from vaebench.experiments.trained import TrainedModel

@@ -16,8 +16,7 @@ from vaebench.evaluation.features import encode
 from vaebench.evaluation.probes import Logistic
 from vaebench.models.networks import MLP, Conv
 from vaebench.models.vae import Model
-from vaebench.runs.explorer.explorer import Explorer
-from vaebench.runs.explorer.points import Points
+from vaebench.runs.explorer.explorer import Explorer, Points
 
 SMALL = MLP(hidden=(32,))
 

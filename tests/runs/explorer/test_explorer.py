@@ -18,9 +18,8 @@ from vaebench.evaluation.probes import LinearClassifier, Logistic
 from vaebench.models.likelihoods import LIKELIHOODS
 from vaebench.models.networks import Conv
 from vaebench.models.vae import Model
-from vaebench.runs.explorer.explorer import _script_json
+from vaebench.runs.explorer.explorer import Points, _script_json, quantise, slider_ranges
 from vaebench.runs.explorer.networks import decoder_onnx, encoder_onnx, stored_error
-from vaebench.runs.explorer.points import Points, quantise, slider_ranges
 from vaebench.training.compute import Compute
 
 RUNTIME = files("vaebench.runs.explorer") / "runtime"

@@ -1,22 +1,26 @@
-"""`Explorer`: a self-contained HTML page that decodes latent codes in the browser, without network access."""
+"""`Explorer`: a self-contained HTML page that decodes latent codes in the browser, without network access; and
+`Points`, the test images of its map."""
 
 from __future__ import annotations
 
 import base64
 import gzip
 import html
+import io
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jaxtyping import Float, Int, UInt8
+from PIL import Image
+from sklearn.decomposition import PCA
 from torch.distributions import Independent
 
 from vaebench.core.files import write_text
@@ -24,8 +28,8 @@ from vaebench.evaluation.bounds import DEAD_BELOW
 from vaebench.evaluation.panels import prior_samples
 from vaebench.evaluation.probes import LinearClassifier
 from vaebench.plotting.palette import class_style, clean, shortened
+from vaebench.plotting.templates import template
 from vaebench.runs.explorer.networks import decoder_onnx, encoder_onnx, stored_error
-from vaebench.runs.explorer.points import Points, quantise, slider_ranges
 
 if TYPE_CHECKING:
     from vaebench.models.vae import VAE
@@ -38,6 +42,65 @@ PRIOR_CODES = 1000
 """Codes from a learned prior stored in the page, which cannot sample from it itself."""
 NOTEBOOK_HEIGHT = 900
 """Height of the page in a notebook, in CSS pixels."""
+MAX_LOSSLESS_BYTES = 2_000_000
+"""Size of the pixels above which the sprite sheet is compressed lossily."""
+QUALITY = 85
+
+
+@dataclass(frozen=True)
+class Points:
+    """M test images.
+
+    Attributes:
+        images: uint8 (M, C, H, W); large images are reduced.
+        mean, log_variance: parameters of q(z|x), each (M, D).
+        labels: class indices (M,), -1 for unlabelled images.
+        tsne: t-SNE coordinates (M, 2).
+    """
+
+    images: UInt8[np.ndarray, "M C H W"]
+    mean: Float[np.ndarray, "M D"]
+    log_variance: Float[np.ndarray, "M D"]
+    labels: Int[np.ndarray, " M"]
+    tsne: Float[np.ndarray, "M 2"]
+
+    def __len__(self) -> int:
+        return len(self.mean)
+
+    @property
+    def lossless(self) -> bool:
+        """Whether the sprite sheet is lossless."""
+        return self.images.nbytes <= MAX_LOSSLESS_BYTES
+
+    @property
+    def columns(self) -> int:
+        """Columns of the sprite sheet."""
+        return math.ceil(math.sqrt(len(self)))
+
+    def sheet(self) -> bytes:
+        """Return the sprite sheet: all images in one WebP, row by row."""
+        count, channels, height, width = self.images.shape
+        rows = math.ceil(count / self.columns)
+        cells = np.zeros((rows * self.columns, channels, height, width), np.uint8)
+        cells[:count] = self.images
+        grid = cells.reshape(rows, self.columns, channels, height, width).transpose(0, 3, 1, 4, 2)
+        pixels = grid.reshape(rows * height, self.columns * width, channels)
+        picture = Image.fromarray(pixels[..., 0] if channels == 1 else pixels[..., :3]).convert("RGB")
+        file = io.BytesIO()
+        picture.save(file, "WEBP", lossless=self.lossless, quality=100 if self.lossless else QUALITY, method=4)
+        return file.getvalue()
+
+    def pca(self) -> tuple[Float[np.ndarray, "2 D"], Float[np.ndarray, " D"], Float[np.ndarray, " 2"]]:
+        """First two principal axes of the means, their centre, and the variance ratio of each axis."""
+        with np.errstate(invalid="ignore"):  # identical codes have no variance
+            pca = PCA(2, svd_solver="full").fit(self.mean)
+        return pca.components_, pca.mean_, np.nan_to_num(pca.explained_variance_ratio_)
+
+    @property
+    def background(self) -> int:
+        """Background of the images, estimated from their edge pixels: 0 (black) or 255 (white)."""
+        edges = [self.images[..., 0, :], self.images[..., -1, :], self.images[..., 0], self.images[..., -1]]
+        return 255 if np.mean([edge.mean() for edge in edges]) > 127 else 0
 
 
 @dataclass(frozen=True, repr=False)
@@ -72,7 +135,6 @@ class Explorer:
     def of_run(cls, name: str, vae: VAE, panels: Mapping[str, np.ndarray], results: Mapping[str, Any]) -> Explorer:
         """Return the explorer of a run's VAE from the contents of its panels.npz and results.json."""
         counts = results["data"]["images"]
-        channels, height, width = results["image_shape"]
         points = Points(*(panels[f"map_{part}"] for part in ("images", "codes", "log_variance", "labels", "tsne")))
         head = None
         if "head_weight" in panels:
@@ -82,7 +144,7 @@ class Explorer:
             lead=f"A VAE with {len(vae.zero)} latents, trained without labels on {counts['train']:,} images of "
             f"{results['data']['name']}. The map holds {len(points):,} of the {counts['test']:,} test images.",
             vae=vae,
-            shape=(channels, height, width),
+            shape=tuple(results["image_shape"]),
             classes=results["classes"],
             kl_per_latent=panels["kl_per_latent"],
             points=points,
@@ -114,25 +176,23 @@ class Explorer:
         """The page as HTML, with every name escaped."""
         decoder, encoder = decoder_onnx(self.vae, self.head), encoder_onnx(self.vae, self.shape)
         error = stored_error(self.vae, decoder, torch.from_numpy(self.points.mean[:100]))
-        runtime = files("vaebench.runs.explorer") / "runtime"
-        script, wasm = ((runtime / name).read_bytes() for name in RUNTIME)
+        folder = files("vaebench.runs.explorer")
+        script, wasm = ((folder / "runtime" / name).read_bytes() for name in RUNTIME)
+        compress = partial(gzip.compress, compresslevel=9, mtime=0)
         blobs = {
-            "runtime": gzip.compress(script, 9, mtime=0),
+            "runtime": compress(script),
             "wasm": wasm,
-            "decoder": gzip.compress(decoder.SerializeToString(), 9, mtime=0),
-            "encoder": gzip.compress(encoder.SerializeToString(), 9, mtime=0),
+            "decoder": compress(decoder.SerializeToString()),
+            "encoder": compress(encoder.SerializeToString()),
             "sheet": self.points.sheet(),
         }
-        environment = Environment(
-            loader=PackageLoader("vaebench.runs.explorer", "page"), autoescape=True, undefined=StrictUndefined
-        )
-        return environment.get_template("explorer.html.j2").render(
+        return template("page/explorer.html.j2", "vaebench.runs.explorer").render(
             name=clean(self.name),
             lead=clean(self.lead),
             page_data=_script_json(self.page_data(error)),
             blobs={name: base64.b64encode(content).decode() for name, content in blobs.items()},
-            script="\n".join((files("vaebench.runs.explorer") / "page" / f"{name}.js").read_text() for name in SCRIPTS),
-            style=(files("vaebench.runs.explorer") / "page" / "explorer.css").read_text(),
+            script="\n".join((folder / "page" / f"{name}.js").read_text() for name in SCRIPTS),
+            style=(folder / "page" / "explorer.css").read_text(),
         )
 
     def page_data(self, stored_error: float) -> dict[str, Any]:
@@ -176,6 +236,18 @@ def _class_entry(index: int, name: str) -> dict[str, str]:
     colour, marker = class_style(index)
     shown = shortened(clean(name), MAX_CLASS_NAME)
     return {"name": shown if shown.strip() else f"class {index}", "colour": colour, "marker": marker}
+
+
+def slider_ranges(codes: Float[np.ndarray, "M D"]) -> Float[np.ndarray, " D"]:
+    """Half-width of each latent's slider: at least 3, and wide enough for all codes."""
+    ranges: np.ndarray = np.maximum(3.0, np.ceil(2 * np.abs(codes).max(0)) / 2)
+    return ranges
+
+
+def quantise(values: Float[np.ndarray, ...]) -> tuple[float, bytes]:
+    """Return a step size and the values as little-endian 16-bit multiples of it, exact to half a step."""
+    step = float(np.abs(values).max()) / 32767 or 1.0
+    return step, np.rint(values / step).astype("<i2").tobytes()
 
 
 def _encoded(values: np.ndarray) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,6 +28,7 @@ from vaebench.runs.report.curves import mean_series
 from vaebench.runs.report.figures import EmbeddedFigure, embed
 from vaebench.runs.report.tables import NONE, Table, accuracy_rows, data_title, probe_names
 from vaebench.runs.rows import ResultRow
+from vaebench.runs.run import Run
 
 BETTER = {"ELBO": 1, "accuracy": 1, "reconstruction, -log p(x|z)": -1}
 """Sign of an improvement, by name or unit of the score; other scores have no better direction."""
@@ -59,18 +61,14 @@ def render(comparison: Comparison) -> str:
     """Return the page as HTML, with every name escaped."""
     groups, scores = comparison.groups, comparison.scores
     names = [group.name for group in groups]
-    paired, seeds = any(score.paired for score in scores), has_seeds(groups)
-    score_rows = [
-        [score.name, score.unit, *(score.mean_and_sd(index) for index in range(len(names)))] for score in scores
-    ]
+    seeds, paired = has_seeds(groups), any(score.paired for score in scores)
+    score_rows = [[score.name, score.unit, *map(score.mean_and_sd, range(len(names)))] for score in scores]
     return template("compare.html.j2", "vaebench.runs.report").render(
         title=shortened(" and ".join(names), 80),
         names=names,
         notes=comparison.notes,
         scores=Table(["on the test images", "unit", *names], score_rows),
-        differences=[
-            (score.name, [difference_cell(score, index) for index in range(1, len(names))]) for score in scores
-        ],
+        differences=[(score.name, [difference_cell(score, i) for i in range(1, len(names))]) for score in scores],
         over="seeds" if seeds else "label draws (scores in nats have one value per run)",
         paired=f"paired by {'seed' if seeds else 'draw'} if the label draws are the same" if paired else "by Welch's t",
         figures=_figures(groups),
@@ -84,35 +82,29 @@ def difference_cell(score: Score, group: int) -> Cell:
     result = score.difference(group)
     if result is None:
         return Cell(NONE, "", "")
-    form = ".3f" if score.unit == "accuracy" else ".2f"
     difference, interval = result
+    form = ".3f" if score.unit == "accuracy" else ".2f"
     if interval is None:
         return Cell(signed(difference, form), "one value", "")
     better = BETTER.get(score.name, BETTER.get(score.unit, 0))
     low, high = sorted(better * end for end in interval)
     outcome = "win" if low > 0 else "lose" if high < 0 else ""
-    return Cell(signed(difference, form), f"{signed(interval[0], form)} to {signed(interval[1], form)}", outcome)
+    return Cell(signed(difference, form), " to ".join(signed(end, form) for end in interval), outcome)
 
 
 def runs_table(groups: Sequence[Group]) -> Table:
     """One row per run."""
-    header = ["folder", "data", "latents", "objective", "seed", "epochs", "minutes", "commit"]
-    rows = []
-    for run in (run for group in groups for run in group.runs):
-        recipe = run.results["recipe"]
-        rows.append(
-            [
-                clean(str(run.path)),
-                data_title(run),
-                str(recipe["model"]["latent"]),
-                recipe["objective"]["kind"],
-                str(recipe["seed"]),
-                str(len(run.history)),
-                f"{run.results['seconds'] / 60:.1f}",
-                (run.results["commit"] or "unknown")[:12],
-            ]
-        )
-    return Table(header, rows)
+    columns: dict[str, Callable[[Run], str]] = {
+        "folder": lambda run: clean(str(run.path)),
+        "data": data_title,
+        "latents": lambda run: str(run.recipe.model.latent),
+        "objective": lambda run: run.results["recipe"]["objective"]["kind"],
+        "seed": lambda run: str(run.recipe.seed),
+        "epochs": lambda run: str(len(run.history)),
+        "minutes": lambda run: f"{run.results['seconds'] / 60:.1f}",
+        "commit": lambda run: (run.results["commit"] or "unknown")[:12],
+    }
+    return Table([*columns], [[text(run) for text in columns.values()] for group in groups for run in group.runs])
 
 
 def _figures(groups: Sequence[Group]) -> list[EmbeddedFigure]:
@@ -135,17 +127,22 @@ def _figures(groups: Sequence[Group]) -> list[EmbeddedFigure]:
 
 def accuracy_panels(groups: Sequence[Group]) -> list[Panel]:
     """Accuracy against labels per class: one panel per probe or method, one line per recipe."""
-    probes = list(dict.fromkeys(name for group in groups for name in probe_names(group.runs[0])))
-    panels = []
-    for probe in [name for name in probes if name != "supervised"]:
-        curves = {shortened(group.name, MAX_LEGEND_NAME): _accuracy_curve(group, probe, groups) for group in groups}
-        if curves := {name: series for name, series in curves.items() if series.x}:
+    by_seed, panels = has_seeds(groups), []
+    probes = dict.fromkeys(name for group in groups for name in probe_names(group.runs[0]) if name != "supervised")
+    for probe in probes:
+        if curves := _curves(groups, partial(_accuracy_curve, probe=probe, by_seed=by_seed)):
             title = METHOD_TITLES.get(probe, f"latents, {probe}")
             panels.append(Panel(title, curves, "labels per class", "test accuracy (%)", log_x=True))
     return panels
 
 
-def _accuracy_curve(group: Group, probe: str, groups: Sequence[Group]) -> Series:
+def _curves(groups: Sequence[Group], curve: Callable[[Group], Series]) -> dict[str, Series]:
+    """The curve of each group that has one, by the name in the legend."""
+    curves = {shortened(group.name, MAX_LEGEND_NAME): curve(group) for group in groups}
+    return {name: series for name, series in curves.items() if series.x}
+
+
+def _accuracy_curve(group: Group, probe: str, by_seed: bool) -> Series:
     rows_at: dict[int, list[ResultRow]] = {}
     for run in group.runs:
         for row in accuracy_rows(run):
@@ -153,7 +150,7 @@ def _accuracy_curve(group: Group, probe: str, groups: Sequence[Group]) -> Series
             if row["probe"] == probe and row["features"] in SUBJECTS and count != "all":
                 rows_at.setdefault(count, []).append(row)
     counts = sorted(rows_at)
-    values = [accuracy_values(rows_at[count], has_seeds(groups)) for count in counts]
+    values = [accuracy_values(rows_at[count], by_seed) for count in counts]
     return mean_series([float(count) for count in counts], values, 100.0, (0.0, 100.0))
 
 
@@ -161,8 +158,7 @@ def loss_panels(groups: Sequence[Group]) -> list[Panel]:
     """ELBO, reconstruction and KL on validation images by epoch: one panel each, one line per recipe."""
     panels = []
     for key, title in LOSSES.items():
-        curves = {shortened(group.name, MAX_LEGEND_NAME): _loss_curve(group, f"validation_{key}") for group in groups}
-        if curves := {name: series for name, series in curves.items() if series.x}:
+        if curves := _curves(groups, partial(_loss_curve, key=f"validation_{key}")):
             panels.append(Panel(title, curves, "epoch", "nats per image", limits=_y_limits(curves)))
     return panels
 

@@ -87,21 +87,19 @@ class Score:
 
     def mean_and_sd(self, group: int) -> str:
         """Mean, standard deviation and number of values of a group, as text."""
-        if not self.values[group]:
+        values = self.values[group]
+        if not values:
             return NONE
-        count = len(self.values[group])
-        text = mean_and_sd(summary(self.values[group]), ".3f" if self.unit == "accuracy" else ".2f")
-        return text if count < 2 else f"{text} ({count})"
+        text = mean_and_sd(summary(values), ".3f" if self.unit == "accuracy" else ".2f")
+        return text if len(values) < 2 else f"{text} ({len(values)})"
 
     def difference(self, group: int) -> tuple[float, tuple[float, float] | None] | None:
         """A group minus the first, with its 95 % interval if both have several values."""
         values, first = self.values[group], self.values[0]
         if not values or not first:
             return None
-        return (
-            summary(values)["mean"] - summary(first)["mean"],
-            difference_interval(values, first, paired=self.paired and len(values) == len(first)),
-        )
+        interval = difference_interval(values, first, paired=self.paired and len(values) == len(first))
+        return summary(values)["mean"] - summary(first)["mean"], interval
 
 
 @dataclass(frozen=True)
@@ -147,17 +145,11 @@ def group_runs(runs: Sequence[Run]) -> list[Group]:
 
 def _group_names(groups: list[list[Run]]) -> list[str]:
     """Recipe names; if these are not unique, with the differing fields, or the folder if the names get too long."""
-    fields = differing_fields([runs[0] for runs in groups])
-    values = [
-        ", ".join(f"{key.split('.')[-1]} {values[index]}" for key, values in fields) for index in range(len(groups))
-    ]
-    choices = (
-        [runs[0].recipe.name for runs in groups],
-        [f"{runs[0].recipe.name}, {text}" for runs, text in zip(groups, values, strict=True)],
-        [runs[0].path.resolve().name for runs in groups],
-        [str(runs[0].path) for runs in groups],
-    )
-    for choice in choices:
+    first = [runs[0] for runs in groups]
+    recipes = [run.recipe.name for run in first]
+    fields = [[f"{key.split('.')[-1]} {value}" for value in values] for key, values in differing_fields(first)]
+    detailed = [", ".join(parts) for parts in zip(recipes, *fields, strict=True)]
+    for choice in (recipes, detailed, [run.path.resolve().name for run in first], [str(run.path) for run in first]):
         names = [clean(name) for name in choice]
         if len(set(names)) == len(names) and max(map(len, names)) <= MAX_NAME:
             break
@@ -165,17 +157,12 @@ def _group_names(groups: list[list[Run]]) -> list[str]:
 
 
 def _metric_scores(groups: list[Group]) -> list[Score]:
-    scores = []
-    for metric, (name, unit) in SCORES.items():
-        values = [[value for run in group.runs for value in _metric_values(run, metric)] for group in groups]
-        if any(values):
-            scores.append(Score(name, unit, values))
-    return scores
+    def values(group: Group, metric: str) -> list[float]:
+        rows = [row for run in group.runs for row in run.rows if row["metric"] == metric and row["split"] == "test"]
+        return [row["mean"] for row in rows if "latent" not in row and row.get("features", "samples") == "samples"]
 
-
-def _metric_values(run: Run, metric: str) -> list[float]:
-    rows = [r for r in run.rows if r["metric"] == metric and r["split"] == "test"]
-    return [row["mean"] for row in rows if "latent" not in row and row.get("features", "samples") == "samples"]
+    scores = [Score(*SCORES[metric], [values(group, metric) for group in groups]) for metric in SCORES]
+    return [score for score in scores if any(score.values)]
 
 
 def _accuracy_scores(groups: list[Group]) -> list[Score]:
@@ -190,19 +177,12 @@ def _accuracy_scores(groups: list[Group]) -> list[Score]:
                     rows_at.setdefault(key, [[] for _ in groups])[index].append(row)
     order = sorted(rows_at, key=lambda key: (list(SUBJECTS).index(key[0]), math.inf if key[1] == "all" else key[1]))
     same_draws, seeds = all(group.draws == groups[0].draws for group in groups), has_seeds(groups)
-    return [
-        Score(
-            _accuracy_name(features, count, probe),
-            "accuracy",
-            [accuracy_values(rows, seeds) for rows in rows_at[features, count]],
-            same_draws,
-        )
-        for features, count in order
-    ]
-
-
-def _accuracy_name(features: str, count: LabelCount, probe: str) -> str:
-    return f"{SUBJECTS[features]}{f', {probe}' if features.startswith('vae') else ''}, {labels_text(count)}"
+    scores = []
+    for features, count in order:
+        name = f"{SUBJECTS[features]}{f', {probe}' if features.startswith('vae') else ''}, {labels_text(count)}"
+        values = [accuracy_values(rows, seeds) for rows in rows_at[features, count]]
+        scores.append(Score(name, "accuracy", values, same_draws))
+    return scores
 
 
 def differing_fields(runs: Sequence[Run]) -> list[tuple[str, list[str]]]:
@@ -217,23 +197,23 @@ def differing_fields(runs: Sequence[Run]) -> list[tuple[str, list[str]]]:
 
 
 def _flatten(values: Any, path: str = "") -> dict[str, str]:
-    if isinstance(values, dict) and values:
-        flat: dict[str, str] = {}
-        for key, value in values.items():
-            flat |= _flatten(value, f"{path}.{key}" if path else key)
-        return flat
-    return {path: values if isinstance(values, str) else json.dumps(values)}
+    if not (isinstance(values, dict) and values):
+        return {path: values if isinstance(values, str) else json.dumps(values)}
+    flat: dict[str, str] = {}
+    for key, value in values.items():
+        flat |= _flatten(value, f"{path}.{key}" if path else key)
+    return flat
 
 
 def _notes(groups: list[Group]) -> list[str]:
     """Reasons why some of the numbers are not comparable."""
-    notes = []
-    if len({group.runs[0].results["data"]["fingerprint"] for group in groups}) > 1:
-        names = ", ".join(dict.fromkeys(data_title(group.runs[0]) for group in groups))
+    notes, first = [], [group.runs[0] for group in groups]
+    if len({run.results["data"]["fingerprint"] for run in first}) > 1:
+        names = ", ".join(dict.fromkeys(map(data_title, first)))
         notes.append(
             f"The runs were trained on different images ({names}): neither nats nor accuracies are comparable."
         )
-    likelihoods = {group.runs[0].results["recipe"]["model"]["likelihood"]["kind"] for group in groups}
+    likelihoods = {run.results["recipe"]["model"]["likelihood"]["kind"] for run in first}
     if len(likelihoods) > 1:
         notes.append(f"The likelihoods differ ({', '.join(sorted(likelihoods))}): their nats are not comparable.")
     if all(len(group.runs) == 1 for group in groups):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -60,7 +60,8 @@ def _curve_panel(ax: Axes, run: Run, probe: str) -> None:
     width = max(places) - min(places) or 1.0
     for index, name in enumerate(features):
         shift = (index - (len(features) - 1) / 2) * DODGE * width
-        _curve(ax, name, [row for row in rows if row["features"] == name], counts, [x + shift for x in places])
+        by_count = {row["labels_per_class"]: row for row in rows if row["features"] == name}
+        _curve(ax, name, by_count, [(x + shift, count) for x, count in zip(places, counts, strict=True)])
     _show_chance(ax, accuracy_rows(run), 100 / max(len(run.results["classes"]), 1))
     _count_axis(ax, counts, places)
     ax.set_title(f"{probe} on each representation" if probe not in WITHOUT_PROBE else "networks on images")
@@ -82,22 +83,24 @@ def _show_chance(ax: Axes, rows: list[ResultRow], chance: float) -> None:
     ax.plot([], [], color=INK, linewidth=0.8, linestyle=(0, (1, 2)), label=f"{label}, below the axes")
 
 
-def _curve(ax: Axes, name: str, rows: list[ResultRow], counts: Sequence[LabelCount], places: Sequence[float]) -> None:
+def _curve(
+    ax: Axes, name: str, by_count: Mapping[LabelCount, ResultRow], places: Sequence[tuple[float, LabelCount]]
+) -> None:
     """Draw one representation: means joined by a line, "all" as a separate point, 95 % intervals as bars."""
     label, colour, marker = representation_look(name)
     strong = name in ("vae", "self-trained")
-    by_count = {row["labels_per_class"]: row for row in rows}
-    points = [(x, by_count[count]) for x, count in zip(places, counts, strict=True) if count in by_count]
+    points = [(x, by_count[count]) for x, count in places if count in by_count]
+    x, y = [x for x, _ in points], [row["mean"] * 100 for _, row in points]
+    numbered = sum(row["labels_per_class"] != "all" for _, row in points)
     look: dict[str, Any] = {"color": colour, "zorder": 5 if strong else 3}
-    numbered = [(x, row["mean"] * 100) for x, row in points if row["labels_per_class"] != "all"]
-    ax.plot([x for x, _ in numbered], [y for _, y in numbered], linewidth=2.4 if strong else 1.2, **look)
-    for x, row in points:
-        if row["interval"] is not None:
+    ax.plot(x[:numbered], y[:numbered], linewidth=2.4 if strong else 1.2, **look)
+    for place, row in points:
+        if row["interval"]:
             low, high = row["interval"]
-            ax.vlines(x, 100 * low, 100 * high, linewidth=1.6 if strong else 0.9, **look)
+            ax.vlines(place, 100 * low, 100 * high, linewidth=1.6 if strong else 0.9, **look)
     ax.plot(
-        [x for x, _ in points],
-        [row["mean"] * 100 for _, row in points],
+        x,
+        y,
         linestyle="none",
         marker=marker,
         markersize=6 if strong else 4.5,
@@ -116,16 +119,16 @@ def _x_positions(counts: Sequence[LabelCount]) -> list[float]:
 
 
 def _count_axis(ax: Axes, counts: Sequence[LabelCount], places: list[float]) -> None:
-    shown: list[int] = []
-    least = 0.04 * (max(places) - min(places))
-    for index, place in enumerate(places):
-        if not shown or place - places[shown[-1]] >= least or counts[index] == "all":
-            shown.append(index)
-    ax.set_xticks([places[i] for i in shown], [f"{counts[i]}" for i in shown])
+    shown: dict[float, str] = {}
+    low, high = min(places), max(places)
+    for place, count in zip(places, counts, strict=True):
+        if not shown or place - max(shown) >= 0.04 * (high - low) or count == "all":
+            shown[place] = str(count)
+    ax.set_xticks([*shown], [*shown.values()])
     if "all" in counts and len(counts) > 1:
-        ax.axvline(places[-1] - ALL_GAP / 2, color=FAINT, linewidth=0.8)
-    margin = max(0.06 * (max(places) - min(places)), 0.1)
-    ax.set_xlim(min(places) - margin, max(places) + margin)
+        ax.axvline(high - ALL_GAP / 2, color=FAINT, linewidth=0.8)
+    margin = max(0.06 * (high - low), 0.1)
+    ax.set_xlim(low - margin, high + margin)
     ax.set_xlabel("labels per class (logarithmic)")
 
 
@@ -143,30 +146,21 @@ def mean_series(
 LOSSES = {"loss": "objective", "reconstruction": "reconstruction", "kl": "KL"}
 
 
-def losses(run: Run) -> Figure:
-    """The VAE's objective and its components by epoch, with the best epoch marked."""
-    return _loss_figure(read_json(run.path / "history.json"), "vae")
+def losses(run: Run, part: str = "") -> Figure:
+    """The objective and its components by epoch, with the best epoch marked.
 
-
-def pretraining_losses(run: Run) -> Figure:
-    """The same of the VAE that the model starts from."""
-    return _loss_figure(read_json(run.path / "pretrained" / "history.json"), "vae")
-
-
-def autoencoder_losses(run: Run) -> Figure:
-    """The plain autoencoder's loss by epoch, with the best epoch marked."""
-    return _loss_figure(read_json(run.path / "autoencoder" / "history.json"), "autoencoder")
-
-
-def _loss_figure(history: dict[str, Any], features: str) -> Figure:
-    epochs = history["epochs"]
-    keys = [key for key in LOSSES if key in epochs[-1]]
-    if features == "autoencoder":
-        keys = ["reconstruction"]  # its objective has no other component
+    Args:
+        part: the folder of another training of the run: "autoencoder", or "pretrained" for the VAE that the model
+            starts from.
+    """
+    history = read_json(run.path / part / "history.json")
+    epochs, features = history["epochs"], "autoencoder" if part == "autoencoder" else "vae"
+    # The autoencoder's objective has no other component.
+    keys = ["reconstruction"] if part == "autoencoder" else [key for key in LOSSES if key in epochs[-1]]
     figure = Figure(figsize=(3.4 * max(len(keys), 1.6), 3.2), layout="constrained")
     for ax, key in zip(figure.subplots(1, len(keys), squeeze=False).flat, keys, strict=True):
         _loss_panel(ax, epochs, key, history["best_epoch"], REPRESENTATIONS[features][1])
-        if features == "autoencoder":
+        if autoencoder:
             ax.set_title(f"{representation_title(features)}: {LOSSES[key]}")
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, borderaxespad=0.2)

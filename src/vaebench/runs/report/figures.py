@@ -94,7 +94,7 @@ FIGURES: dict[str, Panel] = {
         "Losses of the pretraining",
         "The VAE that the model starts from, trained with the recipe's objective, in nats per image. Its KL is that to "
         "its own prior.",
-        curves.pretraining_losses,
+        partial(curves.losses, part="pretrained"),
         lambda run: (run.path / "pretrained" / "history.json").exists(),
     ),
     "autoencoder-losses": Panel(
@@ -102,7 +102,7 @@ FIGURES: dict[str, Panel] = {
         "Loss of the plain autoencoder",
         "The baseline without a prior: the same network and training settings, in nats per image. Without the KL term "
         "it should reconstruct better than the VAE.",
-        curves.autoencoder_losses,
+        partial(curves.losses, part="autoencoder"),
         lambda run: (run.path / "autoencoder" / "history.json").exists(),
     ),
     "reconstructions": Panel(
@@ -213,9 +213,7 @@ FIGURES: dict[str, Panel] = {
         "Confusion matrix",
         "Test images by true class (rows) and predicted class (columns): counts, coloured by the fraction of the row. "
         "Off-diagonal cells are errors. The colour scale exaggerates small fractions to make them visible.",
-        partial(
-            maps.confusion_matrix, panel="confusion", title="logistic regression on VAE means, all training labels"
-        ),
+        maps.confusion_matrix,
         lambda run: "confusion" in run.panels,
     ),
 }

@@ -24,15 +24,27 @@ SHEET_WIDTH, FRAME_WIDTH = 1140, 2
 
 def tsne_map(run: Run) -> Figure:
     """t-SNE map of the latent means, with class names at the class medians."""
-    figure, ax = _square(run)
-    points = run.panels["map_tsne"]
-    scatter(ax, points, run.panels["map_labels"], run.results["classes"])
-    _name_classes(ax, points, run)
+    points, labels = run.panels["map_tsne"], run.panels["map_labels"]
+    figure, ax = _scatter(run, points)
+    halo = [withStroke(linewidth=2.5, foreground="white")]
+    for index, name in enumerate(class_names(run.results["classes"])):
+        if (labels == index).any():
+            x, y = np.median(points[labels == index], axis=0)
+            ax.text(x, y, name, ha="center", va="center", weight="bold", fontsize=11, path_effects=halo, clip_on=True)
     ax.set_xticks([])
     ax.set_yticks([])
     ax.spines[:].set_visible(False)
-    class_legend(figure, ax)
     return figure
+
+
+def _scatter(run: Run, points: np.ndarray) -> tuple[Figure, Axes]:
+    """Scatter plot of the map's points (M, 2) by class, with a legend."""
+    classes = run.results["classes"]
+    figure = Figure(figsize=(7.6 if classes else 6.2, 6), layout="constrained")
+    ax = figure.add_subplot()
+    scatter(ax, points, run.panels["map_labels"], classes)
+    class_legend(figure, ax)
+    return figure, ax
 
 
 def image_map(run: Run) -> Figure:
@@ -74,43 +86,25 @@ def _thumbnail(image: np.ndarray, side: int) -> np.ndarray:
 
 def plane_map(run: Run) -> Figure:
     """Latent means on the two latents with the highest KL."""
-    figure, ax = _square(run)
-    scatter(ax, _top_latents(run, 2), run.panels["map_labels"], run.results["classes"])
-    first, second = _axis_names(run)[:2]
-    ax.set_xlabel(first)
-    ax.set_ylabel(second)
+    points, (x_label, y_label) = _top_latents(run, 2)
+    figure, ax = _scatter(run, points)
+    ax.set_xlabel(x_label)
+    ax.set_ylabel(y_label)
     ax.set_aspect("equal", adjustable="datalim")
     ax.grid()
-    class_legend(figure, ax)
     return figure
 
 
 def space_map(run: Run) -> Figure:
     """Latent means on the three latents with the highest KL, from two viewpoints."""
-    return scatter_3d(_top_latents(run, 3), run.panels["map_labels"], run.results["classes"], _axis_names(run))
+    points, names = _top_latents(run, 3)
+    return scatter_3d(points, run.panels["map_labels"], run.results["classes"], names)
 
 
-def _top_latents(run: Run, count: int) -> np.ndarray:
-    return np.asarray(run.panels["map_codes"][:, run.panels["map_latents"][:count]])
-
-
-def _square(run: Run) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(7.6 if run.results["classes"] else 6.2, 6), layout="constrained")
-    return figure, figure.add_subplot()
-
-
-def _name_classes(ax: Axes, points: np.ndarray, run: Run) -> None:
-    labels = run.panels["map_labels"]
-    for index, name in enumerate(class_names(run.results["classes"])):
-        if (labels == index).any():
-            halo = [withStroke(linewidth=2.5, foreground="white")]
-            x, y = np.median(points[labels == index], axis=0)
-            ax.text(x, y, name, ha="center", va="center", weight="bold", fontsize=11, path_effects=halo, clip_on=True)
-
-
-def _axis_names(run: Run) -> list[str]:
-    nats = run.panels["kl_per_latent"]
-    return [f"z{d} ({nats[d]:.2f} nats)" for d in run.panels["map_latents"].tolist()]
+def _top_latents(run: Run, count: int) -> tuple[np.ndarray, list[str]]:
+    """Codes (M, count) on the latents with the highest KL, and the names of the axes."""
+    latents, nats = run.panels["map_latents"][:count], run.panels["kl_per_latent"]
+    return run.panels["map_codes"][:, latents], [f"z{d} ({nats[d]:.2f} nats)" for d in latents]
 
 
 def kl_bars(run: Run) -> Figure:
@@ -136,7 +130,9 @@ def kl_bars(run: Run) -> Figure:
     return figure
 
 
-def confusion_matrix(run: Run, panel: str, title: str) -> Figure:
+def confusion_matrix(
+    run: Run, panel: str = "confusion", title: str = "logistic regression on VAE means, all training labels"
+) -> Figure:
     """Confusion matrix of a panel, with the accuracy in its title."""
     counts = run.panels[panel]
     accuracy = f"{100 * np.trace(counts) / max(counts.sum(), 1):.1f} %"

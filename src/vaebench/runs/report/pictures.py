@@ -162,8 +162,7 @@ def grids(sheets: Mapping[str, Sheet], columns: int = 1, width: int = WIDTH) -> 
 def _frame(ax: Axes, x: list[float], y: list[float], size: tuple[int, ...]) -> None:
     """Draw a thin frame around every image, so that the edges of white images are visible."""
     height, width = size
-    corners = [(centre - width / 2, middle - height / 2) for middle in y for centre in x]
-    frames = [Rectangle(corner, width, height) for corner in corners]
+    frames = [Rectangle((left - width / 2, top - height / 2), width, height) for top in y for left in x]
     line = PatchCollection(frames, facecolor="none", edgecolor="#c5cdd6", linewidth=0.5, clip_on=False)
     ax.add_collection(line, autolim=False)
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 
 from vaebench.core.errors import VaebenchError
-from vaebench.core.files import atomic, write_text
+from vaebench.core.files import write_bytes, write_text
 from vaebench.evaluation.learning_curves import LabelCount
 from vaebench.models.priors import StandardNormal
 from vaebench.models.registry import PretrainedModel
@@ -53,26 +52,15 @@ def write_report(run: Run) -> Path:
         VaebenchError: the run is not finished, or the folder cannot be written.
     """
     figures = [_write_figure(run, name) for name, panel in FIGURES.items() if panel.applies(run)]
+    obstacle = run.explorer_obstacle
+    if obstacle is None:
+        try:
+            run.explore().write(run.path / EXPLORER)
+        except VaebenchError as error:  # the report is written anyway
+            obstacle = str(error)
     page = run.path / "report.html"
-    write_text(page, render(run, figures, _write_explorer(run)))
+    write_text(page, render(run, figures, obstacle))
     return page
-
-
-def _write_explorer(run: Run) -> str | None:
-    """Write the explorer, or return the reason why it cannot be made; the report is written anyway."""
-    if reason := run.explorer_obstacle:
-        return reason
-    try:
-        run.explore().write(run.path / EXPLORER)
-    except VaebenchError as error:
-        return str(error)
-    return None
-
-
-def _name(run: Run) -> str:
-    """Name of the recipe, followed by that of the data if it differs."""
-    recipe, data = run.recipe.name, clean(run.results["data"]["name"])
-    return recipe if recipe == data else f"{recipe} on {data}"
 
 
 def render(run: Run, figures: list[EmbeddedFigure], explorer_obstacle: str | None) -> str:
@@ -80,15 +68,12 @@ def render(run: Run, figures: list[EmbeddedFigure], explorer_obstacle: str | Non
     accuracies = [(probe, accuracy_table(run, probe)) for probe in probe_names(run) if probe not in without_probe(run)]
     if not accuracies and accuracy_rows(run):
         accuracies = [("networks on images", accuracy_table(run, ""))]
-    alarms = run.results["alarms"]
+    data, alarms, counts = clean(run.results["data"]["name"]), run.results["alarms"], label_counts(run)
     judgement = verdict(run) if accuracies else None
-    present = (
-        {FIGURES[figure.name].section for figure in figures}
-        | {"explore", "nats", "how"}
-        | ({"alarms"} if alarms else set())
-    )
+    present = {"explore", "nats", "how", *(FIGURES[figure.name].section for figure in figures)}
+    present |= {"alarms"} if alarms else set()
     return template("report.html.j2", "vaebench.runs.report").render(
-        name=_name(run),
+        name=run.recipe.name if run.recipe.name == data else f"{run.recipe.name} on {data}",
         lead=lead(run),
         explorer=EXPLORER,
         explorer_obstacle=explorer_obstacle,
@@ -96,8 +81,8 @@ def render(run: Run, figures: list[EmbeddedFigure], explorer_obstacle: str | Non
         alarms=alarms,
         verdict=judgement,
         accuracies=accuracies,
-        counts=label_counts(run),
-        differences=_differences(judgement, label_counts(run)) if judgement else [],
+        counts=counts,
+        differences=_differences(judgement, counts) if judgement else [],
         methods=[representation_title(method.name) for method in run.recipe.evaluation.semi_supervised],
         draws=run.recipe.evaluation.draws,
         training_images=run.results["data"]["images"]["train"],
@@ -108,7 +93,7 @@ def render(run: Run, figures: list[EmbeddedFigure], explorer_obstacle: str | Non
         facts=facts(run),
         recipe=recipe_text(run),
         signed=lambda value: signed(value, ".3f"),
-        data=clean(run.results["data"]["name"]),
+        data=data,
         figures_in=lambda section: [figure for figure in figures if FIGURES[figure.name].section == section],
     )
 
@@ -118,15 +103,15 @@ def lead(run: Run) -> str:
     recipe, images = run.recipe, run.results["data"]["images"]
     channels, height, width = run.results["image_shape"]
     kind = {1: "grey", 3: "colour"}.get(channels, f"{channels}-channel")
-    objective = recipe.model_dump(mode="json")["objective"]
-    beta = f" at beta {objective['beta']:g}" if "beta" in objective else ""
-    prior = recipe.model_dump(mode="json")["model"].get("prior", {}).get("kind", "standard-normal")
-    beta += "" if prior == "standard-normal" else f", {prior} prior"
+    values = recipe.model_dump(mode="json")
+    objective, prior = values["objective"], values["model"].get("prior", {}).get("kind", "standard-normal")
+    details = f" at beta {objective['beta']:g}" if "beta" in objective else ""
+    details += "" if prior == "standard-normal" else f", {prior} prior"
     first = "started from a VAE of objective " if isinstance(recipe.model, PretrainedModel) else ""
     return (
-        f"A {recipe.model.title} ({first}{objective['kind']}{beta}) trained without labels on {images['train']:,} "
-        f"{kind} images of {height} x {width} pixels from {data_title(run)}, evaluated on {images['test']:,} test "
-        "images."
+        f"A {recipe.model.title} ({first}{objective['kind']}{details}) trained without labels on "
+        f"{images['train']:,} {kind} images of {height} x {width} pixels from {data_title(run)}, evaluated on "
+        f"{images['test']:,} test images."
     )
 
 
@@ -151,11 +136,9 @@ def elbo_notes(run: Run) -> list[str]:
 
 def _differences(judgement: Verdict, counts: list[LabelCount]) -> list[tuple[str, list[BaselineComparison | None]]]:
     """Comparisons with each baseline, one per label count."""
-    rows = []
-    for baseline, cells in groupby(judgement.comparisons, key=lambda cell: cell.baseline):
-        by_count = {cell.labels_per_class: cell for cell in cells}
-        rows.append((representation_title(baseline), [by_count.get(count) for count in counts]))
-    return rows
+    cells = {(cell.baseline, cell.labels_per_class): cell for cell in judgement.comparisons}
+    baselines = dict.fromkeys(cell.baseline for cell in judgement.comparisons)
+    return [(representation_title(name), [cells.get((name, count)) for count in counts]) for name in baselines]
 
 
 def _write_figure(run: Run, name: str) -> EmbeddedFigure:
@@ -164,6 +147,5 @@ def _write_figure(run: Run, name: str) -> EmbeddedFigure:
     if run.results["data"]["note"] and name == "learning-curve":
         caption += f" Data: {data_title(run)}."
     figure = embed(panel.figure(run), name, panel.title, caption)
-    with atomic(run.path / "figures" / f"{name}.png") as temporary:
-        temporary.write_bytes(figure.png)
+    write_bytes(run.path / "figures" / f"{name}.png", figure.png)
     return figure

@@ -85,8 +85,7 @@ def accuracy_table(run: Run, probe: str) -> Table:
     ]
     draws = [max((row["n"] for key, row in by_feature.items() if key[1] == count), default=0) for count in counts]
     strong = tuple(index for index, name in enumerate(names) if name in ("vae", "self-trained"))
-    header = ["labels per class", *(str(count) for count in counts)]
-    return Table(header, [*rows, ["draws (n)", *map(str, draws)]], strong)
+    return Table(["labels per class", *map(str, counts)], [*rows, ["draws (n)", *map(str, draws)]], strong)
 
 
 def mean_and_sd(statistics: Mapping[str, Any] | None, form: str = ".3f") -> str:
@@ -115,30 +114,26 @@ def elbo_table(run: Run) -> Table:
             ".3f",
         ),
     }
-    columns = [before, after] if "elbo" in after else [before]
+    columns = {"before self-training": before, "after": after} if "elbo" in after else {"value": before}
     cells = [
-        [name, *(format(values[key], form) if key in values else NONE for values in columns), unit]
+        [name, *(format(column[key], form) if key in column else NONE for column in columns.values()), unit]
         for key, (name, unit, form) in metrics.items()
         if key in before
     ]
-    padding = [NONE] * (len(columns) - 1)
-    cells += [_log_px_cells(row, padding) for row in rows if row["metric"] == "log_px"]
     scores = {row["metric"]: row["mean"] for row in run.rows if row["split"] == "all"}
-    cells += [
-        [name, f"{scores[key]:.3f}", *padding, "0 to 1; higher is better; on all images"]
-        for key, name in SCORE_NAMES.items()
-        if key in scores
-    ]
-    names = ["value"] if len(columns) == 1 else ["before self-training", "after"]
-    return Table(["on the test images", *names, "unit"], cells)
+    unit = "0 to 1; higher is better; on all images"
+    others = [_log_px_cells(row) for row in rows if row["metric"] == "log_px"]
+    others += [(name, f"{scores[key]:.3f}", unit) for key, name in SCORE_NAMES.items() if key in scores]
+    cells += [[name, value, *[NONE] * (len(columns) - 1), unit] for name, value, unit in others]
+    return Table(["on the test images", *columns, "unit"], cells)
 
 
-def _log_px_cells(row: ResultRow, padding: list[str]) -> list[str]:
+def _log_px_cells(row: ResultRow) -> tuple[str, str, str]:
     unit = (
         f"nats per image; {row['samples']:,} samples of z, effective sample size {row['effective_samples']:.1f}; "
         "± one standard error of the sampling"
     )
-    return ["log p(x), importance-weighted", f"{row['mean']:.2f} ± {row['standard_error']:.2f}", *padding, unit]
+    return "log p(x), importance-weighted", f"{row['mean']:.2f} ± {row['standard_error']:.2f}", unit
 
 
 SETS = {
@@ -167,14 +162,12 @@ def samples_table(run: Run) -> tuple[Table, str] | None:
     }
     if not scores:
         return None
+
+    def cell(name: str, metric: str, form: str) -> str:
+        return f"{scores[name, metric]['mean']:{form}}" if (name, metric) in scores else NONE
+
     rows = [
-        [
-            title,
-            *(
-                f"{scores[name, key]['mean']:{form}}" if (name, key) in scores else NONE
-                for key, (_, form) in SAMPLE_SCORES.items()
-            ),
-        ]
+        [title, *(cell(name, metric, form) for metric, (_, form) in SAMPLE_SCORES.items())]
         for name, title in SETS.items()
     ]
     first = next(iter(scores.values()))
@@ -195,27 +188,24 @@ def samples_table(run: Run) -> tuple[Table, str] | None:
 
 def stage_table(run: Run) -> Table:
     """Seconds of each stage and their total."""
-    stages = run.results["stages"]
-    rows = [[name, f"{seconds:,.1f}"] for name, seconds in stages.items()]
-    return Table(["stage", "seconds"], [*rows, ["total", f"{run.results['seconds']:,.1f}"]])
+    stages = {**run.results["stages"], "total": run.results["seconds"]}
+    return Table(["stage", "seconds"], [[name, f"{seconds:,.1f}"] for name, seconds in stages.items()])
 
 
 def facts(run: Run) -> list[tuple[str, str]]:
     """Data, seeds, versions, commit and machine, as pairs of a term and its value."""
     results = run.results
     data, machine, recipe = results["data"], results["machine"], run.recipe
+    compute, shape = recipe.compute, " x ".join(map(str, results["image_shape"]))
     parts = ", ".join(f"{count:,} {part}" for part, count in data["images"].items())
-    shape = " x ".join(map(str, results["image_shape"]))
-    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
-    compute = recipe.compute
-    classes = ", ".join(clean(name) for name in results["classes"])
+    classes = ", ".join(map(clean, results["classes"]))
     return [
         ("data", data_title(run)),
         ("images", f"{parts}; {shape} (channels x height x width)"),
         ("classes", f"{len(results['classes'])}: {classes}" if classes else "none: the images have no labels"),
         ("fingerprint of the training images", data["fingerprint"]),
         ("seeds", f"{recipe.seed} for weights, order, noise and label draws; {recipe.data.seed} for the split"),
-        ("versions", versions),
+        ("versions", ", ".join(f"{name} {version}" for name, version in machine["versions"].items())),
         ("commit", results["commit"] or "unknown (vaebench did not run from a checkout)"),
         ("machine", f"{machine['processor']}, {machine['cores']} cores, {machine['system']}"),
         ("GPU", machine["gpu"] or "none"),
@@ -235,21 +225,15 @@ def recipe_text(run: Run) -> str:
 
 
 def _toml(values: dict[str, Any], path: str) -> list[str]:
-    lines = []
-    for key, value in values.items():
-        if value is None:
-            lines.append(f"# {key}: none")
-        elif not _nested(value):
-            lines.append(f"{key} = {json.dumps(value, ensure_ascii=False)}")
+    lines: list[str] = []
+    tables: list[str] = []
     for key, value in values.items():
         name = f"{path}.{key}" if path else key
         if isinstance(value, dict):
-            lines += ["", f"[{name}]", *_toml(value, name)]
-        elif _nested(value):
+            tables += ["", f"[{name}]", *_toml(value, name)]
+        elif isinstance(value, list) and value and isinstance(value[0], dict):
             for item in value:
-                lines += ["", f"[[{name}]]", *_toml(item, name)]
-    return lines
-
-
-def _nested(value: Any) -> bool:
-    return isinstance(value, dict) or (isinstance(value, list) and bool(value) and isinstance(value[0], dict))
+                tables += ["", f"[[{name}]]", *_toml(item, name)]
+        else:
+            lines.append(f"# {key}: none" if value is None else f"{key} = {json.dumps(value, ensure_ascii=False)}")
+    return lines + tables

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from vaebench.core.statistics import difference_interval
 from vaebench.evaluation.learning_curves import LabelCount
 from vaebench.plotting.style import representation_title
@@ -124,14 +126,8 @@ def compare_rows(subject: ResultRow, baseline: ResultRow) -> BaselineComparison:
     """Compare two rows of one label count, paired by draw if both have the same number of draws."""
     first, second = subject["values"], baseline["values"]
     interval = difference_interval(first, second, paired=len(first) == len(second))
-    if interval is None:
-        outcome: Outcome = "one draw"
-    elif interval[0] > 0:
-        outcome = "win"
-    elif interval[1] < 0:
-        outcome = "lose"
-    else:
-        outcome = "unclear"
+    low, high = interval or (0.0, 0.0)
+    outcome: Outcome = "one draw" if interval is None else "win" if low > 0 else "lose" if high < 0 else "unclear"
     difference = subject["mean"] - baseline["mean"]
     return BaselineComparison(baseline["features"], subject["labels_per_class"], difference, interval, outcome)
 
@@ -145,25 +141,24 @@ def baseline_sentence(subject: str, comparisons: list[BaselineComparison]) -> st
         return f"{subject} against {baseline}: no verdict, because there is only one draw of labels."
     counts = [c.labels_per_class for c in tested]
     at = {o: [c.labels_per_class for c in tested if c.outcome == o] for o in ("win", "lose", "unclear")}
-    if len(at["win"]) == len(tested):
-        return f"{subject} beat {baseline} {_everywhere(counts)}."
-    if len(at["lose"]) == len(tested):
-        return f"{subject} lose to {baseline} {_everywhere(counts)}."
-    if len(at["unclear"]) == len(tested):
+    if at["unclear"] == counts:
         lower = subject[0].lower() + subject[1:]
-        return f"No clear difference between {lower} and {baseline} {_everywhere(counts, 'any')}."
+        return f"No clear difference between {lower} and {baseline} {_where(counts, counts, 'any')}."
     if at["win"]:
-        sentence = f"{subject} beat {baseline} {_range_text(at['win'], counts, UNIT)}"
+        sentence = f"{subject} beat {baseline} {_where(at['win'], counts)}"
         sentence += f" and lose {_range_text(at['lose'], counts)}" if at["lose"] else ""
     else:
-        sentence = f"{subject} lose to {baseline} {_range_text(at['lose'], counts, UNIT)}"
+        sentence = f"{subject} lose to {baseline} {_where(at['lose'], counts)}"
     return sentence + (f"; no clear difference {_range_text(at['unclear'], counts)}." if at["unclear"] else ".")
 
 
-def _everywhere(counts: Sequence[LabelCount], word: str = "every") -> str:
+def _where(some: Sequence[LabelCount], counts: Sequence[LabelCount], every: str = "every") -> str:
+    """Some or all of the tested counts in words, with their unit."""
+    if len(some) < len(counts):
+        return _range_text(some, counts, UNIT)
     if len(counts) == 1:
         return f"{_range_text(counts, counts, UNIT)}, the only count with several draws"
-    return f"at {word} label count"
+    return f"at {every} label count"
 
 
 def _range_text(some: Sequence[LabelCount], counts: Sequence[LabelCount], unit: str = "") -> str:
@@ -173,14 +168,8 @@ def _range_text(some: Sequence[LabelCount], counts: Sequence[LabelCount], unit: 
     places = [counts.index(count) for count in some]
     if len(places) > 1 and places == list(range(places[0], len(counts))):
         return f"from {some[0]}{unit} upwards"
-    groups: list[list[int]] = []
-    for place in places:
-        if groups and groups[-1][-1] == place - 1:
-            groups[-1].append(place)
-        else:
-            groups.append([place])
     phrases = []
-    for group in groups:
+    for group in np.split(places, np.flatnonzero(np.diff(places) > 1) + 1):
         names = [str(counts[place]) for place in group]
         phrases += names if len(names) < 3 else [f"{names[0]} to {names[-1]}"]
     return f"at {', '.join(phrases[:-1])}{' and ' if len(phrases) > 1 else ''}{phrases[-1]}{unit}"
@@ -195,8 +184,7 @@ def _overall_sentence(comparisons: list[BaselineComparison], baselines: list[str
     best = [n for n in counts if all(c.outcome == "win" for c in tested if c.labels_per_class == n)]
     if not best:
         return [f"They beat all {len(baselines)} baselines at no label count."]
-    where = _everywhere(counts) if len(best) == len(counts) else _range_text(best, counts, UNIT)
-    return [f"They beat all {len(baselines)} baselines {where}."]
+    return [f"They beat all {len(baselines)} baselines {_where(best, counts)}."]
 
 
 def _accuracies_at(run: Run, count: LabelCount, names: list[str], rows: RowsByFeature) -> str:
@@ -208,16 +196,14 @@ def _accuracies_at(run: Run, count: LabelCount, names: list[str], rows: RowsByFe
 
 
 def _notes(run: Run, comparisons: list[BaselineComparison]) -> list[str]:
-    """Caveats of the verdict."""
     notes = []
-    tested = sum(c.outcome != "one draw" for c in comparisons)
-    if tested:
-        notes.append(
+    if tested := sum(c.outcome != "one draw" for c in comparisons):
+        notes = [
             "A difference is called clear if its 95 % interval over the label draws excludes 0. About one in twenty of "
-            f"the {tested} comparisons would do so by chance."
-        )
-        notes.append("The draws vary the labels only: each network was trained once, with one seed.")
-    requested = run.recipe.evaluation.labels_per_class
-    if missing := [str(count) for count in requested if count not in label_counts(run)]:
+            f"the {tested} comparisons would do so by chance.",
+            "The draws vary the labels only: each network was trained once, with one seed.",
+        ]
+    counts = label_counts(run)
+    if missing := [str(count) for count in run.recipe.evaluation.labels_per_class if count not in counts]:
         notes.append(f"Skipped, because some class has too few training images: {', '.join(missing)} labels per class.")
     return notes
