@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Callable
 from functools import wraps
@@ -10,14 +11,19 @@ from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 R = TypeVar("R")
+INTERNAL = ("vaebench", "pydantic", "jaxtyping")
+"""Packages in which a warning does not point at a line."""
 NAMES = {"perform": "run"}
 """Old name of ``vaebench`` -> today's."""
 
 
-def warn_renamed(old: str, new: str, stacklevel: int = 3) -> None:
-    """Issue a `FutureWarning` that names the replacement of ``old``."""
+def warn_renamed(old: str, new: str) -> None:
+    """Issue a `FutureWarning` that names the replacement of ``old``, at the line of the user's code that led to it."""
+    frame, inside = sys._getframe().f_back, 1
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in INTERNAL:
+        frame, inside = frame.f_back, inside + 1
     message = f"{old} is now {new}; the old name still works and will be removed in vaebench 0.3"
-    warnings.warn(message, FutureWarning, stacklevel)
+    warnings.warn(message, FutureWarning, inside + 1)
 
 
 def renamed_arguments(**names: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
@@ -37,50 +43,59 @@ def renamed_arguments(**names: str) -> Callable[[Callable[P, R]], Callable[P, R]
     return decorate
 
 
-RECIPE_FIELDS = {
+SELF_TRAINING = "evaluation.self_training"
+RECIPE_NAMES = {
     "data": {"test_share": "test_fraction", "validation_share": "validation_fraction"},
     "objective": {"share": "fraction"},
-    "evaluation.self_training.objective": {"share": "elbo_fraction"},
+    SELF_TRAINING: {
+        "spreader": "propagation",
+        "teacher": "pseudo_labeller",
+        "keep": "graph_fraction",
+        "keep_own": "network_fraction",
+        "taught": "pseudo_labelled",
+        "given": "labelled",
+    },
+    f"{SELF_TRAINING}.objective": {"share": "elbo_fraction"},
+    f"{SELF_TRAINING}.propagation": {"share": "confident_fraction"},
+    f"{SELF_TRAINING}.propagation.few_labels": {"share": "confident_fraction"},
+    f"{SELF_TRAINING}.pseudo_labeller": {"share": "confident_fraction"},
+    f"{SELF_TRAINING}.pseudo_labeller.kind": {"own-answers": "network", "feature-graph": "graph"},
 }
-"""Old field of a part of a recipe -> today's, by the part's place."""
+"""Old field of a recipe's part, or old kind -> today's, by today's place of the part or kind."""
 
 
-def _rename_fields(values: Any, path: list[str], names: dict[str, str]) -> Any:
-    """Values whose part at ``path``, if there is one, has its fields renamed."""
+def upgrade_recipe(values: Any, warn: bool = False, place: str = "") -> Any:
+    """A recipe's plain values with the field names and kinds of today; other values are returned as they are.
+
+    Args:
+        warn: issue a `FutureWarning` for each old name: for values that a user gives, not for those of stored files.
+        place: place of the values in the recipe, such as "evaluation.self_training".
+    """
+    if isinstance(values, str):
+        return _current_name(values, place, warn)
     if not isinstance(values, dict):
         return values
-    if not path:
-        return {names.get(name, name): value for name, value in values.items()}
-    return values | {name: _rename_fields(value, path[1:], names) for name, value in values.items() if name == path[0]}
+    upgraded = {}
+    for old, value in values.items():
+        name = _current_name(old, place, warn)
+        upgraded[name] = upgrade_recipe(value, warn, f"{place}.{name}" if place else name)
+    return upgraded
 
 
-SELF_TRAINING_FIELDS = {
-    "spreader": "propagation",
-    "teacher": "pseudo_labeller",
-    "keep": "graph_fraction",
-    "keep_own": "network_fraction",
-    "taught": "pseudo_labelled",
-    "given": "labelled",
-}
-"""Old field of a recipe's ``evaluation.self_training`` -> today's."""
-PSEUDO_LABELLER_KINDS = {"own-answers": "network", "feature-graph": "graph"}
+def upgrade_option(path: list[str]) -> list[str]:
+    """The path of a field that a user overrides, such as ``["data", "test_share"]``, by today's names."""
+    upgraded: list[str] = []
+    for name in path:
+        upgraded.append(_current_name(name, ".".join(upgraded), warn=True))
+    return upgraded
 
 
-def upgrade_recipe(values: Any) -> Any:
-    """A recipe's plain values with the field names and kinds of today; other values are returned as they are."""
-    for part, names in RECIPE_FIELDS.items():
-        values = _rename_fields(values, part.split("."), names)
-    try:
-        old = values["evaluation"]["self_training"]
-        fields = {SELF_TRAINING_FIELDS.get(name, name): value for name, value in old.items()}
-    except (KeyError, TypeError, AttributeError):
-        return values
-    labeller = fields.get("pseudo_labeller")
-    if isinstance(labeller, dict) and labeller.get("kind") in PSEUDO_LABELLER_KINDS:
-        fields["pseudo_labeller"] = labeller | {"kind": PSEUDO_LABELLER_KINDS[labeller["kind"]]}
-    for name in ("propagation", "pseudo_labeller"):
-        fields |= {name: _upgrade_share(fields[name])} if name in fields else {}
-    return values | {"evaluation": values["evaluation"] | {"self_training": fields}}
+def _current_name(old: str, place: str, warn: bool) -> str:
+    new = RECIPE_NAMES.get(place, {}).get(old, old)
+    if warn and new != old:
+        prefix = f"{place} = " if place.endswith(".kind") else f"{place}."
+        warn_renamed(f"{prefix}{old}", f"{prefix}{new}")
+    return new
 
 
 def workers_of(machine: dict[str, Any]) -> int:
@@ -102,13 +117,6 @@ OLD_OUTLIERS_FILE = "usual.safetensors"
 """Old name of a model folder's ``outliers.safetensors``."""
 CLASSIFIER_TENSORS = {"line.weight": "linear.weight", "line.bias": "linear.bias"}
 """Old name of a tensor in a linear image classifier's weights -> today's."""
-
-
-def _upgrade_share(values: Any) -> Any:
-    """Plain values of a label propagation or pseudo-labeller, whose "share" is now "confident_fraction"."""
-    if not isinstance(values, dict):
-        return values
-    return {"confident_fraction" if key == "share" else key: _upgrade_share(value) for key, value in values.items()}
 
 
 def upgrade_fit_record(record: dict[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import errno
 import sys
+import warnings
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 from vaebench import __version__
 from vaebench.cli import experiments, images, listing, recipes, runs
@@ -26,7 +30,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command and return the exit status: 0 done, 1 failed, 2 a mistake of the user, 130 interrupted."""
     argv = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        return _run(argv)
+        with warnings.catch_warnings():
+            warnings.showwarning = partial(_show_warning, warnings.showwarning)
+            return _run(argv)
     except SystemExit as stop:  # argparse, after its help or error
         if not isinstance(stop.code, int):
             raise
@@ -78,6 +84,14 @@ def _run(argv: list[str]) -> int:
         args.argv = argv
     status: int = args.run(args)
     return status
+
+
+def _show_warning(show: Callable[..., None], message: Warning | str, category: type[Warning], *where: Any) -> None:
+    """Print a warning about an old name as one line, and other warnings by ``show``."""
+    if issubclass(category, FutureWarning):
+        print(f"vaebench: {message}", file=sys.stderr)
+    else:
+        show(message, category, *where)
 
 
 def _report(error: Exception) -> int:

@@ -23,7 +23,7 @@ from vaebench.models.export import can_export
 from vaebench.models.likelihoods import BernoulliPixels, check_pixels
 from vaebench.models.vae import VAE
 from vaebench.runs.explorer.explorer import Explorer
-from vaebench.runs.recipe import Recipe, parse_recipe
+from vaebench.runs.recipe import Recipe, load_recipe
 from vaebench.runs.rows import ResultRow
 from vaebench.training.checkpoint import read_tensors
 from vaebench.training.compute import Compute
@@ -45,7 +45,7 @@ class Run:
         self.path = path
         if not (path / "recipe.json").exists():
             raise VaebenchError(f"{path} holds no recipe.json; expected the folder of a run")
-        self.recipe: Recipe = parse_recipe(read_json(path / "recipe.json"), str(path / "recipe.json"))
+        self.recipe: Recipe = load_recipe(path / "recipe.json")
 
     @classmethod
     def load(cls, path: str | Path) -> Run:
@@ -225,7 +225,7 @@ def claim_folder(recipe: Recipe, compute: Compute, path: Path, resume: bool) -> 
         return resolved
     if not resume:
         raise VaebenchError(f"{path} already holds a run; add --resume to continue it, or --out for another folder")
-    existing = parse_recipe(read_json(file), str(file))
+    existing = load_recipe(file)
     if changed := differences(existing.model_dump(mode="json"), resolved.model_dump(mode="json")):
         raise VaebenchError(
             f"{path} holds a run of another recipe: {'; '.join(changed)}; "
