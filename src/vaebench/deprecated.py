@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import warnings
 from collections.abc import Callable
-from functools import wraps
+from functools import cache, wraps
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -154,98 +155,13 @@ PAPER_ROW_KEYS = {
     "why": "explanation",
 }
 """Old key of a row of ``papers.json`` -> today's."""
-PAPER_PHRASES = {
-    "its released weights": "released weights",
-    "its notebooks": "notebooks",
-    "latents alive in": "active latents in",
-    "loss of the notebooks' VAE, falling without bound": "training loss of the notebooks' VAE, unbounded below",
-    "Fashion-MNIST named with 84 % in the discussion, 83 % in Table 1": "Fashion-MNIST: accuracy in the discussion, "
-    "which is 83 % in Table 1",
-    "cross-entropy where it stuck": "final cross-entropy",
-    "the same encoder trained from pixels": "supervised baseline, the same encoder trained from pixels",
-    "fed pixels in [0, 1] as it was trained": "with inputs in [0, 1], as in its training",
-    "the same with the VAE's own training counted": "head training with the VAE's own training included",
-    "ends 10 points below the state of the art, quoted as": "is 10 points below the state of the art, given as",
-    "validation (best found)": "validation (best accuracy)",
-    "beside the CB VAE's printed number": "compared with the CB VAE's reported accuracy",
-    "seconds an epoch": "seconds per epoch",
-    "the CB VAE leads by about 3 points everywhere (points, mean of 6 cells)": "the CB VAE is about 3 points more "
-    "accurate everywhere (points, mean of 6 comparisons)",
-    "the same for samples from a Gaussian fitted to each VAE's codes, which do not follow the prior": "samples from a "
-    "Gaussian fitted to each VAE's codes, which do not follow the prior: CB relative to Normal (ratio of sharpness)",
-    "label a class": "label per class",
-    "labels a class": "labels per class",
-    "images a class": "images per class",
-    "drawings a class": "drawings per class",
-    "0 a class": "0 per class",
-    "1 a class": "1 per class",
-    "fall to the prior": "collapse to the prior",
-    "reads as rotation": "encodes rotation",
-    "reads as thickness": "encodes thickness",
-    "with a line trained to convergence": "with a linear probe trained to convergence",
-    "kinds of errors: images that disentangled and standard both miss, of those either misses": "error analysis: "
-    "fraction of the errors of disentangled or standard that both make",
-    "kinds of errors: the same for disentangled and supervised": "error analysis: the same fraction for disentangled "
-    "and supervised",
-    "kinds of errors: how differently disentangled and supervised confuse (0 alike, 1 disjoint)": "error analysis: "
-    "distance of the confusions of disentangled and supervised (0 identical, 1 disjoint)",
-    "kinds of errors: test images that only the disentangled model misses": "error analysis: test images that only "
-    "the disentangled model misclassifies",
-    "the formula as printed collapses": "the formula as printed leads to posterior collapse",
-    "4s and 9s taken for the other": "4s and 9s classified as the other",
-    "and nothing more than that": "CIFAR-10 separates nothing else",
-    "and oscillate more": "the 2-D CIFAR-10 losses oscillate more",
-    "share lost in the last epoch": "relative decrease in the last epoch",
-    "squared error saved by two": "decrease in squared error with two",
-    "squared error saved": "decrease in squared error",
-    "KL share of": "KL as a fraction of",
-    "legible share at": "fraction of legible samples at",
-    "validation loss gained": "decrease in validation loss",
-    "read as another class, share at latent": "classified as another class, fraction at latent",
-    "test accuracy of the classifier that judges samples and reconstructions": "test accuracy of the evaluation "
-    "classifier",
-    "(share)": "(fraction)",
-    "(share ": "(fraction ",
-    "(fraction read as 8)": "(fraction classified as 8)",
-    "a proper beta of 3 makes z noisy": "beta 3 per image makes z noisy",
-    ": on means it has": ": accuracy on means",
-    "proper beta 3 gives": "beta of 3 per image gives",
-    "other classes; ": "substitute classes; ",
-    "the printed": "the reported",
-    "fed standardised pixels up to 2.8, which it never saw; fed pixels in [0, 1] it has": "inputs are standardised "
-    "pixels up to 2.8, outside the range of its training; accuracy with inputs in [0, 1] is",
-    "so silence is optimal from beta 1 on": "so posterior collapse is optimal for beta >= 1",
-    "its choice is number": "the paper's choice has rank",
-    "means read by": "means classified by",
-    "a head of 512 and 512 that learned from sampled z": "a 512-512 head trained on sampled z",
-    "ours is in a row below": "our own VAE is in an additional row",
-    "beside unit noise a pixel little of an image is worth coding": "with unit noise per pixel, little of an image is "
-    "worth encoding",
-    "where samples are far darker than images, they lie where no image was coded": "samples far darker than images "
-    "come from latents to which no image is encoded",
-    "read figure-4; n counts draws of labels": "see figure-4; n is the number of label draws",
-    "the smallest step down is": "the smallest difference is",
-    "a line trained to convergence is a row of ours": "a linear probe trained to convergence is an additional row",
-    "the paper's line": "the paper's linear layer",
-    "M1, a line on the means": "M1, linear probe on the means",
-    "nats of reconstruction": "nats of reconstruction loss",
-    "read as 8 by a CNN after reconstruction, in brackets the standard VAE": "reconstructions classified as 8 by a "
-    "CNN (standard VAE in brackets)",
-    "if they erred independently": "if errors were independent",
-    "4s taken for 9s": "4s classified as 9s",
-    "always saying animal": "always predicting animal",
-    "as a share of": "as a fraction of",
-    "printed on another scale, which contradicts its own table": "reported on another scale, which contradicts the "
-    "paper's table",
-    "the recipe as printed": "the paper's recipe",
-    "all samples judged": "all classified samples",
-    "are read as the same class as the image": "are classified like the image",
-    "more latents cost nothing, they collapse to the prior": "further latents collapse to the prior at no cost",
-    "its own errors bound what it can say of others": "its own errors limit what it can measure",
-    "the most to expect": "the upper limit to expect",
-    "shares of the digits": "fractions of the digits",
-}
-"""Phrase in the sources, quantities and explanations of old rows -> today's, replaced in this order."""
+
+
+@cache
+def _paper_phrases() -> dict[str, str]:
+    """Phrase in the sources, quantities and explanations of old rows -> today's, replaced in this order."""
+    phrases: dict[str, str] = json.loads((Path(__file__).parent / "deprecated_phrases.json").read_text("utf-8"))
+    return phrases
 
 
 def upgrade_paper_row(row: dict[str, Any]) -> dict[str, Any]:
@@ -254,7 +170,7 @@ def upgrade_paper_row(row: dict[str, Any]) -> dict[str, Any]:
         return row
     row = {PAPER_ROW_KEYS.get(key, key): value for key, value in row.items()}
     for key in ("source", "quantity", "explanation"):
-        for old, new in PAPER_PHRASES.items():
+        for old, new in _paper_phrases().items():
             row[key] = row[key].replace(old, new)
     return row
 
@@ -275,8 +191,6 @@ RESULT_VALUES = {
     "score": {"unlike": "outlier"},
 }
 """Old values of a row by today's key -> today's."""
-
-
 TITLE_PHRASES = {
     "that are as small beside it as those are beside 2 GB": "as small relative to the file as the default for 2 GB",
     ", beside ": ", compared with ",
