@@ -35,9 +35,9 @@ def file_lock(path: Path, wait: bool = True) -> Iterator[bool]:
     """Lock the file ``path``; with ``wait=False`` yield False at once where another process holds it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        held = FileLock(path, timeout=-1 if wait else 0).acquire()
+        lock = FileLock(path, timeout=-1 if wait else 0).acquire()
     except Timeout:
         yield False
         return
-    with held:
+    with lock:
         yield True
