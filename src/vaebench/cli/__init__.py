@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from vaebench import __version__
-from vaebench.cli import experiments, images, listing, recipes, runs
+from vaebench.cli import experiments, images, listing, runs
 from vaebench.cli.parser import Parser
 
 DESCRIPTION = "vaebench: the workbench for variational autoencoders on images"
@@ -54,7 +54,7 @@ def build_parser() -> Parser:
     commands = parser.add_subparsers(
         prog="vaebench", metavar="COMMAND [arguments]", title="commands", parser_class=Parser
     )
-    for module in (recipes, runs, images, experiments, listing):
+    for module in (runs, images, experiments, listing):
         module.add_parser(commands)
     parser.set_defaults(root=parser, commands=commands.choices)
     return parser
@@ -82,6 +82,10 @@ def _run(argv: list[str]) -> int:
     if "extras" in args:
         setattr(args, args.extras, extras)
         args.argv = argv
+
+    from vaebench.core.memory import keep_freed_memory
+
+    keep_freed_memory()
     status: int = args.run(args)
     return status
 
