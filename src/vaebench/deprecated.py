@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import json
+import sys
 import warnings
 from collections.abc import Callable
-from functools import wraps
+from functools import cache, wraps
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 R = TypeVar("R")
+INTERNAL = ("vaebench", "pydantic", "jaxtyping")
+"""Packages in which a warning does not point at a line."""
 NAMES = {"perform": "run"}
 """Old name of ``vaebench`` -> today's."""
 
 
-def warn_renamed(old: str, new: str, stacklevel: int = 3) -> None:
-    """Issue a `FutureWarning` that names the replacement of ``old``."""
+def warn_renamed(old: str, new: str) -> None:
+    """Issue a `FutureWarning` that names the replacement of ``old``, at the line of the user's code that led to it."""
+    frame, inside = sys._getframe().f_back, 1
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in INTERNAL:
+        frame, inside = frame.f_back, inside + 1
     message = f"{old} is now {new}; the old name still works and will be removed in vaebench 0.3"
-    warnings.warn(message, FutureWarning, stacklevel)
+    warnings.warn(message, FutureWarning, inside + 1)
 
 
 def renamed_arguments(**names: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
@@ -37,50 +44,59 @@ def renamed_arguments(**names: str) -> Callable[[Callable[P, R]], Callable[P, R]
     return decorate
 
 
-RECIPE_FIELDS = {
+SELF_TRAINING = "evaluation.self_training"
+RECIPE_NAMES = {
     "data": {"test_share": "test_fraction", "validation_share": "validation_fraction"},
     "objective": {"share": "fraction"},
-    "evaluation.self_training.objective": {"share": "elbo_fraction"},
+    SELF_TRAINING: {
+        "spreader": "propagation",
+        "teacher": "pseudo_labeller",
+        "keep": "graph_fraction",
+        "keep_own": "network_fraction",
+        "taught": "pseudo_labelled",
+        "given": "labelled",
+    },
+    f"{SELF_TRAINING}.objective": {"share": "elbo_fraction"},
+    f"{SELF_TRAINING}.propagation": {"share": "confident_fraction"},
+    f"{SELF_TRAINING}.propagation.few_labels": {"share": "confident_fraction"},
+    f"{SELF_TRAINING}.pseudo_labeller": {"share": "confident_fraction"},
+    f"{SELF_TRAINING}.pseudo_labeller.kind": {"own-answers": "network", "feature-graph": "graph"},
 }
-"""Old field of a part of a recipe -> today's, by the part's place."""
+"""Old field of a recipe's part, or old kind -> today's, by today's place of the part or kind."""
 
 
-def _rename_fields(values: Any, path: list[str], names: dict[str, str]) -> Any:
-    """Values whose part at ``path``, if there is one, has its fields renamed."""
+def upgrade_recipe(values: Any, warn: bool = False, place: str = "") -> Any:
+    """A recipe's plain values with the field names and kinds of today; other values are returned as they are.
+
+    Args:
+        warn: issue a `FutureWarning` for each old name: for values that a user gives, not for those of stored files.
+        place: place of the values in the recipe, such as "evaluation.self_training".
+    """
+    if isinstance(values, str):
+        return _current_name(values, place, warn)
     if not isinstance(values, dict):
         return values
-    if not path:
-        return {names.get(name, name): value for name, value in values.items()}
-    return values | {name: _rename_fields(value, path[1:], names) for name, value in values.items() if name == path[0]}
+    upgraded = {}
+    for old, value in values.items():
+        name = _current_name(old, place, warn)
+        upgraded[name] = upgrade_recipe(value, warn, f"{place}.{name}" if place else name)
+    return upgraded
 
 
-SELF_TRAINING_FIELDS = {
-    "spreader": "propagation",
-    "teacher": "pseudo_labeller",
-    "keep": "graph_fraction",
-    "keep_own": "network_fraction",
-    "taught": "pseudo_labelled",
-    "given": "labelled",
-}
-"""Old field of a recipe's ``evaluation.self_training`` -> today's."""
-PSEUDO_LABELLER_KINDS = {"own-answers": "network", "feature-graph": "graph"}
+def upgrade_option(path: list[str]) -> list[str]:
+    """The path of a field that a user overrides, such as ``["data", "test_share"]``, by today's names."""
+    upgraded: list[str] = []
+    for name in path:
+        upgraded.append(_current_name(name, ".".join(upgraded), warn=True))
+    return upgraded
 
 
-def upgrade_recipe(values: Any) -> Any:
-    """A recipe's plain values with the field names and kinds of today; other values are returned as they are."""
-    for part, names in RECIPE_FIELDS.items():
-        values = _rename_fields(values, part.split("."), names)
-    try:
-        old = values["evaluation"]["self_training"]
-        fields = {SELF_TRAINING_FIELDS.get(name, name): value for name, value in old.items()}
-    except (KeyError, TypeError, AttributeError):
-        return values
-    labeller = fields.get("pseudo_labeller")
-    if isinstance(labeller, dict) and labeller.get("kind") in PSEUDO_LABELLER_KINDS:
-        fields["pseudo_labeller"] = labeller | {"kind": PSEUDO_LABELLER_KINDS[labeller["kind"]]}
-    for name in ("propagation", "pseudo_labeller"):
-        fields |= {name: _upgrade_share(fields[name])} if name in fields else {}
-    return values | {"evaluation": values["evaluation"] | {"self_training": fields}}
+def _current_name(old: str, place: str, warn: bool) -> str:
+    new = RECIPE_NAMES.get(place, {}).get(old, old)
+    if warn and new != old:
+        prefix = f"{place} = " if place.endswith(".kind") else f"{place}."
+        warn_renamed(f"{prefix}{old}", f"{prefix}{new}")
+    return new
 
 
 def workers_of(machine: dict[str, Any]) -> int:
@@ -102,13 +118,6 @@ OLD_OUTLIERS_FILE = "usual.safetensors"
 """Old name of a model folder's ``outliers.safetensors``."""
 CLASSIFIER_TENSORS = {"line.weight": "linear.weight", "line.bias": "linear.bias"}
 """Old name of a tensor in a linear image classifier's weights -> today's."""
-
-
-def _upgrade_share(values: Any) -> Any:
-    """Plain values of a label propagation or pseudo-labeller, whose "share" is now "confident_fraction"."""
-    if not isinstance(values, dict):
-        return values
-    return {"confident_fraction" if key == "share" else key: _upgrade_share(value) for key, value in values.items()}
 
 
 def upgrade_fit_record(record: dict[str, Any]) -> dict[str, Any]:
@@ -146,98 +155,13 @@ PAPER_ROW_KEYS = {
     "why": "explanation",
 }
 """Old key of a row of ``papers.json`` -> today's."""
-PAPER_PHRASES = {
-    "its released weights": "released weights",
-    "its notebooks": "notebooks",
-    "latents alive in": "active latents in",
-    "loss of the notebooks' VAE, falling without bound": "training loss of the notebooks' VAE, unbounded below",
-    "Fashion-MNIST named with 84 % in the discussion, 83 % in Table 1": "Fashion-MNIST: accuracy in the discussion, "
-    "which is 83 % in Table 1",
-    "cross-entropy where it stuck": "final cross-entropy",
-    "the same encoder trained from pixels": "supervised baseline, the same encoder trained from pixels",
-    "fed pixels in [0, 1] as it was trained": "with inputs in [0, 1], as in its training",
-    "the same with the VAE's own training counted": "head training with the VAE's own training included",
-    "ends 10 points below the state of the art, quoted as": "is 10 points below the state of the art, given as",
-    "validation (best found)": "validation (best accuracy)",
-    "beside the CB VAE's printed number": "compared with the CB VAE's reported accuracy",
-    "seconds an epoch": "seconds per epoch",
-    "the CB VAE leads by about 3 points everywhere (points, mean of 6 cells)": "the CB VAE is about 3 points more "
-    "accurate everywhere (points, mean of 6 comparisons)",
-    "the same for samples from a Gaussian fitted to each VAE's codes, which do not follow the prior": "samples from a "
-    "Gaussian fitted to each VAE's codes, which do not follow the prior: CB relative to Normal (ratio of sharpness)",
-    "label a class": "label per class",
-    "labels a class": "labels per class",
-    "images a class": "images per class",
-    "drawings a class": "drawings per class",
-    "0 a class": "0 per class",
-    "1 a class": "1 per class",
-    "fall to the prior": "collapse to the prior",
-    "reads as rotation": "encodes rotation",
-    "reads as thickness": "encodes thickness",
-    "with a line trained to convergence": "with a linear probe trained to convergence",
-    "kinds of errors: images that disentangled and standard both miss, of those either misses": "error analysis: "
-    "fraction of the errors of disentangled or standard that both make",
-    "kinds of errors: the same for disentangled and supervised": "error analysis: the same fraction for disentangled "
-    "and supervised",
-    "kinds of errors: how differently disentangled and supervised confuse (0 alike, 1 disjoint)": "error analysis: "
-    "distance of the confusions of disentangled and supervised (0 identical, 1 disjoint)",
-    "kinds of errors: test images that only the disentangled model misses": "error analysis: test images that only "
-    "the disentangled model misclassifies",
-    "the formula as printed collapses": "the formula as printed leads to posterior collapse",
-    "4s and 9s taken for the other": "4s and 9s classified as the other",
-    "and nothing more than that": "CIFAR-10 separates nothing else",
-    "and oscillate more": "the 2-D CIFAR-10 losses oscillate more",
-    "share lost in the last epoch": "relative decrease in the last epoch",
-    "squared error saved by two": "decrease in squared error with two",
-    "squared error saved": "decrease in squared error",
-    "KL share of": "KL as a fraction of",
-    "legible share at": "fraction of legible samples at",
-    "validation loss gained": "decrease in validation loss",
-    "read as another class, share at latent": "classified as another class, fraction at latent",
-    "test accuracy of the classifier that judges samples and reconstructions": "test accuracy of the evaluation "
-    "classifier",
-    "(share)": "(fraction)",
-    "(share ": "(fraction ",
-    "(fraction read as 8)": "(fraction classified as 8)",
-    "a proper beta of 3 makes z noisy": "beta 3 per image makes z noisy",
-    ": on means it has": ": accuracy on means",
-    "proper beta 3 gives": "beta of 3 per image gives",
-    "other classes; ": "substitute classes; ",
-    "the printed": "the reported",
-    "fed standardised pixels up to 2.8, which it never saw; fed pixels in [0, 1] it has": "inputs are standardised "
-    "pixels up to 2.8, outside the range of its training; accuracy with inputs in [0, 1] is",
-    "so silence is optimal from beta 1 on": "so posterior collapse is optimal for beta >= 1",
-    "its choice is number": "the paper's choice has rank",
-    "means read by": "means classified by",
-    "a head of 512 and 512 that learned from sampled z": "a 512-512 head trained on sampled z",
-    "ours is in a row below": "our own VAE is in an additional row",
-    "beside unit noise a pixel little of an image is worth coding": "with unit noise per pixel, little of an image is "
-    "worth encoding",
-    "where samples are far darker than images, they lie where no image was coded": "samples far darker than images "
-    "come from latents to which no image is encoded",
-    "read figure-4; n counts draws of labels": "see figure-4; n is the number of label draws",
-    "the smallest step down is": "the smallest difference is",
-    "a line trained to convergence is a row of ours": "a linear probe trained to convergence is an additional row",
-    "the paper's line": "the paper's linear layer",
-    "M1, a line on the means": "M1, linear probe on the means",
-    "nats of reconstruction": "nats of reconstruction loss",
-    "read as 8 by a CNN after reconstruction, in brackets the standard VAE": "reconstructions classified as 8 by a "
-    "CNN (standard VAE in brackets)",
-    "if they erred independently": "if errors were independent",
-    "4s taken for 9s": "4s classified as 9s",
-    "always saying animal": "always predicting animal",
-    "as a share of": "as a fraction of",
-    "printed on another scale, which contradicts its own table": "reported on another scale, which contradicts the "
-    "paper's table",
-    "the recipe as printed": "the paper's recipe",
-    "all samples judged": "all classified samples",
-    "are read as the same class as the image": "are classified like the image",
-    "more latents cost nothing, they collapse to the prior": "further latents collapse to the prior at no cost",
-    "its own errors bound what it can say of others": "its own errors limit what it can measure",
-    "the most to expect": "the upper limit to expect",
-    "shares of the digits": "fractions of the digits",
-}
-"""Phrase in the sources, quantities and explanations of old rows -> today's, replaced in this order."""
+
+
+@cache
+def _paper_phrases() -> dict[str, str]:
+    """Phrase in the sources, quantities and explanations of old rows -> today's, replaced in this order."""
+    phrases: dict[str, str] = json.loads((Path(__file__).parent / "deprecated_phrases.json").read_text("utf-8"))
+    return phrases
 
 
 def upgrade_paper_row(row: dict[str, Any]) -> dict[str, Any]:
@@ -246,7 +170,7 @@ def upgrade_paper_row(row: dict[str, Any]) -> dict[str, Any]:
         return row
     row = {PAPER_ROW_KEYS.get(key, key): value for key, value in row.items()}
     for key in ("source", "quantity", "explanation"):
-        for old, new in PAPER_PHRASES.items():
+        for old, new in _paper_phrases().items():
             row[key] = row[key].replace(old, new)
     return row
 
@@ -267,8 +191,6 @@ RESULT_VALUES = {
     "score": {"unlike": "outlier"},
 }
 """Old values of a row by today's key -> today's."""
-
-
 TITLE_PHRASES = {
     "that are as small beside it as those are beside 2 GB": "as small relative to the file as the default for 2 GB",
     ", beside ": ", compared with ",

@@ -1,6 +1,7 @@
 """The command line reports a mistake as one sentence without a traceback, and overrides the fields of a recipe."""
 
 import json
+import warnings
 
 import pytest
 
@@ -109,6 +110,40 @@ def test_kinds_fields_lists_and_json_override_the_recipe(monkeypatch, tmp_path):
     assert recipe.data.classes == ("3", "5")
     assert recipe.training == RECIPES["digits"].training
     assert str(folder) == "runs/digits-sprites"
+
+
+@pytest.mark.filterwarnings("default::FutureWarning")
+def test_an_old_name_of_an_option_is_one_line_on_stderr(monkeypatch, capsys):
+    seen = []
+    monkeypatch.setattr("vaebench.runs.pipeline.run", lambda recipe, folder, **rest: seen.append(recipe) or 1 / 0)
+    argv = [
+        "run", "digits", "--data.test-share", "0.3", "--evaluation.self-training.pseudo-labeller.kind", "feature-graph",
+        "--evaluation.self-training.teacher.share=0.4", "--evaluation.self-training.keep", "0.6",
+    ]  # fmt: skip
+    with pytest.raises(ZeroDivisionError):
+        main(argv)
+    part = "evaluation.self_training"
+    assert [line for line in capsys.readouterr().err.splitlines() if line] == [
+        f"vaebench: {old} is now {new}; the old name still works and will be removed in vaebench 0.3"
+        for old, new in (
+            ("data.test_share", "data.test_fraction"),
+            (f"{part}.teacher", f"{part}.pseudo_labeller"),
+            (f"{part}.pseudo_labeller.share", f"{part}.pseudo_labeller.confident_fraction"),
+            (f"{part}.keep", f"{part}.graph_fraction"),
+            (f"{part}.pseudo_labeller.kind = feature-graph", f"{part}.pseudo_labeller.kind = graph"),
+        )
+    ]
+    (recipe,) = seen
+    assert recipe.data.test_fraction == 0.3
+    assert recipe.evaluation.self_training.pseudo_labeller.confident_fraction == 0.4
+    assert recipe.evaluation.self_training.graph_fraction == 0.6
+
+
+def test_other_warnings_keep_their_source_line(monkeypatch):
+    monkeypatch.setattr("vaebench.cli.listing.json.dumps", lambda *args, **kwargs: warnings.warn("slow", stacklevel=1))
+    with pytest.warns(UserWarning, match="slow") as warned:
+        assert main(["list", "--json"]) == 0
+    assert [warning.filename for warning in warned] == [__file__]
 
 
 def test_list_names_every_part_and_json_is_json(capsys):

@@ -131,11 +131,14 @@ keep_own = 0.5
 """
 
 
+@pytest.mark.filterwarnings("default:evaluation.self_training.keep_own is now:FutureWarning")
 def test_help_of_a_toml_recipe_shows_its_values_and_the_defaults_of_its_kinds(tmp_path, capsys):
     file = tmp_path / "own.toml"
     file.write_text(TOML)
     assert main(["run", str(file), "--help"]) == 0
-    text = capsys.readouterr().out
+    text, errors = capsys.readouterr()
+    renamed = "evaluation.self_training.keep_own is now evaluation.self_training.network_fraction"
+    assert errors == f"vaebench: {renamed}; the old name still works and will be removed in vaebench 0.3\n"
     recipe = read_recipe(file)
     fields = dict(leaves(recipe.model_dump(mode="json")))
     assert fields["evaluation.self_training.network_fraction"] == 0.5

@@ -146,7 +146,8 @@ def test_recipes_with_the_old_field_share_are_read(tmp_path):
         old.write_text(
             f'objective = {{kind = "{kind}", share = 0.4}}\nevaluation.self_training.objective.share = 0.6\n'
         )
-        recipe = read_recipe(old)
+        with pytest.warns(FutureWarning, match=r"share is now .*fraction"):
+            recipe = read_recipe(old)
         assert recipe.objective == OBJECTIVES[kind](fraction=0.4)
         assert recipe.evaluation.self_training.objective == SelfTrainingLoss(elbo_fraction=0.6)
 

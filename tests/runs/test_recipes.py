@@ -8,10 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vaebench.core.errors import VaebenchError
+from vaebench.data.datasets import Data
 from vaebench.models.objectives import Elbo
 from vaebench.runs.evaluation import Evaluation
 from vaebench.runs.pipeline import run as run_recipe
-from vaebench.runs.recipe import RECIPES, Recipe, find_recipe, parse_recipe, read_recipe
+from vaebench.runs.recipe import RECIPES, Recipe, find_recipe, load_recipe, parse_recipe, read_recipe
+from vaebench.runs.run import Run, claim_folder
+from vaebench.semi_supervised.pseudo_labels import GraphPseudoLabels
+from vaebench.semi_supervised.self_training import SelfTraining
+from vaebench.sweeps.trial import run_trial
 from vaebench.training.compute import Compute
 
 ERRORS = {
@@ -110,6 +115,58 @@ def test_fields_of_version_0_1_are_read_by_todays_names():
         "data": {"source": "digits", "test_share": 0.3, "validation_share": 0.25},
         "objective": {"kind": "warm-up", "share": 0.5},
     }
-    recipe = parse_recipe(old, "old.toml")
+    with pytest.warns(FutureWarning) as warned:
+        recipe = parse_recipe(old, "old.toml")
+    assert [str(each.message) for each in warned] == [
+        f"{field} is now {new}; the old name still works and will be removed in vaebench 0.3"
+        for field, new in (
+            ("data.test_share", "data.test_fraction"),
+            ("data.validation_share", "data.validation_fraction"),
+            ("objective.share", "objective.fraction"),
+        )
+    ]
     assert (recipe.data.test_fraction, recipe.data.validation_fraction) == (0.3, 0.25)
     assert recipe.objective.fraction == 0.5
+
+
+@pytest.mark.parametrize("build", [Recipe.model_validate, lambda values: Recipe(**values)], ids=["values", "arguments"])
+def test_an_old_name_warns_at_the_line_that_uses_it(build):
+    with pytest.warns(FutureWarning, match=r"data\.test_share is now data\.test_fraction") as warned:
+        recipe = build({"data": {"source": "digits", "test_share": 0.3}})
+    assert [warning.filename for warning in warned] == [__file__]
+    assert recipe == Recipe(data=Data(source="digits", test_fraction=0.3))
+
+
+OLD_SELF_TRAINING = {"keep": 0.6, "teacher": {"kind": "feature-graph", "share": 0.4}}
+
+
+def test_old_names_in_toml_warn_and_those_in_a_stored_recipe_do_not(tmp_path):
+    stored, written = tmp_path / "recipe.json", tmp_path / "recipe.toml"
+    stored.write_text(json.dumps({"name": "recipe", "evaluation": {"self_training": OLD_SELF_TRAINING}}))
+    written.write_text("[evaluation.self_training]\nkeep = 0.6\nteacher = { kind = 'feature-graph', share = 0.4 }\n")
+    recipe = load_recipe(stored)
+    assert recipe.evaluation.self_training.graph_fraction == 0.6
+    assert recipe.evaluation.self_training.pseudo_labeller == GraphPseudoLabels(confident_fraction=0.4)
+    with pytest.warns(FutureWarning) as warned:
+        assert read_recipe(written) == recipe
+    assert [str(each.message).partition(";")[0].replace("evaluation.self_training.", "") for each in warned] == [
+        "keep is now graph_fraction",
+        "teacher is now pseudo_labeller",
+        "pseudo_labeller.kind = feature-graph is now pseudo_labeller.kind = graph",
+        "pseudo_labeller.share is now pseudo_labeller.confident_fraction",
+    ]
+
+
+def test_old_names_of_a_run_and_its_trial_are_read_without_a_warning(tmp_path, monkeypatch):
+    recipe = Recipe(evaluation=Evaluation(self_training=SelfTraining(graph_fraction=0.6)))
+    values = recipe.model_dump(mode="json")
+    fields = values["evaluation"]["self_training"]
+    fields["keep"] = fields.pop("graph_fraction")
+    (tmp_path / "recipe.json").write_text(json.dumps(values))
+    (tmp_path / "results.json").write_text(json.dumps({"schema": 2, "rows": [], "recipe": values}))
+    assert Run.load(tmp_path).recipe == recipe
+    assert claim_folder(recipe, recipe.compute, tmp_path, resume=True) == recipe
+    seen = []
+    monkeypatch.setattr("vaebench.sweeps.trial.run", lambda recipe, *args, **kwargs: seen.append(recipe))
+    run_trial(recipe, tmp_path, lambda event: None)
+    assert seen == [recipe]

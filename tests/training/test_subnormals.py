@@ -12,8 +12,8 @@ from vaebench.models.objectives import Elbo
 from vaebench.models.vae import Model
 from vaebench.training.compute import Compute
 from vaebench.training.loop import Training, train
+from vaebench.training.numerics import CLEAR_EVERY, clear_subnormals
 from vaebench.training.schedules import SGD, Adam, Muon
-from vaebench.training.subnormals import CLEAR_EVERY, clear_subnormals
 
 SMALLEST = torch.finfo(torch.float32).tiny
 OPTIMISERS = {"adam": Adam(beta2=0.9), "muon": Muon(beta2=0.9), "sgd": SGD()}

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import errno
 import sys
+import warnings
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 from vaebench import __version__
-from vaebench.cli import experiments, images, listing, recipes, runs
+from vaebench.cli import experiments, images, listing, runs
 from vaebench.cli.parser import Parser
 
 DESCRIPTION = "vaebench: the workbench for variational autoencoders on images"
@@ -26,7 +30,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command and return the exit status: 0 done, 1 failed, 2 a mistake of the user, 130 interrupted."""
     argv = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        return _run(argv)
+        with warnings.catch_warnings():
+            warnings.showwarning = partial(_show_warning, warnings.showwarning)
+            return _run(argv)
     except SystemExit as stop:  # argparse, after its help or error
         if not isinstance(stop.code, int):
             raise
@@ -48,7 +54,7 @@ def build_parser() -> Parser:
     commands = parser.add_subparsers(
         prog="vaebench", metavar="COMMAND [arguments]", title="commands", parser_class=Parser
     )
-    for module in (recipes, runs, images, experiments, listing):
+    for module in (runs, images, experiments, listing):
         module.add_parser(commands)
     parser.set_defaults(root=parser, commands=commands.choices)
     return parser
@@ -76,8 +82,20 @@ def _run(argv: list[str]) -> int:
     if "extras" in args:
         setattr(args, args.extras, extras)
         args.argv = argv
+
+    from vaebench.core.memory import keep_freed_memory
+
+    keep_freed_memory()
     status: int = args.run(args)
     return status
+
+
+def _show_warning(show: Callable[..., None], message: Warning | str, category: type[Warning], *where: Any) -> None:
+    """Print a warning about an old name as one line, and other warnings by ``show``."""
+    if issubclass(category, FutureWarning):
+        print(f"vaebench: {message}", file=sys.stderr)
+    else:
+        show(message, category, *where)
 
 
 def _report(error: Exception) -> int:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vaebench.cli.parser import add_budget, add_command, add_workers, count
+from vaebench.cli.parser import BUDGETS, Parser, add_command, add_workers, count, one_of, positive
 from vaebench.cli.terminal import interrupted_after, progress
 
 if TYPE_CHECKING:
+    from vaebench.core.progress import ProgressCallback
     from vaebench.core.workers import Executor
 
 REPRODUCE = """\
@@ -35,36 +38,39 @@ def add_parser(commands: Any) -> None:
     """Add reproduce and few-labels."""
     parser = add_command(commands, reproduce, "reproduce", "reproduce the experiments of a paper", REPRODUCE)
     parser.add_argument("paper", metavar="PAPER", help="A to E or a longer name (see vaebench list), or all")
-    add_budget(parser, "at most 30 minutes a paper on two cores")
     parser.add_argument("--seeds", type=count, metavar="N", help="seeds of every model (default: the budget's number)")
-    add_workers(parser, "one a core")
-    _add_out(parser, "papers.md, papers.json, figures and all steps", "runs/papers")
+    _add_options(parser, "at most 30 minutes a paper on two cores", "papers")
 
     about = "compare methods with 1 to 100 labels a class (few-label benchmark)"
     parser = add_command(commands, few_labels, "few-labels", about, FEW_LABELS)
-    add_budget(parser, "about five hours on two cores")
-    add_workers(parser, "one a core")
-    _add_out(parser, "few-labels.md, few-labels.json, figures and all steps", "runs/few-labels")
+    _add_options(parser, "about five hours on two cores", "few-labels")
     parser.set_defaults(without_arguments=True)
 
 
-def _add_out(parser: argparse.ArgumentParser, files: str, default: str) -> None:
-    about = f"folder of {files} (default: {default})"
+def _add_options(parser: Parser, cpu: str, name: str) -> None:
+    """Add --budget, --minutes and --out; ``cpu`` says what the default budget takes, ``name`` is that of the page."""
+    parser.add_argument(
+        "--budget",
+        choices=BUDGETS,
+        type=one_of(*BUDGETS),
+        default="cpu",
+        metavar="BUDGET",
+        help=f"quick: a miniature whose numbers mean nothing; cpu: {cpu}; full: for a GPU (default: cpu)",
+    )
+    parser.add_argument("--minutes", type=positive, metavar="N", help="stop after N minutes (default: no limit)")
+    add_workers(parser, "one a core")
+    default = f"runs/{name}"
+    about = f"folder of {name}.md, {name}.json, figures and all steps (default: {default})"
     parser.add_argument("--out", type=lambda word: Path(word or default), default=default, metavar="FOLDER", help=about)
 
 
 def reproduce(args: argparse.Namespace) -> int:
     """Run ``vaebench reproduce``."""
-    from vaebench.core.memory import keep_freed_memory
     from vaebench.papers.reproduce import find_papers, minutes_left, reproduce
 
     papers = find_papers(args.paper)
-    _print_minutes(*minutes_left(papers, args.budget, args.out), args.budget)
-    keep_freed_memory()
-    with interrupted_after(_seconds(args)), progress() as callback:
-        experiments = reproduce(
-            papers, args.budget, args.out, seeds=args.seeds, callback=callback, executor=_executor(args)
-        )
+    with _limited(args, *minutes_left(papers, args.budget, args.out)) as callback:
+        experiments = reproduce(papers, args.budget, args.out, seeds=args.seeds, callback=callback, executor=_executor(args))
     for experiment in experiments:
         verdicts = [row["agrees"] for row in experiment.result_rows()]
         counts = f"{verdicts.count(True)} hold, {verdicts.count(False)} do not, {verdicts.count(None)} are undecided"
@@ -75,12 +81,9 @@ def reproduce(args: argparse.Namespace) -> int:
 
 def few_labels(args: argparse.Namespace) -> int:
     """Run ``vaebench few-labels``."""
-    from vaebench.core.memory import keep_freed_memory
     from vaebench.few_label_benchmark.run import BenchmarkInfo, minutes_done, run_benchmark
 
-    _print_minutes(BenchmarkInfo.minutes[args.budget], minutes_done(args.out, args.budget), args.budget)
-    keep_freed_memory()
-    with interrupted_after(_seconds(args)), progress() as callback:
+    with _limited(args, BenchmarkInfo.minutes[args.budget], minutes_done(args.out, args.budget)) as callback:
         run_benchmark(args.budget, args.out, callback, executor=_executor(args))
     print(f"open {args.out / 'few-labels.md'}")
     return 0
@@ -93,10 +96,10 @@ def _executor(args: argparse.Namespace) -> Executor | None:
     return None if args.workers is None and args.ray is None else executor_for(args.workers, args.ray)
 
 
-def _print_minutes(total: float, done: float, budget: str) -> None:
-    machine = "one GPU (estimated, not measured)" if budget == "full" else "two cores"
+@contextmanager
+def _limited(args: argparse.Namespace, total: float, done: float) -> Iterator[ProgressCallback]:
+    """Print how many minutes the experiment takes and yield its progress callback; stop after ``--minutes``."""
+    machine = "one GPU (estimated, not measured)" if args.budget == "full" else "two cores"
     print(f"about {total:.3g} minutes on {machine}, of which {min(done, total):.1f} are done", flush=True)
-
-
-def _seconds(args: argparse.Namespace) -> float | None:
-    return None if args.minutes is None else 60 * args.minutes
+    with interrupted_after(None if args.minutes is None else 60 * args.minutes), progress() as callback:
+        yield callback

@@ -42,7 +42,8 @@ def find_values(argv: list[str]) -> tuple[str, dict[str, Any]] | None:
         return name, recipes[name]
     if name.endswith(".toml") and "--few-labels" not in argv:
         with suppress(OSError, ValueError):  # find_recipe reports it below
-            return name, {"name": Path(name).stem} | upgrade_recipe(tomllib.loads(Path(name).read_text("utf-8")))
+            values = tomllib.loads(Path(name).read_text("utf-8"))
+            return name, {"name": Path(name).stem} | upgrade_recipe(values, warn=True)
     from vaebench.runs.recipe import few_labels, find_recipe
 
     recipe = find_recipe(name)

@@ -31,40 +31,25 @@ Examples:
 def add_parser(commands: Any) -> None:
     """Add classify and predict."""
     parser = add_command(commands, classify, "classify", "classify your own images from the labels of a few", CLASSIFY)
-    parser.add_argument(
-        "path",
-        type=Path,
-        metavar="PATH",
-        help="a folder or .zip of images of any size, or an .npz of x_train and y_train with -1 for no label",
+    about = "a folder or .zip of images of any size, or an .npz of x_train and y_train with -1 for no label"
+    parser.add_argument("path", type=Path, metavar="PATH", help=about)
+    about = (
+        "CSV file with the columns file and label; may be given several times (default: the folders in PATH are "
+        "classes, images in unlabelled/ have no label)"
     )
-    parser.add_argument(
-        "--labels",
-        action="append",
-        type=Path,
-        default=[],
-        metavar="FILE",
-        help="CSV file with the columns file and label; may be given several times (default: the folders in PATH are "
-        "classes, images in unlabelled/ have no label)",
+    parser.add_argument("--labels", action="append", type=Path, default=[], metavar="FILE", help=about)
+    about = (
+        "side in pixels to which images are resized (default: 32, or their own size where all are alike and smaller)"
     )
-    parser.add_argument(
-        "--size",
-        type=_size,
-        metavar="N",
-        help="side in pixels to which images are resized (default: 32, or their own size where all are alike and "
-        "smaller)",
-    )
+    parser.add_argument("--size", type=_size, metavar="N", help=about)
     parser.add_argument("--out", metavar="FOLDER", help="folder of the results (default: runs/classify-NAME)")
 
     parser = add_command(commands, predict, "predict", "classify new images with a model of vaebench classify", PREDICT)
     parser.add_argument("model", metavar="MODEL", help="folder of the model")
     parser.add_argument("path", metavar="PATH", help="a folder or .zip of images of any size")
-    parser.add_argument(
-        "--out",
-        type=lambda word: Path(word or "predictions.csv"),
-        default="predictions.csv",
-        metavar="FILE",
-        help="table to write: file, label, probability, outlier, outlier_score (default: predictions.csv)",
-    )
+    default = "predictions.csv"
+    about = f"table to write: file, label, probability, outlier, outlier_score (default: {default})"
+    parser.add_argument("--out", type=lambda word: Path(word or default), default=default, metavar="FILE", help=about)
 
 
 def _size(word: str) -> int:
@@ -78,9 +63,7 @@ def classify(args: argparse.Namespace) -> int:
     """Run ``vaebench classify``."""
     from vaebench.classification.job import classify
     from vaebench.classification.page import verdict, write_page
-    from vaebench.core.memory import keep_freed_memory
 
-    keep_freed_memory()
     with progress() as callback:
         result = classify(
             args.path,

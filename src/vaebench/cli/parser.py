@@ -62,19 +62,6 @@ def add_command(commands: Any, run: Callable[[argparse.Namespace], int], name: s
     return parser
 
 
-def add_budget(parser: Parser, cpu: str) -> None:
-    """Add ``--budget`` and ``--minutes``; ``cpu`` says what the default budget takes."""
-    parser.add_argument(
-        "--budget",
-        choices=BUDGETS,
-        type=one_of(*BUDGETS),
-        default="cpu",
-        metavar="BUDGET",
-        help=f"quick: a miniature whose numbers mean nothing; cpu: {cpu}; full: for a GPU (default: cpu)",
-    )
-    parser.add_argument("--minutes", type=positive, metavar="N", help="stop after N minutes (default: no limit)")
-
-
 def add_workers(parser: Parser, default: str) -> None:
     """Add ``--workers`` and ``--ray``, of which one may be given; ``default`` says how many workers there are."""
     engine = parser.add_mutually_exclusive_group()

@@ -20,10 +20,6 @@ class OtherTrainingError(VaebenchError):
     """A checkpoint from other settings or another machine, from which this training cannot be resumed."""
 
 
-class VaebenchWarning(UserWarning):
-    """A result that would mislead without an explanation."""
-
-
 def explain(error: ValidationError, model: type[BaseModel], where: str) -> VaebenchError:
     """Return pydantic's errors as one sentence each; a misspelt field lists the fields that exist."""
     return VaebenchError("; ".join(_sentence(item, model, where) for item in _merged(error)))
@@ -46,16 +42,18 @@ def _merged(error: ValidationError) -> list[dict[str, Any]]:
 
 
 def _sentence(item: dict[str, Any], model: type[BaseModel], where: str) -> str:
-    path = ".".join(_without_tags(model, item["loc"]))
+    steps = list(_walk(model, item["loc"]))
+    path = ".".join(part for part, is_tag, _ in steps if not is_tag)
     if item["type"] == "extra_forbidden":
-        fields = _fields_beside(model, item["loc"])
+        *_, parents = steps[-2] if len(steps) > 1 else ("", False, [model])
+        fields = sorted(name for parent in parents[:1] for name in parent.model_fields)
         close = difflib.get_close_matches(str(item["loc"][-1]), fields, n=1)
         hint = f"did you mean {close[0]!r}? " if close else ""
         return f"{where}: there is no field {path!r}; {hint}the fields here are {', '.join(fields)}"
     message = item["msg"].removeprefix("Value error, ")
     if item["type"] in ("union_tag_not_found", "union_tag_invalid"):
-        kinds = ", ".join(_kinds_at(model, item["loc"]))
         value = item["input"].get("kind") if isinstance(item["input"], dict) else item["input"]
+        kinds = ", ".join(str(_kind(m)) for m in steps[-1][2])
         return f"{where}: {path}.kind is {value!r}; expected one of {kinds}"
     if item["type"] == "value_error":
         return f"{where}: {path}: {message}" if path else f"{where}: {message}"
@@ -78,21 +76,6 @@ def _walk(model: type[BaseModel], loc: tuple[Any, ...]) -> Iterator[tuple[str, b
 
 def _kind(model: type[BaseModel]) -> Any:
     return model.model_fields["kind"].default if "kind" in model.model_fields else None
-
-
-def _without_tags(model: type[BaseModel], loc: tuple[Any, ...]) -> list[str]:
-    return [part for part, is_tag, _ in _walk(model, loc) if not is_tag]
-
-
-def _fields_beside(model: type[BaseModel], loc: tuple[Any, ...]) -> list[str]:
-    """Return the fields of the model that was expected to have the last part of ``loc``."""
-    steps = list(_walk(model, loc[:-1]))
-    models = steps[-1][2] if steps else [model]
-    return sorted(name for m in models[:1] for name in m.model_fields)
-
-
-def _kinds_at(model: type[BaseModel], loc: tuple[Any, ...]) -> list[str]:
-    return [str(_kind(m)) for *_, models in list(_walk(model, loc))[-1:] for m in models]
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -18,31 +18,26 @@ def lock_folder(path: Path) -> Iterator[None]:
     Raises:
         VaebenchError: another process holds the folder, or it cannot be written.
     """
-    lock = FileLock(path / ".lock", timeout=0)
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except Timeout as error:
-        raise VaebenchError(f"{path} is in use by another process; wait for it or choose another --out") from error
-    except OSError as error:
-        raise VaebenchError(f"{path} cannot be written ({error.strerror}); choose another folder (--out)") from error
-    try:
+    with ExitStack() as stack:
+        try:
+            acquired = stack.enter_context(file_lock(path / ".lock", wait=False))
+        except OSError as error:
+            raise VaebenchError(
+                f"{path} cannot be written ({error.strerror}); choose another folder (--out)"
+            ) from error
+        if not acquired:
+            raise VaebenchError(f"{path} is in use by another process; wait for it or choose another --out")
         yield
-    finally:
-        lock.release()
 
 
 @contextmanager
 def file_lock(path: Path, wait: bool = True) -> Iterator[bool]:
     """Lock the file ``path``; with ``wait=False`` yield False at once where another process holds it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path, timeout=-1 if wait else 0)
     try:
-        lock.acquire()
+        lock = FileLock(path, timeout=-1 if wait else 0).acquire()
     except Timeout:
         yield False
         return
-    try:
+    with lock:
         yield True
-    finally:
-        lock.release()

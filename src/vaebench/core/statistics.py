@@ -11,11 +11,8 @@ from scipy import stats
 
 def summary(values: list[float]) -> dict[str, Any]:
     """Mean, standard deviation, number and values; "interval" is the 95 % Student's t interval of the mean."""
-    mean, n = float(np.mean(values)), len(values)
-    if n < 2:
-        return {"mean": mean, "sd": None, "n": n, "values": values, "interval": None}
-    sd = float(np.std(values, ddof=1))
-    return {"mean": mean, "sd": sd, "n": n, "values": values, "interval": list(mean_interval(values))}
+    sd, interval = (float(np.std(values, ddof=1)), list(mean_interval(values))) if len(values) > 1 else (None, None)
+    return {"mean": float(np.mean(values)), "sd": sd, "n": len(values), "values": values, "interval": interval}
 
 
 def mean_interval(values: Sequence[float]) -> tuple[float, float]:

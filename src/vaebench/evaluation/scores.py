@@ -21,8 +21,8 @@ from vaebench.evaluation.probes import KNN, Head, Logistic, Probe
 from vaebench.models.objectives import CrossEntropy
 from vaebench.training.compute import Compute
 from vaebench.training.loop import TrainingEvent, train
+from vaebench.training.metrics import validate
 from vaebench.training.prediction import LabelledSource, predict_with
-from vaebench.training.validation import validate
 
 CURVES = {"loss": "cross_entropy", "accuracy": "accuracy"}
 """Name in the curves by epoch -> name in the history of training."""

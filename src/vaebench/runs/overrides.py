@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 from vaebench.core.errors import VaebenchError
+from vaebench.deprecated import upgrade_option
 from vaebench.runs.recipe import Recipe, parse_recipe
 
 
@@ -53,7 +54,7 @@ def _parse_options(argv: list[str]) -> Iterator[tuple[list[str], list[str]]]:
         if not values:
             raise VaebenchError(f"{option} needs a value after it")
         path = option.removeprefix("--").replace("-", "_").split(".")
-        yield (["data", "source"] if path == ["data"] else path), values
+        yield (["data", "source"] if path == ["data"] else upgrade_option(path)), values
 
 
 def _parse_value(argv: list[str], current: Any) -> Any:

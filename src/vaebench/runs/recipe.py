@@ -6,9 +6,10 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from vaebench.core.errors import VaebenchError, explain
+from vaebench.core.files import read_json
 from vaebench.core.frozen import Frozen
 from vaebench.data.augment import AUGMENTATIONS, BOLDER, GENTLE
 from vaebench.data.datasets import Data
@@ -44,6 +45,11 @@ class Recipe(Frozen):
     compute: Compute = Compute()
     seed: int = Field(0, ge=0)
     """Seed of the initial weights, the order of the images, the noise and the label draws."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _upgrade_names(cls, values: Any) -> Any:
+        return upgrade_recipe(values, warn=True)
 
 
 _MNIST = Recipe(
@@ -144,9 +150,18 @@ def read_recipe(path: Path) -> Recipe:
     return parse_recipe({"name": path.stem, **values}, str(path))
 
 
+def load_recipe(path: Path) -> Recipe:
+    """Load the ``recipe.json`` of a run; old names of fields and kinds are read without a warning.
+
+    Raises:
+        VaebenchError: the file is missing, damaged or no recipe.
+    """
+    return parse_recipe(upgrade_recipe(read_json(path)), str(path))
+
+
 def parse_recipe(values: dict[str, Any], source: str) -> Recipe:
-    """Validate plain values as a recipe; ``source`` names their origin in error messages."""
+    """Validate plain values as a recipe; ``source`` names their origin in error messages. Old names warn."""
     try:
-        return Recipe.model_validate(upgrade_recipe(values))
+        return Recipe.model_validate(values)
     except ValidationError as error:
         raise explain(error, Recipe, source) from error

@@ -24,7 +24,7 @@ from vaebench.models.likelihoods import BernoulliPixels, check_pixels
 from vaebench.models.local_decoder import LocalDecoderModel
 from vaebench.models.vae import VAE, VAEModel
 from vaebench.runs.explorer.explorer import Explorer
-from vaebench.runs.recipe import Recipe, parse_recipe
+from vaebench.runs.recipe import Recipe, load_recipe
 from vaebench.runs.rows import ResultRow
 from vaebench.training.checkpoint import read_tensors
 from vaebench.training.compute import Compute
@@ -46,7 +46,7 @@ class Run:
         self.path = path
         if not (path / "recipe.json").exists():
             raise VaebenchError(f"{path} holds no recipe.json; expected the folder of a run")
-        self.recipe: Recipe = parse_recipe(read_json(path / "recipe.json"), str(path / "recipe.json"))
+        self.recipe: Recipe = load_recipe(path / "recipe.json")
 
     @classmethod
     def load(cls, path: str | Path) -> Run:
@@ -223,7 +223,7 @@ def claim_folder(recipe: Recipe, compute: Compute, path: Path, resume: bool) -> 
         return resolved
     if not resume:
         raise VaebenchError(f"{path} already holds a run; add --resume to continue it, or --out for another folder")
-    existing = parse_recipe(read_json(file), str(file))
+    existing = load_recipe(file)
     if compute.threads is None:  # it goes on with the number that it was started with
         resolved = recipe.model_copy(
             update={"compute": compute.model_copy(update={"threads": existing.compute.threads})}

@@ -16,7 +16,7 @@ from vaebench.data.images import Dataset
 from vaebench.evaluation.disentanglement import SCORE_NAMES
 from vaebench.plotting.style import representation_title
 from vaebench.runs.pipeline import run
-from vaebench.runs.recipe import Recipe, parse_recipe
+from vaebench.runs.recipe import Recipe, load_recipe
 from vaebench.runs.report.tables import FRECHET, accuracy_rows, labels_text
 from vaebench.runs.report.verdict import default_probe
 from vaebench.runs.run import Run
@@ -51,7 +51,7 @@ def run_trial(recipe: Recipe, folder: Path, callback: ProgressCallback) -> None:
     """
     file = folder / "recipe.json"
     if file.exists():  # keep the number of threads it was started with, which affects the bits
-        compute = parse_recipe(read_json(file), str(file)).compute
+        compute = load_recipe(file).compute
         try:
             run(recipe.model_copy(update={"compute": compute}), folder, resume=True, callback=callback, load=_load)
             return

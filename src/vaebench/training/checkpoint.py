@@ -53,7 +53,14 @@ class Checkpoint:
         """
         if not self.path.exists() and not self.previous.exists():
             return None
-        tensors, metadata = self._load_last_intact()
+        try:
+            tensors, metadata = read_tensors(self.path)
+        except VaebenchError as error:
+            if not self.previous.exists():
+                raise
+            tensors, metadata = read_tensors(self.previous)
+            if self.path.exists():  # otherwise the process was stopped between two renames
+                LOGGER.warning("%s; going on from the checkpoint before it", str(error).split(";")[0])
         if metadata.get("schema") != SCHEMA:
             raise OtherTrainingError(
                 f"{self.path} has schema {metadata.get('schema')!r}; expected {SCHEMA}: resume with the version of "
@@ -65,17 +72,6 @@ class Checkpoint:
                 "resume under the old settings, or start anew in another folder (--out)"
             )
         return tensors, metadata["record"]
-
-    def _load_last_intact(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        try:
-            return read_tensors(self.path)
-        except VaebenchError as error:
-            if not self.previous.exists():
-                raise
-            loaded = read_tensors(self.previous)
-            if self.path.exists():  # otherwise the process was stopped between two renames
-                LOGGER.warning("%s; going on from the checkpoint before it", str(error).split(";")[0])
-            return loaded
 
 
 def write_tensors(
@@ -110,13 +106,13 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         ) from error
 
 
-def add_prefix(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Rename each tensor to ``prefix/name``."""
-    return {f"{prefix}/{name}": tensor for name, tensor in tensors.items()}
+def join_groups(groups: dict[str, dict[str, Tensor]]) -> dict[str, Tensor]:
+    """The tensors of all groups, each named ``group/name``."""
+    return {f"{group}/{name}": tensor for group, tensors in groups.items() for name, tensor in tensors.items()}
 
 
 def select_prefix(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Select the tensors whose names have the prefix, and remove it: the inverse of :func:`add_prefix`."""
+    """Select the tensors whose names have the prefix, and remove it: one group of :func:`join_groups`."""
     return {
         name.removeprefix(f"{prefix}/"): tensor for name, tensor in tensors.items() if name.startswith(f"{prefix}/")
     }
@@ -126,8 +122,8 @@ def optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
     """Tensors of the optimiser's state, named by parameter index and quantity."""
     return {
         f"{index}/{name}": value
-        for index, parameter in enumerate(_parameters(optimiser))
-        for name, value in optimiser.state.get(parameter, {}).items()
+        for index, state in optimiser.state_dict()["state"].items()
+        for name, value in state.items()
         if isinstance(value, Tensor)
     }
 
@@ -135,7 +131,7 @@ def optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
 def restore_optimiser(optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
     """Restore the state given by :func:`optimiser_tensors`, each tensor in its parameter's memory layout: fused kernels
     read memory in order and would pair a moment in another layout with the wrong weight."""
-    parameters = _parameters(optimiser)
+    parameters: list[nn.Parameter] = [p for group in optimiser.param_groups for p in group["params"]]
     for key, value in tensors.items():
         index, name = key.split("/")
         parameter = parameters[int(index)]
@@ -156,7 +152,3 @@ def restore_generators(tensors: dict[str, Tensor]) -> None:
     torch.set_rng_state(tensors["cpu"])
     if "cuda" in tensors:
         torch.cuda.set_rng_state(tensors["cuda"])
-
-
-def _parameters(optimiser: torch.optim.Optimizer) -> list[nn.Parameter]:
-    return [parameter for group in optimiser.param_groups for parameter in group["params"]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -25,51 +26,9 @@ SYNC_EVERY = 20
 """Steps between synchronisations of :meth:`ProcessGroup.any_process`, which wait for the slowest process."""
 TIMEOUT = timedelta(minutes=30)
 """Longest wait for other processes; the main one may have to download the data."""
+CONNECTION_ERRORS = ("connection closed", "connection reset", "timed out", "nccl", "broken pipe")
 SEED_STRIDE = 7_368_787
 """Difference between the random seeds of two processes."""
-
-
-class DistributedContext:
-    """The processes of a training; this base class is the context of a single process."""
-
-    rank = 0
-    size = 1
-    """Number of processes."""
-
-    @property
-    def is_main(self) -> bool:
-        """Whether this is the process that writes files and reports progress."""
-        return self.rank == 0
-
-    def process_seed(self, seed: int) -> int:
-        """Random seed of this process; that of the main process is ``seed``."""
-        return seed
-
-    def shard(self, rows: Int[Tensor, " B"]) -> Int[Tensor, " M"]:
-        """This process's part of the rows of a batch."""
-        return rows
-
-    def loss_function(self, model: nn.Module, objective: Objective) -> LossFunction:
-        """The objective of the model as a function of a shard, whose gradients are averaged over processes."""
-        return lambda batch, progress: objective(model, batch, progress)
-
-    def any_process(self, step: int, *flags: bool) -> list[bool]:
-        """For each flag, whether it is true on any process."""
-        return list(flags)
-
-    def reduce_metrics(self, metrics: MetricAccumulator) -> None:
-        """Move the totals of all processes to the main one, and reset those of the others, in place."""
-
-    def gather_generators(self, states: dict[str, Tensor]) -> list[dict[str, Tensor]]:
-        """Generator states of all processes on the main one; on others, only their own."""
-        return [states]
-
-    def broadcast(self, compute: Callable[[], T]) -> T:
-        """The result of ``compute``, called on the main process, on every process."""
-        return compute()
-
-    def broadcast_weights(self, model: nn.Module) -> None:
-        """Copy weights and buffers of the main process to every process."""
 
 
 class _LossModule(nn.Module):
@@ -83,33 +42,46 @@ class _LossModule(nn.Module):
         return self.objective(self.model, batch, progress)
 
 
-class ProcessGroup(DistributedContext):
-    """The processes of a torch.distributed group: process r of n sees images r, r + n, ... of a batch."""
+@dataclass(frozen=True)
+class DistributedContext:
+    """The processes of a training: a single one, or those of a torch.distributed group, of which process r of n sees
+    images r, r + n, ... of a batch."""
 
-    def __init__(self) -> None:
-        self.rank, self.size = dist.get_rank(), dist.get_world_size()
-        self.device = "cuda" if dist.get_backend() == "nccl" else "cpu"
+    rank: int = 0
+    size: int = 1
+    """Number of processes."""
+    device: str = "cpu"
+    """Device of the tensors that the processes exchange."""
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this is the process that writes files and reports progress."""
+        return self.rank == 0
 
     def process_seed(self, seed: int) -> int:
+        """Random seed of this process; that of the main process is ``seed``."""
         return seed + SEED_STRIDE * self.rank
 
     def shard(self, rows: Int[Tensor, " B"]) -> Int[Tensor, " M"]:
-        return rows[self.rank :: self.size]
+        """This process's part of the rows of a batch."""
+        return rows if self.size == 1 else rows[self.rank :: self.size]
 
     def loss_function(self, model: nn.Module, objective: Objective) -> LossFunction:
-        """See base class. Batch normalisation uses the images of this process on the CPU, of all processes on GPUs."""
+        """The objective of the model as a function of a shard, whose gradients are averaged over processes.
+
+        Batch normalisation uses the images of this process on the CPU, of all processes on GPUs.
+        """
+        if self.size == 1:
+            return lambda batch, progress: objective(model, batch, progress)
         if self.device == "cuda":
             model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
-        module = DistributedDataParallel(_LossModule(model, objective), find_unused_parameters=True)
-
-        def loss(batch: Batch, progress: float) -> LossOutput:
-            output: LossOutput = module(batch, progress)
-            return output
-
-        return loss
+        return DistributedDataParallel(_LossModule(model, objective), find_unused_parameters=True)
 
     def any_process(self, step: int, *flags: bool) -> list[bool]:
-        """See base class; false at steps that are not multiples of :data:`SYNC_EVERY`."""
+        """For each flag, whether it is true on any process; of several processes, false at steps that are not
+        multiples of :data:`SYNC_EVERY`."""
+        if self.size == 1:
+            return list(flags)
         if step % SYNC_EVERY:
             return [False] * len(flags)
         votes = torch.tensor(flags, dtype=torch.int32, device=self.device)
@@ -117,6 +89,9 @@ class ProcessGroup(DistributedContext):
         return [bool(vote) for vote in votes.tolist()]
 
     def reduce_metrics(self, metrics: MetricAccumulator) -> None:
+        """Move the totals of all processes to the main one, and reset those of the others, in place."""
+        if self.size == 1:
+            return
         names = [*metrics.totals, "images"]
         records = [metrics.totals | {"images": metrics.images}, *metrics.snapshots]
         values = torch.tensor(
@@ -134,6 +109,9 @@ class ProcessGroup(DistributedContext):
             metrics.reset()
 
     def gather_generators(self, states: dict[str, Tensor]) -> list[dict[str, Tensor]]:
+        """Generator states of all processes on the main one; on others, only their own."""
+        if self.size == 1:
+            return [states]
         gathered: list[Any] | None = [None] * self.size if self.is_main else None
         dist.gather_object({name: value.numpy() for name, value in states.items()}, gathered)
         if gathered is None:
@@ -141,18 +119,24 @@ class ProcessGroup(DistributedContext):
         return [{name: torch.from_numpy(value) for name, value in one.items()} for one in gathered]
 
     def broadcast(self, compute: Callable[[], T]) -> T:
+        """The result of ``compute``, called on the main process, on every process."""
         result = [compute() if self.is_main else None]
-        dist.broadcast_object_list(result, 0)
+        if self.size > 1:
+            dist.broadcast_object_list(result, 0)
         return result[0]  # type: ignore[return-value]
 
     def broadcast_weights(self, model: nn.Module) -> None:
-        for value in model.state_dict().values():
+        """Copy weights and buffers of the main process to every process."""
+        for value in model.state_dict().values() if self.size > 1 else ():
             dist.broadcast(value, 0)
 
 
 def current_context() -> DistributedContext:
     """The context of this process."""
-    return ProcessGroup() if dist.is_available() and dist.is_initialized() else DistributedContext()
+    if not (dist.is_available() and dist.is_initialized()):
+        return DistributedContext()
+    device = "cuda" if dist.get_backend() == "nccl" else "cpu"
+    return DistributedContext(dist.get_rank(), dist.get_world_size(), device)
 
 
 @contextmanager
@@ -172,7 +156,7 @@ def distributed() -> Iterator[DistributedContext]:
     try:
         yield current_context()
     except RuntimeError as error:
-        if not _is_connection_error(error):
+        if not any(sign in str(error).lower() for sign in CONNECTION_ERRORS):
             raise
         raise VaebenchError(
             "another process of this training was lost; the same command with --resume goes on from the last checkpoint"
@@ -188,10 +172,3 @@ def is_main_process() -> bool:
 
 def _started_by_torchrun() -> bool:
     return int(os.environ.get("WORLD_SIZE", "1")) > 1 and "RANK" in os.environ
-
-
-def _is_connection_error(error: Exception) -> bool:
-    message = str(error).lower()
-    return any(
-        text in message for text in ("connection closed", "connection reset", "timed out", "nccl", "broken pipe")
-    )

@@ -19,8 +19,8 @@ from vaebench.data.images import Source, epoch_batches
 from vaebench.models.loss import AttachableObjective, Objective
 from vaebench.training.checkpoint import (
     Checkpoint,
-    add_prefix,
     generator_tensors,
+    join_groups,
     optimiser_tensors,
     restore_generators,
     restore_optimiser,
@@ -28,13 +28,11 @@ from vaebench.training.checkpoint import (
 )
 from vaebench.training.compute import Compute
 from vaebench.training.distributed import DistributedContext, current_context
-from vaebench.training.finite import FiniteCheck
-from vaebench.training.metrics import MetricAccumulator
+from vaebench.training.metrics import MetricAccumulator, validate
+from vaebench.training.numerics import CLEAR_EVERY, FiniteCheck, clear_subnormals
 from vaebench.training.schedules import Adam, AnyOptimiser, AnySchedule, OneCycle
 from vaebench.training.stopping import stoppable
-from vaebench.training.subnormals import CLEAR_EVERY, clear_subnormals
 from vaebench.training.threads import ThreadTuner
-from vaebench.training.validation import validate
 
 Callback = Callable[["TrainingEvent"], None]
 
@@ -163,6 +161,7 @@ class _TrainingRun:
         self.averaged = (
             AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True) if decay else None
         )
+        self.evaluated: nn.Module = self.model if self.averaged is None else self.averaged.module
         self.loss = self.context.loss_function(self.model, self.compute.compile_objective(self.objective))
         self.steps_per_epoch = sum(1 for _ in self._batches(0))
         self.steps = self.steps_per_epoch * self.training.epochs
@@ -223,28 +222,29 @@ class _TrainingRun:
     def end_epoch(self) -> None:
         """Validate, keep the weights if they are the best, and save a checkpoint if it is due."""
         self.finite.check()
-        candidate = self.model if self.averaged is None else self.averaged.module
         self.context.reduce_metrics(self.metrics)
-        record = self.context.broadcast(lambda: self.epoch_record(candidate))
+        record = self.context.broadcast(self.epoch_record)
         if not math.isfinite(loss := record.get("validation_loss", 0.0)):
-            raise self.finite.error(f"the validation loss is {loss} at step {self.step}", _validation_means(record))
+            prefix = "validation_"
+            means = {name.removeprefix(prefix): value for name, value in record.items() if name.startswith(prefix)}
+            raise self.finite.error(f"the validation loss is {loss} at step {self.step}", means)
         self.epoch += 1
         self.metrics = MetricAccumulator()
         if self._is_best(record):
             self.best_epoch = self.epoch
             if self.validation is not None:  # otherwise the last weights are kept
-                self.best = {name: value.detach().clone() for name, value in candidate.state_dict().items()}
+                self.best = {name: value.detach().clone() for name, value in self.evaluated.state_dict().items()}
         self.history.append(record)
         self.notify(record)  # before the checkpoint, so that a callback killed here is called again on resume
         if self.context.any_process(0, self.checkpoint_due())[0]:
             self.save()
 
-    def epoch_record(self, candidate: nn.Module) -> dict[str, Any]:
+    def epoch_record(self) -> dict[str, Any]:
         """Means of training and validation of the epoch that ends."""
         record: dict[str, Any] = {"epoch": self.epoch + 1, "step": self.step, **self.metrics.means()}
         record["trace"] = self.metrics.trace()
         if self.validation is not None:
-            means = validate(candidate, self.objective, self.validation)
+            means = validate(self.evaluated, self.objective, self.validation)
             record |= {f"validation_{name}": value for name, value in means.items()}
         return record
 
@@ -261,8 +261,7 @@ class _TrainingRun:
 
     def checkpoint_due(self) -> bool:
         """Whether the checkpoint interval has passed."""
-        elapsed = time.monotonic() - self.saved > self.training.checkpoint_seconds
-        return self.checkpoint is not None and elapsed
+        return self.checkpoint is not None and time.monotonic() - self.saved > self.training.checkpoint_seconds
 
     def save(self) -> None:
         """Check that the state is finite, and write the checkpoint."""
@@ -275,23 +274,21 @@ class _TrainingRun:
         self.saved = time.monotonic()
         if not self.context.is_main:
             return
-        tensors = {
-            **add_prefix("model", self.model.state_dict()),
-            **add_prefix("best", self.best),
-            **add_prefix("optimiser", optimiser_tensors(self.optimiser)),
-            **add_prefix("sums", self.metrics.totals),
+        groups = {
+            "model": self.model.state_dict(),
+            "best": self.best,
+            "optimiser": optimiser_tensors(self.optimiser),
+            "sums": self.metrics.totals,
+            "averaged": {} if self.averaged is None else self.averaged.state_dict(),
         }
-        for rank, states in enumerate(generators):
-            tensors |= add_prefix(_generator_prefix(rank), states)
-        if self.averaged is not None:
-            tensors |= add_prefix("averaged", self.averaged.state_dict())
+        groups |= {_generator_prefix(rank): states for rank, states in enumerate(generators)}
         record = {name: getattr(self, name) for name in ("epoch", "step", "best_epoch", "history")}
         record |= {
             "threads": self.tuner.state(),
             "images": self.metrics.images,
             "marks": self.metrics.numeric_snapshots(),
         }
-        self.checkpoint.save(tensors, record | {"seconds_before": self.seconds()})
+        self.checkpoint.save(join_groups(groups), record | {"seconds_before": self.seconds()})
         self.saved = time.monotonic()
 
     def resume(self) -> None:
@@ -301,10 +298,11 @@ class _TrainingRun:
             return
         tensors, record = loaded
         self.model.load_state_dict(select_prefix("model", tensors))
-        self.best = {name: value.to(self.compute.device) for name, value in select_prefix("best", tensors).items()}
+        device = self.compute.device
+        self.best = {name: value.to(device) for name, value in select_prefix("best", tensors).items()}
         restore_optimiser(self.optimiser, select_prefix("optimiser", tensors))
         restore_generators(select_prefix(_generator_prefix(self.context.rank), tensors))
-        totals = {name: value.to(self.compute.device) for name, value in select_prefix("sums", tensors).items()}
+        totals = {name: value.to(device) for name, value in select_prefix("sums", tensors).items()}
         self.metrics = MetricAccumulator(totals, record.pop("images"), record.pop("marks"))
         if not self.context.is_main:
             self.metrics.reset()
@@ -326,18 +324,11 @@ class _TrainingRun:
     def finish(self) -> TrainingResult:
         """Load the best weights and return the result."""
         self.finite.check_weights(self.parameters, self.step, self.metrics)
-        last = self.model if self.averaged is None else self.averaged.module
-        self.model.load_state_dict(self.best or last.state_dict())
+        self.model.load_state_dict(self.best or self.evaluated.state_dict())
         self.context.broadcast_weights(self.model)
         if isinstance(self.objective, AttachableObjective):
             self.objective.detach(self.model)
         return TrainingResult(self.model.eval(), self.history, self.best_epoch, self.seconds(), self.threads())
-
-
-def _validation_means(record: dict[str, Any]) -> dict[str, float]:
-    """Validation means in the record of an epoch, without their prefix."""
-    prefix = "validation_"
-    return {name.removeprefix(prefix): value for name, value in record.items() if name.startswith(prefix)}
 
 
 def _generator_prefix(rank: int) -> str:

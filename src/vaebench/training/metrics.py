@@ -1,4 +1,4 @@
-"""Accumulation of the loss and its components over an epoch."""
+"""The loss and its components, accumulated over an epoch of training or over validation images."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from vaebench.models.loss import LossOutput
+from vaebench.data.images import Source
+from vaebench.models.loss import LossOutput, Objective
 
 TRACE_EVERY = 50
 """Steps over which one entry of an epoch's ``trace`` is averaged."""
+VALIDATION_SEED = 20_131_220
 
 
 @dataclass
@@ -61,3 +63,16 @@ class MetricAccumulator:
             {name: float(value) if isinstance(value, Tensor) else value for name, value in snapshot.items()}
             for snapshot in self.snapshots
         ]
+
+
+@torch.no_grad()
+def validate(model: nn.Module, objective: Objective, source: Source, batch: int = 500) -> dict[str, float]:
+    """Means over ``source`` of the loss at the end of training and of its components, in fp32, with a fixed seed."""
+    model.eval()
+    metrics = MetricAccumulator()
+    device = next(model.parameters()).device
+    with torch.random.fork_rng():
+        torch.manual_seed(VALIDATION_SEED)
+        for step, rows in enumerate(torch.arange(len(source)).split(batch), start=1):
+            metrics.update(step, objective(model, source.batch(rows).to(device), 1.0), len(rows))
+    return metrics.means()

@@ -9,13 +9,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from vaebench.data.images import Batch
+from vaebench.data.images import Source
 from vaebench.models.networks import Shape
 from vaebench.training.compute import Compute
 
 
 @runtime_checkable
-class LabelledSource(Protocol):
+class LabelledSource(Source, Protocol):
     """Images or codes with labels."""
 
     @property
@@ -26,12 +26,6 @@ class LabelledSource(Protocol):
     @property
     def shape(self) -> Shape:
         """Shape of one image or code."""
-        ...
-
-    def __len__(self) -> int: ...
-
-    def batch(self, rows: Int[Tensor, " B"]) -> Batch:
-        """The batch with these rows."""
         ...
 
     def take(self, rows: Int[Tensor, " M"]) -> LabelledSource:
