@@ -191,10 +191,6 @@ PAIRED: dict[str, AugmentationLevel] = {
 """VAEs trained on pairs of an image and its augmented copy, with their augmentation; one of them is selected."""
 
 
-def _elbo(context: DatasetContext, name: str) -> TrainedModel:
-    return context.train_vae(name, Elbo(beta=1.0))
-
-
 def _paired(context: DatasetContext, name: str) -> TrainedModel:
     augmentation = context.augmentation_at(PAIRED[name])
     model = context.wide_model if name in INITIAL_VAES else context.pair_model
@@ -229,7 +225,7 @@ def _mixture(context: DatasetContext, name: str) -> TrainedModel:
 
 
 VAES: dict[str, Callable[[DatasetContext, str], TrainedModel]] = {
-    "elbo": _elbo,
+    "elbo": lambda context, name: context.train_vae(name, Elbo(beta=1.0)),
     **dict.fromkeys(PAIRED, _paired),
     "local": _local,
     "mixture": _mixture,

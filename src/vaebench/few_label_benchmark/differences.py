@@ -111,12 +111,9 @@ def describe_generative_term(rows: Sequence[Row]) -> str:
         return ""
     effects = [(key, difference(accuracies, (key[0], "whole", key[2]), key)) for key in ablations]
     significant = [f"{key[0]} at {key[2]}: {gap}" for key, gap in effects if gap is not None and gap.significant]
-    if significant:
-        text = f"The generative term changes accuracy significantly in {len(significant)} of {len(effects)} cases"
-        text += f" ({'; '.join(significant)})."
-    else:
-        text = f"The generative term changes accuracy significantly in none of {len(effects)} cases."
-    return text + _describe_elbo(rows)
+    cases = f"{len(significant) or 'none'} of {len(effects)} cases"
+    details = f" ({'; '.join(significant)})" if significant else ""
+    return f"The generative term changes accuracy significantly in {cases}{details}." + _describe_elbo(rows)
 
 
 def _describe_elbo(rows: Sequence[Row]) -> str:

@@ -26,6 +26,7 @@ GROUP_TITLES = {
     "self-training": "Self-training",
     "supervised": "Supervised baselines",
     "ablations": "Ablations of self-training",
+    "all labels": "All labels",
 }
 CURVE_METHODS = {
     "pixels-line": "pixels, linear probe",
@@ -102,12 +103,11 @@ def _marked_title(row: Row, augmentations: Sequence[dict[str, float]]) -> str:
 def _tables(rows: Sequence[Row], data: str) -> dict[str, str]:
     """Tables of a data set by title."""
     own, augmentations = [row for row in rows if row["data"] == data], _augmentations(rows, data)
-    by_group = {group: [row for row in own if row["group"] == group] for group in (*GROUP_TITLES, "all labels")}
-    tables = {
-        title: _method_table(by_group[group], augmentations) for group, title in GROUP_TITLES.items() if by_group[group]
-    }
-    if by_group["all labels"]:
-        tables["All labels"] = _all_labels_table(by_group["all labels"], augmentations)
+    tables = {}
+    for group, title in GROUP_TITLES.items():
+        if in_group := [row for row in own if row["group"] == group]:
+            table = _all_labels_table if group == "all labels" else _method_table
+            tables[title] = table(in_group, augmentations)
     return tables
 
 
@@ -164,9 +164,8 @@ def draw_figures(
     experiment: Experiment, rows: Sequence[Row], generated: Mapping[str, Mapping[str, np.ndarray]]
 ) -> None:
     """Draw the learning curves, the effects of the components, and generated images of each data set."""
-    accuracies = [row for row in rows if row["split"] == "test" and row["metric"] == "accuracy"]
-    experiment.figure("learning-curves", lambda: draw_learning_curves(accuracies, CURVE_METHODS))
-    experiment.figure("parts", lambda: estimates(_effects(accuracies), "difference in test accuracy (points)"))
+    experiment.figure("learning-curves", lambda: draw_learning_curves(rows, CURVE_METHODS))
+    experiment.figure("parts", lambda: estimates(_effects(rows), "difference in test accuracy (points)"))
     experiment.figure("generation", lambda: grids(_image_strips(generated)))
 
 
@@ -195,13 +194,11 @@ def _image_strips(generated: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str
 
 def draw_learning_curves(rows: Sequence[Row], titles: Mapping[str, str]) -> Figure:
     """Test accuracy by labels per class, one panel per data set, with intervals cut to 0 to 100 %."""
-    panels = []
-    for data in dict.fromkeys(row["data"] for row in rows):
+    accuracies, panels = by_key(rows), []
+    for data in dict.fromkeys(key[0] for key in accuracies):
         curves = {}
         for method, title in titles.items():
-            own = [row for row in rows if (row["data"], row["method"]) == (data, method)]
-            own = [row for row in own if row["labels_per_class"] != "all"]
-            if own:
+            if own := [row for key, row in accuracies.items() if key[:2] == (data, method)]:
                 intervals = [row["interval"] or [row["mean"]] * 2 for row in own]
                 curves[title] = Series(
                     [row["labels_per_class"] for row in own],
