@@ -17,17 +17,15 @@ from vaebench.data.datasets import Data
 from vaebench.deprecated import upgrade_rows
 from vaebench.evaluation.bounds import bounds
 from vaebench.experiments.experiment import Experiment
-from vaebench.few_label_benchmark import methods, selection
-from vaebench.few_label_benchmark.benchmark import make_row
+from vaebench.few_label_benchmark import methods, results
+from vaebench.few_label_benchmark.benchmark import Measurement
 from vaebench.few_label_benchmark.context import INITIAL_VAES, PAIRED, VAES, DatasetContext, LabelDraw
 from vaebench.few_label_benchmark.generative import STAGES, measure_generative_quality
-from vaebench.few_label_benchmark.methods import Prediction, train_self_training_network, with_uniform_classes
-from vaebench.few_label_benchmark.published import PROTOCOL_NOTES, PUBLISHED
-from vaebench.few_label_benchmark.registry import BenchmarkMethod, benchmark_methods
-from vaebench.few_label_benchmark.results import TEMPERATURES, compute_result, evaluate_draw
+from vaebench.few_label_benchmark.methods import Prediction, benchmark_methods, self_train
+from vaebench.few_label_benchmark.results import TEMPERATURES, compute_result, evaluate_draw, with_uniform_classes
 from vaebench.few_label_benchmark.run import BenchmarkInfo, minutes_done, run_benchmark
-from vaebench.few_label_benchmark.selection import CANDIDATES, GRAPHS, SELECTED_ON, select, self_training_of
-from vaebench.few_label_benchmark.titles import METHOD_TITLES
+from vaebench.few_label_benchmark.selection import CANDIDATES, GRAPHS, SELECTED_ON, Selection, self_training_of
+from vaebench.few_label_benchmark.titles import METHOD_TITLES, PROTOCOL_NOTES, PUBLISHED
 from vaebench.models.classifying_vae import SelfTrainingLoss
 from vaebench.models.networks import Conv
 from vaebench.models.vae import Model
@@ -75,12 +73,12 @@ def draw_of(context, count=3):
 @pytest.mark.parametrize("key", METHODS)
 def test_a_method_predicts_probabilities_and_reads_no_label_but_the_drawn_ones(key, context, poisoned):
     labels = draw_of(context)
-    prediction = METHODS[key].method.fit_predict(context, labels)
+    prediction = METHODS[key].fit_predict(context, labels)
     for part, images in context.parts.items():
         probabilities = prediction.probabilities[part]
         assert probabilities.shape == (len(images), 10)
         torch.testing.assert_close(probabilities.sum(1), torch.ones(len(images)), atol=1e-4, rtol=0)
-    other = METHODS[key].method.fit_predict(poisoned, labels)
+    other = METHODS[key].fit_predict(poisoned, labels)
     for part in prediction.probabilities:
         assert torch.equal(prediction.probabilities[part], other.probabilities[part])
 
@@ -88,9 +86,9 @@ def test_a_method_predicts_probabilities_and_reads_no_label_but_the_drawn_ones(k
 @pytest.mark.parametrize("key", ["elbo-line", "elbo-poisson", "elbo-knn", "elbo-clusters", "pixels-line"])
 def test_correct_labels_give_a_good_classifier_and_shuffled_ones_do_not(key, context):
     rows, labels, seed = draw_of(context, 10)
-    right = evaluate_draw(context, METHODS[key].method, LabelDraw(rows, labels, seed))["test"]
+    right = evaluate_draw(context, METHODS[key], LabelDraw(rows, labels, seed))["test"]
     shuffled = labels[torch.from_numpy(np.random.default_rng(0).permutation(len(labels)))]
-    wrong = evaluate_draw(context, METHODS[key].method, LabelDraw(rows, shuffled, seed))["test"]
+    wrong = evaluate_draw(context, METHODS[key], LabelDraw(rows, shuffled, seed))["test"]
     assert right > 0.5
     assert wrong < 0.3
 
@@ -104,18 +102,18 @@ def test_draws_are_the_same_for_every_method_balanced_and_of_the_training_part(c
 
 
 def test_a_result_is_computed_once_and_again_only_with_other_settings(context):
-    method, experiment = METHODS["pca-line"].method, context.experiment
-    result = compute_result(context, "once", method, "a", 3, 0)
+    method, experiment = METHODS["pca-line"], context.experiment
+    result = compute_result(context, "once", method, 3, 0)
     count = len(experiment.computed)
-    assert compute_result(context, "once", method, "a", 3, 0) == result
+    assert compute_result(context, "once", method, 3, 0) == result
     assert len(experiment.computed) == count
-    compute_result(context, "once", method, "b", 3, 0)
+    compute_result(context, "once", replace(method, settings="other"), 3, 0)
     assert len(experiment.computed) == count + 1
 
 
 def test_results_kept_by_version_0_1_are_read_with_the_keys_of_today(context):
     method, labels = METHODS["pca-line"], context.draw_labels(3, 1)
-    new = evaluate_draw(context, method.method, labels)
+    new = evaluate_draw(context, method, labels)
     tempered = {key.replace("validation", "held"): values for key, values in new["tempered"].items()}
     old = {key.replace("validation", "held"): value for key, value in new.items()} | {"tempered": tempered}
     assert "held" in old
@@ -143,7 +141,7 @@ def test_a_wide_vae_gives_the_graph_and_self_training_starts_from_a_narrow_one(n
     initial, wide = context.initial_vae(name), context.vae(name)
     assert torch.equal(torch.from_numpy(context.graph(name).codes), wide.features.train.mean)
     untrained = SELF_TRAINING.model_copy(update={"rounds": ()})
-    begun = train_self_training_network(context, draw_of(context), name, untrained)
+    begun = self_train(context, draw_of(context), untrained, initial.vae, context.graph(name))
     for key, weights in initial.vae.state_dict().items():
         assert torch.equal(begun.vae.state_dict()[key], weights)
     assert sum(map(torch.Tensor.numel, wide.vae.parameters())) > sum(map(torch.Tensor.numel, initial.vae.parameters()))
@@ -163,7 +161,7 @@ def test_supervised_baselines_have_their_filters_and_augmentation(context, monke
 
     monkeypatch.setattr(methods, "SupervisedTraining", Recorded)
     for baseline in ("supervised", "supervised-augmented", "supervised-bold"):
-        METHODS[baseline].method.fit_predict(context, draw_of(context))
+        METHODS[baseline].fit_predict(context, draw_of(context))
     assert list(trained) == [Augmentation(), AUGMENTATION, bolder(AUGMENTATION)]
     assert [filters(model) for model in trained.values()] == [(8, 16), (8, 16), (16, 32)]
 
@@ -205,14 +203,14 @@ def test_compared_representations_have_the_same_dimensions(context):
 def test_selection_reads_other_data_sets_only(name, context, monkeypatch):
     read = []
 
-    def make_result(context, key, method, settings, count, draw):
+    def make_result(context, key, method, count, draw):
         read.append(context.name)
         best = key == "consistent-3-spreading" or key.endswith(list(CANDIDATES)[1])
         losses = [abs(temperature - 2.0) for temperature in TEMPERATURES]
         return {"validation": float(best), "tempered": {"log_loss_validation": losses}}
 
-    monkeypatch.setattr(selection, "compute_result", make_result)
-    choice = select({other: replace(context, name=other) for other in SELECTED_ON}, name)
+    monkeypatch.setattr(results, "compute_result", make_result)
+    choice = Selection({other: replace(context, name=other) for other in SELECTED_ON}, name).choice
     assert name not in read
     assert set(read) == set(SELECTED_ON[name])
     assert (choice.representation, choice.graph, choice.candidate) == ("consistent-3", "spreading", list(CANDIDATES)[1])
@@ -243,7 +241,8 @@ def test_generative_quality_is_that_of_the_networks(context):
     rows = {(row["method"], row["metric"]): row["mean"] for row in quality.rows}
     own = bounds(context.vae("elbo").vae, context.data.test)
     assert rows["before", "elbo"] == pytest.approx(own.elbo, rel=1e-6)
-    trained = train_self_training_network(context, context.draw_labels(10, 0), "elbo", SELF_TRAINING)
+    vae, graph = context.vae("elbo").vae, context.graph("elbo")
+    trained = self_train(context, context.draw_labels(10, 0), SELF_TRAINING, vae, graph)
     assert rows["whole", "elbo"] == pytest.approx(bounds(trained.vae, context.data.test).elbo, rel=1e-6)
     assert len({rows[key, "elbo"] for key in STAGES}) == 3
     assert set(quality.arrays) == {"images"} | {f"{key}-{kind}" for key in STAGES for kind in ("outputs", "samples")}
@@ -257,11 +256,11 @@ def test_published_results_belong_to_methods_and_every_method_has_a_title():
 def test_a_row_has_interval_worst_draw_cost_calibration_and_augmentation(context):
     scores = {"calibration_test": [0.1] * 6 + [0.05], "log_loss_test": [0.2] * 7}
     rest = {"seconds": 2.0, "images": 10, "uniform_test": 0.9, "tempered": scores}
-    results = [{"test": value, **rest} for value in (0.5, 0.7)]
-    method = BenchmarkMethod("self-training", METHODS["whole"].method, "", "standard")
+    found = [{"test": value, **rest} for value in (0.5, 0.7)]
 
     def row_of(augmentation, *temperature):
-        return make_row(context, "whole", replace(method, augmentation=augmentation), 3, "test", results, *temperature)
+        method = replace(METHODS["whole"], augmentation=augmentation)
+        return Measurement(context, "whole", method, 3, "whole", *temperature).row("test", found)
 
     row = row_of("standard")
     assert (row["mean"], row["worst"], row["n"], row["seconds"]) == (pytest.approx(0.6), 0.5, 2, 2.0)
@@ -273,7 +272,7 @@ def test_a_row_has_interval_worst_draw_cost_calibration_and_augmentation(context
     assert (tempered["temperature"], tempered["calibration_error"]) == (TEMPERATURES[-1], pytest.approx(0.05))
     assert row["uniform_assumed"] == pytest.approx(0.9)
     assert row["published"] is None
-    of_mnist = make_row(replace(context, name="mnist"), "m2", method, 10, "test", results)
+    of_mnist = Measurement(replace(context, name="mnist"), "m2", METHODS["m2"], 10, "m2").row("test", found)
     assert (of_mnist["published"], of_mnist["source"]) == PUBLISHED["m2"]["mnist", 10]
 
 

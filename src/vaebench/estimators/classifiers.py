@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from vaebench.data.augment import GENTLE, Augmentation
 from vaebench.data.images import HIDDEN
-from vaebench.estimators.training import BATCH, DTYPES, PixelScaler, compute_of, draw_seed, train_vae
-from vaebench.estimators.transformer import VAETransformer
+from vaebench.estimators.transformer import BATCH, DTYPES, PixelScaler, VAETransformer, compute_of, draw_seed, train_vae
 from vaebench.evaluation.features import encode
 from vaebench.models.classifying_vae import SelfTrainingLoss
 from vaebench.models.loss import Objective
@@ -24,6 +24,7 @@ from vaebench.semi_supervised.graphs import Graph
 from vaebench.semi_supervised.self_training import SelfTraining
 
 
+@dataclass(eq=False, repr=False)
 class VAEClassifier(ClassifierMixin, BaseEstimator):
     """Logistic regression on the latent means of a VAE that is trained without labels.
 
@@ -55,10 +56,10 @@ class VAEClassifier(ClassifierMixin, BaseEstimator):
     True
     """
 
-    def __init__(self, transformer: Any = None, *, inverse_penalty: Any = 1.0, random_state: Any = None) -> None:
-        self.transformer = transformer
-        self.inverse_penalty = inverse_penalty
-        self.random_state = random_state
+    transformer: Any = None
+    _: KW_ONLY
+    inverse_penalty: Any = 1.0
+    random_state: Any = None
 
     def fit(self, X: Any, y: Any) -> VAEClassifier:
         """Train the VAE on rows X (n, d) without labels, then the classifier on codes and labels y (n,)."""
@@ -69,35 +70,30 @@ class VAEClassifier(ClassifierMixin, BaseEstimator):
         self.transformer_ = clone(base).set_params(random_state=state)
         codes = self.transformer_.fit(X).transform(X)
         self.centre_, self.scale_ = codes.mean(0), max(float(codes.std()), 1e-12)
-        self.logistic_ = LogisticRegression(C=self.inverse_penalty, max_iter=1000).fit(self._standard(codes), y)
+        codes = (codes - self.centre_) / self.scale_
+        self.logistic_ = LogisticRegression(C=self.inverse_penalty, max_iter=1000).fit(codes, y)
         self.classes_ = self.logistic_.classes_
         return self
 
-    def _standard(self, codes: np.ndarray) -> np.ndarray:
-        return np.asarray((codes - self.centre_) / self.scale_)
-
-    def _codes(self, X: Any) -> np.ndarray:
-        """Standardised codes. Called before fitted attributes are read, so that it can raise NotFittedError."""
+    def _classify(self, method: str, X: Any) -> np.ndarray:
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=DTYPES, reset=False)
-        return self._standard(self.transformer_.transform(X))
+        codes = self.transformer_.transform(validate_data(self, X, dtype=DTYPES, reset=False))
+        return np.asarray(getattr(self.logistic_, method)((codes - self.centre_) / self.scale_))
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Class probabilities (n, Y)."""
-        codes = self._codes(X)
-        return np.asarray(self.logistic_.predict_proba(codes))
+        return self._classify("predict_proba", X)
 
     def decision_function(self, X: Any) -> np.ndarray:
         """Logits (n, Y), or (n,) of the second class if there are two."""
-        codes = self._codes(X)
-        return np.asarray(self.logistic_.decision_function(codes))
+        return self._classify("decision_function", X)
 
     def predict(self, X: Any) -> np.ndarray:
         """Most probable class of each row."""
-        codes = self._codes(X)
-        return np.asarray(self.logistic_.predict(codes))
+        return self._classify("predict", X)
 
 
+@dataclass(eq=False, repr=False)
 class SemiSupervisedVAEClassifier(ClassifierMixin, BaseEstimator):
     """Self-training of a VAE encoder from few labels.
 
@@ -140,32 +136,18 @@ class SemiSupervisedVAEClassifier(ClassifierMixin, BaseEstimator):
     True
     """
 
-    def __init__(
-        self,
-        latent: Any = 32,
-        *,
-        image_shape: Any = None,
-        augmentation: Any = None,
-        epochs: Any = None,
-        steps: Any = (200, 200, 200),
-        batch_size: Any = 64,
-        learning_rate: Any = 5e-3,
-        random_state: Any = None,
-        device: Any = "cpu",
-        n_jobs: Any = None,
-        verbose: Any = False,
-    ) -> None:
-        self.latent = latent
-        self.image_shape = image_shape
-        self.augmentation = augmentation
-        self.epochs = epochs
-        self.steps = steps
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.random_state = random_state
-        self.device = device
-        self.n_jobs = n_jobs
-        self.verbose = verbose
+    latent: Any = 32
+    _: KW_ONLY
+    image_shape: Any = None
+    augmentation: Any = None
+    epochs: Any = None
+    steps: Any = (200, 200, 200)
+    batch_size: Any = 64
+    learning_rate: Any = 5e-3
+    random_state: Any = None
+    device: Any = "cpu"
+    n_jobs: Any = None
+    verbose: Any = False
 
     def fit(self, X: Any, y: Any) -> SemiSupervisedVAEClassifier:
         """Train on rows X (n, d) and labels y (n,), with -1 for unlabelled rows.
@@ -200,12 +182,11 @@ class SemiSupervisedVAEClassifier(ClassifierMixin, BaseEstimator):
     def predict_proba(self, X: Any) -> np.ndarray:
         """Class probabilities (n, Y)."""
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=DTYPES, reset=False)
-        x = self.pixels_.to_pixels(X)
+        x = self.pixels_.to_pixels(validate_data(self, X, dtype=DTYPES, reset=False))
         with torch.no_grad():
             return torch.cat([self.network_(part).softmax(-1) for part in x.split(BATCH)]).numpy()
 
     def predict(self, X: Any) -> np.ndarray:
         """Most probable class of each row."""
-        best = self.predict_proba(X).argmax(1)
+        best = self.predict_proba(X).argmax(1)  # before the classes are read, so that it can raise NotFittedError
         return np.asarray(self.classes_[best])

@@ -16,9 +16,7 @@ from vaebench.data.images import Batch, Images
 from vaebench.deprecated import upgrade_rows
 from vaebench.evaluation.probes import KNN, Head, Logistic, Probe
 from vaebench.evaluation.scores import Split, score
-from vaebench.experiments.experiment import Experiment
 from vaebench.few_label_benchmark.context import PAIRED, DatasetContext
-from vaebench.few_label_benchmark.selection import Choice
 from vaebench.few_label_benchmark.titles import METHOD_TITLES
 from vaebench.models.information_bottleneck import (
     InformationBottleneck,
@@ -44,21 +42,22 @@ PROBES: dict[str, Probe] = {
 }
 SEEDS = 3
 SAMPLES = 12
+Row = dict[str, Any]
 
 
-def all_label_rows(experiment: Experiment, context: DatasetContext, choice: Choice) -> list[dict[str, Any]]:
-    """Accuracy of each probe on each representation of a data set, with all labels of the training part."""
+def all_label_rows(context: DatasetContext, selected: str) -> list[Row]:
+    """Accuracy of each probe on the baselines and the selected representation, with all labels of the training part."""
     return [
         row
-        for representation in dict.fromkeys(("pca", "random", "elbo", choice.representation))
-        for name, probe in PROBES.items()
-        for row in _probe_rows(experiment, context, representation, name, probe)
+        for representation in dict.fromkeys(("pca", "random", "elbo", selected))
+        for name in PROBES
+        for row in _probe_rows(context, representation, name)
     ]
 
 
-def _probe_rows(
-    experiment: Experiment, context: DatasetContext, representation: str, name: str, probe: Probe
-) -> list[dict[str, Any]]:
+def _probe_rows(context: DatasetContext, representation: str, name: str) -> list[Row]:
+    probe, experiment, key = PROBES[name], context.experiment, f"{representation}-{name}"
+
     def measure() -> dict[str, Any]:
         features = context.features(representation)
         codes = features.standardised()
@@ -67,22 +66,27 @@ def _probe_rows(
         return score(probe, split, context.classes, 0, experiment.compute) | {"dimensions": dimensions}
 
     identity = {"probe": stable_key(probe), "of": context.key(representation)}
-    result = experiment.step(f"{context.name}/all/{representation}-{name}", identity, measure)
+    result = experiment.step(f"{context.name}/all/{key}", identity, measure)
     augmentation = context.augmentation_at(PAIRED.get(representation, "none"))
-    base: dict[str, Any] = {
-        "data": context.name,
-        "method": f"{representation}-{name}",
-        "group": "all labels",
-        "labels_per_class": "all",
-        "title": METHOD_TITLES[f"{representation}-{name}"],
-        "metric": "accuracy",
+    base = _row(context, key, METHOD_TITLES[key], "accuracy", augmentation) | {
         "dimensions": result["dimensions"],
-        "augmentation": augmentation.amounts or None,
         "seconds": result["seconds"],
-        "budget": experiment.budget,
     }
     accuracies = {"validation": result["validation_accuracy"], "test": result["accuracy"]}
     return [{**base, "split": part, **summary([value])} for part, value in accuracies.items()]
+
+
+def _row(context: DatasetContext, key: str, title: str, metric: str, augmentation: Augmentation) -> Row:
+    return {
+        "data": context.name,
+        "method": key,
+        "group": "all labels",
+        "labels_per_class": "all",
+        "title": title,
+        "metric": metric,
+        "augmentation": augmentation.amounts or None,
+        "budget": context.experiment.budget,
+    }
 
 
 class AugmentedBottleneckLoss(Frozen):
@@ -96,40 +100,32 @@ class AugmentedBottleneckLoss(Frozen):
         return self.loss(model, Batch(self.augmentation(batch.x), batch.labels), progress)
 
 
-def bottleneck_tasks(experiment: Experiment, context: DatasetContext) -> dict[str, Callable[[], dict[str, Any]]]:
+def bottleneck_tasks(context: DatasetContext) -> dict[str, Callable[[], dict[str, Any]]]:
     """Training and test of each information bottleneck, by "method/seed"."""
     return {
-        f"{key}/{seed}": partial(_train_bottleneck, experiment, context, key, augmentation, epochs, seed)
-        for key, (augmentation, epochs) in _bottlenecks(experiment, context).items()
-        for seed in experiment.seeds(SEEDS)
+        f"{key}/{seed}": partial(_train_bottleneck, context, key, seed)
+        for key in _bottlenecks(context)
+        for seed in context.experiment.seeds(SEEDS)
     }
 
 
-def _bottlenecks(experiment: Experiment, context: DatasetContext) -> dict[str, tuple[Augmentation, int]]:
+def _bottlenecks(context: DatasetContext) -> dict[str, tuple[Augmentation, int]]:
     """Augmentation and epochs by method."""
     return {
-        "bottleneck": (Augmentation(), experiment.pick(1, 10, 60)),
-        "bottleneck-augmented": (context.augmentation, experiment.pick(1, 60, 200)),
+        "bottleneck": (Augmentation(), context.experiment.pick(1, 10, 60)),
+        "bottleneck-augmented": (context.augmentation, context.experiment.pick(1, 60, 200)),
     }
 
 
-def bottleneck_rows(experiment: Experiment, context: DatasetContext) -> list[dict[str, Any]]:
+def bottleneck_rows(context: DatasetContext) -> list[Row]:
     """Test error of the information bottleneck, without and with augmentation, over seeds; 12 samples of z per image.
 
     The interval is over seeds; ``wilson`` is the 95 % interval of the mean error for this number of images.
     """
-    rows, tasks = [], bottleneck_tasks(experiment, context)
-    for key, (augmentation, epochs) in _bottlenecks(experiment, context).items():
-        results = [tasks[f"{key}/{seed}"]() for seed in experiment.seeds(SEEDS)]
-        base: dict[str, Any] = {
-            "data": context.name,
-            "method": key,
-            "group": "all labels",
-            "labels_per_class": "all",
-            "metric": "error",
-            "title": f"information bottleneck, {epochs} epochs",
-            "budget": experiment.budget,
-            "augmentation": augmentation.amounts or None,
+    rows = []
+    for key, (augmentation, epochs) in _bottlenecks(context).items():
+        results = [_train_bottleneck(context, key, seed) for seed in context.experiment.seeds(SEEDS)]
+        base = _row(context, key, f"information bottleneck, {epochs} epochs", "error", augmentation) | {
             "published": 0.0113,
             "source": "Alemi et al. 2017",
             "seconds": sum(result["seconds"] for result in results) / len(results),
@@ -141,18 +137,16 @@ def bottleneck_rows(experiment: Experiment, context: DatasetContext) -> list[dic
     return rows
 
 
-def _train_bottleneck(
-    experiment: Experiment, context: DatasetContext, key: str, augmentation: Augmentation, epochs: int, seed: int
-) -> dict[str, Any]:
+def _train_bottleneck(context: DatasetContext, key: str, seed: int) -> dict[str, Any]:
     model, data = InformationBottleneckModel(), context.data
-    training = Training(epochs=epochs, batch=128, optimiser=Adam(rate=5e-3, beta2=0.99), ema=0.998)
-    trained = experiment.network(
+    augmentation, epochs = _bottlenecks(context)[key]
+    trained = context.experiment.network(
         f"{context.name}/{key}-{seed}",
         data,
         lambda: model.build(data.train.shape, context.classes),
         (data.train, None),
         AugmentedBottleneckLoss(augmentation=augmentation),
-        training,
+        Training(epochs=epochs, batch=128, optimiser=Adam(rate=5e-3, beta2=0.99), ema=0.998),
         seed,
         {"model": model.model_dump()},
     )
@@ -162,9 +156,8 @@ def _train_bottleneck(
         assert isinstance(network, InformationBottleneck)
         return {part: _error(network, images) for part, images in context.parts.items()} | {"seconds": trained.seconds}
 
-    errors: dict[str, Any] = upgrade_rows(
-        experiment.step(f"{context.name}/{key}-{seed}-test", {"trial": trained.key}, test)
-    )
+    step = f"{context.name}/{key}-{seed}-test"
+    errors: dict[str, Any] = upgrade_rows(context.experiment.step(step, {"trial": trained.key}, test))
     return errors
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
+from functools import cache, cached_property
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -16,23 +16,23 @@ from torch import Tensor
 
 from vaebench.data.augment import Augmentation, bolder
 from vaebench.data.images import Dataset, Images, balanced_draw
-from vaebench.evaluation.features import Codes, Features, latent_features, pca_features, pixel_features
+from vaebench.evaluation.features import Features, latent_features, pca_features, pixel_features
+from vaebench.evaluation.gaussian_mixture import Clusters
 from vaebench.experiments.experiment import Experiment
 from vaebench.experiments.trained import TrainedModel
 from vaebench.models.local_decoder import LocalDecoderModel
 from vaebench.models.loss import Objective
 from vaebench.models.networks import Conv
 from vaebench.models.objectives import Consistent, Contrastive, Elbo
-from vaebench.models.vade import VaDE, VaDEElbo, fit_mixture
+from vaebench.models.vade import VaDE, VaDEElbo
 from vaebench.models.vae import VAE, Model
 from vaebench.semi_supervised.graphs import Graph
 from vaebench.training.loop import Training
-from vaebench.training.schedules import Adam, AnyOptimiser, Muon
+from vaebench.training.schedules import Adam, Muon
 
 COMPONENTS = 100
 PARTS = ("validation", "test")
 """Parts on which methods are evaluated."""
-MUON = Muon(rate=0.035)
 AugmentationLevel = Literal["none", "standard", "strong"]
 """Augmentation that a method uses: none, the data set's own, or a stronger one."""
 
@@ -49,7 +49,7 @@ class LabelDraw(NamedTuple):
         return source.take(self.rows).with_labels(self.labels)
 
 
-@dataclass
+@dataclass(eq=False)
 class DatasetContext:
     """A data set with everything that its methods share.
 
@@ -70,9 +70,6 @@ class DatasetContext:
     dimensions: int
     passes: int
     steps: int
-    feature_cache: dict[str, Features] = field(default_factory=dict)
-    graph_cache: dict[str, Graph] = field(default_factory=dict)
-    weight_cache: dict[str, dict[str, sparse.csr_array]] = field(default_factory=dict)
 
     @property
     def classes(self) -> int:
@@ -87,7 +84,7 @@ class DatasetContext:
     @property
     def parts(self) -> dict[str, Images]:
         """Validation and test images."""
-        return {"validation": self.data.validation, "test": self.data.test}
+        return {part: getattr(self.data, part) for part in PARTS}
 
     @property
     def pair_model(self) -> Model:
@@ -124,20 +121,22 @@ class DatasetContext:
         self,
         name: str,
         objective: Objective,
-        passes: int,
-        build: Callable[[], VAE] | None = None,
-        optimiser: AnyOptimiser = MUON,
+        *,
         model: Model | None = None,
+        build: Callable[[], VAE] | None = None,
+        training: Training | None = None,
     ) -> TrainedModel:
         """VAE trained on the training images without labels, with the weights of its last epoch.
 
         Args:
-            build: initial VAE; by default of ``model``, or of the data set's model.
+            model: by default the data set's model.
+            build: initial VAE; by default of ``model``.
+            training: by default ``passes`` epochs of Muon.
         """
-        shape, own = self.data.train.shape, model or self.model
-        training = Training(epochs=max(1, passes), batch=256, optimiser=optimiser)
-        make = build or (lambda: own.build(shape))
-        identity = {"model": own.model_dump(), "kind": name}
+        model = model or self.model
+        make = build or (lambda: model.build(self.data.train.shape))
+        training = training or Training(epochs=self.passes, batch=256, optimiser=Muon(rate=0.035))
+        identity = {"model": model.model_dump(), "kind": name}
         return self.experiment.network(
             f"{self.name}/{name}", self.data, make, (self.unlabelled, None), objective, training, 0, identity
         )
@@ -150,13 +149,9 @@ class DatasetContext:
         """VAE that self-training starts from when its graph is of this representation."""
         return self.vae(INITIAL_VAES.get(name, name))
 
+    @cache  # noqa: B019 - a context lives as long as its process
     def features(self, name: str) -> Features:
         """Codes of the training, validation and test images in a representation."""
-        if name not in self.feature_cache:
-            self.feature_cache[name] = self._features(name)
-        return self.feature_cache[name]
-
-    def _features(self, name: str) -> Features:
         if name == "pixels":
             return pixel_features(self.data)
         if name == "pca":
@@ -166,25 +161,17 @@ class DatasetContext:
             return latent_features("random", self.pair_model.build(self.data.train.shape).eval(), self.data)
         return self.vae(name).features
 
-    def standardised_codes(self, name: str) -> dict[str, Codes]:
-        """Standardised codes of each part; labels of ``train`` are hidden."""
-        standard = self.features(name).standardised()
-        return {"train": standard.train, "validation": standard.validation, "test": standard.test}
-
+    @cache  # noqa: B019
     def graph(self, name: str) -> Graph:
         """Neighbour graph of the training images' codes."""
-        if name not in self.graph_cache:
-            self.experiment.report(f"{self.name}: graph of {name}")
-            self.graph_cache[name] = Graph.from_codes(self.features(name).train.mean.numpy())
-        return self.graph_cache[name]
+        self.experiment.report(f"{self.name}: graph of {name}")
+        return Graph.from_codes(self.features(name).train.mean.numpy())
 
+    @cache  # noqa: B019
     def neighbour_weights(self, name: str) -> dict[str, sparse.csr_array]:
         """Weights of the nearest training images in the graph, for validation and test images."""
-        if name not in self.weight_cache:
-            graph, features = self.graph(name), self.features(name)
-            codes = {"validation": features.validation, "test": features.test}
-            self.weight_cache[name] = {part: graph.connect(codes[part].mean.numpy()) for part in PARTS}
-        return self.weight_cache[name]
+        graph, features = self.graph(name), self.features(name)
+        return {part: graph.connect(getattr(features, part).mean.numpy()) for part in PARTS}
 
     def key(self, name: str) -> str:
         """Key of everything that decides a representation."""
@@ -193,57 +180,6 @@ class DatasetContext:
         return f"{name} {self.dimensions} {self.data.fingerprint}"
 
 
-def _elbo(context: DatasetContext, name: str) -> TrainedModel:
-    return context.train_vae(name, Elbo(beta=1.0), context.passes)
-
-
-def _paired(
-    objective: type[Consistent] | type[Contrastive], weight: float
-) -> Callable[[DatasetContext, str], TrainedModel]:
-    def make(context: DatasetContext, name: str) -> TrainedModel:
-        weighted = objective(weight=weight, augmentation=context.augmentation_at(PAIRED[name]))
-        model = context.wide_model if name in INITIAL_VAES else context.pair_model
-        return context.train_vae(name, weighted, context.passes, model=model)
-
-    return make
-
-
-def _local(context: DatasetContext, name: str) -> TrainedModel:
-    model = LocalDecoderModel(latent=context.model.latent, network=context.model.network)
-    return context.train_vae(name, Elbo(beta=1.0), context.passes, lambda: model.build(context.data.train.shape))
-
-
-def _mixture(context: DatasetContext, name: str) -> TrainedModel:
-    """VaDE, initialised by the plain VAE and a mixture fitted to its means, as its authors initialise it by an
-    autoencoder. Trained by Adam: Muon is for weight matrices, which the mixture's centres are not."""
-    base = context.vae("elbo")
-
-    def fit() -> dict[str, np.ndarray]:
-        means = base.features.train.mean.numpy()
-        fitted = fit_mixture(means, COMPONENTS, seed=0)
-        return {"shares": fitted.weights_, "centres": fitted.means_, "scales": np.sqrt(fitted.covariances_)}
-
-    start = context.experiment.arrays(f"{context.name}/mixture-start", {"of": base.key, "components": COMPONENTS}, fit)
-    parameters = [torch.from_numpy(start[key]).float() for key in ("shares", "centres", "scales")]
-    return context.train_vae(
-        name,
-        VaDEElbo(),
-        2 * context.passes // 3,
-        lambda: VaDE(copy.deepcopy(base.vae).cpu(), *parameters),
-        Adam(rate=7e-3, beta2=0.99),
-    )
-
-
-VAES: dict[str, Callable[[DatasetContext, str], TrainedModel]] = {
-    "elbo": _elbo,
-    "consistent-3": _paired(Consistent, 3.0),
-    "contrastive-30": _paired(Contrastive, 30.0),
-    "contrastive-bold": _paired(Contrastive, 30.0),
-    "contrastive-wide": _paired(Contrastive, 30.0),
-    "local": _local,
-    "mixture": _mixture,
-}
-"""Representations learned without labels."""
 INITIAL_VAES = {"contrastive-wide": "contrastive-bold"}
 """By representation of the graph: VAE that self-training starts from where twice the filters would take too long."""
 PAIRED: dict[str, AugmentationLevel] = {
@@ -253,3 +189,45 @@ PAIRED: dict[str, AugmentationLevel] = {
     "contrastive-wide": "strong",
 }
 """VAEs trained on pairs of an image and its augmented copy, with their augmentation; one of them is selected."""
+
+
+def _paired(context: DatasetContext, name: str) -> TrainedModel:
+    augmentation = context.augmentation_at(PAIRED[name])
+    model = context.wide_model if name in INITIAL_VAES else context.pair_model
+    if name == "consistent-3":
+        return context.train_vae(name, Consistent(weight=3.0, augmentation=augmentation), model=model)
+    return context.train_vae(name, Contrastive(weight=30.0, augmentation=augmentation), model=model)
+
+
+def _local(context: DatasetContext, name: str) -> TrainedModel:
+    model = LocalDecoderModel(latent=context.model.latent, network=context.model.network)
+    return context.train_vae(name, Elbo(beta=1.0), build=lambda: model.build(context.data.train.shape))
+
+
+def _mixture(context: DatasetContext, name: str) -> TrainedModel:
+    """VaDE, initialised by the plain VAE and a mixture fitted to its means, as its authors initialise it by an
+    autoencoder. Trained by Adam: Muon is for weight matrices, which the mixture's centres are not."""
+    base = context.vae("elbo")
+
+    def fit() -> dict[str, np.ndarray]:
+        fitted = Clusters.fit(base.features.train.mean.numpy(), COMPONENTS).mixture
+        return {"shares": fitted.weights_, "centres": fitted.means_, "scales": np.sqrt(fitted.covariances_)}
+
+    start = context.experiment.arrays(f"{context.name}/mixture-start", {"of": base.key, "components": COMPONENTS}, fit)
+    parameters = [torch.from_numpy(start[key]).float() for key in ("shares", "centres", "scales")]
+    epochs, optimiser = 2 * context.passes // 3, Adam(rate=7e-3, beta2=0.99)
+    return context.train_vae(
+        name,
+        VaDEElbo(),
+        build=lambda: VaDE(copy.deepcopy(base.vae).cpu(), *parameters),
+        training=Training(epochs=epochs, batch=256, optimiser=optimiser),
+    )
+
+
+VAES: dict[str, Callable[[DatasetContext, str], TrainedModel]] = {
+    "elbo": lambda context, name: context.train_vae(name, Elbo(beta=1.0)),
+    **dict.fromkeys(PAIRED, _paired),
+    "local": _local,
+    "mixture": _mixture,
+}
+"""Representations learned without labels."""

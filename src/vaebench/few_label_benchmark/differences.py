@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from vaebench.core.statistics import mean_interval
@@ -60,18 +60,24 @@ def difference(rows: Mapping[Key, Row], first: Key, second: Key) -> Difference |
     return Difference(sum(gaps) / both, mean_interval(gaps) if both > 1 else None)
 
 
+def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Table in Markdown; cells that are None are empty."""
+    lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+    lines += [f"| {' | '.join('' if cell is None else str(cell) for cell in row)} |" for row in rows]
+    return "\n".join(lines)
+
+
 def comparison_table(rows: Sequence[Row]) -> str:
     """Differences of ``COMPARISONS`` by data set and labels per class, as a table in Markdown."""
-    accuracies = by_key(rows)
-    lines = [f"| data | labels per class | {' | '.join(COMPARISONS)} |", "|---" * (len(COMPARISONS) + 2) + "|"]
+    accuracies, table = by_key(rows), []
     for data in dict.fromkeys(key[0] for key in accuracies):
         for count in sorted({key[2] for key in accuracies if key[0] == data}):
             cells = [
                 difference(accuracies, (data, one, count), (data, other, count)) for one, other in COMPARISONS.values()
             ]
             if any(cells):
-                lines.append(f"| {data} | {count} | {' | '.join(str(cell or '') for cell in cells)} |")
-    return "\n".join(lines) + "\n"
+                table.append([data, count, *cells])
+    return markdown_table(["data", "labels per class", *COMPARISONS], table)
 
 
 def component_effects(rows: Sequence[Row]) -> dict[str, dict[tuple[str, int], Difference | None]]:
@@ -93,16 +99,8 @@ def ablation_table(rows: Sequence[Row]) -> str:
     effects = component_effects(rows)
     if not effects:
         return ""
-    measured = next(iter(effects.values()))
-    lines = [
-        f"| component | {' | '.join(f'{data}, {count}' for data, count in measured)} |",
-        "|---" * (len(measured) + 1) + "|",
-    ]
-    lines += [
-        f"| {component} | {' | '.join(str(cell or '') for cell in cells.values())} |"
-        for component, cells in effects.items()
-    ]
-    return "\n".join(lines) + "\n"
+    columns = ["component", *(f"{data}, {count}" for data, count in next(iter(effects.values())))]
+    return markdown_table(columns, ([component, *cells.values()] for component, cells in effects.items()))
 
 
 def describe_generative_term(rows: Sequence[Row]) -> str:
@@ -113,12 +111,9 @@ def describe_generative_term(rows: Sequence[Row]) -> str:
         return ""
     effects = [(key, difference(accuracies, (key[0], "whole", key[2]), key)) for key in ablations]
     significant = [f"{key[0]} at {key[2]}: {gap}" for key, gap in effects if gap is not None and gap.significant]
-    if significant:
-        text = f"The generative term changes accuracy significantly in {len(significant)} of {len(effects)} cases"
-        text += f" ({'; '.join(significant)})."
-    else:
-        text = f"The generative term changes accuracy significantly in none of {len(effects)} cases."
-    return text + _describe_elbo(rows)
+    cases = f"{len(significant) or 'none'} of {len(effects)} cases"
+    details = f" ({'; '.join(significant)})" if significant else ""
+    return f"The generative term changes accuracy significantly in {cases}{details}." + _describe_elbo(rows)
 
 
 def _describe_elbo(rows: Sequence[Row]) -> str:

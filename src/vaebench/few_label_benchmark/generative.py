@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Int
+from torch import Tensor
 
 from vaebench.core.frozen import stable_key
 from vaebench.core.statistics import summary
+from vaebench.data.images import Images
 from vaebench.evaluation.bounds import bounds
 from vaebench.evaluation.features import encode
 from vaebench.evaluation.panels import Arrays, decoded, prior_samples, spread_over_classes
 from vaebench.few_label_benchmark.context import DatasetContext
-from vaebench.few_label_benchmark.methods import train_self_training_network
+from vaebench.few_label_benchmark.methods import self_train
 from vaebench.models.vae import VAE
 from vaebench.semi_supervised.self_training import SelfTraining
 
@@ -36,44 +40,38 @@ def measure_generative_quality(
     context: DatasetContext, representation: str, methods: Mapping[str, SelfTraining]
 ) -> GenerativeQuality:
     """Quality of the initial VAE and of the VAEs that ``methods`` train on the first draw of 10 labels per class."""
-    base: dict[str, Any] = {
-        "data": context.name,
-        "split": "test",
-        "group": "generation",
-        "labels_per_class": LABELS_PER_CLASS,
-        "budget": context.experiment.budget,
-        "augmentation": None,
-    }
     test, count = context.data.test, context.experiment.pick(1, LABELS_PER_CLASS, LABELS_PER_CLASS)
-    rows, arrays = [], {"images": test.pixels[spread_over_classes(test, IMAGES)].numpy()}
+    initial, shown = context.initial_vae(representation), spread_over_classes(test, IMAGES)
+    rows, arrays = [], {"images": test.pixels[shown].numpy()}
+
+    def evaluate(method: SelfTraining | None) -> Arrays:
+        vae = initial.vae
+        if method is not None:
+            vae = self_train(context, context.draw_labels(count, 0), method, vae, context.graph(representation)).vae
+        return _evaluate(vae, test, shown)
+
     for key, title in STAGES.items():
         method = methods.get(key)
-
-        def make(method: SelfTraining | None = method) -> Arrays:
-            if method is None:
-                return _evaluate(context, context.initial_vae(representation).vae)
-            labels = context.draw_labels(count, 0)
-            return _evaluate(context, train_self_training_network(context, labels, representation, method).vae)
-
         identity = {
             "of": context.key(representation),
-            "begins": context.initial_vae(representation).key,
+            "begins": initial.key,
             "method": stable_key(method),
             "count": count,
             "images": IMAGES,
         }
-        evaluated = context.experiment.arrays(f"{context.name}/kept/{key}", identity, make)
+        evaluated = context.experiment.arrays(f"{context.name}/kept/{key}", identity, partial(evaluate, method))
         arrays |= {f"{key}-{kind}": evaluated[kind] for kind in ("outputs", "samples")}
         for metric, value in zip(("elbo", "reconstruction", "kl"), evaluated["bounds"].tolist(), strict=True):
-            rows.append({**base, "method": key, "title": title, "metric": metric, **summary([value])})
+            row = {"data": context.name, "split": "test", "group": "generation", "labels_per_class": LABELS_PER_CLASS}
+            row |= {"budget": context.experiment.budget, "augmentation": None, "method": key, "title": title}
+            rows.append({**row, "metric": metric, **summary([value])})
     return GenerativeQuality(rows, arrays)
 
 
-def _evaluate(context: DatasetContext, vae: VAE) -> Arrays:
-    test = context.data.test
-    elbo, first = bounds(vae, test), spread_over_classes(test, IMAGES)
+def _evaluate(vae: VAE, test: Images, shown: Int[Tensor, " M"]) -> Arrays:
+    elbo = bounds(vae, test)
     return {
         "bounds": np.array([elbo.elbo, float(elbo.reconstruction.mean()), elbo.kl]),
-        "outputs": decoded(vae, encode(vae, test.take(first)).mean),
+        "outputs": decoded(vae, encode(vae, test.take(shown)).mean),
         "samples": decoded(vae, prior_samples(vae, 0, IMAGES)),
     }

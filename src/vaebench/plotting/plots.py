@@ -22,13 +22,9 @@ from mpl_toolkits.mplot3d import Axes3D
 from vaebench.plotting.palette import class_style
 from vaebench.plotting.style import FAINT, INK, class_names
 
-MOST_NUMBERED = 15
-"""Largest number of classes for which the cells of a confusion matrix show numbers."""
 LegendLocation = Literal["outside right upper", "center right"]
 LEGEND_ROW, LEGEND_COLUMN = 0.21, 1.3
 """Height and width in inches of a legend's entry."""
-LEGEND_POINT = 36
-"""Area of a legend's markers in square points, independent of the size of the plotted points."""
 HEIGHT_3D = 4.2
 COLOURS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#333333", "#999999")
 """Okabe and Ito's palette, distinguishable with colour blindness."""
@@ -81,18 +77,15 @@ def _grid(figure: Figure, rows: int, columns: int, count: int, **options: Any) -
 def _line_panel(ax: Axes, panel: Panel, names: list[str]) -> None:
     for name, line in panel.lines.items():
         index = names.index(name)
-        style: dict[str, Any] = {"color": COLOURS[index % len(COLOURS)]}
-        dash = DASHES[index // len(COLOURS) % len(DASHES)]
+        colour, dash = COLOURS[index % len(COLOURS)], DASHES[index // len(COLOURS) % len(DASHES)]
         marker = "o" if len(line.x) <= 12 else None
-        ax.plot(line.x, line.y, label=name, marker=marker, markersize=3.5, linestyle=dash, **style)
+        ax.plot(line.x, line.y, label=name, marker=marker, markersize=3.5, linestyle=dash, color=colour)
         if line.low is not None and line.high is not None:
             if len(line.x) == 1:  # a band has no width there
-                ax.vlines(line.x, line.low, line.high, linewidth=1.5, **style)
+                ax.vlines(line.x, line.low, line.high, linewidth=1.5, color=colour)
             else:
-                ax.fill_between(line.x, line.low, line.high, alpha=0.18, linewidth=0, **style)
-    ax.set_title(panel.title)
-    ax.set_xlabel(panel.x_label)
-    ax.set_ylabel(panel.y_label)
+                ax.fill_between(line.x, line.low, line.high, alpha=0.18, linewidth=0, color=colour)
+    ax.set(title=panel.title, xlabel=panel.x_label, ylabel=panel.y_label)
     if panel.names:
         ax.set_xticks(range(1, len(panel.names) + 1), panel.names)
     elif panel.log_x:
@@ -153,8 +146,7 @@ def bars(names: Sequence[str], groups: Mapping[str, Sequence[float]], y_label: s
     long = max(map(len, names)) * len(names) > 70
     ax.set_xticks(range(len(names)), names, rotation=35 if long else 0, ha="right" if long else "center")
     ax.tick_params(axis="x", length=0)
-    ax.set_ylabel(y_label)
-    ax.set_title(title)
+    ax.set(title=title, ylabel=y_label)
     ax.grid(axis="y")
     _legend_below(figure, list(groups))
     return figure
@@ -196,10 +188,8 @@ def estimates(
             ax.set_xlim(*limits)
         else:
             ax.axvline(0, color=INK, linewidth=0.8)
-        ax.set_title(title)
-        ax.set_xlabel(x_label)
         ax.set_yticks(range(len(names)), names)
-        ax.set_ylim(len(names) - 0.5, -0.5)
+        ax.set(title=title, xlabel=x_label, ylim=(len(names) - 0.5, -0.5))
         ax.grid(axis="x")
     _legend_below(figure, groups)
     return figure
@@ -229,16 +219,14 @@ def scatter_2d(clouds: Sequence[Cloud], classes: Sequence[str], axes: tuple[str,
     plots = _grid(figure, 1, len(clouds), len(clouds))
     for ax, cloud in zip(plots, clouds, strict=True):
         scatter(ax, cloud.points, cloud.labels, classes)
-        ax.set_title(cloud.title)
+        ax.set(title=cloud.title, xlabel=axes[0], ylabel=axes[1])
         ax.xaxis.set_major_locator(MaxNLocator(4))
         ax.yaxis.set_major_locator(MaxNLocator(5))
-        ax.set_xlabel(axes[0])
-        ax.set_ylabel(axes[1])
     names = class_names(classes, length=14)
     colours = ListedColormap([class_style(index)[0] for index in range(len(names))])
     ticks = (np.arange(len(names)) + 0.5) / len(names)
-    bar = figure.colorbar(ScalarMappable(Normalize(0, 1), colours), ax=plots, shrink=0.9, ticks=ticks)
-    bar.ax.set_yticklabels(names)
+    bar = figure.colorbar(ScalarMappable(Normalize(0, 1), colours), ax=plots, shrink=0.9)
+    bar.set_ticks(ticks.tolist(), labels=names)
     bar.ax.tick_params(length=0)
     return figure
 
@@ -270,7 +258,7 @@ def class_legend(figure: Figure, ax: Axes, location: LegendLocation = "outside r
     handles, labels = ax.get_legend_handles_labels()
     if labels and labels != ["no label"]:
         columns = math.ceil(len(labels) / (figure.get_figheight() / LEGEND_ROW))
-        scale = math.sqrt(LEGEND_POINT / float(handles[0].get_sizes()[0]))  # type: ignore[attr-defined]
+        scale = math.sqrt(36 / float(handles[0].get_sizes()[0]))  # type: ignore[attr-defined]
         figure.legend(handles, labels, loc=location, ncols=columns, markerscale=scale)
 
 
@@ -285,16 +273,14 @@ def confusion(counts: Int[np.ndarray, "Y Y"], classes: Sequence[str], title: str
     image = ax.imshow(100 * fractions, cmap="Blues", norm=PowerNorm(0.5, vmin=0, vmax=100))
     bar = figure.colorbar(image, ax=ax, shrink=0.6, label="% of the true class", ticks=[0, 2, 10, 25, 50, 100])
     bar.outline.set_visible(False)  # type: ignore[operator]
-    if len(names) <= MOST_NUMBERED:
+    if len(names) <= 15:  # cells of more classes have no room for numbers
         _write_counts(ax, counts, fractions)
     rotated = max(map(len, names)) > 3
     ax.set_xticks(range(len(names)), names, rotation=45 if rotated else 0, ha="right" if rotated else "center")
     ax.set_yticks(range(len(names)), names)
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
-    ax.set_xlabel("predicted class")
-    ax.set_ylabel("true class")
-    ax.set_title(title)
+    ax.set(title=title, xlabel="predicted class", ylabel="true class")
     return figure
 
 
