@@ -30,7 +30,7 @@ def method(kind, **fields):
     model = defaults.model
     model = model.model_copy(update={name: value for name, value in small.items() if name in type(model).model_fields})
     training = defaults.training.model_copy(update={"epochs": 1, "batch": 32})
-    steps = 60 if defaults.labelled_fraction else defaults.least_steps  # the bottleneck averages its weights over steps
+    steps = 150 if defaults.labelled_fraction else defaults.least_steps  # the bottleneck averages its weights
     return defaults.model_copy(update={"model": model, "training": training, "least_steps": steps, **fields})
 
 
@@ -56,7 +56,7 @@ def test_the_training_is_that_of_a_mixed_source(kind):
     torch.manual_seed(3)
     network = chosen.model.build((1, 4, 4), 2)
     few = images().take(ROWS)
-    training = chosen.training.model_copy(update={"epochs": 12})  # 5 steps each
+    training = chosen.training.model_copy(update={"epochs": 30})  # 5 steps each
     mixed = MixedSource(few, UnlabelledSource(images()), labelled_per_batch=4)
     train(network, chosen.objective, mixed, training, compute=COMPUTE, seed=3)
     assert torch.equal(chosen.fit(source, 2, 3, COMPUTE)(test), predict_with(network, 3, COMPUTE)(test))
