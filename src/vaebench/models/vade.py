@@ -116,8 +116,8 @@ class VaDEModel(VAEModel):
         covers samples of z: a latent without information, whose means are all 0, starts at N(0, 1).
         """
         fitted = fit_mixture(means.astype(np.float64), self.components, seed)
-        shares = fitted.predict_proba(means.astype(np.float64))
-        within = shares.T @ variances / np.maximum(shares.sum(0), 1e-12)[:, None]
+        probabilities = fitted.predict_proba(means.astype(np.float64))
+        within = probabilities.T @ variances / np.maximum(probabilities.sum(0), 1e-12)[:, None]
         parts = (fitted.weights_, fitted.means_, np.sqrt(fitted.covariances_ + within))
         return VaDE(vae, *(torch.from_numpy(part).to(vae.zero) for part in parts))
 

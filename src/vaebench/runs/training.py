@@ -82,14 +82,14 @@ def _train_start(run: RunContext, processes: DistributedContext, model: Pretrain
     )
     _train_stage(run, processes, stage)
     if processes.is_main and not file.exists():
-        report = run.progress(MIXTURE)
-        report(0.0)
-        vae = load_vae(model.pretrained, folder / "weights.safetensors").to(device)
-        codes = encode(vae, images)
-        assert codes.log_variance is not None
-        start = model.start(vae.cpu(), codes.mean.numpy(), codes.log_variance.exp().numpy(), run.recipe.seed)
-        write_tensors(file, start.state_dict(), _metadata("start", images))
-        report(1.0)
+        with run.timer.stage(MIXTURE):
+            run.progress(MIXTURE)(0.0)
+            vae = load_vae(model.pretrained, folder / "weights.safetensors").to(device)
+            codes = encode(vae, images)
+            assert codes.log_variance is not None
+            start = model.start(vae.cpu(), codes.mean.numpy(), codes.log_variance.exp().numpy(), run.recipe.seed)
+            write_tensors(file, start.state_dict(), _metadata("start", images))
+            run.progress(MIXTURE)(1.0)
     processes.broadcast(lambda: None)
     return file
 

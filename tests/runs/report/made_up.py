@@ -134,7 +134,8 @@ def write_run(
     arrays = synthetic_panels(shape, latent, len(classes), points, pairs, epochs)
     if rows is None:
         rows = synthetic_rows(counts) if classes else []
-    if self_trained:
+    if self_trained:  # and of a model that starts from a trained VAE, so that every figure is drawn
+        write_json(folder / "pretrained" / "history.json", history(epochs, ("loss", "elbo", "reconstruction", "kl")))
         rows = rows + self_trained_rows(counts)
         arrays |= {"taught_images": arrays["worst_images"], "taught_outputs": arrays["worst_outputs"]}
         arrays |= {"taught_samples": arrays["samples"], "taught_confusion": np.diag([3] * len(classes))}

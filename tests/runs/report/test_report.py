@@ -85,6 +85,7 @@ def test_without_labels_the_label_sections_are_left_out(make_run):
     shown = {attributes["id"] for attributes in page.of("figure")}
     assert {name for name in FIGURES if name not in shown and "self-trained" not in name} == {
         "learning-curve",
+        "pretraining-losses",
         "nearest-training-images",
         "confusion",
     }
