@@ -93,7 +93,7 @@ def _executor(args: argparse.Namespace) -> Executor | None:
     return None if args.workers is None and args.ray is None else executor_for(args.workers, args.ray)
 
 
-def _print_minutes(total: float, done: float, budget: str) -> None:
+def _print_minutes(total: float | int, done: float, budget: str) -> None:
     machine = "one GPU (estimated, not measured)" if budget == "full" else "two cores"
     print(f"about {total:.3g} minutes on {machine}, of which {min(done, total):.1f} are done", flush=True)
 
