@@ -141,7 +141,7 @@ def test_two_workers_of_which_one_is_killed_and_one_stopped_end_with_the_same_bi
             children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
             workers = [pid for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
             os.kill(int(workers[0]), signal.SIGKILL)
-            signal.raise_signal(signal.SIGINT)
+            raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         reproduce([PAPER], "cpu", tmp_path, 2, callback=kill_and_stop)

@@ -97,7 +97,7 @@ def _executor(args: argparse.Namespace) -> Executor | None:
 
 
 @contextmanager
-def _limited(args: argparse.Namespace, total: float, done: float) -> Iterator[ProgressCallback]:
+def _limited(args: argparse.Namespace, total: float | int, done: float) -> Iterator[ProgressCallback]:
     """Print how many minutes the experiment takes and yield its progress callback; stop after ``--minutes``."""
     machine = "one GPU (estimated, not measured)" if args.budget == "full" else "two cores"
     print(f"about {total:.3g} minutes on {machine}, of which {min(done, total):.1f} are done", flush=True)

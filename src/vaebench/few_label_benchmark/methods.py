@@ -28,6 +28,7 @@ from vaebench.few_label_benchmark.context import (
 from vaebench.models.classifying_vae import ClassifyingVAE
 from vaebench.models.likelihoods import GaussianPixelScale
 from vaebench.models.m2 import M2Model
+from vaebench.models.networks import MLP
 from vaebench.models.vae import VAE
 from vaebench.semi_supervised.classifiers import ADGMClassifier, M2Classifier
 from vaebench.semi_supervised.graphs import Graph
@@ -35,6 +36,7 @@ from vaebench.semi_supervised.label_propagation import LabelPropagation, LabelSp
 from vaebench.semi_supervised.pseudo_labels import NetworkPseudoLabels
 from vaebench.semi_supervised.self_training import SelfTraining, SupervisedTraining, probabilities_from_scores
 from vaebench.training.prediction import predict_with
+from vaebench.training.schedules import Adam, OneCycle
 
 Group = Literal["baselines", "probes", "generative", "representations", "self-training", "supervised", "ablations"]
 SMALL = ("mnist", "fashion-mnist")

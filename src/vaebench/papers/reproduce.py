@@ -43,7 +43,7 @@ def experiment_folder(out: Path, paper: Paper, budget: Budget) -> Path:
 
 def minutes_left(papers: Sequence[Paper], budget: Budget, out: Path) -> tuple[float, float]:
     """Return the expected minutes of these papers in all, and the minutes of the steps that are already done."""
-    total = sum(paper.minutes[budget] for paper in papers)
+    total = float(sum(paper.minutes[budget] for paper in papers))
     done = sum(seconds_done(experiment_folder(out, paper, budget)) for paper in papers) / 60
     return total, done
 

@@ -160,7 +160,7 @@ def losses(run: Run, part: str = "") -> Figure:
     figure = Figure(figsize=(3.4 * max(len(keys), 1.6), 3.2), layout="constrained")
     for ax, key in zip(figure.subplots(1, len(keys), squeeze=False).flat, keys, strict=True):
         _loss_panel(ax, epochs, key, history["best_epoch"], REPRESENTATIONS[features][1])
-        if autoencoder:
+        if part == "autoencoder":
             ax.set_title(f"{representation_title(features)}: {LOSSES[key]}")
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, borderaxespad=0.2)
