@@ -227,8 +227,8 @@ def _draw(experiment: PaperExperiment, vaes: dict[str, TrainedModel], collapsed:
     mnist, simple, deep = (_cloud(experiment, name, vaes[name], SETTINGS[name].title) for name in TRAINED_AS_PRINTED)
     experiment.figure("map-mnist", lambda: scatter_2d([mnist], classes["mnist"]))
     experiment.figure("maps-cifar", lambda: scatter_2d([simple, deep], classes["cifar"]))
-    printed = _cloud(experiment, "mnist-printed", collapsed, "MNIST, formula as printed")
-    experiment.figure("map-printed", lambda: scatter_2d([printed], classes["mnist"]))
+    cloud = _cloud(experiment, "mnist-printed", collapsed, "MNIST, formula as printed")
+    experiment.figure("map-printed", lambda: scatter_2d([cloud], classes["mnist"]))
     curves = {SETTINGS[name].title: Series(*(part.tolist() for part in _loss_curve(vae))) for name, vae in vaes.items()}
     panel = Panel("training loss", curves, "step", "squared error + weighted KL, per image", log_y=True)
     experiment.figure("losses", lambda: lines([panel], size=(7.2, 4.2)))
