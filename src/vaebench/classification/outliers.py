@@ -17,7 +17,7 @@ from vaebench.data.images import Images
 from vaebench.deprecated import OLD_OUTLIERS_FILE
 from vaebench.models.folding import fold_batch_norm
 from vaebench.models.vae import VAE
-from vaebench.training.checkpoint import add_prefix, read_tensors, select_prefix, write_tensors
+from vaebench.training.checkpoint import join_groups, read_tensors, select_prefix, write_tensors
 
 FILE = "outliers.safetensors"
 NEIGHBOURS = 10
@@ -108,7 +108,7 @@ class OutlierDetector:
         """Write the VAE, codes, medians and spreads to ``outliers.safetensors``."""
         arrays = {"codes": self.codes, "medians": self.medians, "spreads": self.spreads}
         tensors = {name: torch.from_numpy(value) for name, value in arrays.items()}
-        write_tensors(folder / FILE, add_prefix("vae", self.vae.state_dict()) | tensors, {})
+        write_tensors(folder / FILE, join_groups({"vae": self.vae.state_dict()}) | tensors, {})
         (folder / OLD_OUTLIERS_FILE).unlink(missing_ok=True)
 
 

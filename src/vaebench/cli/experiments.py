@@ -70,7 +70,9 @@ def reproduce(args: argparse.Namespace) -> int:
 
     papers = find_papers(args.paper)
     with _limited(args, *minutes_left(papers, args.budget, args.out)) as callback:
-        experiments = reproduce(papers, args.budget, args.out, seeds=args.seeds, callback=callback, executor=_executor(args))
+        experiments = reproduce(
+            papers, args.budget, args.out, seeds=args.seeds, callback=callback, executor=_executor(args)
+        )
     for experiment in experiments:
         verdicts = [row["agrees"] for row in experiment.result_rows()]
         counts = f"{verdicts.count(True)} hold, {verdicts.count(False)} do not, {verdicts.count(None)} are undecided"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
@@ -30,7 +30,7 @@ class LocalPool:
         """Number of processes."""
         return self.workers
 
-    def __call__(self, tasks: Sequence[Task], callback: TaskCallback) -> Iterator[Outcome]:
+    def __call__(self, tasks: Sequence[Task], callback: TaskCallback) -> Generator[Outcome, None, None]:
         """Yield outcomes in the order of completion; see :class:`vaebench.core.workers.Executor`."""
         return _Run(self, list(reversed(tasks)), callback).outcomes()
 
@@ -58,7 +58,7 @@ class _Run:
     stopping: Any = field(default_factory=CONTEXT.Event)
     """Set when processes are interrupted: a signal that comes before a process handles it has no effect."""
 
-    def outcomes(self) -> Iterator[Outcome]:
+    def outcomes(self) -> Generator[Outcome, None, None]:
         try:
             for number in range(min(self.pool.workers, len(self.waiting))):
                 self.processes.append(self.start(number))

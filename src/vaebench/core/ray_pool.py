@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -45,7 +45,7 @@ class RayPool:
             ]
             return max(1, sum(counts))
 
-    def __call__(self, tasks: Sequence[Task], callback: TaskCallback) -> Iterator[Outcome]:
+    def __call__(self, tasks: Sequence[Task], callback: TaskCallback) -> Generator[Outcome, None, None]:
         """Yield outcomes in the order of completion; see :class:`vaebench.core.workers.Executor`.
 
         Raises:

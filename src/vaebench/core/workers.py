@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -61,7 +61,7 @@ class Executor(Protocol):
         """Number of tasks that run at a time."""
         ...
 
-    def __call__(self, tasks: Sequence[Task], callback: TaskCallback) -> Iterator[Outcome]:
+    def __call__(self, tasks: Sequence[Task], callback: TaskCallback) -> Generator[Outcome, None, None]:
         """Yield outcomes in the order of completion.
 
         A task whose worker is lost is run again, at most ``MAX_ATTEMPTS`` times in all. If the iterator is interrupted
