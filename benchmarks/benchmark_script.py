@@ -24,8 +24,8 @@ from vaebench.core.time_left import seconds_done, with_time_left
 from vaebench.core.workers import Worker
 from vaebench.experiments.experiment import Experiment
 from vaebench.experiments.info import Budget
-from vaebench.experiments.sharing import divide_work
 from vaebench.training.compute import Compute, machine
+from vaebench.training.sharing import divide_work
 
 Tasks = Mapping[str, Callable[[], object]]
 Row = dict[str, Any]

@@ -18,7 +18,6 @@ from vaebench.core.local_pool import LocalPool
 from vaebench.core.ray_pool import RayPool
 from vaebench.deprecated import PAPER_ROW_KEYS
 from vaebench.experiments.info import check_budget
-from vaebench.experiments.sharing import check_shared
 from vaebench.papers import registry
 from vaebench.papers import reproduce as module
 from vaebench.papers.experiment import PaperExperiment
@@ -27,6 +26,7 @@ from vaebench.papers.paper import ReportedResult
 from vaebench.papers.reproduce import find_papers, minutes_left
 from vaebench.training.checkpoint import Checkpoint, read_tensors
 from vaebench.training.compute import Compute
+from vaebench.training.sharing import check_shared
 
 KEYS = ["paper", "source", "quantity", "reported", "reproduced", "sd", "n", "budget", "agrees", "explanation"]
 

@@ -29,6 +29,13 @@ class StageTimer:
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
+        self.overlap = 0.0
+        """Seconds that are counted twice, as stages ran beside each other."""
+
+    @property
+    def total(self) -> float:
+        """Seconds of all stages."""
+        return sum(self.seconds.values()) - self.overlap
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
@@ -83,15 +84,24 @@ class PartiallyLabelled(Generic[Source]):
 
 
 class FitLog:
-    """Accuracies of finished fits, one JSON line each. An incomplete last line, left by an interrupted process, is
-    dropped."""
+    """Accuracies of finished fits, one JSON line each.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    Args:
+        shared: whether other processes add lines. If not, an incomplete last line, left by an interrupted process, is
+            dropped.
+    """
+
+    def __init__(self, path: Path, shared: bool = False) -> None:
+        self.path, self.shared = path, shared
         self.done: dict[FitKey, float] = {}
+        self.read()
+
+    def read(self) -> None:
+        """Read the file, which other processes may have changed."""
+        path = self.path
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
         complete = [line for line in lines if line.endswith("\n")]
-        if len(complete) < len(lines):
+        if len(complete) < len(lines) and not self.shared:
             path.write_text("".join(complete), encoding="utf-8")
         for line in complete:
             try:
@@ -117,11 +127,13 @@ def learning_curve(
     log: FitLog,
     compute: Compute,
     callback: Callable[[int, int], None] = lambda done, total: None,
+    claim: Callable[[FitKey], AbstractContextManager[bool]] = lambda fit: nullcontext(True),
 ) -> None:
     """Run every fit that ``log`` does not have yet and add its test accuracy. Nothing is selected by these accuracies.
 
     ``data`` and ``probes`` are given by the name of the representation; ``callback`` receives the numbers of finished
-    and of all fits.
+    and of all fits. ``claim`` is entered around each fit, or the first of several that are made together, and yields
+    False if another process makes it.
     """
 
     def labelled(fit: FitKey) -> Any:
@@ -134,17 +146,26 @@ def learning_curve(
         for probe in probes_of_features
         for draw in range(len(rows_by_draw))
     ]
+    left_to_others: set[FitKey] = set()
     for index, (fit, probe) in enumerate(fits):
-        if fit not in log.done:
+        if fit not in log.done and fit not in left_to_others:
             # All counts and draws of a linear probe at once, even if some are done: a resumed run then rounds alike.
             batched = are_linear_probes(probe, [data[fit.features].train])
             together = [other for other, _ in fits if other[:2] == fit[:2]] if batched else [fit]
-            seeds = [other.draw for other in together]
-            predictors = fit_each(probe, [labelled(other) for other in together], classes, seeds, compute)
-            for other, predict in zip(together, predictors, strict=True):
-                if other not in log.done:
-                    log.add(other, accuracy(predict, data[fit.features].test))
+            with claim(fit) as claimed:
+                log.read()
+                missing = [other for other in together if other not in log.done]
+                if claimed and missing:
+                    seeds = [other.draw for other in together]
+                    predictors = fit_each(probe, [labelled(other) for other in together], classes, seeds, compute)
+                    for other, predict in zip(together, predictors, strict=True):
+                        if other in missing:
+                            log.add(other, accuracy(predict, data[fit.features].test))
+                elif missing:
+                    left_to_others.update(together)
         callback(index + 1, len(fits))
+    order = {fit: place for place, (fit, _) in enumerate(fits)}  # whichever process was first
+    log.done = dict(sorted(log.done.items(), key=lambda item: order.get(item[0], len(order))))
 
 
 def accuracy(predict: Predict, part: Codes | Images) -> float:

@@ -15,10 +15,10 @@ from vaebench.core.time_left import seconds_done, with_time_left
 from vaebench.core.workers import Executor, Worker
 from vaebench.experiments.experiment import Experiment
 from vaebench.experiments.info import Budget
-from vaebench.experiments.sharing import check_shared, divide_work
 from vaebench.few_label_benchmark.benchmark import Benchmark
 from vaebench.few_label_benchmark.page import draw_figures, render_page
 from vaebench.training.compute import Compute
+from vaebench.training.sharing import check_shared, divide_work
 
 
 class BenchmarkInfo:
@@ -63,7 +63,7 @@ def run_benchmark(
     ``few-labels.md`` and ``few-labels/*.png`` to ``out``. On several cores, single-threaded processes share the work.
 
     Args:
-        executor: the workers, see :func:`vaebench.experiments.sharing.divide_work`.
+        executor: the workers, see :func:`vaebench.training.sharing.divide_work`.
 
     Raises:
         VaebenchError: a data set is not available, or the folder is in use.

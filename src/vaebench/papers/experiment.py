@@ -13,8 +13,8 @@ from vaebench.core.steps import StepReport
 from vaebench.core.workers import Worker
 from vaebench.experiments.experiment import Experiment
 from vaebench.experiments.info import Budget
-from vaebench.experiments.sharing import check_shared
 from vaebench.papers.paper import Paper
+from vaebench.training.sharing import check_shared
 
 
 class ResultRow(NamedTuple):

@@ -14,11 +14,11 @@ from vaebench.core.provenance import commit
 from vaebench.core.time_left import seconds_done, with_time_left
 from vaebench.core.workers import Executor
 from vaebench.experiments.info import BUDGETS, Budget
-from vaebench.experiments.sharing import divide_work
 from vaebench.papers.experiment import PaperExperiment, PaperResult, run_in_worker
 from vaebench.papers.page import page, read_rows
 from vaebench.papers.paper import Paper
 from vaebench.papers.registry import PAPERS
+from vaebench.training.sharing import divide_work
 
 
 def find_papers(name: str) -> list[Paper]:
@@ -62,7 +62,7 @@ def reproduce(
     processes share the work.
 
     Args:
-        executor: the workers, see :func:`vaebench.experiments.sharing.divide_work`.
+        executor: the workers, see :func:`vaebench.training.sharing.divide_work`.
 
     Raises:
         VaebenchError: data cannot be obtained, or a folder is in use.

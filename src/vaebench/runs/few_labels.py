@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -33,6 +35,7 @@ from vaebench.semi_supervised.self_training import LabelPropagationProbe, SelfTr
 from vaebench.training.checkpoint import write_tensors
 from vaebench.training.prediction import predict_with
 
+Claim = Callable[[FitKey], AbstractContextManager[bool]]
 KEPT_LABELS = 10
 """Labels per class of the self-trained network that a run keeps."""
 
@@ -43,12 +46,16 @@ class FewLabelProtocol:
 
     run: RunContext
     self_training: SelfTrainingProbe | None = None
+    claim: Claim = lambda fit: nullcontext(True)
+    """Claims a fit for this process where several share them: see :func:`learning_curve`."""
+    shared: bool = False
+    """Whether several processes share the fits."""
 
     @cached_property
     def fits(self) -> FitLog:
         """The finished fits."""
         rename_fit_log(self.run.folder)
-        return FitLog(self.run.folder / "fits.jsonl")
+        return FitLog(self.run.folder / "fits.jsonl", shared=self.shared)
 
     @cached_property
     def draws(self) -> dict[LabelCount, list[Tensor]]:
@@ -102,31 +109,43 @@ class FewLabelProtocol:
             log=self.fits,
             compute=recipe.compute,
             callback=lambda done, total: report(done / total),
+            claim=self.claim,
         )
 
-    def classifier(self, vae: VAE, latents: Features) -> ClassifyingVAE | None:
-        """The self-trained network that the run keeps; None without self-training."""
-        run = self.run
-        method = run.recipe.evaluation.self_training
-        if method is None:
-            return None
-        with run.timer.stage("self-training"):
-            self.self_training = SelfTrainingProbe(method, vae, Graph.from_codes(latents.train.mean.numpy()))
-            weights = run.folder / "self-trained" / "weights.safetensors"
-            if not weights.exists():
-                self._train_classifier(self.self_training, weights)
-        return load_classifier(run.recipe.model, weights).to(run.recipe.compute.device)
+    def prepare(self, vae: VAE, latents: Features) -> None:
+        """Build the graph of self-training, if the recipe asks for it."""
+        method = self.run.recipe.evaluation.self_training
+        if method is not None:
+            with self.run.timer.stage("self-training"):
+                self.self_training = SelfTrainingProbe(method, vae, Graph.from_codes(latents.train.mean.numpy()))
 
-    def _train_classifier(self, method: SelfTrainingProbe, weights: Path) -> None:
-        """Self-train on the first draw of `KEPT_LABELS` or more labels per class, or else of the largest count.
+    def classifier(self) -> ClassifyingVAE | None:
+        """The self-trained network that the run keeps; None without self-training."""
+        if self.self_training is None:
+            return None
+        with self.run.timer.stage("self-training"):
+            weights = self.train_classifier(self.self_training)
+        return load_classifier(self.run.recipe.model, weights).to(self.run.recipe.compute.device)
+
+    def train_classifier(self, method: SelfTrainingProbe) -> Path:
+        """Self-train on the first draw of `KEPT_LABELS` or more labels per class, or else of the largest count; return
+        the file of weights, which is not made again.
 
         The accuracy becomes a point of the learning curve.
         """
-        data, compute = self.run.data, self.run.recipe.compute
+        weights = self.run.folder / "self-trained" / "weights.safetensors"
         count = next((count for count in self.counts if count >= KEPT_LABELS), self.counts[-1])
+        fit = FitKey("self-trained", method.name, count, 0)
+        with self.claim(fit):
+            if not weights.exists():
+                self._train_classifier(method, fit, weights)
+        return weights
+
+    def _train_classifier(self, method: SelfTrainingProbe, fit: FitKey, weights: Path) -> None:
+        data, compute = self.run.data, self.run.recipe.compute
+        count = fit.labels_per_class
         source = PartiallyLabelled(data.train).take(self.draws[count][0])
         network = method.network(source, len(data.classes), 0, compute, self.run.progress("self-training"))
-        fit = FitKey("self-trained", method.name, count, 0)
         if fit not in self.fits.done:
             self.fits.add(fit, accuracy(predict_with(network, 0, compute), data.test))
         weights.parent.mkdir(exist_ok=True)

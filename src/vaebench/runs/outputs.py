@@ -63,7 +63,7 @@ def write_results(run: RunContext, bounds: Bounds, rows: list[ResultRow]) -> Non
         "recipe": run.recipe.model_dump(mode="json"),
         "machine": machine(),
         "commit": commit(),
-        "seconds": sum(stages.values()),
+        "seconds": run.timer.total,
         "stages": stages,
         "data": {
             "name": data.name,

@@ -7,15 +7,13 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import cast
 
-import torch
-
 from vaebench.core.files import write_arrays
 from vaebench.core.locks import lock_folder
 from vaebench.core.progress import ProgressCallback, ProgressEvent, StageTimer
 from vaebench.data.datasets import Data
 from vaebench.data.images import Dataset, Progress
 from vaebench.deprecated import renamed_arguments
-from vaebench.evaluation.features import Features, latent_features, pca_features, pixel_features
+from vaebench.evaluation.features import latent_features
 from vaebench.evaluation.learning_curves import curve_rows
 from vaebench.models.registry import PretrainedModel
 from vaebench.runs.context import RunContext
@@ -23,9 +21,12 @@ from vaebench.runs.few_labels import FewLabelProtocol
 from vaebench.runs.measures import measure
 from vaebench.runs.outputs import run_panels, write_latents, write_results
 from vaebench.runs.recipe import Recipe
+from vaebench.runs.representations import represent
 from vaebench.runs.rows import ResultRow
 from vaebench.runs.run import Run, claim_folder
-from vaebench.runs.training import AUTOENCODER, PRETRAINING, growth_of, load_trained, train_models
+from vaebench.runs.sharing import process_count, share_trainings_and_fits
+from vaebench.runs.training import PRETRAINING, growth_of, load_trained, trainings, trains_autoencoder
+from vaebench.training.compute import Compute
 from vaebench.training.distributed import DistributedContext, distributed
 
 Load = Callable[[Data, Progress], Dataset]
@@ -56,11 +57,12 @@ def run(
         FloatingPointError: training diverged.
     """
     folder = Path(path)
+    free = recipe.compute.threads is None and load is Data.load
     with ExitStack() as lock:
         with distributed() as processes:
             if processes.is_main:
                 lock.enter_context(lock_folder(folder))
-                recipe = claim_folder(recipe, recipe.compute.resolve(), folder, resume)
+                recipe = claim_folder(recipe, _resolve(recipe), folder, resume)
             recipe = processes.broadcast(lambda: recipe)
             done = processes.broadcast(lambda: (folder / "results.json").exists())
             if not done:
@@ -69,10 +71,20 @@ def run(
                     data = _load(recipe, callback, load, processes)
                 context = RunContext(recipe, folder, data, timer, callback)
                 FewLabelProtocol(context).check_labels()
-                train_models(context, processes)
+                if free and (count := process_count(context)) > 1:
+                    share_trainings_and_fits(context, count, processes)
+                for train in trainings(context, processes).values():
+                    train()
         if processes.is_main and not done:
             _evaluate(context)
     return Run.load(folder)
+
+
+def _resolve(recipe: Recipe) -> Compute:
+    """The computing settings of this machine; trainings that can run beside each other have one thread each."""
+    compute = recipe.compute.resolve()
+    alone = compute.threads is None and compute.device == "cpu" and trains_autoencoder(recipe)
+    return compute.model_copy(update={"threads": 1}) if alone else compute
 
 
 def _load(recipe: Recipe, callback: ProgressCallback, load: Load, processes: DistributedContext) -> Dataset:
@@ -91,9 +103,10 @@ def _evaluate(run: RunContext) -> None:
     vae = load_trained(run, recipe.model, "training", folder)
     latents = latent_features("vae", vae, data)
     write_latents(folder / "latents.npz", latents)
-    representations = _representations(run, latents)
+    representations = represent(run, latents)
     protocol = FewLabelProtocol(run)
-    classifier = protocol.classifier(vae, latents)
+    protocol.prepare(vae, latents)
+    classifier = protocol.classifier()
     with run.timer.stage("learning curve"):
         protocol.learning_curve(representations, latents)
     measures = measure(run, vae, latents, classifier)
@@ -104,30 +117,3 @@ def _evaluate(run: RunContext) -> None:
         run.progress("scores and panels")(1.0)
     rows = cast(list[ResultRow], curve_rows(protocol.fits, data.name)) + measures.rows(recipe, data.name)
     write_results(run, measures.bounds, rows)
-
-
-def _representations(run: RunContext, latents: Features) -> dict[str, Features]:
-    """The representations that the recipe compares."""
-    recipe, data = run.recipe, run.data
-    names = recipe.evaluation.features
-    factories: dict[str, Callable[[], Features]] = {
-        "vae": lambda: latents,
-        "vae-sampled": lambda: latents.sampled("vae-sampled"),
-        "autoencoder": lambda: latent_features(
-            "autoencoder", load_trained(run, recipe.model, AUTOENCODER, run.folder / "autoencoder"), data
-        ),
-        "random": lambda: _random_features(run),
-        "pixels": lambda: pixel_features(data),
-        "pca": lambda: pca_features(pixel_features(data), recipe.model.latent, recipe.seed),
-    }
-    features: dict[str, Features] = {}
-    for index, name in enumerate(names):
-        features[name] = factories[name]()
-        run.progress("encoding")((index + 1) / len(names))
-    return features
-
-
-def _random_features(run: RunContext) -> Features:
-    """Codes of the same network with its initial weights."""
-    torch.manual_seed(run.recipe.seed)
-    return latent_features("random", run.recipe.model.build(run.data.train.shape).eval(), run.data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +21,7 @@ from vaebench.models.objectives import Reconstruction
 from vaebench.models.registry import PretrainedModel
 from vaebench.models.vae import VAE, VAEModel
 from vaebench.runs.context import RunContext
+from vaebench.runs.recipe import Recipe
 from vaebench.runs.run import load_vae
 from vaebench.training.checkpoint import Checkpoint, write_tensors
 from vaebench.training.compute import machine
@@ -46,29 +48,35 @@ class Stage(NamedTuple):
     """Recorder of samples during training."""
 
 
-def train_models(run: RunContext, processes: DistributedContext) -> None:
-    """Train the VAE and, if the recipe compares it, the plain autoencoder, unless their weights exist.
+def trainings(run: RunContext, processes: DistributedContext) -> dict[str, Callable[[], None]]:
+    """The independent trainings of a run by name: of the VAE and, if the recipe compares it, of the plain autoencoder.
+    A training whose weights exist does nothing.
 
-    Raises:
-        VaebenchError: the model does not suit the data, or a checkpoint belongs to another training.
+    Each raises `VaebenchError` if the model does not suit the data, or a checkpoint belongs to another training.
     """
-    recipe, folder, shape = run.recipe, run.folder, run.data.train.shape
-    epochs, growth = recipe.training.epochs, growth_of(run)
-    main = Stage("vae", "training", folder, lambda: recipe.model.build(shape), recipe.objective, epochs, growth)
+    names = {"vae": _train_vae} | ({"autoencoder": _train_autoencoder} if trains_autoencoder(run.recipe) else {})
+    return {name: partial(function, run, processes) for name, function in names.items()}
+
+
+def trains_autoencoder(recipe: Recipe) -> bool:
+    """Whether the recipe compares the plain autoencoder."""
+    return "autoencoder" in recipe.evaluation.features
+
+
+def _train_vae(run: RunContext, processes: DistributedContext) -> None:
+    recipe, growth = run.recipe, growth_of(run)
+    build = partial(recipe.model.build, run.data.train.shape)
+    stage = Stage("vae", "training", run.folder, build, recipe.objective, recipe.training.epochs, growth)
     if isinstance(recipe.model, PretrainedModel):
         start = _train_start(run, processes, recipe.model)
-        main = main._replace(build=lambda: load_vae(recipe.model, start), objective=recipe.model.objective)
-    _train_stage(run, processes, main)
-    if "autoencoder" in recipe.evaluation.features:
-        autoencoder = main._replace(
-            name="autoencoder",
-            title=AUTOENCODER,
-            folder=folder / "autoencoder",
-            build=lambda: recipe.model.build(shape),
-            objective=Reconstruction(),
-            growth=None,
-        )
-        _train_stage(run, processes, autoencoder)
+        stage = stage._replace(build=lambda: load_vae(recipe.model, start), objective=recipe.model.objective)
+    _train_stage(run, processes, stage)
+
+
+def _train_autoencoder(run: RunContext, processes: DistributedContext) -> None:
+    build, epochs = partial(run.recipe.model.build, run.data.train.shape), run.recipe.training.epochs
+    folder = run.folder / "autoencoder"
+    _train_stage(run, processes, Stage("autoencoder", AUTOENCODER, folder, build, Reconstruction(), epochs))
 
 
 def _train_start(run: RunContext, processes: DistributedContext, model: PretrainedModel) -> Path:

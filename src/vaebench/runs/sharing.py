@@ -1,0 +1,89 @@
+"""The trainings and fits of a run, shared by single-threaded processes."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from contextlib import AbstractContextManager
+from functools import partial
+from pathlib import Path
+
+from vaebench.core.cores import available_cores
+from vaebench.core.files import read_json
+from vaebench.core.local_pool import LocalPool
+from vaebench.core.locks import file_lock
+from vaebench.core.progress import StageTimer
+from vaebench.core.steps import StepCache, content_key
+from vaebench.core.workers import Worker
+from vaebench.evaluation.features import latent_features
+from vaebench.evaluation.learning_curves import FitKey
+from vaebench.runs.context import RunContext
+from vaebench.runs.few_labels import FewLabelProtocol
+from vaebench.runs.recipe import Recipe
+from vaebench.runs.representations import represent
+from vaebench.runs.training import load_trained, trainings, trains_autoencoder
+from vaebench.training.distributed import DistributedContext
+from vaebench.training.sharing import divide_work
+
+SMALLEST = 100_000
+"""Images that a training reads in all from which further processes are worth the seconds that they take to start."""
+LONGEST_LOADING = 10.0
+"""Seconds: data that take longer to load are not loaded again by further processes."""
+CLAIMS = "claims"
+
+
+def process_count(run: RunContext) -> int:
+    """Number of processes for the trainings and fits of a run; 1 where further ones would not be faster."""
+    images = len(run.data.train) * run.recipe.training.epochs
+    if run.recipe.compute.device != "cpu" or images < SMALLEST or run.timer.seconds["data"] > LONGEST_LOADING:
+        return 1
+    return min(available_cores(), 4)
+
+
+def share_trainings_and_fits(run: RunContext, count: int, processes: DistributedContext) -> None:
+    """Train the models and make the fits of the few-label protocol in ``count`` processes, each of one thread.
+
+    A single training is left to the caller's process, which may use several threads. Results are kept in the folder
+    of the run, where the stages that follow find them; their bits do not depend on the number of processes.
+    """
+    if not trains_autoencoder(run.recipe):
+        for train in trainings(run, processes).values():
+            train()
+    new = [
+        run.folder / part for part in ("", "autoencoder") if not (run.folder / part / "weights.safetensors").exists()
+    ]
+    FewLabelProtocol(run).fits.read()  # removes an incomplete line before several processes read the file
+    compute = run.recipe.compute.model_copy(update={"threads": 1})
+    start, division = time.monotonic(), divide_work(compute, LocalPool(count))
+    try:
+        division.run(work, (run.recipe, run.folder.resolve()), run.callback)
+    finally:
+        shutil.rmtree(run.folder / CLAIMS, ignore_errors=True)
+    seconds = sorted(read_json(folder / "history.json")["seconds"] for folder in new if folder.exists())
+    run.timer.seconds["learning curve"] = max(0.0, time.monotonic() - start - max(seconds, default=0.0))
+    run.timer.overlap = sum(seconds[:-1])
+
+
+def work(worker: Worker, recipe: Recipe, folder: Path) -> None:
+    """Take trainings and fits that no other worker has taken, until all are made."""
+    data = recipe.data.load(lambda stage, done: None)
+    run = RunContext(recipe, folder, data, StageTimer(), worker.report)
+    tasks = trainings(run, DistributedContext())
+    cache = StepCache(folder, workers=2)
+    cache.run_tasks(tasks)
+    for name, train in tasks.items():
+        with file_lock(folder / CLAIMS / "tasks" / f"{name}.lock"):  # until the other worker has trained it
+            train()
+    recipe = recipe.model_copy(update={"compute": recipe.compute.model_copy(update={"threads": 1})})
+    run = RunContext(recipe, folder, data, StageTimer(), worker.report)
+    vae = load_trained(run, recipe.model, "training", folder)
+    latents = latent_features("vae", vae, data)
+    protocol = FewLabelProtocol(run, claim=partial(_claim, folder), shared=True)
+    protocol.prepare(vae, latents)
+    if protocol.self_training is not None:
+        cache.run_tasks({"self-trained": partial(protocol.train_classifier, protocol.self_training)})
+    protocol.learning_curve(represent(run, latents), latents)
+
+
+def _claim(folder: Path, fit: FitKey) -> AbstractContextManager[bool]:
+    return file_lock(folder / CLAIMS / "fits" / f"{content_key(list(fit))}.lock", wait=False)
