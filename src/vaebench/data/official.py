@@ -75,7 +75,8 @@ def _load_idx(name: str, files: tuple[Official, ...], classes: tuple[str, ...], 
                 f"{y.max()}; expected one label below {len(classes)} per image: download both again"
             )
         parts.append(Images(torch.from_numpy(x)[:, None], torch.from_numpy(y).long(), classes))
-    return Loaded(name, train=parts[0], test=parts[1])
+    train, test = parts
+    return Loaded(name, train, test)
 
 
 def read_idx(data: bytes, name: str) -> np.ndarray:
