@@ -89,6 +89,16 @@ def test_exif_turns_images_upright(tmp_path, orientation):
     assert notes == ({"turned by EXIF": 1} if orientation > 1 else {})
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "webp"])
+def test_the_size_of_a_turned_image_is_that_of_the_upright_one(tmp_path, suffix, orientation):
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    save(tmp_path / "in", f"a.{suffix}", gradient(24, 16), exif=exif)
+    rule = read(tmp_path / "in")[3]
+    assert (rule.width, rule.height) == ((16, 24) if orientation > 4 else (24, 16))
+
+
 @pytest.mark.parametrize("suffix", ["png", "tif"])
 def test_16_bits_are_scaled_by_the_white_level_of_the_set(tmp_path, suffix):
     levels = np.linspace(0, 4000, 64).astype(np.uint16).reshape(8, 8)

@@ -217,7 +217,8 @@ def _apply(
 
 def _info(image: Image.Image) -> ImageInfo:
     orientation = image.getexif().get(0x0112, 1)
-    size = image.size[::-1] if orientation in (5, 6, 7, 8) else image.size
+    stored = image.format != "TIFF"  # whose size is already that of the turned image (Pillow from 11.0)
+    size = image.size[::-1] if stored and orientation in (5, 6, 7, 8) else image.size
     deep = image.mode.startswith(("I", "F"))
     properties = {
         "turned by EXIF": orientation not in (0, 1),

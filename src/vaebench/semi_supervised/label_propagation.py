@@ -30,7 +30,10 @@ class LabelPropagation(Protocol):
         ...
 
     def propagate(self, graph: Graph, rows: Labels, labels: Labels, classes: int) -> Scores:
-        """Class scores of every code of the graph, from the ``labels`` of ``rows``; the highest score is the class."""
+        """Class scores of every code of the graph, from the ``labels`` of ``rows``; the highest score is the class.
+
+        Codes of a component of the graph without a label have scores without information, such as 0 for every class.
+        """
         ...
 
 
