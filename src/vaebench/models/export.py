@@ -56,6 +56,8 @@ def to_onnx(
             verbose=False,
         )
         assert program is not None
+        for node in program.model.graph.all_nodes():  # the exporter's stack traces name folders of this machine
+            node.metadata_props.clear()
         program.model.metadata_props.update(metadata or {})
         return program.model_proto
 
