@@ -1,6 +1,7 @@
 """Label draws are balanced and saved; every fit runs once; rows have intervals."""
 
 import json
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -84,6 +85,25 @@ def test_every_fit_runs_once_and_a_resumed_curve_is_the_same(tmp_path):
     assert FitLog(tmp_path / "cut.jsonl").done == whole.done
     done_before = sum(1 for line in lines[:5] if '"logistic"' in line)
     assert len(fits) == 7 - done_before
+
+
+def test_fits_that_another_process_makes_are_left_to_it(tmp_path):
+    draws, probes = label_draws(torch.arange(60) % 3, (1, 2), 2, 0), {"codes": [Logistic(), KNN()]}
+    first, second = (FitLog(tmp_path / "fits.jsonl", shared=True) for _ in range(2))
+    claimed = []
+
+    def claim(fit):
+        claimed.append(fit)
+        return nullcontext(fit.probe != KNN().name)
+
+    learning_curve({"codes": parts()}, probes, draws, 3, log=first, compute=CPU, claim=claim)
+    assert {fit.probe for fit in first.done} == {Logistic().name}
+    assert {fit.probe for fit in claimed} == {Logistic().name, KNN().name}
+    learning_curve({"codes": parts()}, probes, draws, 3, log=second, compute=CPU)
+    assert len((tmp_path / "fits.jsonl").read_text().splitlines()) == len(second.done) == 8  # each fit once
+    alone = FitLog(tmp_path / "alone.jsonl")
+    learning_curve({"codes": parts()}, probes, draws, 3, log=alone, compute=CPU)
+    assert list(alone.done.items()) == list(second.done.items())  # in the same order, too
 
 
 def test_an_unlabelled_images_label_is_never_read(tmp_path):

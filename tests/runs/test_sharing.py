@@ -1,0 +1,118 @@
+"""Trainings and fits of a run in several processes: the same bits as in one."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from vaebench.core.progress import StageTimer
+from vaebench.data.datasets import Data
+from vaebench.data.images import Dataset, Images
+from vaebench.evaluation.probes import KNN, Logistic
+from vaebench.models.networks import MLP
+from vaebench.models.vae import Model
+from vaebench.runs import pipeline, sharing
+from vaebench.runs.context import RunContext
+from vaebench.runs.evaluation import Evaluation, SupervisedBaseline
+from vaebench.runs.pipeline import run as run_recipe
+from vaebench.runs.recipe import Recipe
+from vaebench.training.compute import Compute
+from vaebench.training.loop import Training
+
+SMALL = Recipe(
+    name="small",
+    data=Data(source="digits"),
+    model=Model(latent=4, network=MLP(hidden=(32,))),
+    training=Training(epochs=2, batch=128),
+    evaluation=Evaluation(
+        labels_per_class=(1, 5),
+        draws=2,
+        features=("vae", "autoencoder", "pixels"),
+        probes=(Logistic(), KNN()),
+        supervised=SupervisedBaseline(epochs=1, least_steps=5),
+        samples=None,
+    ),
+    compute=Compute(device="cpu", precision="fp32"),
+)
+
+
+@pytest.fixture
+def processes(monkeypatch):
+    def use(count):
+        monkeypatch.setattr(pipeline, "process_count", lambda run: count)
+
+    return use
+
+
+def _contents(folder):
+    """Rows and weights of a run, without what depends on time and place."""
+    results = json.loads((folder / "results.json").read_text())
+    weights = [(folder / part / "weights.safetensors").read_bytes() for part in ("", "autoencoder")]
+    return results["rows"], results["recipe"], weights
+
+
+def test_two_processes_give_the_bits_of_one(tmp_path, processes):
+    processes(1)
+    alone = run_recipe(SMALL, tmp_path / "alone").path
+    processes(2)
+    events = []
+    shared = run_recipe(SMALL, tmp_path / "shared", callback=events.append).path
+    assert _contents(shared) == _contents(alone)
+    assert json.loads((shared / "recipe.json").read_text())["compute"]["threads"] == 1
+    with np.load(alone / "latents.npz") as one, np.load(shared / "latents.npz") as two:
+        assert all(np.array_equal(one[name], two[name]) for name in one)
+    assert len((shared / "fits.jsonl").read_text().splitlines()) == 2 * (3 * 2 * 2 + 2)  # each fit once
+    assert not (shared / "claims").exists()
+    assert {"training", "training the plain autoencoder", "learning curve"} <= {event.stage for event in events}
+    results = json.loads((shared / "results.json").read_text())
+    stages = results["stages"]
+    assert results["seconds"] == pytest.approx(
+        sum(stages.values()) - min(stages["training"], stages["training the plain autoencoder"])
+    )
+
+
+def test_a_run_begun_in_one_process_ends_in_two(tmp_path, processes, monkeypatch):
+    class Stop(Exception):
+        pass
+
+    def stop(*arguments):
+        raise Stop
+
+    processes(1)
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline, "represent", stop)
+        with pytest.raises(Stop):
+            run_recipe(SMALL, tmp_path / "run")
+    assert (tmp_path / "run" / "autoencoder" / "weights.safetensors").exists()
+    processes(2)
+    ended = run_recipe(SMALL, tmp_path / "run", resume=True).path
+    processes(1)
+    assert _contents(ended) == _contents(run_recipe(SMALL, tmp_path / "alone").path)
+
+
+@pytest.mark.parametrize(
+    ("images", "epochs", "device", "seconds", "expected"),
+    [
+        (50_000, 12, "cpu", 1.0, 2),
+        (1_000, 12, "cpu", 1.0, 1),
+        (50_000, 12, "cuda", 1.0, 1),
+        (50_000, 12, "cpu", 60.0, 1),
+    ],
+)
+def test_processes_are_started_where_they_pay(monkeypatch, tmp_path, images, epochs, device, seconds, expected):
+    recipe = SMALL.model_copy(
+        update={"training": Training(epochs=epochs), "compute": Compute.model_construct(device=device)}
+    )
+    part = Images(torch.zeros(images, 1, 1, 1, dtype=torch.uint8), torch.zeros(images, dtype=torch.long))
+    context = RunContext(recipe, tmp_path, Dataset("x", part, part, part), StageTimer(), print)
+    context.timer.seconds["data"] = seconds
+    monkeypatch.setattr(sharing, "available_cores", lambda: 2)
+    assert sharing.process_count(context) == expected
+
+
+def test_threads_that_a_user_gives_are_kept(tmp_path, processes, monkeypatch):
+    processes(2)
+    monkeypatch.setattr(pipeline, "share_trainings_and_fits", lambda *arguments: pytest.fail("shared"))
+    recipe = SMALL.model_copy(update={"compute": Compute(device="cpu", precision="fp32", threads=1)})
+    assert run_recipe(recipe, tmp_path / "run").finished
