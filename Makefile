@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip install -q -c constraints.txt $(PIP_ARGS)
 SOURCES = pyproject.toml constraints.txt
 
-.PHONY: run test test-fast check lint types site papers few-labels trust likelihood disentangling outliers schedules speed growth faults fuzz explorer notebook vendor soak clean
+.PHONY: run test test-fast check lint types site papers few-labels trust likelihood disentangling outliers schedules speed crowded growth faults fuzz explorer notebook vendor soak clean
 
 run: .stamp-run  ## train on embedded real digits, and write a report
 	$(BIN)/vaebench run digits --resume
@@ -76,6 +76,10 @@ schedules: .stamp-dev  ## epochs that a VAE needs by optimiser, half an hour; re
 speed: .stamp-run  ## speed compared with pythae, a plain loop and the papers' code, 70 minutes; renews docs/results
 	$(BIN)/python benchmarks/speed.py
 	cp runs/speed/speed.json runs/speed/speed.md docs/results/
+
+crowded: .stamp-run  ## commands beside other busy programs, 25 minutes; renews docs/results
+	$(BIN)/python benchmarks/crowded.py
+	cp runs/crowded/crowded.json runs/crowded/crowded.md docs/results/
 
 growth: .stamp-run  ## time and memory by images, latents, sides, workers, 4 minutes; renews docs/results
 	$(BIN)/python benchmarks/growth.py

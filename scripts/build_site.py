@@ -41,6 +41,7 @@ PAGES = {
         "results/disentangling",
         "results/outliers",
         "results/speed",
+        "results/crowded",
         "results/growth",
         "results/schedules",
         "results/explorer",
