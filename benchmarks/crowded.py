@@ -37,9 +37,9 @@ while True:
 """
 GROUP = "vaebench-crowded"
 COMMANDS: dict[str, tuple[str, ...]] = {
-    "run digits": ("run", "digits", "--training.epochs", "20"),
+    "run digits": ("run", "digits", "--training.epochs", "5"),
     "classify": ("classify", "{images}"),
-    "reproduce": ("reproduce", "disentangling", "--budget", "quick"),
+    "reproduce": ("reproduce", "benchmarking-mnist", "--budget", "quick"),
 }
 
 

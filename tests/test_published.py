@@ -14,7 +14,18 @@ from vaebench.few_label_benchmark.run import BenchmarkInfo
 ROOT = Path(__file__).parents[1]
 BENCHMARKS = {
     name: f"results/{name}.md"
-    for name in ("disentangling", "crowded", "explorer", "fuzz", "growth", "likelihood", "schedules", "speed", "trust", "outliers")
+    for name in (
+        "disentangling",
+        "crowded",
+        "explorer",
+        "fuzz",
+        "growth",
+        "likelihood",
+        "schedules",
+        "speed",
+        "trust",
+        "outliers",
+    )
 } | {"faults": "reliability.md"}
 
 

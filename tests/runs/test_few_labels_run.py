@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -172,10 +173,15 @@ def test_the_augmentation_depends_on_the_data():
     assert small.objective.augmentation == small.evaluation.self_training.objective.strong == AUGMENTATIONS["digits"]
 
 
-@pytest.mark.parametrize("name", ["graph_fraction", "keep"])  # today's name and that of version 0.1
-def test_options_override_what_few_labels_sets(name):
+@pytest.mark.parametrize(
+    ("name", "warns"),
+    [("graph_fraction", nullcontext()), ("keep", pytest.warns(FutureWarning, match="is now .*graph_fraction"))],
+    ids=["today's name", "that of version 0.1"],
+)
+def test_options_override_what_few_labels_sets(name, warns):
     base = few_labels(RECIPES["mnist"], "mnist")
-    recipe = apply_overrides(base, [f"--evaluation.self_training.{name}", "0.5", "--training.epochs", "2"], "x")
+    with warns:
+        recipe = apply_overrides(base, [f"--evaluation.self_training.{name}", "0.5", "--training.epochs", "2"], "x")
     assert recipe.evaluation.self_training.graph_fraction == 0.5
     assert recipe.training.epochs == 2
     assert recipe.evaluation.self_training.rounds == base.evaluation.self_training.rounds

@@ -45,6 +45,14 @@ def processes(monkeypatch):
     return use
 
 
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """The run in one process."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pipeline, "process_count", lambda run: 1)
+        return run_recipe(SMALL, tmp_path_factory.mktemp("runs") / "alone").path
+
+
 def _contents(folder):
     """Rows and weights of a run, without what depends on time and place."""
     results = json.loads((folder / "results.json").read_text())
@@ -52,9 +60,7 @@ def _contents(folder):
     return results["rows"], results["recipe"], weights
 
 
-def test_two_processes_give_the_bits_of_one(tmp_path, processes):
-    processes(1)
-    alone = run_recipe(SMALL, tmp_path / "alone").path
+def test_two_processes_give_the_bits_of_one(alone, tmp_path, processes):
     processes(2)
     events = []
     shared = run_recipe(SMALL, tmp_path / "shared", callback=events.append).path
@@ -72,7 +78,7 @@ def test_two_processes_give_the_bits_of_one(tmp_path, processes):
     )
 
 
-def test_a_run_begun_in_one_process_ends_in_two(tmp_path, processes, monkeypatch):
+def test_a_run_begun_in_one_process_ends_in_two(alone, tmp_path, processes, monkeypatch):
     class Stop(Exception):
         pass
 
@@ -87,8 +93,7 @@ def test_a_run_begun_in_one_process_ends_in_two(tmp_path, processes, monkeypatch
     assert (tmp_path / "run" / "autoencoder" / "weights.safetensors").exists()
     processes(2)
     ended = run_recipe(SMALL, tmp_path / "run", resume=True).path
-    processes(1)
-    assert _contents(ended) == _contents(run_recipe(SMALL, tmp_path / "alone").path)
+    assert _contents(ended) == _contents(alone)
 
 
 @pytest.mark.parametrize(
