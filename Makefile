@@ -77,9 +77,8 @@ speed: .stamp-run  ## speed compared with pythae, a plain loop and the papers' c
 	$(BIN)/python benchmarks/speed.py
 	cp runs/speed/speed.json runs/speed/speed.md docs/results/
 
-crowded: .stamp-run  ## commands beside other busy programs, 25 minutes; renews docs/results
+crowded: .stamp-run  ## commands beside other busy programs, an hour; writes runs/crowded
 	$(BIN)/python benchmarks/crowded.py
-	cp runs/crowded/crowded.json runs/crowded/crowded.md docs/results/
 
 growth: .stamp-run  ## time and memory by images, latents, sides, workers, 4 minutes; renews docs/results
 	$(BIN)/python benchmarks/growth.py

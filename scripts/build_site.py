@@ -41,7 +41,6 @@ PAGES = {
         "results/disentangling",
         "results/outliers",
         "results/speed",
-        "results/crowded",
         "results/growth",
         "results/schedules",
         "results/explorer",

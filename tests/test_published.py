@@ -16,7 +16,6 @@ BENCHMARKS = {
     name: f"results/{name}.md"
     for name in (
         "disentangling",
-        "crowded",
         "explorer",
         "fuzz",
         "growth",
