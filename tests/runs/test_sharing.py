@@ -60,10 +60,13 @@ def _contents(folder):
     return results["rows"], results["recipe"], weights
 
 
-def test_two_processes_give_the_bits_of_one(alone, tmp_path, processes):
+def test_two_processes_give_the_bits_of_one(alone, tmp_path, processes, monkeypatch):
     processes(2)
-    events = []
+    torch.set_num_threads(2)  # as a process has by itself on two cores
+    events, threads, measure = [], [], pipeline.measure
+    monkeypatch.setattr(pipeline, "measure", lambda *of: threads.append(torch.get_num_threads()) or measure(*of))
     shared = run_recipe(SMALL, tmp_path / "shared", callback=events.append).path
+    assert threads == [1]
     assert _contents(shared) == _contents(alone)
     assert json.loads((shared / "recipe.json").read_text())["compute"]["threads"] == 1
     with np.load(alone / "latents.npz") as one, np.load(shared / "latents.npz") as two:
@@ -101,6 +104,7 @@ def test_a_run_begun_in_one_process_ends_in_two(alone, tmp_path, processes, monk
     [
         (50_000, 12, "cpu", 1.0, 2),
         (1_000, 12, "cpu", 1.0, 1),
+        (1_437, 60, "cpu", 1.0, 2),
         (50_000, 12, "cuda", 1.0, 1),
         (50_000, 12, "cpu", 60.0, 1),
     ],

@@ -98,6 +98,7 @@ def _load(recipe: Recipe, callback: ProgressCallback, load: Load, processes: Dis
 def _evaluate(run: RunContext) -> None:
     """Fit the probes, measure the trained models, and write latents, panels and results."""
     recipe, data, folder = run.recipe, run.data, run.folder
+    recipe.compute.set_threads()  # on which the bits of scores depend
     if isinstance(recipe.model, PretrainedModel):
         load_trained(run, recipe.model.pretrained, PRETRAINING, folder / "pretrained")
     vae = load_trained(run, recipe.model, "training", folder)

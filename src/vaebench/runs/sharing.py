@@ -25,7 +25,7 @@ from vaebench.runs.training import load_trained, trainings, trains_autoencoder
 from vaebench.training.distributed import DistributedContext
 from vaebench.training.sharing import divide_work
 
-SMALLEST = 100_000
+SMALLEST = 50_000
 """Images that a training reads in all from which further processes are worth the seconds that they take to start."""
 LONGEST_LOADING = 10.0
 """Seconds: data that take longer to load are not loaded again by further processes."""

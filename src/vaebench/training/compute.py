@@ -65,9 +65,13 @@ class Compute(Frozen):
         """Most threads that a training may use: those that are given, or else one a core."""
         return self.threads or (available_cores() if self.device == "cpu" else 1)
 
+    def set_threads(self) -> None:
+        """Set torch's number of threads for everything but trainings that choose their own: one if none is given."""
+        torch.set_num_threads(self.threads or 1)
+
     def place(self, model: nn.Module) -> nn.Module:
         """Move the model to the device in channels-last layout, and set the number of threads."""
-        torch.set_num_threads(self.threads or 1)
+        self.set_threads()
         return model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
     def compile_objective(self, objective: Objective) -> Objective:
