@@ -28,6 +28,7 @@ def benchmark(monkeypatch):
         "disentangling",
         "outliers",
         "growth",
+        "crowded",
         "speed",
         "schedules",
         "comparison",
@@ -281,6 +282,22 @@ def test_growth_shows_seconds_per_epoch_and_every_point(benchmark):
     assert list(seconds.y) == [value / 50.0 for value in growth.POINTS["images, in memory"]]
     page = growth.render({"made": MADE, "rows": rows})
     assert page.count("50 images/s") + page.count("50 trials per minute") == len(rows)
+
+
+def test_the_page_of_a_crowded_machine_has_ratios_of_medians_and_reasons(benchmark, tmp_path):
+    crowded, script = benchmark("crowded"), benchmark("benchmark_script")
+    kept = script.KeptResults(tmp_path / "answers.json")
+    for name in crowded.COMMANDS:
+        for place, condition in enumerate(crowded.conditions()):
+            for index, seconds in enumerate((10.0, 90.0, 20.0)):
+                missing = condition == "with a quota of one core"
+                result = {"reason": "no control groups"} if missing else {"seconds": seconds * (place + 1)}
+                kept.results[f"{index} {name} {condition}"] = result
+    rows = crowded.rows_of(kept, 3)
+    assert [row.get("ratio") for row in rows[:5]] == [1.0, 2.0, 3.0, 4.0, None]
+    page = crowded.render({"made": MADE, "rows": rows})
+    assert page.count("| 40.0 | 2.00 | 20.0, 180.0, 40.0 |") == 3
+    assert page.count("not measured: no control groups") == 3
 
 
 def test_the_page_of_trust_summarises_its_draws(benchmark):

@@ -18,6 +18,7 @@ from vaebench.runs.evaluation import Evaluation, SupervisedBaseline
 from vaebench.runs.pipeline import run as run_recipe
 from vaebench.runs.recipe import Recipe
 from vaebench.training.compute import Compute
+from vaebench.training.distributed import DistributedContext
 from vaebench.training.loop import Training
 
 SMALL = Recipe(
@@ -40,7 +41,7 @@ SMALL = Recipe(
 @pytest.fixture
 def processes(monkeypatch):
     def use(count):
-        monkeypatch.setattr(pipeline, "process_count", lambda run: count)
+        monkeypatch.setattr(pipeline, "process_count", lambda run, processes: count)
 
     return use
 
@@ -49,7 +50,7 @@ def processes(monkeypatch):
 def alone(tmp_path_factory):
     """The run in one process."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline, "process_count", lambda run: 1)
+        patch.setattr(pipeline, "process_count", lambda run, processes: 1)
         return run_recipe(SMALL, tmp_path_factory.mktemp("runs") / "alone").path
 
 
@@ -73,7 +74,9 @@ def test_two_processes_give_the_bits_of_one(alone, tmp_path, processes, monkeypa
         assert all(np.array_equal(one[name], two[name]) for name in one)
     assert len((shared / "fits.jsonl").read_text().splitlines()) == 2 * (3 * 2 * 2 + 2)  # each fit once
     assert not (shared / "claims").exists()
-    assert {"training", "training the plain autoencoder", "learning curve"} <= {event.stage for event in events}
+    for stage in ("training", "training the plain autoencoder"):  # no record of an epoch is lost on the way
+        assert [event.epoch["epoch"] for event in events if event.stage == stage and event.epoch] == [1, 2]
+    assert "learning curve" in {event.stage for event in events}
     results = json.loads((shared / "results.json").read_text())
     stages = results["stages"]
     assert results["seconds"] == pytest.approx(
@@ -100,16 +103,19 @@ def test_a_run_begun_in_one_process_ends_in_two(alone, tmp_path, processes, monk
 
 
 @pytest.mark.parametrize(
-    ("images", "epochs", "device", "seconds", "expected"),
+    ("images", "epochs", "device", "seconds", "processes", "expected"),
     [
-        (50_000, 12, "cpu", 1.0, 2),
-        (1_000, 12, "cpu", 1.0, 1),
-        (1_437, 60, "cpu", 1.0, 2),
-        (50_000, 12, "cuda", 1.0, 1),
-        (50_000, 12, "cpu", 60.0, 1),
+        (50_000, 12, "cpu", 1.0, 1, 2),
+        (1_000, 12, "cpu", 1.0, 1, 1),
+        (1_437, 60, "cpu", 1.0, 1, 2),
+        (50_000, 12, "cpu", 1.0, 2, 1),
+        (50_000, 12, "cuda", 1.0, 1, 1),
+        (50_000, 12, "cpu", 60.0, 1, 1),
     ],
 )
-def test_processes_are_started_where_they_pay(monkeypatch, tmp_path, images, epochs, device, seconds, expected):
+def test_processes_are_started_where_they_pay(
+    monkeypatch, tmp_path, images, epochs, device, seconds, processes, expected
+):
     recipe = SMALL.model_copy(
         update={"training": Training(epochs=epochs), "compute": Compute.model_construct(device=device)}
     )
@@ -117,7 +123,7 @@ def test_processes_are_started_where_they_pay(monkeypatch, tmp_path, images, epo
     context = RunContext(recipe, tmp_path, Dataset("x", part, part, part), StageTimer(), print)
     context.timer.seconds["data"] = seconds
     monkeypatch.setattr(sharing, "available_cores", lambda: 2)
-    assert sharing.process_count(context) == expected
+    assert sharing.process_count(context, DistributedContext(size=processes)) == expected
 
 
 def test_threads_that_a_user_gives_are_kept(tmp_path, processes, monkeypatch):

@@ -174,7 +174,7 @@ def _next_task(connection: Connection, stopping: Any) -> Task | None:
 
 def _send(connection: Connection, message: Any) -> None:
     with suppress(OSError):  # the parent has closed the connection and is about to stop this process
-        connection.send(message._replace(epoch=None) if isinstance(message, ProgressEvent) else message)
+        connection.send(message)
 
 
 def _gpu_of(gpus: str | None, number: int) -> str:

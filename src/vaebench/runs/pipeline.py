@@ -71,7 +71,7 @@ def run(
                     data = _load(recipe, callback, load, processes)
                 context = RunContext(recipe, folder, data, timer, callback)
                 FewLabelProtocol(context).check_labels()
-                if free and (count := process_count(context)) > 1:
+                if free and (count := process_count(context, processes)) > 1:
                     share_trainings_and_fits(context, count, processes)
                 for train in trainings(context, processes).values():
                     train()

@@ -32,10 +32,12 @@ LONGEST_LOADING = 10.0
 CLAIMS = "claims"
 
 
-def process_count(run: RunContext) -> int:
-    """Number of processes for the trainings and fits of a run; 1 where further ones would not be faster."""
+def process_count(run: RunContext, processes: DistributedContext) -> int:
+    """Number of processes for the trainings and fits of a run; 1 where further ones would not be faster, or where
+    torchrun has started several."""
     images = len(run.data.train) * run.recipe.training.epochs
-    if run.recipe.compute.device != "cpu" or images < SMALLEST or run.timer.seconds["data"] > LONGEST_LOADING:
+    small = images < SMALLEST or run.timer.seconds["data"] > LONGEST_LOADING
+    if small or run.recipe.compute.device != "cpu" or processes.size > 1:
         return 1
     return min(available_cores(), 4)
 
@@ -49,9 +51,8 @@ def share_trainings_and_fits(run: RunContext, count: int, processes: Distributed
     if not trains_autoencoder(run.recipe):
         for train in trainings(run, processes).values():
             train()
-    new = [
-        run.folder / part for part in ("", "autoencoder") if not (run.folder / part / "weights.safetensors").exists()
-    ]
+    chains = [["pretrained", "."], ["autoencoder"]]  # the trainings of a chain follow each other
+    new = [[run.folder / part for part in chain if _history(run.folder / part) is None] for chain in chains]
     FewLabelProtocol(run).fits.read()  # removes an incomplete line before several processes read the file
     compute = run.recipe.compute.model_copy(update={"threads": 1})
     start, division = time.monotonic(), divide_work(compute, LocalPool(count))
@@ -59,9 +60,15 @@ def share_trainings_and_fits(run: RunContext, count: int, processes: Distributed
         division.run(work, (run.recipe, run.folder.resolve()), run.callback)
     finally:
         shutil.rmtree(run.folder / CLAIMS, ignore_errors=True)
-    seconds = sorted(read_json(folder / "history.json")["seconds"] for folder in new if folder.exists())
-    run.timer.seconds["learning curve"] = max(0.0, time.monotonic() - start - max(seconds, default=0.0))
+    seconds = sorted(sum(_history(folder) or 0.0 for folder in chain) for chain in new)
+    run.timer.seconds["learning curve"] = max(0.0, time.monotonic() - start - seconds[-1])
     run.timer.overlap = sum(seconds[:-1])
+
+
+def _history(folder: Path) -> float | None:
+    """Seconds of the finished training in a folder."""
+    file = folder / "history.json"
+    return float(read_json(file)["seconds"]) if file.exists() else None
 
 
 def work(worker: Worker, recipe: Recipe, folder: Path) -> None:
