@@ -53,6 +53,7 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("--size", type=_size, metavar="N", help=about)
     parser.add_argument("--out", metavar="FOLDER", help="folder of the results (default: runs/classify-NAME)")
+    add_workers(parser, "one a core where the fits of the cross-validation take over 15 seconds, else this process")
 
     parser = add_command(commands, predict, "predict", "classify new images with a model of vaebench classify", PREDICT)
     _add_files(parser, "predictions.csv", "table to write: file, label, probability, outlier, outlier_score")
@@ -90,6 +91,7 @@ def classify(args: argparse.Namespace) -> int:
             side=args.size,
             callback=callback,
             message_callback=lambda line: print(line, flush=True),
+            executor=executor_of(args),
         )
     for line in (*result.collection.warnings, *verdict(result)):
         print(line)
