@@ -1,6 +1,9 @@
 """Files in blocks: the same result from one process, several, and a cluster, each file once."""
 
+import json
+import os
 import shutil
+import subprocess
 import sys
 import zipfile
 
@@ -214,3 +217,47 @@ def test_a_cluster_that_does_not_answer_is_one_sentence(result, shared, tmp_path
     install(monkeypatch, FakeRay(unreachable=True))
     assert main(words) == 2
     assert "no Ray cluster answers at 'there:1' (nobody there)" in capsys.readouterr().err
+
+
+TWO_MACHINES = """
+import json, sys, threading
+from pathlib import Path
+from ray.cluster_utils import Cluster as Machines
+from vaebench.classification import file_blocks
+from vaebench.classification.prediction import predict
+from vaebench.classification.results import write_predictions
+from vaebench.core.ray_pool import RayPool
+machines = Machines(initialize_head=True, head_node_args={"num_cpus": 0})
+nodes = [machines.add_node(num_cpus=1) for _ in range(2)]
+killed = []
+def kill(event):
+    if event.done >= 0.5 and not killed:
+        killed.append(event.done < 0.8)
+        threading.Thread(target=machines.remove_node, args=(nodes[0],), kwargs={"allow_graceful": False}).start()
+result = predict(sys.argv[1], sys.argv[2], kill, RayPool(machines.address, gpus=False))
+write_predictions(Path(sys.argv[3]), result)
+print("result", json.dumps(killed))
+machines.shutdown()
+"""
+
+
+@pytest.mark.soak
+def test_killing_a_machine_of_a_real_cluster_changes_no_line(result, shared, tmp_path):
+    pytest.importorskip("ray", reason="Ray is not installed")
+    folder, model = tmp_path / "many", result.folder / "model"
+    for index in range(50):
+        shutil.copytree(shared.folder, folder / f"{index:02d}")
+    (folder / "00" / "broken.png").write_bytes(b"no image")
+    write_predictions(tmp_path / "alone.csv", predict(model, folder, executor=LocalPool(1)))
+    run = subprocess.run(
+        [sys.executable, "-c", TWO_MACHINES, model, folder, tmp_path / "cluster.csv"],
+        capture_output=True,
+        text=True,
+        timeout=900,
+        env={**os.environ, "RAY_worker_niceness": "0", "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    line = next((line for line in run.stdout.splitlines() if line.startswith("result ")), None)
+    assert line is not None, run.stderr[-3000:]
+    assert json.loads(line.removeprefix("result ")) == [True]
+    assert (tmp_path / "cluster.csv").read_bytes() == (tmp_path / "alone.csv").read_bytes()
+    assert len((tmp_path / "alone.csv").read_text().splitlines()) == 12_001
