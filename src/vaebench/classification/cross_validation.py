@@ -55,7 +55,7 @@ class CrossValidation:
         return predict_with(network, seed, context.compute)(context.images.take(rows[held_out])).numpy()
 
 
-def is_possible(labels: Int[Tensor, " M"], classes: int) -> bool:
+def can_cross_validate(labels: Int[Tensor, " M"], classes: int) -> bool:
     """Whether every class has the ``MIN_LABELS`` labels that a cross-validation needs."""
     return int(torch.bincount(labels, minlength=classes).min()) >= MIN_LABELS
 
@@ -64,7 +64,7 @@ def cross_validate(
     context: MethodContext, rows: Int[Tensor, " M"], labels: Int[Tensor, " M"], step: FoldStep, seed: int = 0
 ) -> MethodSelection | None:
     """Fit and evaluate every method on every fold; None where a class has fewer than ``MIN_LABELS`` labels."""
-    if not is_possible(labels, context.classes):
+    if not can_cross_validate(labels, context.classes):
         return None
     validation = CrossValidation(context, rows, labels, seed)
     probabilities = {}

@@ -9,7 +9,7 @@ from threadpoolctl import threadpool_limits
 
 from vaebench.classification.active_learning import select_to_label_next
 from vaebench.classification.collection import Collection, collect
-from vaebench.classification.cross_validation import is_possible, selected_method
+from vaebench.classification.cross_validation import can_cross_validate, selected_method
 from vaebench.classification.fold_fits import (
     divide_fits,
 )
@@ -18,6 +18,7 @@ from vaebench.classification.results import ClassificationResult, write_results
 from vaebench.classification.settings import (
     ClassificationInfo,
     Settings,
+    TimeEstimate,
     estimate_time,
     settings_for,
 )
@@ -30,6 +31,7 @@ from vaebench.core.workers import Executor
 from vaebench.deprecated import renamed_arguments
 from vaebench.experiments.experiment import Experiment
 from vaebench.training.compute import Compute
+from vaebench.training.sharing import Division
 
 TO_LABEL_NEXT = 50
 """Images that are suggested for labelling."""
@@ -86,10 +88,7 @@ def classify(
         message_callback(_describe(collection))
         own = (compute or Compute()).resolve()
         estimate = estimate_time(settings, collection.images, len(collection.classes), own)
-        validated = is_possible(collection.labels, len(collection.classes))
-        seconds = estimate.seconds_of_folds if validated else 0.0
-        division = divide_fits(compute or Compute(), executor if validated else None, seconds)
-        minutes = estimate.minutes(validated, division.workers)
+        division, minutes = _plan(collection, estimate, compute or Compute(), executor)
         message_callback(
             f"Estimated time: {max(1, round(minutes))} minutes on this machine, less if an earlier call was interrupted"
         )
@@ -97,6 +96,16 @@ def classify(
         steps = Steps(experiment, collection, settings, division, estimate if executor is None else None)
         with threadpool_limits(own.threads):
             return _run(folder, steps)
+
+
+def _plan(
+    collection: Collection, estimate: TimeEstimate, compute: Compute, executor: Executor | None
+) -> tuple[Division, float]:
+    """Division of the fits of the cross-validation, if there is one, and the estimated minutes of the whole."""
+    if can_cross_validate(collection.labels, len(collection.classes)):
+        division = divide_fits(compute, executor, estimate.seconds_of_folds)
+        return division, estimate.minutes(True, division.workers)
+    return Division(None, 1, compute.resolve()), estimate.minutes(False)
 
 
 def _run(folder: Path, steps: Steps) -> ClassificationResult:

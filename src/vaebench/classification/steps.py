@@ -139,11 +139,13 @@ class Steps:
             return cross_validate(context, rows, labels, self.fold_probabilities, self.settings.seed)
 
     def _shares_fits(self) -> bool:
+        if self.division.executor is None:
+            return False
         cache, identity = self.experiment.cache, self._identity()
         missing = [name for name, fold in all_fits() if not cache.has_arrays(*fold_step(name, fold, identity))]
-        if self.division.executor is None or not missing:
-            return False
-        return self.estimate is None or sum(self.estimate.fits.get(name, 0.0) for name in missing) >= LONG
+        if self.estimate is None:
+            return bool(missing)
+        return sum(self.estimate.fits.get(name, 0.0) for name in missing) >= LONG
 
     def _fold_fits(self, rows: Int[Tensor, " M"]) -> FoldFits:
         collection, folder = self.collection, self.experiment.folder.resolve()
