@@ -108,7 +108,7 @@ vendor: .stamp-run  ## fetch the runtime of the explorer page anew
 	$(BIN)/python scripts/vendor_runtime.py
 
 soak: .stamp-dev  ## long campaigns: kills, formulas broken on purpose, fuzzing
-	$(BIN)/python -m pytest -m soak --timeout 3600 tests/test_kill.py tests/test_mutations.py tests/papers tests/sweeps tests/training
+	$(BIN)/python -m pytest -m soak --timeout 3600 tests/test_kill.py tests/test_mutations.py tests/papers tests/sweeps tests/training tests/classification
 	VAEBENCH_FUZZ=soak $(BIN)/python -m pytest --timeout 3600 tests/data tests/test_recipes.py -k "garbled or garbage or cut_file"
 
 $(BIN)/python:

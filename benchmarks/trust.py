@@ -21,7 +21,8 @@ from torch import Tensor
 from trust_page import CAPTIONS, draw_intervals, draw_queries, render_page, true_accuracy
 
 from vaebench.classification.active_learning import select_to_label_next
-from vaebench.classification.methods import METHODS, MethodContext, cross_validate, selected_method
+from vaebench.classification.cross_validation import cross_validate, selected_method
+from vaebench.classification.methods import METHODS, MethodContext
 from vaebench.classification.settings import Settings, settings_for
 from vaebench.core.statistics import mean_interval
 from vaebench.data.datasets import Data

@@ -201,7 +201,7 @@ BREAKAGES = [
     ("core/statistics.py", "(centre + half) / shrunk", "centre + half", "tests/core/test_statistics.py"),
     ("evaluation/calibration.py", "hits[left, hits[rows].mean(0).argmax()]", "hits[rows, hits[rows].mean(0).argmax()]", "tests/evaluation/test_calibration.py"),
     ("classification/methods.py", "fit_temperature(probabilities[~held_out], self.labels[~held_out])", "fit_temperature(probabilities[held_out], self.labels[held_out])", "tests/classification/test_selection.py"),
-    ("classification/methods.py", "fit(context, rows[~held_out], labels[~held_out], seed)", "fit(context, rows, labels, seed)", "tests/classification/test_selection.py"),
+    ("classification/cross_validation.py", "fit(context, rows[~held_out], labels[~held_out], seed)", "fit(context, rows, labels, seed)", "tests/classification/test_selection.py"),
     ("classification/methods.py", "1.96 * float(gap.std(ddof=1))", "float(gap.std(ddof=1))", "tests/classification/test_selection.py"),
     ("classification/active_learning.py", "np.argsort(-uncertainties[rows]", "np.argsort(uncertainties[rows]", "tests/classification/test_active_learning.py"),
     ("classification/active_learning.py", "    candidate[labelled] = False\n", "", "tests/classification/test_active_learning.py"),

@@ -8,8 +8,8 @@ import numpy as np
 import onnxruntime
 from PIL import Image, ImageOps
 
-from vaebench.classification.classifier import predict
 from vaebench.classification.job import classify
+from vaebench.classification.prediction import predict
 from vaebench.classification.settings import settings_for
 from vaebench.training.compute import Compute
 

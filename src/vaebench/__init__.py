@@ -26,7 +26,7 @@ _PUBLIC = {
     "VaebenchError": "vaebench.core.errors",
     "classify": "vaebench.classification.job",
     "load_classifier": "vaebench.classification.classifier",
-    "predict": "vaebench.classification.classifier",
+    "predict": "vaebench.classification.prediction",
     "run": "vaebench.runs.pipeline",
     "train": "vaebench.training.loop",
     "write_report": "vaebench.runs.report.report",

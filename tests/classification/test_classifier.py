@@ -12,9 +12,10 @@ import pytest
 import torch
 from PIL import Image
 
-from vaebench.classification.classifier import Description, ImageClassifier, load_classifier, predict
+from vaebench.classification.classifier import Description, ImageClassifier, load_classifier
 from vaebench.classification.methods import METHODS
 from vaebench.classification.outliers import load_outlier_detector
+from vaebench.classification.prediction import predict
 from vaebench.classification.results import write_predictions
 from vaebench.core.errors import VaebenchError
 from vaebench.data.photos import PreprocessingRule

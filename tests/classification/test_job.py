@@ -10,7 +10,7 @@ import torch
 from miniature import COMPUTE, EACH, tiny
 from PIL import Image
 
-from vaebench.classification import job
+from vaebench.classification import job, steps
 from vaebench.classification.classifier import ImageClassifier
 from vaebench.classification.job import classify
 from vaebench.classification.methods import TEMPERATURE
@@ -55,8 +55,8 @@ def test_images_to_label_next_are_unlabelled_and_their_labels_empty(result):
 
 def test_pixels_beyond_memory_are_read_from_the_disk_in_blocks(shared, tmp_path, monkeypatch):
     read = []
-    monkeypatch.setattr(job, "IN_MEMORY", 1000)
-    monkeypatch.setattr(job, "Blocks", lambda path: read.append(path) or Blocks(path, block_bytes=640, window=8))
+    monkeypatch.setattr(steps, "IN_MEMORY", 1000)
+    monkeypatch.setattr(steps, "Blocks", lambda path: read.append(path) or Blocks(path, block_bytes=640, window=8))
     result = shared.classify(tmp_path / "out")
     assert read == [tmp_path / "out" / "work" / "pixels.npy"]
     correct = [label == shared.truth[name] for label, name in zip(result.labels, result.collection.names, strict=True)]
@@ -224,7 +224,7 @@ def test_a_folder_about_other_images_is_not_overfiles(result, files):
 
 
 def test_beyond_the_pool_all_images_are_still_classified(files, tmp_path, monkeypatch):
-    monkeypatch.setattr(job, "POOL", 100)
+    monkeypatch.setattr(steps, "POOL", 100)
     result = files.classify(tmp_path / "out")
     assert len(result.probabilities) == 240
     assert result.selection is not None

@@ -4,15 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from vaebench.classification import methods as selection_module
+from vaebench.classification import cross_validation
+from vaebench.classification.cross_validation import cross_validate, selected_method
 from vaebench.classification.methods import (
     DEFAULT,
     METHODS,
     TEMPERATURE,
     Method,
     MethodSelection,
-    cross_validate,
-    selected_method,
 )
 from vaebench.data.images import balanced_draw
 
@@ -43,7 +42,7 @@ def test_every_prediction_comes_from_a_fit_without_its_label(context, truth, mon
         return compute()
 
     two = {"pixel-line": METHODS["pixel-line"], "spied": Method("spied", "pixel-line", spy)}
-    monkeypatch.setattr(selection_module, "METHODS", two)
+    monkeypatch.setattr(cross_validation, "METHODS", two)
     rows = balanced_draw(truth, 6, (0, 0))
     selection = cross_validate(context, rows, truth[rows], step)
     assert len(fitted) == 5

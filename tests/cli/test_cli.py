@@ -11,7 +11,7 @@ from vaebench.runs.recipe import RECIPES, few_labels
 
 MISTAKES = {
     ("frobnicate",): (
-        "there is no command 'frobnicate'; expected one of run, sweep, explore, compare, classify, predict, "
+        "there is no command 'frobnicate'; expected one of run, sweep, explore, compare, classify, predict, encode, "
         "reproduce, few-labels"
     ),
     ("run", "nope"): "there is no recipe 'nope'; expected one of digits",

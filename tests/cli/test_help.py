@@ -25,6 +25,7 @@ ARGUMENTS = {
     "compare": ["a", "b"],
     "classify": ["x", "--labels", "y"],
     "predict": ["x", "y"],
+    "encode": ["x", "y"],
     "reproduce": ["A", "--budget", "quick"],
     "few-labels": ["--budget", "quick"],
     "list": ["--json"],

@@ -176,3 +176,18 @@ def test_one_hand_claims_nothing(tmp_path):
     cache = cache_in(tmp_path, workers=1)
     cache.run_tasks({"a": lambda: step(cache, "a")})
     assert not (tmp_path / "claims").exists()
+
+
+def test_a_script_that_starts_workers_is_not_run_again_in_them(tmp_path):
+    program = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from pool_tasks import ignore, threads
+from vaebench.core.local_pool import LocalPool
+from vaebench.core.workers import Task
+print("begun", flush=True)
+print([outcome.value for outcome in LocalPool(1)([Task("threads", threads)], ignore)])
+"""
+    (tmp_path / "program.py").write_text(program)
+    done = subprocess.run([sys.executable, tmp_path / "program.py"], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["begun", "[(1, {1})]"]

@@ -1,32 +1,27 @@
-"""ImageClassifier: a trained classifier with its preprocessing, saved to files, and predict(), which applies them."""
+"""ImageClassifier: a trained classifier with its preprocessing, saved to files."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Float, UInt8
 from PIL import Image
 from pydantic import Field, ValidationError
 from torch import Tensor, nn
 
 from vaebench import __version__
-from vaebench.classification.outliers import THRESHOLD, load_outlier_detector
 from vaebench.core.errors import VaebenchError, explain
 from vaebench.core.files import read_json, write_bytes, write_text
 from vaebench.core.frozen import Frozen
-from vaebench.core.progress import ProgressCallback, ProgressEvent
-from vaebench.data.blocks import read_pixels, write_pixels
 from vaebench.data.images import HIDDEN, Images
-from vaebench.data.listing import UnreadableImageError, open_files
+from vaebench.data.listing import UnreadableImageError
 from vaebench.data.photos import PreprocessingRule
-from vaebench.deprecated import CLASSIFIER_TENSORS, renamed_arguments, renamed_attribute
+from vaebench.deprecated import CLASSIFIER_TENSORS
 from vaebench.models.classifying_vae import ClassifyingVAE
 from vaebench.models.export import can_export, to_onnx
 from vaebench.models.folding import fold_batch_norm
@@ -34,8 +29,6 @@ from vaebench.models.vae import Model
 from vaebench.training.checkpoint import read_tensors, write_tensors
 
 BATCH = 250
-PREDICTED = 10_000
-"""Images that :func:`predict` classifies at a time."""
 
 
 class LinearProbe(nn.Module):
@@ -208,58 +201,3 @@ def _pixels(image: str | Path | Image.Image | np.ndarray, rule: PreprocessingRul
             return rule.pixels(opened)
     except (OSError, UnreadableImageError) as error:
         raise VaebenchError(f"{image} cannot be read as an image; repair or remove it") from error
-
-
-@dataclass(frozen=True)
-class PredictionResult:
-    """Class probabilities and outlier scores of new images."""
-
-    names: tuple[str, ...]
-    classes: tuple[str, ...]
-    probabilities: Float[Tensor, "N Y"]
-    outlier_scores: Float[np.ndarray, " N"]
-    """Robust standard deviations above the median of the images that the classifier was trained with."""
-    skipped: dict[str, str]
-    """Reason by name for each image file that cannot be read."""
-
-    def __repr__(self) -> str:
-        return f"PredictionResult({len(self.names):,} images, {int(self.outliers.sum()):,} outliers)"
-
-    @property
-    def outliers(self) -> Bool[np.ndarray, " N"]:
-        """Whether each image is an outlier."""
-        return self.outlier_scores > THRESHOLD
-
-    unlike = renamed_attribute("unlike", "outliers")
-
-
-@renamed_arguments(watch="callback")
-def predict(model: str | Path, path: str | Path, callback: ProgressCallback = lambda event: None) -> PredictionResult:
-    """Classify all images of a folder or zip.
-
-    Args:
-        model: the model folder that :func:`classify` wrote.
-        path: a folder or zip of images of any size.
-        callback: receives progress events.
-
-    Raises:
-        VaebenchError: the model or the path does not exist, or no image can be read.
-    """
-    folder, path = Path(model), Path(path).expanduser()
-    classifier = load_classifier(folder)
-    description = classifier.description
-    detector = load_outlier_detector(description.model.build(description.shape), folder)
-    with TemporaryDirectory() as temporary, open_files(path) as files:
-        file = Path(temporary) / "pixels.npy"
-        names, skipped = write_pixels(
-            files, description.rule, file, lambda task, done: callback(ProgressEvent(task, done))
-        )
-        if not names:
-            raise VaebenchError(f"{path}: none of its {len(files.images):,} images can be read")
-        probabilities, scores = [], []
-        for pixels in torch.from_numpy(read_pixels(file)).split(PREDICTED):
-            images = Images(pixels, torch.full((len(pixels),), HIDDEN))
-            probabilities.append(classifier.probabilities(images))
-            scores.append(detector.scores(images))
-            callback(ProgressEvent("classifying", sum(map(len, scores)) / len(names)))
-    return PredictionResult(tuple(names), classifier.classes, torch.cat(probabilities), np.concatenate(scores), skipped)

@@ -1,4 +1,4 @@
-"""METHODS: classification methods, each fitted to labelled images, and the selection of one by cross-validation."""
+"""METHODS: classification methods, each fitted to labelled images, and the result of comparing them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from sklearn.decomposition import PCA
-from sklearn.model_selection import StratifiedKFold
 from torch import Tensor, nn
 
 from vaebench.classification.classifier import LinearProbe, NetworkKind
@@ -31,9 +30,7 @@ from vaebench.models.vae import VAE, Model
 from vaebench.semi_supervised.graphs import Graph
 from vaebench.semi_supervised.self_training import SelfTraining, SupervisedTraining
 from vaebench.training.compute import Compute
-from vaebench.training.prediction import predict_with
 
-FOLDS = 5
 MIN_LABELS = 5
 """Labels that every class needs for a cross-validation."""
 TEMPERATURE = 3.0
@@ -256,37 +253,3 @@ class MethodSelection:
 
     expected = renamed_attribute("expected", "expected_accuracy")
     suspects = renamed_attribute("suspects", "label_suspects")
-
-
-FoldStep = Callable[[str, int, Callable[[], np.ndarray]], np.ndarray]
-"""``step(method, fold, compute)`` returns the held-out probabilities, stored ones or those of ``compute()``."""
-
-
-def cross_validate(
-    context: MethodContext, rows: Int[Tensor, " M"], labels: Int[Tensor, " M"], step: FoldStep, seed: int = 0
-) -> MethodSelection | None:
-    """Fit and evaluate every method on every fold; None where a class has fewer than ``MIN_LABELS`` labels."""
-    if int(torch.bincount(labels, minlength=context.classes).min()) < MIN_LABELS:
-        return None
-    folds = np.zeros(len(rows), dtype=np.int64)
-    splitter = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
-    for fold, (_, test) in enumerate(splitter.split(rows.numpy(), labels.numpy())):
-        folds[test] = fold
-    probabilities = {}
-    for name in METHODS:
-        probabilities[name] = torch.zeros(len(rows), context.classes)
-        for fold in range(FOLDS):
-            held_out = torch.from_numpy(folds == fold)
-
-            def compute(name: str = name, held_out: Tensor = held_out) -> np.ndarray:
-                network = METHODS[name].fit(context, rows[~held_out], labels[~held_out], seed)
-                return predict_with(network, seed, context.compute)(context.images.take(rows[held_out])).numpy()
-
-            probabilities[name][held_out] = torch.from_numpy(step(name, fold, compute))
-    temperatures = {name: fit_temperature(each, labels) for name, each in probabilities.items()}
-    return MethodSelection(labels, probabilities, folds, temperatures)
-
-
-def selected_method(selection: MethodSelection | None) -> tuple[str, float]:
-    """Name and temperature of the selected method; the default ones without a cross-validation."""
-    return (DEFAULT, TEMPERATURE) if selection is None else (selection.method, selection.temperatures[selection.method])

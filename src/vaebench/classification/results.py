@@ -13,10 +13,11 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from vaebench.classification.classifier import ImageClassifier, PredictionResult
+from vaebench.classification.classifier import ImageClassifier
 from vaebench.classification.collection import Collection
 from vaebench.classification.methods import METHODS, MethodSelection
 from vaebench.classification.outliers import THRESHOLD
+from vaebench.classification.prediction import PredictionResult
 from vaebench.classification.settings import Settings
 from vaebench.core.files import atomic, write_json
 from vaebench.core.provenance import commit

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import torch
 
-from vaebench.classification.methods import FOLDS
+from vaebench.classification.cross_validation import FOLDS
 from vaebench.core.frozen import Frozen
 from vaebench.data.augment import GENTLE, Augmentation
 from vaebench.data.images import Images, Source
+from vaebench.experiments.info import Budget
 from vaebench.models.classifying_vae import ClassifyingVAE, SelfTrainingLoss
 from vaebench.models.loss import Objective
 from vaebench.models.networks import Conv, Shape
@@ -32,6 +36,15 @@ TIMED_STEPS = 4
 SECONDS_PER_IMAGE = 0.001
 """Time for classifying, encoding, outlier scores and writing; a million of 28 x 28 pixels took 0.0007 per image
 (LOG.md, 2026-11-28)."""
+
+
+@dataclass(frozen=True)
+class ClassificationInfo:
+    """Description of a classification for :class:`vaebench.experiments.experiment.Experiment`."""
+
+    minutes: Mapping[Budget, float | int]
+    title_in_short: str = "classify"
+    captions: Mapping[str, str] = field(default_factory=dict)
 
 
 class Settings(Frozen):
@@ -77,19 +90,43 @@ def epochs_for(images: int) -> int:
     return min(400, max(math.ceil(MIN_PAIRS / images), min(EPOCHS, math.ceil(MAX_PAIRS / images))))
 
 
-def estimate_minutes(
-    settings: Settings, images: Images, classes: int, compute: Compute, cross_validated: bool
-) -> float:
-    """Estimate the run time in minutes by timing a few steps of each training."""
+class TimeEstimate(NamedTuple):
+    """Seconds that the parts of a classification take in one process."""
+
+    vae: float
+    """The training of the VAE."""
+    fits: Mapping[str, float]
+    """One fit of each method that trains a network."""
+    rest: float
+    """Classifying, encoding and outlier scores of all images."""
+
+    @property
+    def seconds_of_folds(self) -> float:
+        """Seconds of all fits of a cross-validation."""
+        return FOLDS * sum(self.fits.values())
+
+    def minutes(self, cross_validated: bool, workers: int = 1) -> float:
+        """Minutes of a whole classification whose cross-validation is shared by so many workers."""
+        if cross_validated:
+            fits = self.seconds_of_folds / workers + sum(self.fits.values())
+        else:
+            fits = self.fits["self-trained"]
+        return (self.vae + fits + self.rest) / 60
+
+
+def estimate_time(settings: Settings, images: Images, classes: int, compute: Compute) -> TimeEstimate:
+    """Estimate the run time by timing a few steps of each training."""
     training, method = settings.training, settings.semi_supervised
     model, batch = settings.model.build(images.shape), min(method.batch, len(images))
     vae_step = _seconds_per_step(model, settings.objective, images, training.batch, training.optimiser, compute)
     network = ClassifyingVAE(model, classes)
     network_step = _seconds_per_step(network, method.objective, images, batch, method.optimiser, compute)
-    fits = FOLDS + 1 if cross_validated else 1
-    steps = sum(method.rounds) + (settings.supervised.steps / 2 if cross_validated else 0.0)
-    seconds = training.epochs * math.ceil(len(images) / training.batch) * vae_step + fits * steps * network_step
-    return (seconds + SECONDS_PER_IMAGE * len(images)) / 60
+    steps = {"self-trained": float(sum(method.rounds)), "supervised": settings.supervised.steps / 2}
+    return TimeEstimate(
+        training.epochs * math.ceil(len(images) / training.batch) * vae_step,
+        {name: count * network_step for name, count in steps.items()},
+        SECONDS_PER_IMAGE * len(images),
+    )
 
 
 def _seconds_per_step(

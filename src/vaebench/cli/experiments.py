@@ -8,12 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vaebench.cli.parser import BUDGETS, Parser, add_command, add_workers, count, one_of, positive
+from vaebench.cli.parser import BUDGETS, Parser, add_command, add_workers, count, executor_of, one_of, positive
 from vaebench.cli.terminal import interrupted_after, progress
 
 if TYPE_CHECKING:
     from vaebench.core.progress import ProgressCallback
-    from vaebench.core.workers import Executor
 
 REPRODUCE = """\
 Runs the whole protocol of a paper and writes its tables and figures, each reported number beside the reproduced one.
@@ -71,7 +70,7 @@ def reproduce(args: argparse.Namespace) -> int:
     papers = find_papers(args.paper)
     with _limited(args, *minutes_left(papers, args.budget, args.out)) as callback:
         experiments = reproduce(
-            papers, args.budget, args.out, seeds=args.seeds, callback=callback, executor=_executor(args)
+            papers, args.budget, args.out, seeds=args.seeds, callback=callback, executor=executor_of(args)
         )
     for experiment in experiments:
         verdicts = [row["agrees"] for row in experiment.result_rows()]
@@ -86,16 +85,9 @@ def few_labels(args: argparse.Namespace) -> int:
     from vaebench.few_label_benchmark.run import BenchmarkInfo, minutes_done, run_benchmark
 
     with _limited(args, BenchmarkInfo.minutes[args.budget], minutes_done(args.out, args.budget)) as callback:
-        run_benchmark(args.budget, args.out, callback, executor=_executor(args))
+        run_benchmark(args.budget, args.out, callback, executor=executor_of(args))
     print(f"open {args.out / 'few-labels.md'}")
     return 0
-
-
-def _executor(args: argparse.Namespace) -> Executor | None:
-    """The workers that were asked for; None for the default."""
-    from vaebench.core.executors import executor_for
-
-    return None if args.workers is None and args.ray is None else executor_for(args.workers, args.ray)
 
 
 @contextmanager

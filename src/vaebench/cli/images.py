@@ -1,12 +1,13 @@
-"""vaebench classify and vaebench predict: a user's own images."""
+"""vaebench classify, predict and encode: a user's own images."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from vaebench.cli.parser import add_command, count
+from vaebench.cli.parser import Parser, add_command, add_workers, count, executor_of
 from vaebench.cli.terminal import progress
 
 SIZES = range(8, 513)
@@ -25,11 +26,20 @@ MODEL is the folder model/ that `vaebench classify` wrote.
 
 Examples:
   vaebench predict runs/classify-photos/model new-photos
-  vaebench predict runs/classify-photos/model new-photos.zip --out new.csv"""
+  vaebench predict runs/classify-photos/model new-photos.zip --out new.csv
+  vaebench predict /shared/model /shared/photos --ray auto"""
+ENCODE = """\
+MODEL is the folder model/ that `vaebench classify` wrote, or the folder of a run. The file holds the arrays names (N),
+mean (N, D) and log_variance (N, D) of N images and D latents.
+
+Examples:
+  vaebench encode runs/classify-photos/model new-photos
+  vaebench encode runs/mnist digits.zip --out digits.npz"""
+WORKERS = "this process; one a core where that would take over 10 seconds"
 
 
 def add_parser(commands: Any) -> None:
-    """Add classify and predict."""
+    """Add classify, predict and encode."""
     parser = add_command(commands, classify, "classify", "classify your own images from the labels of a few", CLASSIFY)
     about = "a folder or .zip of images of any size, or an .npz of x_train and y_train with -1 for no label"
     parser.add_argument("path", type=Path, metavar="PATH", help=about)
@@ -43,13 +53,22 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("--size", type=_size, metavar="N", help=about)
     parser.add_argument("--out", metavar="FOLDER", help="folder of the results (default: runs/classify-NAME)")
+    add_workers(parser, "one a core where the fits of the cross-validation take over 15 seconds, else this process")
 
     parser = add_command(commands, predict, "predict", "classify new images with a model of vaebench classify", PREDICT)
+    _add_files(parser, "predictions.csv", "table to write: file, label, probability, outlier, outlier_score")
+
+    parser = add_command(commands, encode, "encode", "write the latents of images to an .npz", ENCODE)
+    _add_files(parser, "latents.npz", "file to write")
+
+
+def _add_files(parser: Parser, default: str, out: str) -> None:
+    """Add MODEL, PATH, --out and the workers; ``default`` is the name of the written file, ``out`` describes it."""
     parser.add_argument("model", metavar="MODEL", help="folder of the model")
     parser.add_argument("path", metavar="PATH", help="a folder or .zip of images of any size")
-    default = "predictions.csv"
-    about = f"table to write: file, label, probability, outlier, outlier_score (default: {default})"
+    about = f"{out} (default: {default})"
     parser.add_argument("--out", type=lambda word: Path(word or default), default=default, metavar="FILE", help=about)
+    add_workers(parser, WORKERS, shared="MODEL and PATH are")
 
 
 def _size(word: str) -> int:
@@ -72,6 +91,7 @@ def classify(args: argparse.Namespace) -> int:
             side=args.size,
             callback=callback,
             message_callback=lambda line: print(line, flush=True),
+            executor=executor_of(args),
         )
     for line in (*result.collection.warnings, *verdict(result)):
         print(line)
@@ -83,17 +103,39 @@ def classify(args: argparse.Namespace) -> int:
 
 def predict(args: argparse.Namespace) -> int:
     """Run ``vaebench predict``."""
-    from vaebench.classification.classifier import predict
+    from vaebench.classification.prediction import predict
     from vaebench.classification.results import write_predictions
-    from vaebench.data.listing import printable
 
     with progress() as callback:
-        result = predict(args.model, args.path, callback)
+        result = predict(args.model, args.path, callback, executor_of(args, gpus=False))
     write_predictions(args.out, result)
     print(f"{len(result.names):,} images, {int(result.outliers.sum()):,} of them outliers")
-    for name, reason in list(result.skipped.items())[:10]:
-        print(f"skipped {printable(name)}: {reason}")
-    if len(result.skipped) > 10:
-        print(f"... {len(result.skipped):,} skipped in all")
+    _print_skipped(result.skipped)
     print(f"open {args.out}")
     return 0
+
+
+def encode(args: argparse.Namespace) -> int:
+    """Run ``vaebench encode``."""
+    if args.out.suffix.lower() != ".npz":
+        args.parser.error(f"--out is {str(args.out)!r}; expected a file that ends in .npz")
+
+    from vaebench.classification.encoding import encode_files
+
+    with progress() as callback:
+        result = encode_files(args.model, args.path, callback, executor_of(args, gpus=False))
+    result.write(args.out)
+    print(f"{len(result.names):,} images, {result.mean.shape[1]} latents")
+    _print_skipped(result.skipped)
+    print(f"open {args.out}")
+    return 0
+
+
+def _print_skipped(skipped: Mapping[str, str]) -> None:
+    """Print the first skipped files, and how many there are."""
+    from vaebench.data.listing import printable
+
+    for name, reason in list(skipped.items())[:10]:
+        print(f"skipped {printable(name)}: {reason}")
+    if len(skipped) > 10:
+        print(f"... {len(skipped):,} skipped in all")

@@ -8,7 +8,10 @@ import math
 import re
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from vaebench.core.workers import Executor
 
 BUDGETS = ("quick", "cpu", "full")
 
@@ -62,11 +65,19 @@ def add_command(commands: Any, run: Callable[[argparse.Namespace], int], name: s
     return parser
 
 
-def add_workers(parser: Parser, default: str) -> None:
-    """Add ``--workers`` and ``--ray``, of which one may be given; ``default`` says how many workers there are."""
+def add_workers(parser: Parser, default: str, shared: str = "--out is") -> None:
+    """Add ``--workers`` and ``--ray``, of which one may be given; ``default`` says how many workers there are, and
+    ``shared`` what all machines must see."""
     engine = parser.add_mutually_exclusive_group()
     engine.add_argument("--workers", type=count, metavar="N", help=f"processes at a time (default: {default})")
-    engine.add_argument("--ray", metavar="ADDRESS", help="Ray cluster, HOST:PORT or auto; --out is on a shared disk")
+    engine.add_argument("--ray", metavar="ADDRESS", help=f"Ray cluster, HOST:PORT or auto; {shared} on a shared disk")
+
+
+def executor_of(args: argparse.Namespace, gpus: bool = True) -> Executor | None:
+    """Return the workers that ``--workers`` or ``--ray`` asks for; None for the default."""
+    from vaebench.core.executors import executor_for
+
+    return None if args.workers is None and args.ray is None else executor_for(args.workers, args.ray, gpus=gpus)
 
 
 def positive(word: str, whole: bool = False) -> float:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from vaebench.core.processes import CONTEXT, die_with_parent
+from vaebench.core.processes import CONTEXT, die_with_parent, without_main_module
 from vaebench.core.progress import ProgressEvent
 from vaebench.core.workers import MAX_ATTEMPTS, Outcome, Task, TaskCallback, TaskError, Worker, run_task
 
@@ -128,7 +128,8 @@ class _Run:
         )
         handler = signal.signal(signal.SIGINT, signal.SIG_IGN)  # until the process has installed its own handler
         try:
-            process.start()
+            with without_main_module():
+                process.start()
         finally:
             signal.signal(signal.SIGINT, handler)
         child_connection.close()

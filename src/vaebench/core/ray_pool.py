@@ -24,12 +24,14 @@ class RayPool:
     """An executor on a Ray cluster, given by its address; ``"auto"`` is the cluster of this machine.
 
     Folders that tasks write must be on a disk that all machines share, and vaebench must be installed on each. Progress
-    within a task is not forwarded. A task has one GPU if any machine has one.
+    within a task is not forwarded.
     """
 
     address: str
     threads: int = 1
     """Cores of each task, if a machine has as many."""
+    gpus: bool = True
+    """Whether a task has one GPU if any machine has one."""
 
     def capacity(self) -> int:
         """Number of tasks that the cluster runs at a time.
@@ -69,10 +71,10 @@ class RayPool:
                 raise
 
     def _resources_per_task(self, ray: Any) -> tuple[int, int]:
-        """Cores and GPUs per task: one GPU if any machine has one."""
+        """Cores and GPUs per task."""
         machines = _machines(ray)
         most = max((int(machine.get("CPU", 0)) for machine in machines), default=0)
-        return max(1, min(self.threads, most)), int(any(machine.get("GPU", 0) for machine in machines))
+        return max(1, min(self.threads, most)), int(self.gpus and any(machine.get("GPU", 0) for machine in machines))
 
 
 @contextmanager

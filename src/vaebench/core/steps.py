@@ -66,10 +66,9 @@ class StepCache:
 
     def arrays(self, name: str, identity: dict[str, Any], compute: Callable[[], Arrays]) -> Arrays:
         """Return the step's named arrays, kept as ``steps/NAME.npz`` beside ``steps/NAME.json``."""
-        path = self.folder / "steps" / f"{name}.json"
-        values = path.with_name(f"{path.name.removesuffix('.json')}.npz")
+        path, values = self.folder / "steps" / f"{name}.json", self.folder / "steps" / f"{name}.npz"
         with self.exclusive(name):
-            if self.read(path, identity) is None or not values.exists():
+            if not self.has_arrays(name, identity):
                 with self.timed(name):
                     result = compute()
                 write_arrays(values, result)
@@ -77,6 +76,11 @@ class StepCache:
         self.note(name, read_json(path))
         with np.load(values, allow_pickle=False) as stored:
             return dict(stored)
+
+    def has_arrays(self, name: str, identity: dict[str, Any]) -> bool:
+        """Whether the arrays of this step are kept."""
+        path = self.folder / "steps" / f"{name}.json"
+        return self.read(path, identity) is not None and (self.folder / "steps" / f"{name}.npz").exists()
 
     def note(self, name: str, record: dict[str, Any]) -> None:
         """Note the seconds of a kept step."""

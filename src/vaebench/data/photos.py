@@ -25,7 +25,7 @@ SMALLEST_SIDE = 8
 PIXEL_LIMIT = 80_000_000
 """Pixels of the largest image that is read; decoded, it takes 240 MB."""
 BLOCK = 200
-"""Number of images that a thread processes at a time."""
+"""Most images that a thread processes at a time."""
 THREADS = min(8, available_cores())
 GREY_MODES = ("1", "L", "LA", "La")
 T = TypeVar("T")
@@ -164,14 +164,16 @@ def map_images(
     progress: Progress = ignore_progress,
     first: int = 0,
     pixel_limit: int | None = None,
+    threads: int | None = None,
 ) -> Generator[tuple[PathParts, T | str], None, None]:
     """Apply ``function`` to the opened images in threads, from index ``first`` on; yield each path and result.
 
     The result of an image that cannot be read, or has more than ``pixel_limit`` pixels, is the reason in words.
     """
-    limit = pixel_limit or PIXEL_LIMIT
-    blocks = [files.images[start : start + BLOCK] for start in range(first, len(files.images), BLOCK)]
-    pool, ahead, done = ThreadPoolExecutor(THREADS), 2 * THREADS, first
+    limit, threads = pixel_limit or PIXEL_LIMIT, threads or THREADS
+    size = min(BLOCK, max(1, (len(files.images) - first) // (2 * threads)))  # a few images, too, occupy all threads
+    blocks = [files.images[start : start + size] for start in range(first, len(files.images), size)]
+    pool, ahead, done = ThreadPoolExecutor(threads), 2 * threads, first
 
     def apply(block: Sequence[PathParts]) -> list[T | str]:
         return [_apply(files.read, parts, function, limit) for parts in block]

@@ -1,0 +1,98 @@
+"""predict(): classes and outlier scores of new image files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from vaebench.classification.classifier import ImageClassifier, load_classifier
+from vaebench.classification.file_blocks import FileJob, process_files
+from vaebench.classification.outliers import THRESHOLD, OutlierDetector, load_outlier_detector
+from vaebench.core.progress import ProgressCallback
+from vaebench.core.workers import Executor
+from vaebench.data.images import Images
+from vaebench.data.photos import PreprocessingRule
+from vaebench.deprecated import renamed_arguments, renamed_attribute
+
+
+@dataclass(frozen=True)
+class PredictionResult:
+    """Class probabilities and outlier scores of new images."""
+
+    names: tuple[str, ...]
+    classes: tuple[str, ...]
+    probabilities: Float[Tensor, "N Y"]
+    outlier_scores: Float[np.ndarray, " N"]
+    """Robust standard deviations above the median of the images that the classifier was trained with."""
+    skipped: dict[str, str]
+    """Reason by name for each image file that cannot be read."""
+
+    def __repr__(self) -> str:
+        return f"PredictionResult({len(self.names):,} images, {int(self.outliers.sum()):,} outliers)"
+
+    @property
+    def outliers(self) -> Bool[np.ndarray, " N"]:
+        """Whether each image is an outlier."""
+        return self.outlier_scores > THRESHOLD
+
+    unlike = renamed_attribute("unlike", "outliers")
+
+
+@renamed_arguments(watch="callback")
+def predict(
+    model: str | Path,
+    path: str | Path,
+    callback: ProgressCallback = lambda event: None,
+    executor: Executor | None = None,
+) -> PredictionResult:
+    """Classify all images of a folder or zip.
+
+    Args:
+        model: the model folder that :func:`classify` wrote.
+        path: a folder or zip of images of any size.
+        callback: receives progress events.
+        executor: the workers, on which the result does not depend; see
+            :func:`vaebench.classification.file_blocks.process_files`.
+
+    Raises:
+        VaebenchError: the model or the path does not exist, no image can be read, or workers were lost.
+    """
+    job = FileJob("classifying", load_predictor, Path(model), Path(path).expanduser())
+    results = process_files(job, executor, callback)
+    classes, arrays = load_classifier(job.model).classes, results.arrays
+    probabilities = torch.from_numpy(arrays["probabilities"])
+    return PredictionResult(results.names, classes, probabilities, arrays["outlier_scores"], results.skipped)
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A classifier and its outlier detector."""
+
+    classifier: ImageClassifier
+    detector: OutlierDetector
+
+    @property
+    def rule(self) -> PreprocessingRule:
+        """The classifier's preprocessing."""
+        return self.classifier.description.rule
+
+    def __call__(self, images: Images) -> dict[str, np.ndarray]:
+        """``probabilities`` (N, Y) and ``outlier_scores`` (N,)."""
+        probabilities = self.classifier.probabilities(images).numpy()
+        return {"probabilities": probabilities, "outlier_scores": self.detector.scores(images)}
+
+
+def load_predictor(folder: Path) -> Predictor:
+    """Load the classifier and the outlier detector of a model folder.
+
+    Raises:
+        VaebenchError: a file is missing or damaged.
+    """
+    classifier = load_classifier(folder)
+    description = classifier.description
+    return Predictor(classifier, load_outlier_detector(description.model.build(description.shape), folder))

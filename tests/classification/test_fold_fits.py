@@ -1,0 +1,161 @@
+"""Fits of the cross-validation in several workers: the same bits as in one, each made once."""
+
+import json
+import signal
+import sys
+
+import numpy as np
+import pytest
+import torch
+from miniature import COMPUTE, tiny
+
+from fake_ray import FakeRay, install
+from vaebench.classification import fold_fits
+from vaebench.classification.cross_validation import FOLDS
+from vaebench.classification.fold_fits import all_fits, divide_fits
+from vaebench.classification.job import classify
+from vaebench.classification.methods import METHODS
+from vaebench.classification.settings import TimeEstimate
+from vaebench.classification.steps import Steps
+from vaebench.cli import main
+from vaebench.core.local_pool import LocalPool
+from vaebench.core.ray_pool import RayPool
+from vaebench.semi_supervised.self_training import SelfTraining
+from vaebench.training.compute import Compute
+
+
+def records(folder):
+    """The kept fits of the cross-validation."""
+    steps = folder / "work" / "steps"
+    return {
+        f"{name}/{path.stem}": json.loads(path.read_text())
+        for name in METHODS
+        for path in (steps / name).glob("fold-*.json")
+    }
+
+
+def assert_same(first, second):
+    for name in METHODS:
+        assert torch.equal(first.selection.probabilities[name], second.selection.probabilities[name]), name
+    assert first.method == second.method
+    assert torch.equal(first.probabilities, second.probabilities)
+    np.testing.assert_array_equal(first.outlier_scores, second.outlier_scores)
+    assert first.to_label_next.tolist() == second.to_label_next.tolist()
+
+
+@pytest.fixture(scope="module")
+def shared_fits(shared, tmp_path_factory):
+    """A classification whose fits two processes share, and its progress events."""
+    events = []
+    out = tmp_path_factory.mktemp("two") / "out"
+    return shared.classify(out, callback=events.append, executor=LocalPool(2)), events
+
+
+def test_two_workers_give_the_bits_of_one(result, shared_fits):
+    two, events = shared_fits
+    assert_same(two, result)
+    made = records(two.folder)
+    assert len(made) == len(METHODS) * FOLDS
+    assert {record["machine"]["workers"] for record in made.values()} == {2}
+    assert {record["machine"]["threads"] for record in made.values()} == {1}
+    assert not (two.folder / "work" / "claims").exists()
+    seconds = json.loads((two.folder / "summary.json").read_text())["seconds"]
+    assert seconds < sum(record["seconds"] for record in made.values()) / 2 + 60
+    fits = [event for event in events if event.note.partition("/")[0] in METHODS]
+    assert {event.note for event in fits} >= set(made)
+    assert all(event.seconds_left is not None and event.done < 1 for event in fits)
+
+
+def test_the_same_call_with_other_workers_fits_nothing(result, shared_fits, shared, monkeypatch):
+    two, _ = shared_fits
+    monkeypatch.setattr("vaebench.classification.steps.share_fits", lambda *of: pytest.fail("shared again"))
+    monkeypatch.setattr(SelfTraining, "fit", lambda *of: pytest.fail("fitted again"))
+    for workers in (1, 3):
+        assert_same(shared.classify(two.folder, executor=LocalPool(workers)), result)
+
+
+def test_a_call_that_was_stopped_goes_on_with_other_workers(result, shared, tmp_path):
+    seen = []
+
+    def stop(event):
+        if event.note.startswith("self-trained/"):
+            seen.append(event.note)
+        if len(seen) == 3:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        shared.classify(tmp_path / "out", callback=stop, executor=LocalPool(2))
+    kept = records(tmp_path / "out")
+    assert 1 <= len(kept) < len(METHODS) * FOLDS
+    assert not (tmp_path / "out" / "work" / "claims").exists()
+    assert_same(shared.classify(tmp_path / "out"), result)
+    again = records(tmp_path / "out")
+    assert all(again[name] == record for name, record in kept.items())
+
+
+def test_a_cluster_gives_the_bits_of_one_process_also_from_an_npz(tmp_path, monkeypatch):
+    generator = np.random.default_rng(0)
+    y = np.repeat([7, -1, 3], 30)
+    x = np.where(y[:, None, None] == 3, 200, 40) + generator.integers(0, 40, (90, 8, 8))
+    np.savez(tmp_path / "a.npz", x_train=x.astype(np.uint8), y_train=y)
+    monkeypatch.setattr("vaebench.classification.steps.POOL", 70)
+    ray = install(monkeypatch, FakeRay(nodes=({"CPU": 2.0}, {"CPU": 1.0})))
+    one, cluster = (
+        classify(tmp_path / "a.npz", out=tmp_path / name, compute=COMPUTE, settings=tiny(90), executor=executor)
+        for name, executor in (("one", None), ("cluster", RayPool("there:1")))
+    )
+    assert_same(cluster, one)
+    assert {record["machine"]["workers"] for record in records(cluster.folder).values()} == {3}
+    assert ray.options["num_cpus"] == 1
+
+
+def test_fits_are_shared_where_they_take_long(monkeypatch):
+    monkeypatch.setattr("vaebench.training.compute.available_cores", lambda: 4)
+    free = Compute(device="cpu", precision="fp32")
+    assert divide_fits(free, None, fold_fits.LONG - 1).executor is None
+    assert divide_fits(free, None, fold_fits.LONG + 1).executor == LocalPool(4)
+    assert divide_fits(free, None, fold_fits.LONG + 1).compute.threads == 1
+    assert divide_fits(COMPUTE, None, fold_fits.LONG + 1).executor is None  # the threads are given
+    assert divide_fits(free, LocalPool(1), 1.0).executor is None
+    assert divide_fits(free, LocalPool(3), 1.0).executor == LocalPool(3)
+
+
+def test_few_missing_fits_are_made_in_this_process(shared_fits, shared, monkeypatch):
+    two, _ = shared_fits
+    estimate = TimeEstimate(1.0, {"self-trained": 10.0, "supervised": 6.0}, 1.0)
+    monkeypatch.setattr("vaebench.classification.job.estimate_time", lambda *of: estimate)
+    monkeypatch.setattr("vaebench.classification.job.divide_fits", lambda *of: divide_fits(COMPUTE, LocalPool(2), 1.0))
+    asked, shares = [], Steps._shares_fits
+    monkeypatch.setattr(Steps, "_shares_fits", lambda self: asked.append(shares(self)) or False)
+    for folds in ((), (1,), (1, 2)):
+        for fold in folds:
+            (two.folder / "work" / "steps" / "self-trained" / f"fold-{fold}.json").unlink()
+        shared.classify(two.folder)
+    assert asked == [False, False, True]
+
+
+def test_fits_of_networks_are_begun_first():
+    kinds = [METHODS[name].kind for name, _ in all_fits()]
+    assert kinds[: 2 * FOLDS] == ["network"] * 2 * FOLDS
+    assert len(set(all_fits())) == len(METHODS) * FOLDS
+
+
+def test_the_estimate_counts_the_workers():
+    estimate = TimeEstimate(vae=60.0, fits={"self-trained": 30.0, "supervised": 6.0}, rest=12.0)
+    assert estimate.minutes(cross_validated=False) == pytest.approx((60 + 30 + 12) / 60)
+    assert estimate.minutes(cross_validated=True) == pytest.approx((60 + 6 * 36 + 12) / 60)
+    assert estimate.minutes(cross_validated=True, workers=2) == pytest.approx((60 + 2.5 * 36 + 36 + 12) / 60)
+
+
+def test_a_cluster_that_does_not_answer_is_one_sentence(shared, tmp_path, monkeypatch, capsys):
+    words = ["classify", str(shared.folder), "--labels", str(shared.labels), "--ray", "there:1"]
+    words += ["--out", str(tmp_path / "out")]
+    monkeypatch.setattr("vaebench.classification.job.settings_for", lambda shape, images, labels: tiny(images))
+    monkeypatch.setitem(sys.modules, "ray", None)
+    assert main(words) == 2
+    assert "pip install 'vaebench[cluster]'" in capsys.readouterr().err
+    install(monkeypatch, FakeRay(unreachable=True))
+    assert main(words) == 2
+    assert "no Ray cluster answers at 'there:1' (nobody there)" in capsys.readouterr().err
+    assert main([*words, "--workers", "2"]) == 2
+    assert "give one of them" in capsys.readouterr().err
