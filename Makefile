@@ -75,7 +75,9 @@ schedules: .stamp-dev  ## epochs that a VAE needs by optimiser, half an hour; re
 
 speed: .stamp-run  ## speed compared with pythae, a plain loop and the papers' code, 70 minutes; renews docs/results
 	$(BIN)/python benchmarks/speed.py
+	mkdir -p docs/results/speed
 	cp runs/speed/speed.json runs/speed/speed.md docs/results/
+	cp runs/speed/speed/*.png docs/results/speed/
 
 crowded: .stamp-run  ## commands beside other busy programs, an hour; writes runs/crowded
 	$(BIN)/python benchmarks/crowded.py

@@ -29,7 +29,7 @@ from vaebench.models.vae import Model
 from vaebench.papers import cifar10_latent_space
 from vaebench.papers.benchmarking_mnist.claims import make_model
 from vaebench.papers.disentangling.comparison import DECODER, ENCODER
-from vaebench.papers.generation_and_classification.claims import CB, NORMAL
+from vaebench.papers.generation_and_classification.networks import CB, NORMAL
 from vaebench.runs.explorer.explorer import Explorer, Points
 from vaebench.training.compute import machine
 

@@ -2,7 +2,7 @@
 
 Competitors run in turn, in interleaved rounds, each in a process of its own: pythae 0.1.2 in an environment of its own,
 a plain PyTorch loop, the code of the papers, and vaebench. Reports medians over rounds. Resumes where it was stopped;
-writes speed.json and speed.md.
+writes speed.json, speed.md and speed/ratios.png.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from benchmark_script import without_traceback, write_report
 from comparison import PYTHAE, Comparison, comparison_row
+from speed_summary import PICTURE, sentences, write_picture
 
 from vaebench.core.provenance import commit
 from vaebench.deprecated import upgrade_rows
@@ -250,6 +251,7 @@ def main() -> None:
     report = {"machine": machine(), "commit": commit(), "rounds": options.rounds, "peer": PYTHAE, "rows": rows}
     report["left_out"] = [name for name in MEASUREMENTS if name not in names]
     write_report(report, render, options.out / "speed.json")
+    write_picture(rows, options.out)
 
 
 def render(report: dict[str, Any]) -> str:
@@ -257,6 +259,8 @@ def render(report: dict[str, Any]) -> str:
     here = report["machine"]
     lines = [
         "# Speed compared with other code",
+        *["", f"![Speed relative to other code]({PICTURE})"],
+        *(line for text in sentences(report["rows"]) for line in ("", text)),
         "",
         f"Made by `{command(report)}` at commit {(report['commit'] or 'unknown')[:12]} on {here['processor']}, "
         f"{here['cores']} cores, torch {here['versions']['torch']}. Competitors run in turn, {report['rounds']} "

@@ -1,6 +1,8 @@
 """The picture in docs/architecture.md, asserted: imports run one way, and some things are imported nowhere."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -96,3 +98,10 @@ def test_public_names_stay_what_they_are_whatever_is_imported():
 def test_names_of_the_last_version_work_and_warn():
     with pytest.warns(FutureWarning, match=r"vaebench\.perform is now vaebench\.run"):
         assert vaebench.perform is vaebench.run
+
+
+def test_training_does_not_load_what_only_evaluation_needs():
+    slow = ("sklearn", "pandas", "scipy.stats", "scipy.optimize", "torch._dynamo", "matplotlib")
+    code = f"import sys, vaebench.runs.pipeline; print([name for name in {slow} if name in sys.modules])"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=True)
+    assert ended.stdout.strip() == "[]"

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from vaebench.data.images import Images
+from vaebench.deprecated import upgrade_rows
 from vaebench.models.networks import MLP
 from vaebench.models.vae import Model
 
@@ -30,6 +31,7 @@ def benchmark(monkeypatch):
         "growth",
         "crowded",
         "speed",
+        "speed_summary",
         "schedules",
         "comparison",
         "trust",
@@ -89,6 +91,22 @@ def test_the_page_of_speed_has_the_difference_in_losses_and_their_deviation_over
     assert "--rounds 1 --only training rounding shuffling" in page
     assert speed.command({"left_out": []}) == "make speed"
     assert "differ by +0.50; the standard deviation over seeds is 1.00" in page
+
+
+def test_the_summary_of_speed_has_a_sentence_and_a_bar_for_what_was_measured(benchmark):
+    summary = benchmark("speed_summary")
+    report = json.loads((ROOT / "docs" / "results" / "speed.json").read_text())
+    rows = upgrade_rows(report["rows"])
+    assert len(summary.sentences(rows)) == 5
+    drawn = summary.picture(rows).axes[0]
+    assert [text.get_text() for text in drawn.get_yticklabels()] == [bar.name for bar in summary.BARS]
+    assert [bar.get_x() + bar.get_width() for bar in drawn.patches] == pytest.approx(
+        [summary.find(rows, bar.begins, bar.ends)["ratio"] for bar in summary.BARS]
+    )
+    slow = {"title": "predict, 10,000 PNG files", "threads": 2, "ratio": 0.5, "spread": [0.4, 0.6]}
+    assert summary.sentences([slow]) == []
+    one, other = ({**slow, "title": f"log p(x), 1,000 in {name}", "threads": 1} for name in ("fp32", "bf16"))
+    assert summary.find([slow, one, {**other, "ratio": 3.0}], "log p(x)")["ratio"] == 3.0
 
 
 def test_the_best_rule_has_the_lowest_loss_over_all_data_sets(benchmark, tmp_path):

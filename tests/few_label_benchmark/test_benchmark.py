@@ -1,7 +1,6 @@
 """The few-label benchmark: methods read only the drawn labels, and settings are selected on other data sets."""
 
 import json
-import os
 from dataclasses import replace
 
 import numpy as np
@@ -37,9 +36,6 @@ SELF_TRAINING = SelfTraining(
     rounds=(6, 6), batch=64, pseudo_labelled=16, objective=SelfTrainingLoss(strong=AUGMENTATION, generative=0.01)
 )
 METHODS = benchmark_methods("contrastive-30", SELF_TRAINING, epochs=1)
-needs_data = pytest.mark.skipif(
-    not os.environ.get("VAEBENCH_DATA"), reason="VAEBENCH_DATA names no folder of real data sets"
-)
 
 
 def make_context(folder, data, name="digits"):
@@ -276,9 +272,8 @@ def test_a_row_has_interval_worst_draw_cost_calibration_and_augmentation(context
     assert (of_mnist["published"], of_mnist["source"]) == PUBLISHED["m2"]["mnist", 10]
 
 
-@needs_data
 @pytest.mark.timeout(900)
-def test_quick_runs_every_method_draws_every_figure_and_repeats_nothing(tmp_path):
+def test_quick_runs_every_method_draws_every_figure_and_repeats_nothing(tmp_path, small_data):
     two = Compute(threads=2)
     experiment = run_benchmark("quick", tmp_path, compute=two)
     rows = json.loads((tmp_path / "few-labels.json").read_text())

@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 from pathlib import Path
 from typing import get_args
 
@@ -18,14 +17,10 @@ from vaebench.papers.reproduce import reproduce
 from vaebench.training.loop import train
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results"
-needs_data = pytest.mark.skipif(
-    not os.environ.get("VAEBENCH_DATA"), reason="VAEBENCH_DATA names no folder of real data sets"
-)
 
 
-@needs_data
 @pytest.mark.parametrize("short", PAPERS)
-def test_quick_records_every_result_draws_every_figure_and_repeats_nothing(short, tmp_path):
+def test_quick_records_every_result_draws_every_figure_and_repeats_nothing(short, tmp_path, small_data):
     paper = PAPERS[short]
     experiment = reproduce([paper], "quick", tmp_path, executor=LocalPool(1))[0]
     rows = json.loads((tmp_path / "papers.json").read_text())
@@ -42,9 +37,8 @@ def test_quick_records_every_result_draws_every_figure_and_repeats_nothing(short
 
 
 @pytest.mark.soak
-@needs_data
 @pytest.mark.parametrize("short", PAPERS)
-def test_the_full_protocol_runs_when_cut_to_an_epoch_on_few_images(short, tmp_path, monkeypatch):
+def test_the_full_protocol_runs_when_cut_to_an_epoch_on_few_images(short, tmp_path, small_data, monkeypatch):
     def cut(model, objective, source, training, **rest):
         return train(model, objective, source, training.model_copy(update={"epochs": 2}), **rest)
 

@@ -9,10 +9,12 @@ import torch
 from vaebench.core.progress import StageTimer
 from vaebench.data.datasets import Data
 from vaebench.data.images import Dataset, Images
+from vaebench.evaluation.features import Codes, Features
+from vaebench.evaluation.fidelity import Fidelity
 from vaebench.evaluation.probes import KNN, Logistic
 from vaebench.models.networks import MLP
 from vaebench.models.vae import Model
-from vaebench.runs import pipeline, sharing
+from vaebench.runs import kept, pipeline, representations, sharing
 from vaebench.runs.context import RunContext
 from vaebench.runs.evaluation import Evaluation, SupervisedBaseline
 from vaebench.runs.pipeline import run as run_recipe
@@ -66,6 +68,7 @@ def test_two_processes_give_the_bits_of_one(alone, tmp_path, processes, monkeypa
     torch.set_num_threads(2)  # as a process has by itself on two cores
     events, threads, measure = [], [], pipeline.measure
     monkeypatch.setattr(pipeline, "measure", lambda *of: threads.append(torch.get_num_threads()) or measure(*of))
+    monkeypatch.setattr(representations, "latent_features", lambda *of: pytest.fail("encoded again"))
     shared = run_recipe(SMALL, tmp_path / "shared", callback=events.append).path
     assert threads == [1]
     assert _contents(shared) == _contents(alone)
@@ -131,3 +134,29 @@ def test_threads_that_a_user_gives_are_kept(tmp_path, processes, monkeypatch):
     monkeypatch.setattr(pipeline, "share_trainings_and_fits", lambda *arguments: pytest.fail("shared"))
     recipe = SMALL.model_copy(update={"compute": Compute(device="cpu", precision="fp32", threads=1)})
     assert run_recipe(recipe, tmp_path / "run").finished
+
+
+def test_codes_and_sample_scores_are_made_once_for_all_processes(tmp_path):
+    data = SMALL.data.load()
+    run = RunContext(SMALL, tmp_path, data, StageTimer(), lambda event: None)
+    parts = data.train, data.validation, data.test
+    codes = Features("x", *(Codes(torch.rand(len(part), 3), part.labels, torch.rand(len(part), 3)) for part in parts))
+    pixels = np.zeros((2, 1, 8, 8), np.uint8)
+    scores = Fidelity({"samples": {"frechet": 1.5}}, 50, 0.9, pixels, pixels + 1)
+    assert kept.kept_features(run, "x", lambda: codes) is codes
+    assert list(tmp_path.iterdir()) == []  # nothing is kept by a process that is alone
+    run.claims.mkdir()
+    assert kept.kept_features(run, "x", lambda: codes) is codes
+    kept.kept_fidelity(run, lambda: scores)
+    again = RunContext(SMALL, tmp_path, data, StageTimer(), lambda event: None)
+    read = kept.kept_features(again, "x", lambda: pytest.fail("encoded again"))
+    for part in kept.PARTS:
+        one, two = getattr(codes, part), getattr(read, part)
+        assert all(torch.equal(getattr(one, name), getattr(two, name)) for name in ("mean", "labels", "log_variance"))
+    found = kept.kept_fidelity(again, lambda: pytest.fail("scored again"))
+    assert found.scores == scores.scores
+    assert (found.images, found.classifier_accuracy) == (50, 0.9)
+    assert np.array_equal(found.samples, pixels)
+    assert np.array_equal(found.nearest, pixels + 1)
+    assert again.timer.seconds["samples"] == run.timer.seconds["samples"] > 0
+    assert again.timer.total == 0.0  # the seconds passed beside another stage

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 
 def summary(values: list[float]) -> dict[str, Any]:
@@ -17,8 +17,14 @@ def summary(values: list[float]) -> dict[str, Any]:
 
 def mean_interval(values: Sequence[float]) -> tuple[float, float]:
     """95 % Student's t interval of the mean of at least two values."""
-    interval = stats.t.interval(0.95, len(values) - 1)  # with scale=, SciPy returns nan for equal values
-    low, high = np.mean(values) + np.multiply(interval, stats.sem(values))
+    error = np.std(values, ddof=1) / np.sqrt(len(values))
+    low, high = np.mean(values) + np.multiply(_student_t_limits(len(values) - 1), error)
+    return float(low), float(high)
+
+
+def _student_t_limits(freedom: float | int) -> tuple[float, float]:
+    """Limits of the 95 % interval of Student's t distribution; importing ``scipy.stats`` for them takes a second."""
+    low, high = special.stdtrit(freedom, [0.025, 0.975])
     return float(low), float(high)
 
 
@@ -34,7 +40,7 @@ def difference_interval(first: Sequence[float], second: Sequence[float], *, pair
     if sum(squares) == 0:
         return difference, difference
     freedom = sum(squares) ** 2 / sum(s**2 / (len(v) - 1) for s, v in zip(squares, (first, second), strict=True))
-    low, high = difference + np.multiply(stats.t.interval(0.95, freedom), sum(squares) ** 0.5)
+    low, high = difference + np.multiply(_student_t_limits(freedom), sum(squares) ** 0.5)
     return float(low), float(high)
 
 
@@ -44,7 +50,7 @@ def wilson_interval(proportion: float, count: int, level: float = 0.95) -> tuple
     ``scipy.stats.binomtest`` requires an integer number of successes; means over seeds and bootstrapped accuracies do
     not have one.
     """
-    z = float(stats.norm.ppf(0.5 + level / 2))
+    z = float(special.ndtri(0.5 + level / 2))
     centre, shrunk = proportion + z**2 / (2 * count), 1 + z**2 / count
     half = z * float(np.sqrt(proportion * (1 - proportion) / count + z**2 / (4 * count**2)))
     return max(0.0, (centre - half) / shrunk), min(1.0, (centre + half) / shrunk)

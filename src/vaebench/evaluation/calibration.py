@@ -7,7 +7,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
-from scipy import optimize
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -61,6 +60,8 @@ def fit_temperature(probabilities: Float[Tensor, "N Y"], labels: Int[Tensor, " N
         return float(F.cross_entropy(logits / float(np.exp(log_temperature)), targets))
 
     limits = np.log(MIN_TEMPERATURE), np.log(MAX_TEMPERATURE)
+    from scipy import optimize
+
     return float(np.exp(optimize.minimize_scalar(loss, bounds=limits, method="bounded").x))
 
 

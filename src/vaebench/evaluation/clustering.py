@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Int
-from scipy.optimize import linear_sum_assignment
 
 
 def clustering_accuracy(clusters: Int[np.ndarray, " N"], labels: Int[np.ndarray, " N"]) -> float:
@@ -15,5 +14,7 @@ def clustering_accuracy(clusters: Int[np.ndarray, " N"], labels: Int[np.ndarray,
     """
     counts = np.zeros((clusters.max() + 1, labels.max() + 1), dtype=int)
     np.add.at(counts, (clusters, labels), 1)
+    from scipy.optimize import linear_sum_assignment
+
     rows, columns = linear_sum_assignment(counts, maximize=True)
     return float(counts[rows, columns].sum() / len(labels))

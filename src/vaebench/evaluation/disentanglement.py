@@ -12,10 +12,6 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 from scipy.special import entr
-from sklearn.ensemble import RandomForestClassifier
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import balanced_accuracy_score
-from sklearn.tree import DecisionTreeClassifier
 
 BINS = 20
 """Bins of equal width of a latent, for its mutual information with a factor."""
@@ -103,6 +99,8 @@ def dci(coded: FactorCodes, seed: int) -> dict[str, float]:
     forests. Eastwood & Williams 2018, "A framework for the quantitative evaluation of disentangled representations",
     section 2.
     """
+    from sklearn.ensemble import RandomForestClassifier
+
     train, test = coded.train_test_rows(seed)
     importances, accuracies = [], []
     for factor in coded.factors.T:
@@ -133,6 +131,9 @@ def separated_attribute_predictability(coded: FactorCodes, seed: int) -> float:
     thresholds, one fewer than the factor has values, fitted for accuracy balanced over values; libraries that take a
     linear support vector machine instead, which cannot predict a middle value, give lower scores.
     """
+    from sklearn.metrics import balanced_accuracy_score
+    from sklearn.tree import DecisionTreeClassifier
+
     train, test = coded.train_test_rows(seed)
     scores = np.empty((coded.codes.shape[1], coded.factors.shape[1]))
     for d, k in np.ndindex(*scores.shape):
@@ -150,6 +151,8 @@ def beta_vae_score(coded: FactorCodes, seed: int) -> float:
 
     Higgins et al. 2017, "beta-VAE", section 3 and algorithm 1.
     """
+    from sklearn.linear_model import LogisticRegression
+
     generator = np.random.default_rng(seed)
     features, shared = [], []
     for _ in range(2 * VOTES):

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int
-from sklearn.decomposition import PCA
 from torch import Tensor
 
 from vaebench.data.images import Batch, Dataset, Images
@@ -153,6 +152,8 @@ def pixel_features(data: Dataset) -> Features:
 
 def pca_features(pixels: Features, dimensions: int, seed: int) -> Features:
     """The first ``dimensions`` principal components of the training pixels, or all if there are fewer."""
+    from sklearn.decomposition import PCA  # takes a second, which trainings should not cost
+
     pca = PCA(min(dimensions, *pixels.train.mean.shape), random_state=seed).fit(pixels.train.mean.numpy())
 
     def project(part: Codes) -> Codes:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import torch
 from jaxtyping import Float, Int, UInt8
-from sklearn.manifold import TSNE
 from torch import Tensor
 from torch.distributions import Independent
 
@@ -102,6 +101,8 @@ def _map_arrays(test: Images, codes: Codes, order: Int[Tensor, " D"], seed: int)
     rows = shuffled[spread_over_classes(test.take(shuffled), MAP_POINTS)].sort().values
     mean, log_variance = codes.mean[rows].numpy(), codes.log_variance
     perplexity = min(30.0, (len(mean) - 1) / 3)
+    from sklearn.manifold import TSNE
+
     tsne = TSNE(2, perplexity=perplexity, init="pca" if mean.shape[1] > 1 else "random", random_state=seed, n_jobs=-1)
     return {
         "map_rows": rows.numpy(),

@@ -11,9 +11,6 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from pydantic import Field
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
-from sklearn.neighbors import KNeighborsClassifier
 from torch import Tensor, nn
 
 from vaebench.core.frozen import Frozen, one_of
@@ -84,15 +81,17 @@ class Logistic(Frozen):
         if len(np.unique(labels)) == 1:
             bias[int(labels[0])] = 0.0
             return LinearClassifier(weight, bias)
-        with warnings.catch_warnings(action="ignore", category=ConvergenceWarning):
-            model.fit(_flat_rows(source), labels)
+        _fit_quietly(model, _flat_rows(source), labels)
         coef, intercept = torch.from_numpy(model.coef_).float(), torch.from_numpy(model.intercept_).float()
         if len(model.classes_) == 2:  # scikit-learn keeps one row of weights for two classes
             coef, intercept = torch.cat([-coef, coef]) / 2, torch.cat([-intercept, intercept]) / 2
         weight[model.classes_], bias[model.classes_] = coef, intercept
         return LinearClassifier(weight, bias)
 
-    def _model(self) -> LogisticRegression:
+    def _model(self) -> Any:
+        """The classifier before fitting."""
+        from sklearn.linear_model import LogisticRegression  # takes a second, which trainings should not cost
+
         return LogisticRegression(C=self.inverse_penalty, max_iter=self.iterations, tol=1e-3)
 
 
@@ -108,6 +107,8 @@ class KNN(Frozen):
         """Store all rows."""
         fewest = int(np.unique(source.labels.numpy(), return_counts=True)[1].min())
         k = self.neighbours if fewest >= 2 * self.neighbours else max(1, (fewest // 2 - 1) // 2 * 2 + 1)
+        from sklearn.neighbors import KNeighborsClassifier
+
         return _fit_sklearn(KNeighborsClassifier(k, n_jobs=compute.threads), source, classes)
 
 
@@ -156,14 +157,21 @@ def _fit_sklearn(model: Any, source: LabelledSource, classes: int) -> Predict:
     if len(np.unique(labels)) == 1:
         only = int(labels[0])
         return lambda codes: torch.nn.functional.one_hot(torch.full((len(codes),), only), classes).float()
-    with warnings.catch_warnings(action="ignore", category=ConvergenceWarning):
-        model.fit(_flat_rows(source), labels)
+    _fit_quietly(model, _flat_rows(source), labels)
 
     def predict(codes: LabelledSource) -> Tensor:
         probabilities = torch.from_numpy(model.predict_proba(_flat_rows(codes))).float()
         return torch.zeros(len(codes), classes).index_copy_(1, torch.from_numpy(model.classes_), probabilities)
 
     return predict
+
+
+def _fit_quietly(model: Any, x: np.ndarray, labels: np.ndarray) -> None:
+    """Fit a scikit-learn classifier without its warning that the maximum number of iterations was reached."""
+    from sklearn.exceptions import ConvergenceWarning
+
+    with warnings.catch_warnings(action="ignore", category=ConvergenceWarning):
+        model.fit(x, labels)
 
 
 def _flat_rows(source: LabelledSource, seed: int = 0) -> np.ndarray:

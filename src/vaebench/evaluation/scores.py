@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from sklearn.metrics import silhouette_score
 from torch import Tensor, nn
 
 from vaebench.evaluation.batched_linear import fit_each
@@ -132,6 +131,8 @@ def _silhouette(codes: Codes) -> float:
     points, labels = codes.mean[rows].numpy(), codes.labels[rows].numpy()
     if len(np.unique(labels)) < 2 or len(np.unique(points, axis=0)) < 2:
         return 0.0
+    from sklearn.metrics import silhouette_score
+
     return float(silhouette_score(points, labels))
 
 

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
+from torch._compile import _disable_dynamo
 from torch.distributions import Independent
 from torch.func import functional_call
 from torch.nn import functional as F
@@ -96,7 +97,7 @@ class Critic(nn.Module):
         log_odds: Tensor = self.layers(z)
         return log_odds.to(z.dtype)
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    @_disable_dynamo  # torch.compiler.disable, without importing the compiler here
     def fit(self, q: Independent, steps: int) -> None:
         """Take Adam steps, each on new samples of the posteriors ``q``, without gradients for the encoder."""
         weights = dict(self.layers.named_buffers())

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from pydantic import Field
-from sklearn.mixture import GaussianMixture
 from torch import Tensor, nn
 from torch.distributions import Independent, MixtureSameFamily
 
@@ -122,6 +121,8 @@ class VaDEModel(VAEModel):
         return VaDE(vae, *(torch.from_numpy(part).to(vae.zero) for part in parts))
 
 
-def fit_mixture(codes: Float[np.ndarray, "N D"], components: int, seed: int) -> GaussianMixture:
-    """Gaussian mixture with diagonal covariances (scikit-learn)."""
+def fit_mixture(codes: Float[np.ndarray, "N D"], components: int, seed: int) -> Any:
+    """Gaussian mixture with diagonal covariances (scikit-learn's ``GaussianMixture``)."""
+    from sklearn.mixture import GaussianMixture  # takes a second, which other models should not cost
+
     return GaussianMixture(components, covariance_type="diag", max_iter=50, random_state=seed).fit(codes)

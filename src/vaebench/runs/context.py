@@ -21,6 +21,11 @@ class RunContext:
     timer: StageTimer
     callback: ProgressCallback
 
+    @property
+    def claims(self) -> Path:
+        """Folder of what the processes that share this run leave for each other; it exists while they do."""
+        return self.folder / "claims"
+
     def progress(self, stage: str, scale: float = 1.0) -> Callable[[float], None]:
         """Function that reports the completed fraction, times ``scale``, of a stage."""
         return lambda done: self.callback(ProgressEvent(stage, scale * done))

@@ -18,6 +18,7 @@ from vaebench.models.classifying_vae import ClassifyingVAE
 from vaebench.models.vade import VaDE
 from vaebench.models.vae import VAE
 from vaebench.runs.context import RunContext
+from vaebench.runs.kept import kept_fidelity
 from vaebench.runs.recipe import Recipe
 from vaebench.runs.rows import ResultRow, bound_rows, disentanglement_rows, evidence_row, fidelity_rows, result_row
 
@@ -59,22 +60,25 @@ def measure(run: RunContext, vae: VAE, latents: Features, classifier: Classifyin
     with run.timer.stage("scores and panels"):
         own = bounds(vae, test, seed)
         classifier_bounds = bounds(classifier.vae, test, seed) if classifier else None
-    sample_quality, log_px = _fidelity(run, vae, latents), _evidence(run, vae)
+    sample_quality, log_px = sample_fidelity(run, vae, latents), _evidence(run, vae)
     return Measures(
         own, classifier_bounds, log_px, _disentanglement(run, vae), sample_quality, _clustering(run, vae, latents)
     )
 
 
-def _fidelity(run: RunContext, vae: VAE, latents: Features) -> Fidelity | None:
+def sample_fidelity(run: RunContext, vae: VAE, latents: Features) -> Fidelity | None:
     """Sample quality, for data whose labels can train an evaluation classifier."""
     most, data = run.recipe.evaluation.samples, run.data
     if most is None or not data.labelled or min(len(data.train), len(data.test)) < MIN_IMAGES:
         return None
-    with run.timer.stage("samples"):
+
+    def score() -> Fidelity:
         classifier = EvaluationClassifier.fit(data, run.recipe.compute, callback=run.progress("samples", 0.8))
         result = fidelity(vae, data, (latents.train, latents.test), classifier, most, run.recipe.seed)
         run.progress("samples")(1.0)
-    return result
+        return result
+
+    return kept_fidelity(run, score)
 
 
 def _evidence(run: RunContext, vae: VAE) -> Evidence | None:

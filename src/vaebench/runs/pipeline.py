@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,7 +14,6 @@ from vaebench.core.progress import ProgressCallback, ProgressEvent, StageTimer
 from vaebench.data.datasets import Data
 from vaebench.data.images import Dataset, Progress
 from vaebench.deprecated import renamed_arguments
-from vaebench.evaluation.features import latent_features
 from vaebench.evaluation.learning_curves import curve_rows
 from vaebench.models.registry import PretrainedModel
 from vaebench.runs.context import RunContext
@@ -21,7 +21,7 @@ from vaebench.runs.few_labels import FewLabelProtocol
 from vaebench.runs.measures import measure
 from vaebench.runs.outputs import run_panels, write_latents, write_results
 from vaebench.runs.recipe import Recipe
-from vaebench.runs.representations import represent
+from vaebench.runs.representations import encode_images, represent
 from vaebench.runs.rows import ResultRow
 from vaebench.runs.run import Run, claim_folder
 from vaebench.runs.sharing import process_count, share_trainings_and_fits
@@ -102,7 +102,7 @@ def _evaluate(run: RunContext) -> None:
     if isinstance(recipe.model, PretrainedModel):
         load_trained(run, recipe.model.pretrained, PRETRAINING, folder / "pretrained")
     vae = load_trained(run, recipe.model, "training", folder)
-    latents = latent_features("vae", vae, data)
+    latents = encode_images(run, vae)
     write_latents(folder / "latents.npz", latents)
     representations = represent(run, latents)
     protocol = FewLabelProtocol(run)
@@ -118,3 +118,4 @@ def _evaluate(run: RunContext) -> None:
         run.progress("scores and panels")(1.0)
     rows = cast(list[ResultRow], curve_rows(protocol.fits, data.name)) + measures.rows(recipe, data.name)
     write_results(run, measures.bounds, rows)
+    shutil.rmtree(run.claims, ignore_errors=True)

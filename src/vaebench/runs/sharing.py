@@ -15,12 +15,12 @@ from vaebench.core.locks import file_lock
 from vaebench.core.progress import StageTimer
 from vaebench.core.steps import StepCache, content_key
 from vaebench.core.workers import Worker
-from vaebench.evaluation.features import latent_features
 from vaebench.evaluation.learning_curves import FitKey
 from vaebench.runs.context import RunContext
 from vaebench.runs.few_labels import FewLabelProtocol
+from vaebench.runs.measures import sample_fidelity
 from vaebench.runs.recipe import Recipe
-from vaebench.runs.representations import represent
+from vaebench.runs.representations import encode_images, represent
 from vaebench.runs.training import load_trained, trainings, trains_autoencoder
 from vaebench.training.distributed import DistributedContext
 from vaebench.training.sharing import divide_work
@@ -29,7 +29,6 @@ SMALLEST = 50_000
 """Images that a training reads in all from which further processes are worth the seconds that they take to start."""
 LONGEST_LOADING = 10.0
 """Seconds: data that take longer to load are not loaded again by further processes."""
-CLAIMS = "claims"
 
 
 def process_count(run: RunContext, processes: DistributedContext) -> int:
@@ -53,13 +52,15 @@ def share_trainings_and_fits(run: RunContext, count: int, processes: Distributed
             train()
     chains = [["pretrained", "."], ["autoencoder"]]  # the trainings of a chain follow each other
     new = [[run.folder / part for part in chain if _history(run.folder / part) is None] for chain in chains]
+    shutil.rmtree(run.claims, ignore_errors=True)  # of a run that was killed
     FewLabelProtocol(run).fits.read()  # removes an incomplete line before several processes read the file
     compute = run.recipe.compute.model_copy(update={"threads": 1})
     start, division = time.monotonic(), divide_work(compute, LocalPool(count))
     try:
         division.run(work, (run.recipe, run.folder.resolve()), run.callback)
-    finally:
-        shutil.rmtree(run.folder / CLAIMS, ignore_errors=True)
+    except BaseException:
+        shutil.rmtree(run.claims, ignore_errors=True)
+        raise
     seconds = sorted(sum(_history(folder) or 0.0 for folder in chain) for chain in new)
     run.timer.seconds["learning curve"] = max(0.0, time.monotonic() - start - seconds[-1])
     run.timer.overlap = sum(seconds[:-1])
@@ -79,18 +80,19 @@ def work(worker: Worker, recipe: Recipe, folder: Path) -> None:
     cache = StepCache(folder, workers=2)
     cache.run_tasks(tasks)
     for name, train in tasks.items():
-        with file_lock(folder / CLAIMS / "tasks" / f"{name}.lock"):  # until the other worker has trained it
+        with file_lock(run.claims / "tasks" / f"{name}.lock"):  # until the other worker has trained it
             train()
     recipe = recipe.model_copy(update={"compute": recipe.compute.model_copy(update={"threads": 1})})
     run = RunContext(recipe, folder, data, StageTimer(), worker.report)
     vae = load_trained(run, recipe.model, "training", folder)
-    latents = latent_features("vae", vae, data)
-    protocol = FewLabelProtocol(run, claim=partial(_claim, folder), shared=True)
+    latents = encode_images(run, vae)
+    protocol = FewLabelProtocol(run, claim=partial(_claim, run), shared=True)
     protocol.prepare(vae, latents)
     if protocol.self_training is not None:
         cache.run_tasks({"self-trained": partial(protocol.train_classifier, protocol.self_training)})
+    cache.run_tasks({"samples": partial(sample_fidelity, run, vae, latents)})
     protocol.learning_curve(represent(run, latents), latents)
 
 
-def _claim(folder: Path, fit: FitKey) -> AbstractContextManager[bool]:
-    return file_lock(folder / CLAIMS / "fits" / f"{content_key(list(fit))}.lock", wait=False)
+def _claim(run: RunContext, fit: FitKey) -> AbstractContextManager[bool]:
+    return file_lock(run.claims / "fits" / f"{content_key(list(fit))}.lock", wait=False)

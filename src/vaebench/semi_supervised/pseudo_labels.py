@@ -11,8 +11,6 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from pydantic import Field
-from sklearn.decomposition import PCA
-from sklearn.random_projection import SparseRandomProjection
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -97,6 +95,8 @@ class GraphPseudoLabels(Frozen):
     def _codes(self, features: Float[Tensor, "N F"]) -> Float[np.ndarray, "N D"]:
         """Principal components of centred features of unit length, so that distances are those of cosines."""
         unit = F.normalize(features - features.mean(0), dim=1).numpy()
+        from sklearn.decomposition import PCA
+
         pca = PCA(min(self.dimensions, *unit.shape), svd_solver="randomized", iterated_power=4, random_state=0)
         return np.asarray(pca.fit_transform(unit))
 
@@ -120,6 +120,8 @@ def _project(features: Float[Tensor, "B F"]) -> Float[Tensor, "B G"]:
     """Random projection, the same at every call, that nearly preserves distances; unchanged if features are few."""
     if features.shape[1] <= MAX_FEATURES:
         return features
+    from sklearn.random_projection import SparseRandomProjection
+
     projection = SparseRandomProjection(PROJECTED_FEATURES, random_state=0).fit(features[:1].numpy())
     return torch.from_numpy(projection.transform(features.numpy())).float()
 

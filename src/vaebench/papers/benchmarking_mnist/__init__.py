@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 
 from vaebench.data.datasets import Data
@@ -20,14 +23,25 @@ def run(experiment: PaperExperiment) -> None:
     """Train the VAEs, classify their samples and reconstructions, record every result and draw every figure."""
     data = experiment.data(Data(source="mnist"))
     vaes = {n: claims.train_vae(experiment, f"latent-{n}", data, claims.make_model(n)) for n in LATENTS}
+    classifier, further = train_evaluation_classifier(experiment, data), claims.train_further(experiment, data)
+    measures: dict[str, Callable[[], object]]
+    measures = {f"latent-{n}": partial(_measure, experiment, n, vae, classifier) for n, vae in vaes.items()}
+    measures |= {name: partial(claims.measure_losses, experiment, name, vae) for name, vae in further.items()}
+    experiment.run_tasks(measures)
     losses = {latent: claims.measure_losses(experiment, f"latent-{latent}", vae) for latent, vae in vaes.items()}
-    classifier = train_evaluation_classifier(experiment, data)
     classified = {latent: claims.classify_outputs(experiment, latent, vae, classifier) for latent, vae in vaes.items()}
     claims.record_table(experiment, vaes, losses)
     claims.record_claims(experiment, vaes, losses, classified)
-    claims.record_further_work(experiment, classifier, losses, classified)
+    claims.record_further_work(experiment, classifier, losses, classified, further)
     _draw_vaes(experiment, vaes)
     _draw_classified(experiment, classified, data.classes)
+
+
+def _measure(experiment: PaperExperiment, latent: int, vae: TrainedModel, classifier: TrainedModel) -> None:
+    """Take the measurements of one VAE that :func:`run` reads."""
+    claims.measure_losses(experiment, f"latent-{latent}", vae)
+    claims.classify_outputs(experiment, latent, vae, classifier)
+    image_grids_step(experiment, f"latent-{latent}", vae)
 
 
 def _draw_vaes(experiment: PaperExperiment, vaes: dict[int, TrainedModel]) -> None:

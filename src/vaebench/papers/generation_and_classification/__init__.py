@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from itertools import product
 
 from matplotlib.figure import Figure
 
@@ -12,8 +13,9 @@ from vaebench.experiments.measurements import image_grids_step
 from vaebench.experiments.trained import TrainedModel
 from vaebench.models.objectives import Elbo
 from vaebench.papers.experiment import PaperExperiment
-from vaebench.papers.generation_and_classification import claims
-from vaebench.papers.generation_and_classification.claims import CLASSIFIERS, INPUTS, REGIMES, SHORT_EPOCHS, Table
+from vaebench.papers.generation_and_classification import claims, networks
+from vaebench.papers.generation_and_classification.claims import Table
+from vaebench.papers.generation_and_classification.networks import CLASSIFIERS, INPUTS, REGIMES, SHORT_EPOCHS
 from vaebench.papers.paper import load_paper
 from vaebench.papers.text import format_epochs
 from vaebench.plotting.plots import Panel, Series, lines
@@ -24,13 +26,16 @@ def run(experiment: PaperExperiment) -> None:
     """Train both VAEs and every classifier, record every result and draw every figure."""
     data, seeds = experiment.data(Data(source="fashion-mnist")), experiment.seeds(3)
     vaes = {}
-    for name, model in claims.VAES.items():
-        training = claims.make_training(experiment, name)
+    for name, model in networks.VAES.items():
+        training = networks.make_training(experiment, name)
         vaes[name] = [experiment.vae(f"{name}-{seed}", data, model, Elbo(), training, seed) for seed in seeds]
+    own, scales = networks.train_our_vae(experiment, data), networks.train_scales(experiment, data)
+    for name, epochs in product(networks.VAES, SHORT_EPOCHS):
+        networks.train_short(experiment, data, name, epochs)
     results = claims.record_table(experiment, data, vaes)
-    claims.record_our_vae(experiment, data)
+    claims.record_our_vae(experiment, own)
     claims.record_variants(experiment, vaes)
-    claims.vary_scale(experiment, data)
+    claims.vary_scale(experiment, scales)
     claims.record_elbos(experiment, vaes)
     claims.record_claims(experiment, results, vaes)
     claims.record_sharpness(experiment, vaes)
@@ -48,7 +53,7 @@ def _draw_vaes(experiment: PaperExperiment, data: Dataset, vaes: dict[str, list[
         experiment.figure(f"reconstructions-{name}", partial(pairs, images["images"], images["outputs"], None))
         rows = {}
         for epochs in SHORT_EPOCHS:
-            short = claims.train_short(experiment, data, name, epochs)
+            short = networks.train_short(experiment, data, name, epochs)
             samples = image_grids_step(experiment, f"short-{name}-{epochs}", short)["samples"]
             rows[f"after {format_epochs(epochs)}"] = in_rows(samples[:32], 16)
         samples = in_rows(images["samples"][:32], 16)

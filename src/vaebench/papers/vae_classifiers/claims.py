@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.stats import spearmanr
 
 from vaebench.data import download
 from vaebench.data.images import Dataset, Images, split
@@ -118,8 +117,14 @@ def compare_betas(experiment: PaperExperiment, dataset: DatasetExperiment) -> No
         beta: experiment.vae(f"beta-{beta:g}", dataset.data, settings.model, Elbo(beta=beta), training)
         for beta in (0.0, 0.023)
     } | {1.0: dataset.our_vae, 3.0: dataset.vaes[0]}
-    sampled = {b: dataset.fit_head(f"beta-{b:g}", vae.sampled)["accuracy"] for b, vae in vaes.items()}
-    means = {b: dataset.fit_head(f"beta-means-{b:g}", vae.means)["accuracy"] for b, vae in vaes.items()}
+
+    def fit(beta: float) -> tuple[float, float]:
+        """Accuracy of the head on sampled z and on means."""
+        sampled = dataset.fit_head(f"beta-{beta:g}", vaes[beta].sampled)["accuracy"]
+        return sampled, dataset.fit_head(f"beta-means-{beta:g}", vaes[beta].means)["accuracy"]
+
+    experiment.run_tasks({f"beta-{beta:g}": partial(fit, beta) for beta in vaes})
+    sampled, means = ({beta: fit(beta)[part] for beta in vaes} for part in (0, 1))
     epochs = {beta: format_epochs(len(vae.history)) for beta, vae in vaes.items()}
     for beta in (0.0, 0.023, 1.0):
         experiment.record(f"beta-{beta:g}", sampled[beta], f"{epochs[beta]}; on means {means[beta]:.3f}")
@@ -156,6 +161,8 @@ def search_architectures(experiment: PaperExperiment, dataset: DatasetExperiment
     rank = f"the paper's choice has rank {ranked.index(PAPER_CHOICE) + 1}: small batches take more steps in an epoch"
     explanation = f"validation, {images:,} images, {format_epochs(epochs)} each; {best}; {rank}"
     experiment.record("search", accuracies[ranked[0]], explanation, agrees=ranked[0] == PAPER_CHOICE)
+    from scipy.stats import spearmanr
+
     correlation = float(spearmanr(losses, list(accuracies.values())).statistic)
     explanation = f"over the 36 models of the search, each with its own head: rank correlation {correlation:+.2f}"
     experiment.record("blur", correlation, explanation, agrees=correlation < -0.3)
@@ -204,8 +211,10 @@ def record_small_quickdraw(experiment: PaperExperiment) -> None:
     paper_vae = experiment.vae("ten-200", data, settings.model, Elbo(beta=3.0), training)
     our_vae = experiment.vae("ten-200-own", data, settings.our_model, Elbo(beta=settings.our_beta), training)
     head = make_head(experiment, settings.large_head, 40)
-    paper_result = experiment.curves("ten-200/large", head, paper_vae.sampled, 10)
-    our_result = experiment.curves("ten-200/own", head, our_vae.means, 10)
+    inputs = {"ten-200/large": paper_vae.sampled, "ten-200/own": our_vae.means}
+    fits = {name: partial(experiment.curves, name, head, each, 10) for name, each in inputs.items()}
+    experiment.run_tasks(fits)
+    paper_result, our_result = (fit() for fit in fits.values())
     explanation = f"trained on {len(data.train):,} drawings only, tested on {len(data.test)}; the paper had 84,000"
     experiment.record("ten-200", paper_result["accuracy"], explanation)
     experiment.record("ten-200-own", our_result["accuracy"], explanation)

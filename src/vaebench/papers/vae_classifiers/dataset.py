@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -125,8 +125,29 @@ class DatasetExperiment:
         training = make_training(experiment, self.settings.cpu_epochs, self.settings.full_epochs)
         seeds = experiment.seeds(cpu=3)
         self.vaes = [experiment.vae(f"{name}-{seed}", data, model, objective, training, seed) for seed in seeds]
+        self._share_heads()
         self.sampled = self._fit_heads("large", sampled=True)
         self.means = self._fit_heads("large-means", sampled=False)
+
+    def _share_heads(self) -> None:
+        """Fit the heads of the table and the variants, which are read below, those of one VAE after each other."""
+        tasks: dict[str, Callable[[], object]] = {
+            f"{self.name}/heads-{seed}": partial(self._fit_heads_of, vae, seed) for seed, vae in enumerate(self.vaes)
+        }
+        tasks[f"{self.name}/cnn"] = lambda: self.cnn
+        tasks[f"{self.name}/coded"] = self._fit_notebook_heads
+        tasks[f"{self.name}/own"] = lambda: self.our_result
+        self.experiment.run_tasks(tasks)
+
+    def _fit_heads_of(self, vae: TrainedModel, seed: int) -> None:
+        for name, source in (("", vae.sampled), ("-means", vae.means)):
+            self.fit_head(f"large{name}-{seed}", source, seed)
+            self.fit_head(f"small{name}-{seed}", source, seed, 6, SMALL_HEAD)
+
+    def _fit_notebook_heads(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Results on sampled z and on means of the notebooks' VAE."""
+        vae = self.notebook_vae
+        return self.fit_head("coded", vae.sampled), self.fit_head("coded-means", vae.means)
 
     def _fit_heads(self, name: str, sampled: bool, network: MLP | None = None, epochs: int = 0) -> list[dict[str, Any]]:
         inputs = [vae.sampled if sampled else vae.means for vae in self.vaes]
@@ -170,7 +191,7 @@ class DatasetExperiment:
     def record_variants(self) -> None:
         """Record the notebooks' variant, the supervised baseline, and our recipe."""
         name, vae, cnn = self.name, self.notebook_vae, self.cnn
-        on_sampled, on_means = self.fit_head("coded", vae.sampled), self.fit_head("coded-means", vae.means)
+        on_sampled, on_means = self._fit_notebook_heads()
         explanation = f"effective beta {self.effective_beta:.3f} instead of 3; beta of 3 per image gives {np.mean(per_seed(self.sampled)):.3f}"
         self.record(f"coded-{name}", on_sampled["accuracy"], explanation)
         self.record(f"coded-means-{name}", on_means["accuracy"], "the same latents without noise")

@@ -20,7 +20,6 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int, UInt8
 from PIL import Image
-from sklearn.decomposition import PCA
 from torch.distributions import Independent
 
 from vaebench.core.files import write_text
@@ -93,6 +92,8 @@ class Points:
     def pca(self) -> tuple[Float[np.ndarray, "2 D"], Float[np.ndarray, " D"], Float[np.ndarray, " 2"]]:
         """First two principal axes of the means, their centre, and the variance ratio of each axis."""
         with np.errstate(invalid="ignore"):  # identical codes have no variance
+            from sklearn.decomposition import PCA
+
             pca = PCA(2, svd_solver="full").fit(self.mean)
         return pca.components_, pca.mean_, np.nan_to_num(pca.explained_variance_ratio_)
 
