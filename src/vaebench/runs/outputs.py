@@ -72,6 +72,8 @@ def write_results(run: RunContext, bounds: Bounds, rows: list[ResultRow]) -> Non
             "images": {part: len(getattr(data, part)) for part in ("train", "validation", "test")},
         },
         "image_shape": data.train.shape,
+        "pixel_type": str(data.train.pixels.dtype).removeprefix("torch."),
+        "channel_names": data.channel_names,
         "classes": data.classes,
         "alarms": [{"name": alarm.name, "message": alarm.message} for alarm in alarms(bounds)],
         "rows": rows,
