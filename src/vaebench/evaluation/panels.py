@@ -24,7 +24,7 @@ INTERPOLATIONS = 6
 TRAVERSALS = 20
 MAP_POINTS = 2000
 MAP_SIDE = 64
-"""Longest side in pixels of the images of the map; larger images are downscaled."""
+"""Longest side in pixels of the images of the map; larger images are downscaled, to half of it above three channels."""
 
 
 @torch.no_grad()
@@ -105,7 +105,7 @@ def _map_arrays(test: Images, codes: Codes, order: Int[Tensor, " D"], seed: int)
     tsne = TSNE(2, perplexity=perplexity, init="pca" if mean.shape[1] > 1 else "random", random_state=seed, n_jobs=-1)
     return {
         "map_rows": rows.numpy(),
-        "map_images": _downscale(to_8_bits(test.pixels[rows]), MAP_SIDE),
+        "map_images": _downscale(to_8_bits(test.pixels[rows]), MAP_SIDE if test.shape[0] <= 3 else MAP_SIDE // 2),
         "map_labels": test.labels[rows].numpy(),
         "map_codes": mean,
         "map_log_variance": np.zeros_like(mean) if log_variance is None else log_variance[rows].numpy(),

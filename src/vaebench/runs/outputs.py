@@ -69,6 +69,7 @@ def write_results(run: RunContext, bounds: Bounds, rows: list[ResultRow]) -> Non
             "name": data.name,
             "note": data.note,
             "fingerprint": data.train.fingerprint(),
+            "unknown_pixels": data.test.incomplete,
             "images": {part: len(getattr(data, part)) for part in ("train", "validation", "test")},
         },
         "image_shape": data.train.shape,
