@@ -248,7 +248,7 @@ BREAKAGES = [
     ("evaluation/bounds.py", "(wrong & batch.known).sum()", "wrong.sum()", EVALUATION),
     ("data/images.py", "self._derive(labels=labels)", "replace(self, labels=labels)", DATA),
     ("plotting/channels.py", "images[..., :3, :, :]", "images[..., -3:, :, :]", "tests/plotting/test_channels.py"),
-    ("runs/explorer/page/images.js", "channels[c] < 0 ? 0 :", "", "tests/runs/explorer/test_channels_page.py"),
+    ("runs/explorer/page/images.js", "alone < 0 ? colours : [alone, alone, alone]", "colours", "tests/runs/explorer/test_channels_page.py"),
     ("models/adversary.py", "layer.register_buffer(name, weight.detach())", "layer.register_parameter(name, weight)", MODELS),
     ("models/adversary.py", "if model.training:", "if True:", MODELS),
     ("models/adversary.py", "column[torch.randperm(len(other), device=other.device)]", "column", MODELS),
