@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip install -q -c constraints.txt $(PIP_ARGS)
 SOURCES = pyproject.toml constraints.txt
 
-.PHONY: run test test-fast check lint types site papers few-labels trust likelihood disentangling outliers schedules speed crowded growth faults fuzz explorer notebook vendor soak clean
+.PHONY: run test test-fast check lint types site papers few-labels trust likelihood disentangling outliers missing schedules speed crowded growth faults fuzz explorer notebook vendor soak clean
 
 run: .stamp-run  ## train on embedded real digits, and write a report
 	$(BIN)/vaebench run digits --resume
@@ -66,6 +66,10 @@ disentangling: .stamp-run  ## disentanglement scores of objectives, 115 minutes;
 outliers: .stamp-run  ## detection of outliers by VAE scores, 55 minutes; renews docs/results
 	$(BIN)/python benchmarks/outliers.py
 	cp runs/outliers/outliers.json runs/outliers/outliers.md docs/results/
+
+missing: .stamp-dev  ## a VAE of images with unknown pixels, 8 minutes; renews docs/results
+	$(BIN)/python benchmarks/missing_pixels.py
+	cp runs/missing_pixels/missing_pixels.json runs/missing_pixels/missing_pixels.md docs/results/
 
 schedules: .stamp-dev  ## epochs that a VAE needs by optimiser, half an hour; renews docs/results
 	$(BIN)/python benchmarks/schedules.py

@@ -40,6 +40,7 @@ PAGES = {
         "results/likelihood",
         "results/disentangling",
         "results/outliers",
+        "results/missing_pixels",
         "results/speed",
         "results/growth",
         "results/schedules",

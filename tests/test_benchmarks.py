@@ -27,6 +27,7 @@ def benchmark(monkeypatch):
         "benchmark_script",
         "likelihood",
         "disentangling",
+        "missing_pixels",
         "outliers",
         "growth",
         "crowded",
@@ -378,3 +379,27 @@ def test_both_strategies_start_with_the_same_labels_and_never_repeat_one(benchma
     assert called[-len(sizes) :] == random
     trust.measure_queries(None, "made-up", 1, "random")
     assert called[-len(sizes)] != random[0]
+
+
+def test_errors_on_unknown_and_on_known_pixels(benchmark):
+    missing = benchmark("missing_pixels")
+    pixels = torch.randint(0, 256, (200, 1, 8, 8), dtype=torch.uint8)
+    images = Images(pixels, torch.arange(200) % 10)
+    holes = missing.with_holes(images, torch.Generator().manual_seed(0))
+    known = ~holes.pixels.isnan()
+    assert 0.28 < 1 - known.double().mean() < 0.32
+    assert torch.equal(holes.pixels[known], (pixels.float() / 255)[known])
+    assert not torch.equal(known[0], known[1])
+    truth = pixels.float() / 255
+    outputs = truth + torch.where(known, 0.1, 0.5)
+    errors = missing.squared_errors(outputs, truth, known)
+    assert errors["unknown"] == pytest.approx(0.25)
+    assert errors["known"] == pytest.approx(0.01)
+
+
+def test_the_unknown_pixels_are_reconstructed_three_times_better_than_by_the_mean():
+    rows = json.loads((ROOT / "docs" / "results" / "missing_pixels.json").read_text())["rows"]
+    ratios = {row["method"]: row["ratios"] for row in rows}
+    assert len(ratios["vae"]) == 3
+    assert min(ratios["vae"]) >= 3
+    assert ratios["mean"] == [1, 1, 1]

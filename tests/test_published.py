@@ -20,6 +20,7 @@ BENCHMARKS = {
         "fuzz",
         "growth",
         "likelihood",
+        "missing_pixels",
         "schedules",
         "speed",
         "trust",

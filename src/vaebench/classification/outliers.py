@@ -16,6 +16,7 @@ from vaebench.core.errors import VaebenchError
 from vaebench.data.images import Images
 from vaebench.deprecated import OLD_OUTLIERS_FILE
 from vaebench.models.folding import fold_batch_norm
+from vaebench.models.loss import log_likelihood
 from vaebench.models.vae import VAE
 from vaebench.training.checkpoint import join_groups, read_tensors, select_prefix, write_tensors
 
@@ -85,12 +86,12 @@ class OutlierDetector:
         """
         vae, statistics = fold_batch_norm(self.vae), []
         for rows in torch.arange(len(images)).split(BATCH):
-            x = images.batch(rows).x
-            means = vae.posterior(x).base_dist.loc
+            batch = images.batch(rows)
+            means = vae.posterior(batch.x).base_dist.loc
             distances = self._neighbours.kneighbors(means.numpy())[0]
             is_self = distances[:, :1] <= SELF_DISTANCE * distances[:, -1:]
             nearest = np.where(is_self, distances[:, 1:], distances[:, :-1])
-            loss = -vae.decode(means).log_prob(x)
+            loss = -log_likelihood(vae.decode(means), batch)
             log_loss = torch.asinh(loss)  # a logarithm that also takes the negative losses of densities above 1
             statistics.append(np.stack([np.log(nearest.mean(1) + 1e-9), log_loss.numpy()], 1))
             callback(sum(map(len, statistics)) / max(1, len(images)))

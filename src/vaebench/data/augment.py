@@ -5,35 +5,61 @@ from __future__ import annotations
 import math
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float
 from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
 from vaebench.core.frozen import Frozen
+from vaebench.data.images import Batch
+from vaebench.data.pixels import Pixels, split_unknown
 
 BLOCK = 4096
 """Number of images rotated at a time, which bounds the memory."""
+NEGLIGIBLE = 1e-3
+"""Weight of unknown pixels in an interpolated one up to which it counts as known: above the rounding of coordinates."""
 KNOTS = 4
 """Knots along each side of the grid for elastic distortion."""
 
 
-def rotate(pixels: UInt8[Tensor, "N C H W"], degrees: Float[Tensor, " N"]) -> UInt8[Tensor, "N C H W"]:
-    """Rotate each image counter-clockwise about its centre by its own angle, bilinear, padded with zeros."""
+def rotate(pixels: Pixels, degrees: Float[Tensor, " N"]) -> Pixels:
+    """Rotate each image counter-clockwise about its centre by its own angle, bilinear, padded with zeros.
+
+    A pixel that is interpolated from an unknown one is unknown.
+    """
     rotated = torch.empty_like(pixels)
     for start in range(0, len(pixels), BLOCK):
         rows = slice(start, start + BLOCK)
-        rotated[rows] = _rotate(pixels[rows].float(), degrees[rows].float() * (math.pi / 180))
+        angle = degrees[rows].float() * (math.pi / 180)
+        if pixels.is_floating_point():
+            x, known = split_unknown(pixels[rows].clone())
+            x, known = _sample_known(x, known, _rotation_grid(pixels[rows], angle))
+            rotated[rows] = x.masked_fill(~known, math.nan)
+        else:
+            x = _sample(pixels[rows].float(), _rotation_grid(pixels[rows], angle))
+            rotated[rows] = x.round_().clamp_(0, 255).to(torch.uint8)
     return rotated
 
 
-def _rotate(x: Float[Tensor, "N C H W"], angle: Float[Tensor, " N"]) -> UInt8[Tensor, "N C H W"]:
-    height, width = x.shape[2:]
+def _sample(x: Float[Tensor, "N C H W"], grid: Float[Tensor, "N H W 2"]) -> Float[Tensor, "N C H W"]:
+    return functional.grid_sample(x, grid, align_corners=False)
+
+
+def _sample_known(
+    x: Float[Tensor, "N C H W"], known: Bool[Tensor, "N C H W"], grid: Float[Tensor, "N H W 2"]
+) -> tuple[Float[Tensor, "N C H W"], Bool[Tensor, "N C H W"]]:
+    """The images at the points of ``grid``, and which of their pixels are known; the others are 0."""
+    x, unknown = _sample(torch.cat([x, (~known).to(x.dtype)], 1), grid).chunk(2, 1)
+    known = unknown <= NEGLIGIBLE
+    return x.where(known, 0.0), known
+
+
+def _rotation_grid(pixels: Pixels, angle: Float[Tensor, " N"]) -> Float[Tensor, "N H W 2"]:
+    height, width = pixels.shape[2:]
     cos, sin, zero = torch.cos(angle), torch.sin(angle), torch.zeros_like(angle)
     # the grid's axes run from -1 to 1 for any size: the aspect ratio keeps oblong images unsheared
     rows = [cos, -sin * (height / width), zero, sin * (width / height), cos, zero]
-    grid = functional.affine_grid(torch.stack(rows, 1).view(-1, 2, 3), list(x.shape), align_corners=False)
-    return functional.grid_sample(x, grid, align_corners=False).round_().clamp_(0, 255).to(torch.uint8)
+    return functional.affine_grid(torch.stack(rows, 1).view(-1, 2, 3), list(pixels.shape), align_corners=False)
 
 
 class Augmentation(Frozen):
@@ -67,21 +93,32 @@ class Augmentation(Frozen):
 
     def __call__(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
         """Return the augmented images, in the same range."""
+        return self._augment(x, None)[0]
+
+    def augment(self, batch: Batch) -> Batch:
+        """Return the batch of augmented images; a pixel that is interpolated from an unknown one is unknown."""
+        x, known = self._augment(batch.x, batch.known)
+        return Batch(x, batch.labels, known)
+
+    def _augment(
+        self, x: Float[Tensor, "B C H W"], known: Bool[Tensor, "B C H W"] | None
+    ) -> tuple[Float[Tensor, "B C H W"], Bool[Tensor, "B C H W"] | None]:
         if any((self.rotation, self.scale, self.shear, self.shift, self.elastic, self.mirror)):
-            x = self._warp(x)
+            grid = self._warp_grid(x)
+            x, known = (_sample(x, grid), None) if known is None else _sample_known(x, known, grid)
         if self.gamma:
             power = torch.stack([_uniform(x, self.gamma) for _ in range(x.shape[1])], 1).exp()
             x = x.clamp(min=0) ** power[:, :, None, None]
-        return self._cut_out(x) if self.cutout else x
+        return self._cut_out(x) if self.cutout else x, known
 
-    def _warp(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
+    def _warp_grid(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B H W 2"]:
         height, width = x.shape[2:]
         grid = functional.affine_grid(self._affine(x), list(x.shape), align_corners=False)
         if self.elastic:
             knots = torch.randn(len(x), 2, KNOTS, KNOTS, device=x.device, dtype=x.dtype) * self.elastic
             displacement = _interpolation(height, x) @ knots @ _interpolation(width, x).T
             grid = grid + displacement.permute(0, 2, 3, 1) * x.new_tensor([2 / width, 2 / height])
-        return functional.grid_sample(x, grid, align_corners=False)
+        return grid
 
     def _cut_out(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
         rows, columns = (

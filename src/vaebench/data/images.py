@@ -6,20 +6,19 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from vaebench.core.errors import VaebenchError
 from vaebench.core.steps import content_key
+from vaebench.data.pixels import CHUNK, Pixels, has_unknown, sample_binary, split_unknown, with_one_nan
 
 HIDDEN = -1
 """Label of an image whose label is unknown or withheld."""
-CHUNK = 10_000
-"""Number of images hashed or binarised at a time, because the pixels may be memory-mapped."""
 
 Progress = Callable[[str, float], None]
 """Progress callback: receives the current task and its completed fraction in [0, 1]."""
@@ -35,10 +34,39 @@ class Batch:
 
     x: Float[Tensor, "B ..."]
     labels: Int[Tensor, " B"]
+    known: Bool[Tensor, "B ..."] | None = None
+    """Which pixels are known, where some are not; ``x`` is 0 at the others. None means all."""
 
     def to(self, device: torch.device | str | None) -> Batch:
         """Return this batch on ``device``."""
-        return Batch(self.x.to(device), self.labels.to(device))
+        known = None if self.known is None else self.known.to(device)
+        return Batch(self.x.to(device), self.labels.to(device), known)
+
+    def take(self, rows: Int[Tensor, " M"] | Bool[Tensor, " B"] | slice) -> Batch:
+        """Return the images of these rows."""
+        return Batch(self.x[rows], self.labels[rows], None if self.known is None else self.known[rows])
+
+    def per_class(self) -> Batch:
+        """Return this batch with an axis of length 1 after the first, to be compared with one output per class."""
+        return Batch(self.x[:, None], self.labels, None if self.known is None else self.known[:, None])
+
+
+def join(*batches: Batch) -> Batch:
+    """Return one batch of the images of all ``batches``."""
+    x, labels = torch.cat([batch.x for batch in batches]), torch.cat([batch.labels for batch in batches])
+    if all(batch.known is None for batch in batches):
+        return Batch(x, labels)
+    known = [torch.ones_like(batch.x, dtype=torch.bool) if batch.known is None else batch.known for batch in batches]
+    return Batch(x, labels, torch.cat(known))
+
+
+def float_batch(pixels: Float[Tensor, "B C H W"], labels: Int[Tensor, " B"], incomplete: bool) -> Batch:
+    """Return the batch of float pixels in [0, 1], which may be overwritten; ``incomplete`` if some may be NaN."""
+    pixels = pixels.to(torch.get_default_dtype())
+    if not incomplete:
+        return Batch(pixels, labels)
+    x, known = split_unknown(pixels)
+    return Batch(x, labels, known)
 
 
 @runtime_checkable
@@ -63,24 +91,27 @@ class OrderedSource(Protocol):
 
 @dataclass(frozen=True)
 class Images:
-    """8-bit pixels (N, C, H, W), their labels (N,) and the class names (Y).
+    """Pixels (N, C, H, W), their labels (N,) and the class names (Y).
 
-    A :class:`Source`: batches are selected and scaled to [0, 1] on the device of the pixels.
+    Pixels are of 8 bits, or floats in [0, 1] in which NaN stands for a pixel that is not known. A :class:`Source`:
+    batches are selected and scaled to [0, 1] on the device of the pixels.
     """
 
-    pixels: UInt8[Tensor, "N C H W"]
+    pixels: Pixels
     labels: Int[Tensor, " N"]
     classes: tuple[str, ...] = ()
-    white_probability: UInt8[Tensor, "N C H W"] | None = None
-    """For binarised images, the original grey values: 255 times the probability that a pixel is white."""
+    white_probability: Pixels | None = None
+    """For binarised images, the original grey values, which are the probabilities that a pixel is white."""
+    channel_names: tuple[str, ...] = ()
+    """Names of the C channels, or empty."""
 
     def __len__(self) -> int:
         return len(self.pixels)
 
     def __repr__(self) -> str:
         n, c, h, w = self.pixels.shape
-        labelled = int((self.labels != HIDDEN).sum())
-        return f"Images({n:,} of {c}x{h}x{w}, {labelled:,} labelled, {len(self.classes)} classes)"
+        labelled, floats = int((self.labels != HIDDEN).sum()), " floats" if self.pixels.is_floating_point() else ""
+        return f"Images({n:,} of {c}x{h}x{w}{floats}, {labelled:,} labelled, {len(self.classes)} classes)"
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -93,18 +124,25 @@ class Images:
         """Whether every image has a label."""
         return bool(self.classes) and bool((self.labels != HIDDEN).all())
 
+    @cached_property
+    def incomplete(self) -> bool:
+        """Whether some pixel is unknown (NaN). Images derived from these are not searched again."""
+        return has_unknown(self.pixels)
+
     def with_labels(self, labels: Int[Tensor, " N"]) -> Images:
         """Return these images with other labels."""
-        return replace(self, labels=labels)
+        return self._derive(labels=labels)
 
     def without_labels(self) -> Images:
         """Return these images with every label set to -1."""
-        return replace(self, labels=torch.full_like(self.labels, HIDDEN))
+        return self._derive(labels=torch.full_like(self.labels, HIDDEN))
 
     def batch(self, rows: Int[Tensor, " B"]) -> Batch:
-        """Return the batch of these rows, pixels divided by 255."""
+        """Return the batch of these rows, pixels in [0, 1], unknown ones 0."""
         pixels = self.pixels.index_select(0, rows.to(self.pixels.device))  # much faster than pixels[rows]
-        return Batch(pixels.to(torch.get_default_dtype()).div_(255), self.labels[rows])
+        if not self.pixels.is_floating_point():
+            return Batch(pixels.to(torch.get_default_dtype()).div_(255), self.labels[rows])
+        return float_batch(pixels, self.labels[rows], self.incomplete)
 
     def take(self, rows: Int[Tensor, " M"] | slice) -> Images:
         """Return the images of these rows."""
@@ -117,12 +155,18 @@ class Images:
     def _map(self, function: Callable[[Tensor], Tensor]) -> Images:
         probability = None if self.white_probability is None else function(self.white_probability)
         pixels, labels = function(self.pixels), function(self.labels)
-        return replace(self, pixels=pixels, labels=labels, white_probability=probability)
+        return self._derive(pixels=pixels, labels=labels, white_probability=probability)
+
+    def _derive(self, **changes: Any) -> Images:
+        """These images with changes that make no pixel unknown, so that they need not be searched again."""
+        derived = replace(self, **changes)
+        derived.__dict__["incomplete"] = self.incomplete
+        return derived
 
     def binarised(self, generator: torch.Generator) -> Images:
-        """Return black and white images sampled once, each pixel white with probability grey value / 255."""
-        sampled = [torch.bernoulli(chunk.float() / 255, generator=generator) for chunk in self.pixels.split(CHUNK)]
-        return replace(self, pixels=torch.cat(sampled).mul(255).to(torch.uint8), white_probability=self.pixels)
+        """Return black and white images sampled once, each pixel white with its grey value as the probability."""
+        sampled = [sample_binary(chunk, generator) for chunk in self.pixels.split(CHUNK)]
+        return self._derive(pixels=torch.cat(sampled), white_probability=self.pixels)
 
     @property
     def training_source(self) -> Source:
@@ -133,7 +177,7 @@ class Images:
         """Return a hash of pixels, labels and class names, which detects resuming a run on other data."""
         digest = hashlib.blake2b(repr((tuple(self.pixels.shape), self.classes)).encode(), digest_size=16)
         for chunk in self.pixels.split(CHUNK):
-            digest.update(chunk.numpy().tobytes())
+            digest.update((with_one_nan(chunk) if self.incomplete else chunk).numpy().tobytes())
         digest.update(self.labels.numpy().tobytes())
         return digest.hexdigest()
 
@@ -149,9 +193,13 @@ class ResampledBinary:
 
     def batch(self, rows: Int[Tensor, " B"]) -> Batch:
         """Return newly sampled pixels, 0 or 1."""
+        batch = self._grey.batch(rows)
+        return replace(batch, x=torch.bernoulli(batch.x))
+
+    @cached_property
+    def _grey(self) -> Images:
         assert self.images.white_probability is not None
-        probability = self.images.white_probability[rows].to(torch.get_default_dtype()).div_(255)
-        return Batch(torch.bernoulli(probability), self.images.labels[rows])
+        return replace(self.images, pixels=self.images.white_probability)
 
 
 @dataclass(frozen=True)
@@ -166,7 +214,7 @@ class UnlabelledSource:
     def batch(self, rows: Int[Tensor, " B"]) -> Batch:
         """Return the batch of these rows without labels."""
         batch = self.source.batch(rows)
-        return Batch(batch.x, torch.full_like(batch.labels, HIDDEN))
+        return replace(batch, labels=torch.full_like(batch.labels, HIDDEN))
 
 
 @dataclass(frozen=True)
@@ -187,8 +235,7 @@ class MixedSource:
     def batch(self, rows: Int[Tensor, " B"]) -> Batch:
         """Return a batch of ``len(rows)`` images, the first of them labelled."""
         few = min(self.labelled_per_batch, len(rows) // 2)
-        labelled, unlabelled = self.labelled.batch(rows[:few] % len(self.labelled)), self.unlabelled.batch(rows[few:])
-        return Batch(torch.cat([labelled.x, unlabelled.x]), torch.cat([labelled.labels, unlabelled.labels]))
+        return join(self.labelled.batch(rows[:few] % len(self.labelled)), self.unlabelled.batch(rows[few:]))
 
 
 @dataclass(frozen=True)
@@ -223,6 +270,11 @@ class Dataset:
     def classes(self) -> tuple[str, ...]:
         """Class names; empty for unlabelled data."""
         return self.train.classes
+
+    @property
+    def channel_names(self) -> tuple[str, ...]:
+        """Names of the channels, or empty."""
+        return self.train.channel_names
 
     @cached_property
     def fingerprint(self) -> str:

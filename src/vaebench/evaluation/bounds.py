@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -10,7 +9,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.distributions import Independent
 
-from vaebench.data.images import Images
+from vaebench.data.images import Batch, Images
+from vaebench.models.loss import log_likelihood
 from vaebench.models.posteriors import divergence, kl_per_latent
 from vaebench.models.vae import VAE
 
@@ -61,28 +61,36 @@ class Bounds:
 @torch.no_grad()
 def bounds(vae: VAE, images: Images, seed: int = 0, batch: int = 500) -> Bounds:
     """Compute the bounds of all images, in fp32, with one sample of z per image."""
-    parts, saturated, prior = [], 0.0, vae.prior()
+    parts, saturated, prior, pixels = [], 0.0, vae.prior(), 0
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         for rows in torch.arange(len(images)).split(batch):
-            x = images.batch(rows).x.to(vae.zero.device)
-            q = vae.posterior(x)
+            part = images.batch(rows).to(vae.zero.device)
+            q = vae.posterior(part.x)
             z = q.rsample()
             p_x = vae.decode(z)
             kl = kl_per_latent(q, prior) if isinstance(prior, Independent) else divergence(q, prior, z)
-            parts.append((-p_x.log_prob(x), kl, q.mean, q.variance))
-            pixels = p_x.mean
-            certain = (pixels < SATURATED_WITHIN) | (pixels > 1 - SATURATED_WITHIN)
-            saturated += float((certain & ((pixels - x).abs() >= WRONG_BY)).sum())
+            parts.append((-log_likelihood(p_x, part), kl, q.mean, q.variance))
+            wrong, known = _certain_and_wrong(p_x.mean, part)
+            saturated, pixels = saturated + wrong, pixels + known
     reconstruction, kl, mean, variance = (torch.cat(part) for part in zip(*parts, strict=True))
     kl, mean, variance = kl.double().mean(0).cpu(), mean.cpu(), variance.cpu()
     return Bounds(
         reconstruction.cpu(),
         kl if kl.ndim else _information(mean.double(), variance.double()),
         mean.var(0, correction=0),
-        saturated / (len(images) * math.prod(images.shape)),
+        saturated / max(pixels, 1),
         None if kl.ndim else float(kl),
     )
+
+
+def _certain_and_wrong(mean: Float[Tensor, "B C H W"], batch: Batch) -> tuple[float, int]:
+    """Number of known pixels whose mean is certain and wrong, and number of known pixels."""
+    certain = (mean < SATURATED_WITHIN) | (mean > 1 - SATURATED_WITHIN)
+    wrong = certain & ((mean - batch.x).abs() >= WRONG_BY)
+    if batch.known is None:
+        return float(wrong.sum()), batch.x.numel()
+    return float((wrong & batch.known).sum()), int(batch.known.sum())
 
 
 def _information(mean: Float[Tensor, "N D"], variance: Float[Tensor, "N D"]) -> Float[Tensor, " D"]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +12,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from vaebench.core.errors import VaebenchError
 from vaebench.core.files import read_arrays, write_arrays
 from vaebench.data.images import Images
 from vaebench.models.folding import fold_batch_norm
+from vaebench.models.loss import log_likelihood
 from vaebench.models.vae import VAE
 
 CODES = 1024
@@ -69,7 +71,12 @@ def evidence(
         checkpoint: file of the finished chunks, from which an interrupted call with the same arguments resumes; it must
             belong to the same weights and images.
         callback: receives the completed fraction in [0, 1].
+
+    Raises:
+        VaebenchError: ``dequantise`` with pixels that are not of 8 bits.
     """
+    if dequantise and images.pixels.is_floating_point():
+        raise VaebenchError("dequantise is set, but the pixels are floats; expected 8-bit pixels, so leave it out")
     network = fold_batch_norm(vae)
     autocast = torch.is_autocast_enabled(vae.zero.device.type)
     arguments = np.array([samples, seed, len(images), dequantise, IMAGES, CODES, autocast])
@@ -93,18 +100,18 @@ def _estimate_chunk(
 ) -> Float[Tensor, "B 3"]:
     """Bound, standard error and effective sample size of the images of ``rows``; weights are summed in batches."""
     device = vae.zero.device
-    x = images.batch(rows).x.to(device)
+    part = images.batch(rows).to(device)
     with torch.random.fork_rng():
         torch.manual_seed(seed[0] * 1_000_003 + seed[1])
         if dequantise:
-            x = (x * (LEVELS - 1) + torch.rand_like(x)) / LEVELS
-        q, prior = vae.posterior(x), vae.prior()
+            part = replace(part, x=(part.x * (LEVELS - 1) + torch.rand_like(part.x)) / LEVELS)
+        q, prior = vae.posterior(part.x), vae.prior()
         top = torch.full((len(rows),), -math.inf, dtype=torch.float64, device=device)
         first, second = torch.zeros_like(top), torch.zeros_like(top)
         batch = max(1, CODES // len(rows))
         for start in range(0, samples, batch):
             z = q.sample((min(batch, samples - start),))
-            weights = (vae.decode(z).log_prob(x) + prior.log_prob(z) - q.log_prob(z)).double()
+            weights = (log_likelihood(vae.decode(z), part) + prior.log_prob(z) - q.log_prob(z)).double()
             top, first, second = _accumulate(top, first, second, weights)
     mean = first / samples
     variance = (second / samples - mean.square()).clamp(min=0) * samples / max(samples - 1, 1)

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from vaebench.data.images import HIDDEN, Dataset, Images
+from vaebench.data.pixels import to_8_bits
 from vaebench.evaluation.evaluation_classifier import ClassifierOutput, EvaluationClassifier
 from vaebench.evaluation.features import Codes
 from vaebench.evaluation.panels import PAIRS, decoded, prior_samples
@@ -118,7 +119,7 @@ def fidelity(
     for name in ("samples", "fitted samples"):
         scores[name]["authenticity"] = authenticity(train, outputs[name].features)
     closest, _ = nearest(outputs["samples"].features[:PAIRS], train)
-    return Fidelity(scores, count, classifier.accuracy, samples[:PAIRS], data.train.pixels[closest].numpy())
+    return Fidelity(scores, count, classifier.accuracy, samples[:PAIRS], to_8_bits(data.train.pixels[closest]))
 
 
 def _generate(vae: VAE, z: Float[Tensor, "N D"], data: Dataset, seed: int) -> UInt8[np.ndarray, "N C H W"]:

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.distributions import Independent
 
 from vaebench.data.images import HIDDEN, Images
+from vaebench.data.pixels import to_8_bits
 from vaebench.evaluation.bounds import Bounds
 from vaebench.evaluation.features import Codes, encode
 from vaebench.evaluation.probes import LinearClassifier
@@ -22,7 +23,7 @@ INTERPOLATIONS = 6
 TRAVERSALS = 20
 MAP_POINTS = 2000
 MAP_SIDE = 64
-"""Longest side in pixels of the images of the map; larger images are downscaled."""
+"""Longest side in pixels of the images of the map; larger images are downscaled, to half of it above three channels."""
 
 
 @torch.no_grad()
@@ -34,9 +35,9 @@ def panels(vae: VAE, test: Images, codes: Codes, bounds: Bounds, seed: int) -> A
     return {
         "kl_per_latent": bounds.kl_per_latent.numpy(),
         "variance_of_mean": bounds.variance_of_mean.numpy(),
-        "reconstruction_images": test.pixels[first].numpy(),
+        "reconstruction_images": to_8_bits(test.pixels[first]),
         "reconstruction_outputs": decoded(vae, codes.mean[first]),
-        "worst_images": test.pixels[worst].numpy(),
+        "worst_images": to_8_bits(test.pixels[worst]),
         "worst_outputs": decoded(vae, codes.mean[worst]),
         "worst_nats": bounds.reconstruction[worst].numpy(),
         "samples": decoded(vae, prior_samples(vae, seed, SAMPLES)),
@@ -52,7 +53,7 @@ def classifier_panels(vae: VAE, test: Images, probabilities: Float[Tensor, "N Y"
     first = spread_over_classes(test, PAIRS)
     codes = encode(vae, test.take(first))
     return {
-        "taught_images": test.pixels[first].numpy(),
+        "taught_images": to_8_bits(test.pixels[first]),
         "taught_outputs": decoded(vae, codes.mean),
         "taught_samples": decoded(vae, prior_samples(vae, seed, SAMPLES)),
         "taught_confusion": confusion(probabilities, test.labels),
@@ -68,8 +69,7 @@ def confusion(probabilities: Float[Tensor, "N Y"], labels: Int[Tensor, " N"]) ->
 @torch.no_grad()
 def decoded(vae: VAE, z: Float[Tensor, "*batch D"]) -> UInt8[np.ndarray, "*batch C H W"]:
     """Means of p(x|z) as 8-bit images."""
-    mean = vae.decode(z.to(vae.zero.device)).mean
-    return (mean.clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
+    return to_8_bits(vae.decode(z.to(vae.zero.device)).mean)
 
 
 @torch.no_grad()
@@ -106,7 +106,7 @@ def _map_arrays(test: Images, codes: Codes, order: Int[Tensor, " D"], seed: int)
     tsne = TSNE(2, perplexity=perplexity, init="pca" if mean.shape[1] > 1 else "random", random_state=seed, n_jobs=-1)
     return {
         "map_rows": rows.numpy(),
-        "map_images": _downscale(test.pixels[rows], MAP_SIDE),
+        "map_images": _downscale(to_8_bits(test.pixels[rows]), MAP_SIDE if test.shape[0] <= 3 else MAP_SIDE // 2),
         "map_labels": test.labels[rows].numpy(),
         "map_codes": mean,
         "map_log_variance": np.zeros_like(mean) if log_variance is None else log_variance[rows].numpy(),
@@ -115,13 +115,15 @@ def _map_arrays(test: Images, codes: Codes, order: Int[Tensor, " D"], seed: int)
     }
 
 
-def _downscale(pixels: UInt8[Tensor, "N C H W"], side: int) -> UInt8[np.ndarray, "N C h w"]:
+def _downscale(pixels: UInt8[np.ndarray, "N C H W"], side: int) -> UInt8[np.ndarray, "N C h w"]:
     """Images downscaled so that neither side is longer than ``side``."""
     longest = max(pixels.shape[2:])
     if longest <= side:
-        return pixels.numpy()
+        return pixels
     size = [max(1, round(length * side / longest)) for length in pixels.shape[2:]]
-    parts = [torch.nn.functional.interpolate(part.float(), size, mode="area") for part in pixels.split(250)]
+    parts = [
+        torch.nn.functional.interpolate(part.float(), size, mode="area") for part in torch.from_numpy(pixels).split(250)
+    ]
     return torch.cat(parts).round().to(torch.uint8).numpy()
 
 

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from vaebench.data.images import Dataset, Images
+from vaebench.data.pixels import to_8_bits
 from vaebench.evaluation.bounds import bounds
 from vaebench.evaluation.panels import MAP_POINTS, PAIRS, SAMPLES, Arrays, decoded, prior_samples, spread_over_classes
 from vaebench.experiments.experiment import Experiment
@@ -54,9 +55,9 @@ def image_grids_step(experiment: Experiment, name: str, trained: TrainedModel) -
         rows = spread_over_classes(test, PAIRS)
         worst = bounds(vae, test).reconstruction.topk(min(PAIRS, len(test))).indices
         return {
-            "images": test.pixels[rows].numpy(),
+            "images": to_8_bits(test.pixels[rows]),
             "outputs": decoded(vae, mean[rows]),
-            "worst_images": test.pixels[worst].numpy(),
+            "worst_images": to_8_bits(test.pixels[worst]),
             "worst_outputs": decoded(vae, mean[worst]),
             "samples": decoded(vae, prior_samples(vae, 0, SAMPLES)),
         }

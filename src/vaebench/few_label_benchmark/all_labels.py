@@ -97,7 +97,7 @@ class AugmentedBottleneckLoss(Frozen):
 
     def __call__(self, model: InformationBottleneck, batch: Batch, progress: float) -> LossOutput:
         """Loss of the augmented batch."""
-        return self.loss(model, Batch(self.augmentation(batch.x), batch.labels), progress)
+        return self.loss(model, self.augmentation.augment(batch), progress)
 
 
 def bottleneck_tasks(context: DatasetContext) -> dict[str, Callable[[], dict[str, Any]]]:

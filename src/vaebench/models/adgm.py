@@ -14,7 +14,7 @@ from torch.distributions import Independent
 from vaebench.core.frozen import Frozen
 from vaebench.data.images import Batch
 from vaebench.models.likelihoods import AnyLikelihood, BernoulliPixels, Likelihood, likelihood_decoder
-from vaebench.models.loss import LossOutput, Weight
+from vaebench.models.loss import LossOutput, Weight, log_likelihood
 from vaebench.models.m2 import ClassLatent, semi_supervised_loss
 from vaebench.models.networks import MLP, AnyNetwork, Shape
 from vaebench.models.posteriors import AnyPosterior, LogVariance, Posterior
@@ -144,7 +144,7 @@ class ADGMElbo(Frozen):
         a = q_a.rsample()
         q = model.posteriors(features, a)
         z = q.rsample()
-        log_px = model.decode(z).log_prob(batch.x[:, None])
+        log_px = log_likelihood(model.decode(z), batch.per_class())
         excess = q.log_prob(z) - model.prior().log_prob(z) + q_a.log_prob(a)[:, None]
         excess = excess - model.auxiliary_likelihood(features, z).log_prob(a[:, None])
         joint = log_px - math.log(len(model.one_hot)) - self.beta * excess

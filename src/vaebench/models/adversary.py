@@ -57,7 +57,7 @@ class FactorVAE(Frozen):
         q = model.posterior(batch.x)
         if model.training:
             critic.fit(q, self.critic_steps)
-        z, log_px, kl_q = elbo_terms(model, batch.x, q)
+        z, log_px, kl_q = elbo_terms(model, batch, q)
         log_odds = critic(z)
         with torch.no_grad():
             cross_entropy = critic_loss(critic, z, z)

@@ -84,8 +84,8 @@ class SelfTrainingLoss(Frozen):
 
     def __call__(self, model: ClassifyingVAE, batch: Batch, progress: float) -> LossOutput:
         """The loss; images with the label -1 are unlabelled."""
-        x = self.strong(batch.x)
-        features = model.features(x)
+        strong = self.strong.augment(batch)
+        features = model.features(strong.x)
         logits = model.logits(features)
         unlabelled = batch.labels == HIDDEN
         labelled = (~unlabelled).to(logits.dtype)
@@ -93,22 +93,22 @@ class SelfTrainingLoss(Frozen):
         loss = cross_entropy.sum() / labelled.sum().clamp(min=1)
         components = {"cross_entropy": cross_entropy.detach()}
         if self.consistency and bool(unlabelled.any()):
-            consistency, confident = self._fixmatch(model, batch.x[unlabelled], logits[unlabelled])
+            consistency, confident = self._fixmatch(model, batch.take(unlabelled), logits[unlabelled])
             loss = loss + self.consistency * consistency.sum() / unlabelled.sum().clamp(min=1)
             components["consistency"] = _scatter(consistency.detach(), unlabelled)
             components["sure"] = _scatter(confident, unlabelled)
         if self.generative:
-            last = slice(-math.ceil(self.elbo_fraction * len(x)), None)
-            _, log_px, kl_q = elbo_terms(model.vae, x[last], model.posterior(features[last]))
+            last = slice(-math.ceil(self.elbo_fraction * len(strong.x)), None)
+            _, log_px, kl_q = elbo_terms(model.vae, strong.take(last), model.posterior(features[last]))
             loss = loss + self.generative * (self.beta * kl_q - log_px).mean()
         return LossOutput(loss, components)
 
     def _fixmatch(
-        self, model: ClassifyingVAE, x: Float[Tensor, "U C H W"], strong_logits: Float[Tensor, "U Y"]
+        self, model: ClassifyingVAE, batch: Batch, strong_logits: Float[Tensor, "U Y"]
     ) -> tuple[Float[Tensor, " U"], Float[Tensor, " U"]]:
         """Cross-entropy with confident pseudo-labels, 0 elsewhere, and whether each pseudo-label is confident."""
         with torch.no_grad():
-            probability, pseudo_labels = model(self.weak(x)).softmax(-1).max(-1)
+            probability, pseudo_labels = model(self.weak.augment(batch).x).softmax(-1).max(-1)
         confident = (probability > self.threshold).to(strong_logits.dtype)
         return F.cross_entropy(strong_logits, pseudo_labels, reduction="none") * confident, confident
 

@@ -31,7 +31,7 @@ class BetaTCVAE(Frozen):
     def __call__(self, model: VAE, batch: Batch, progress: float) -> LossOutput:
         """The loss; its component ``total_correlation`` estimates TC at each image's code, in nats."""
         q = model.posterior(batch.x)
-        z, log_px, kl_q = elbo_terms(model, batch.x, q)
+        z, log_px, kl_q = elbo_terms(model, batch, q)
         tc = total_correlation(q, z)
         loss = (kl_q - log_px).mean() + (self.beta - 1) * tc.mean()
         return LossOutput(loss, loss_components(log_px, kl_q) | {"total_correlation": tc.detach()})
@@ -94,7 +94,7 @@ def covariance(means: Float[Tensor, "B D"]) -> Float[Tensor, "D D"]:
 def _moment_matching_loss(
     model: VAE, batch: Batch, q: Independent, c: Float[Tensor, "D D"], off: float, on: float
 ) -> LossOutput:
-    _, log_px, kl_q = elbo_terms(model, batch.x, q)
+    _, log_px, kl_q = elbo_terms(model, batch, q)
     diagonal = c.diagonal()
     off_diagonal = c.square().sum() - diagonal.square().sum()
     penalty = off * off_diagonal + on * (diagonal - 1).square().sum()

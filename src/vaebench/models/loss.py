@@ -7,9 +7,10 @@ from typing import Annotated, Any, NamedTuple, Protocol, runtime_checkable
 from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
-from torch.distributions import Independent
+from torch.distributions import Distribution, Independent
 from torch.nn import functional as F
 
+from vaebench.core.errors import VaebenchError
 from vaebench.data.images import Batch
 from vaebench.models.posteriors import divergence
 from vaebench.models.vae import VAE
@@ -49,13 +50,33 @@ class AttachableObjective(Protocol):
         ...
 
 
+def log_likelihood(p_x: Distribution, batch: Batch) -> Float[Tensor, "*batch"]:
+    """log p(x|z) of the known pixels of each image, in nats; ``p_x`` is p(x|z), event shape (C, H, W).
+
+    Pixels are independent given z, so that summing over the known ones integrates the others out. What a batch has in
+    place of an unknown pixel enters neither the value nor its gradient.
+
+    Raises:
+        VaebenchError: some pixels are unknown, and those of the model are not independent given z.
+    """
+    if batch.known is None:
+        return p_x.log_prob(batch.x)  # type: ignore[no-any-return,no-untyped-call]
+    if not isinstance(p_x, Independent) or p_x.base_dist.event_shape:
+        raise VaebenchError(
+            "some pixels of the images are unknown, which needs a model whose pixels are independent given z; those of "
+            f"a {type(p_x).__name__} are not: choose another model.kind, or images without unknown pixels"
+        )
+    per_pixel: Tensor = p_x.base_dist.log_prob(batch.x.where(batch.known, 0.0))
+    return per_pixel.where(batch.known, 0.0).sum((-3, -2, -1))
+
+
 def elbo_terms(
-    model: VAE, x: Float[Tensor, "B C H W"], q: Independent | None = None
+    model: VAE, batch: Batch, q: Independent | None = None
 ) -> tuple[Float[Tensor, "B D"], Float[Tensor, " B"], Float[Tensor, " B"]]:
     """One sample z of q(z|x), log p(x|z) and KL(q(z|x) || p(z)), in nats per image; ``q`` if it is already computed."""
-    q = model.posterior(x) if q is None else q
+    q = model.posterior(batch.x) if q is None else q
     z = q.rsample()
-    return z, model.decode(z).log_prob(x), divergence(q, model.prior(), z)
+    return z, log_likelihood(model.decode(z), batch), divergence(q, model.prior(), z)
 
 
 def loss_components(log_px: Float[Tensor, " B"], kl_q: Float[Tensor, " B"]) -> dict[str, Float[Tensor, " B"]]:

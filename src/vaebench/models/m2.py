@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from vaebench.core.frozen import Frozen
 from vaebench.data.images import HIDDEN, Batch
 from vaebench.models.likelihoods import AnyLikelihood, BernoulliPixels, Likelihood, likelihood_decoder
-from vaebench.models.loss import LossOutput, Weight
+from vaebench.models.loss import LossOutput, Weight, log_likelihood
 from vaebench.models.networks import MLP, AnyNetwork, Shape
 from vaebench.models.posteriors import AnyPosterior, LogVariance, Posterior, standard_normal
 
@@ -153,7 +153,7 @@ class M2Elbo(Frozen):
     def __call__(self, model: M2, batch: Batch, progress: float) -> LossOutput:
         """The loss; images with the label -1 are unlabelled."""
         q = model.posteriors(batch.x)
-        log_px = model.decode(q.rsample()).log_prob(batch.x[:, None])
+        log_px = log_likelihood(model.decode(q.rsample()), batch.per_class())
         kl_q = kl_divergence(q, model.prior().expand(q.batch_shape))
         joint = log_px - math.log(len(model.one_hot)) - self.beta * kl_q
         return semi_supervised_loss(joint, model.log_probabilities(batch.x), batch.labels, self.alpha, {"kl": kl_q})

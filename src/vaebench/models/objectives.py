@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from vaebench.core.errors import VaebenchError
 from vaebench.core.frozen import Frozen, one_of
 from vaebench.data.augment import Augmentation
-from vaebench.data.images import Batch
+from vaebench.data.images import Batch, join
 from vaebench.models.adversary import FactorVAE
 from vaebench.models.disentangled import DIPVAEI, DIPVAEII, BetaTCVAE
 from vaebench.models.loss import (
@@ -27,6 +27,7 @@ from vaebench.models.loss import (
     Weight,
     classification_terms,
     elbo_terms,
+    log_likelihood,
     loss_components,
 )
 from vaebench.models.posteriors import diagonal_gaussian, divergence, kl, kl_per_latent
@@ -44,7 +45,7 @@ class Elbo(Frozen):
     """Weight of the KL, per image, in nats: summed over latents and pixels, averaged over images."""
 
     def __call__(self, model: VAE, batch: Batch, progress: float) -> LossOutput:
-        _, log_px, kl_q = elbo_terms(model, batch.x)
+        _, log_px, kl_q = elbo_terms(model, batch)
         return LossOutput((self.beta * kl_q - log_px).mean(), loss_components(log_px, kl_q))
 
 
@@ -62,7 +63,7 @@ class WarmUp(Frozen):
 
     def __call__(self, model: VAE, batch: Batch, progress: float) -> LossOutput:
         beta = self.beta * min(1.0, progress / self.fraction)
-        _, log_px, kl_q = elbo_terms(model, batch.x)
+        _, log_px, kl_q = elbo_terms(model, batch)
         return LossOutput((beta * kl_q - log_px).mean(), loss_components(log_px, kl_q))
 
 
@@ -83,7 +84,7 @@ class FreeBits(Frozen):
             VaebenchError: the prior does not factorise over latents.
         """
         q = model.posterior(batch.x)
-        log_px, prior = model.decode(q.rsample()).log_prob(batch.x), model.prior()
+        log_px, prior = log_likelihood(model.decode(q.rsample()), batch), model.prior()
         if not isinstance(prior, Independent):
             raise VaebenchError(
                 "objective.kind is 'free-bits', which needs a prior that factorises over latents; set "
@@ -109,7 +110,7 @@ class Capacity(Frozen):
 
     def __call__(self, model: VAE, batch: Batch, progress: float) -> LossOutput:
         capacity = self.nats * min(1.0, progress / self.fraction)
-        _, log_px, kl_q = elbo_terms(model, batch.x)
+        _, log_px, kl_q = elbo_terms(model, batch)
         loss = self.gamma * (kl_q.mean() - capacity).abs() - log_px.mean()
         return LossOutput(loss, loss_components(log_px, kl_q))
 
@@ -124,7 +125,7 @@ class ImportanceWeighted(Frozen):
     def __call__(self, model: VAE, batch: Batch, progress: float) -> LossOutput:
         q, p = model.posterior(batch.x), model.prior()
         z = q.rsample((self.samples,))
-        log_px = model.decode(z).log_prob(batch.x)
+        log_px = log_likelihood(model.decode(z), batch)
         bound = (log_px + p.log_prob(z) - q.log_prob(z)).logsumexp(0) - math.log(self.samples)
         components = loss_components(log_px.mean(0), divergence(q, p, z)) | {"bound": bound.detach()}
         return LossOutput(-bound.mean(), components)
@@ -137,7 +138,7 @@ class Reconstruction(Frozen):
 
     def __call__(self, model: VAE, batch: Batch, progress: float) -> LossOutput:
         q = model.posterior(batch.x)
-        log_px = model.decode(q.mean).log_prob(batch.x)
+        log_px = log_likelihood(model.decode(q.mean), batch)
         return LossOutput(-log_px.mean(), {"reconstruction": -log_px.detach()})
 
 
@@ -157,9 +158,9 @@ class Consistent(Frozen):
 
     def __call__(self, model: VAE, batch: Batch, progress: float) -> LossOutput:
         """The loss, with x and x' in one batch of the network."""
-        x = torch.cat([batch.x, self.augmentation(batch.x)])
-        q, size = model.posterior(x), len(batch.x)
-        _, log_px, kl_q = elbo_terms(model, x, q)
+        both, size = join(batch, self.augmentation.augment(batch)), len(batch.x)
+        q = model.posterior(both.x)
+        _, log_px, kl_q = elbo_terms(model, both, q)
         means, scales = q.base_dist.loc, q.base_dist.scale
         original, augmented = (diagonal_gaussian(means[i:j], scales[i:j]) for i, j in ((0, size), (size, 2 * size)))
         inconsistency = kl(augmented, original)
@@ -187,13 +188,13 @@ class Contrastive(Frozen):
 
     def __call__(self, model: VAE, batch: Batch, progress: float) -> LossOutput:
         """The loss, with x and x' in one batch of the network."""
-        x = torch.cat([batch.x, self.augmentation(batch.x)])
-        q, size = model.posterior(x), len(batch.x)
-        _, log_px, kl_q = elbo_terms(model, x, q)
+        both, size = join(batch, self.augmentation.augment(batch)), len(batch.x)
+        q = model.posterior(both.x)
+        _, log_px, kl_q = elbo_terms(model, both, q)
         code = F.normalize(q.base_dist.loc, dim=-1)
         similarity = code @ code.T / self.temperature
-        similarity = similarity.masked_fill(torch.eye(len(x), dtype=torch.bool, device=x.device), -math.inf)
-        partner = torch.arange(len(x), device=x.device).roll(size)
+        similarity = similarity.masked_fill(torch.eye(2 * size, dtype=torch.bool, device=code.device), -math.inf)
+        partner = torch.arange(2 * size, device=code.device).roll(size)
         nt_xent = F.cross_entropy(similarity, partner, reduction="none")
         loss = (self.beta * kl_q - log_px).mean() + self.weight * nt_xent.mean()
         return LossOutput(loss, loss_components(log_px[:size], kl_q[:size]) | {"search": nt_xent[:size].detach()})

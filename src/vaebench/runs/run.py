@@ -115,8 +115,8 @@ class Run:
         """Return mean and log-variance of q(z|x), each (N, D).
 
         Args:
-            images: (N, H, W) or (N, C, H, W), uint8 or floats in [0, 1]; floats are rounded to 8 bits, like the
-                training images.
+            images: (N, H, W) or (N, C, H, W), uint8 or floats in [0, 1]. If the training images had 8 bits, floats are
+                rounded to them; otherwise NaN stands for an unknown pixel.
 
         Raises:
             VaebenchError: the shape differs from that of the training images, or pixels are out of range.
@@ -141,8 +141,15 @@ class Run:
         return predict_with(self.classifier, 0, Compute(device="cpu"))(self._unlabelled(images))
 
     def _unlabelled(self, images: np.ndarray | Tensor) -> Images:
-        pixels = _as_uint8(torch.as_tensor(images), tuple(self.results["image_shape"]))
+        pixels = _in_shape(torch.as_tensor(images), tuple(self.results["image_shape"]))
+        if pixels.dtype != torch.uint8:
+            check_pixels(BernoulliPixels(), pixels.nan_to_num(nan=0.0) if self._has_float_pixels else pixels, "images")
+            pixels = pixels.float() if self._has_float_pixels else (pixels * 255).round().to(torch.uint8)
         return Images(pixels, torch.full((len(pixels),), HIDDEN))
+
+    @property
+    def _has_float_pixels(self) -> bool:
+        return bool(self.results.get("pixel_type", "uint8") != "uint8")
 
     @property
     def explorer_obstacle(self) -> str | None:
@@ -196,7 +203,7 @@ def load_classifier(model: VAEModel, path: Path) -> ClassifyingVAE:
     return network.eval()
 
 
-def _as_uint8(images: Tensor, shape: tuple[int, ...]) -> Tensor:
+def _in_shape(images: Tensor, shape: tuple[int, ...]) -> Tensor:
     if images.ndim == 3:
         images = images.unsqueeze(1)
     if tuple(images.shape[1:]) != shape:
@@ -204,10 +211,7 @@ def _as_uint8(images: Tensor, shape: tuple[int, ...]) -> Tensor:
             f"images has shape {tuple(images.shape)}; expected (N, {', '.join(map(str, shape))}), the shape of the "
             "images that the run was trained on"
         )
-    if images.dtype == torch.uint8:
-        return images
-    check_pixels(BernoulliPixels(), images, "images")
-    return (images * 255).round().to(torch.uint8)
+    return images
 
 
 def claim_folder(recipe: Recipe, compute: Compute, path: Path, resume: bool) -> Recipe:

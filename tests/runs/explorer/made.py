@@ -52,7 +52,7 @@ def reference_network():
 def blob(page, name):
     """A binary part of the page, by name."""
     content = base64.b64decode(re.search(rf'id="blob-{name}">([^<]*)<', page)[1])
-    return content if name == "sheet" else gzip.decompress(content)
+    return content if name.startswith("sheet") else gzip.decompress(content)
 
 
 def session(page, name):

@@ -75,7 +75,7 @@ def test_the_page_of_the_reference_network_has_at_most_8_megabytes():
     page = explorer.html
     assert len(page.encode()) <= 8e6
     page_data = json.loads(page.split('id="page-data">')[1].split("</script>")[0])
-    parts = {name: len(page.split(f'id="blob-{name}">')[1].split("<")[0]) for name in ("runtime", "wasm", "sheet")}
+    parts = {name: len(page.split(f'id="blob-{name}">')[1].split("<")[0]) for name in ("runtime", "wasm", "sheet-0")}
     parameters = sum(weights.numel() for weights in explorer.vae.parameters())
     rest = len(page.encode()) - sum(parts.values()) - len(json.dumps(page_data))
     assert rest <= 3 * parameters + 60_000  # the page's own scripts and styles
@@ -102,7 +102,7 @@ def test_large_sets_of_colour_images_are_compressed_lossily():
     zeros = np.zeros((400, 2), np.float32)
     points = Points(images, zeros, zeros, np.zeros(400, int), zeros)
     assert not points.lossless
-    assert len(points.sheet()) < images.nbytes / 2
+    assert len(points.sheets()[0]) < images.nbytes / 2
     assert points.pca()[2].tolist() == [0, 0]
 
 

@@ -303,7 +303,7 @@ def test_a_notebook_shows_the_page_in_a_frame(chromium, explorer, tmp_path):
 
 
 def test_the_sprite_sheet_of_grey_images_is_lossless(explorer):
-    with Image.open(io.BytesIO(blob(explorer.html, "sheet"))) as sheet:
+    with Image.open(io.BytesIO(blob(explorer.html, "sheet-0"))) as sheet:
         pixels = np.asarray(sheet)[..., 0]
     columns = explorer.points.columns
     for index in (0, 16, 199):

@@ -11,8 +11,9 @@ from vaebench.runs.report.figures import FIGURES, figures
 
 TEN = tuple(str(digit) for digit in range(10))
 LABELS = {"learning-curve", "nearest-training-images", "confusion"}
-OTHER_RUNS = {name for name in FIGURES if name.startswith("self-trained")} | {"pretraining-losses"}
-"""Figures of runs with self-training or with a model that starts from a trained VAE."""
+OTHER_RUNS = {name for name in FIGURES if name.startswith("self-trained")} | {"pretraining-losses", "channels"}
+"""Figures of runs with self-training, with a model that starts from a trained VAE, or on other than grey or colour
+images."""
 
 
 def texts(figure):
@@ -40,7 +41,7 @@ def test_without_an_autoencoder_its_losses_are_left_out(make_run):
 
 def test_a_self_trained_vae_is_shown_beside_the_vae(make_run):
     drawn = figures(make_run(classes=TEN, self_trained=True))
-    assert set(drawn) == set(FIGURES)
+    assert set(drawn) == set(FIGURES) - {"channels"}
     assert "accuracy 100.0 %" in " ".join(texts(drawn["self-trained-confusion"]))
     for ax in drawn["learning-curve"].axes:
         curve = next(line for line in ax.lines if line.get_label() == "self-trained VAE")
@@ -117,6 +118,30 @@ def test_pictures_of_any_size_and_colour(make_run, shape):
         canvas = figure.axes[0].images[0].get_array()
         assert canvas.shape[-1] == 3
         assert max(figure.get_size_inches()) < 22
+
+
+@pytest.mark.parametrize("channels", [2, 4, 16])
+def test_several_channels_are_drawn_as_a_composite_and_alone(make_run, channels):
+    run = make_run(shape=(channels, 8, 8), pairs=5, classes=TEN)
+    for figure in figures(run).values():
+        assert png(figure).startswith(b"\x89PNG")
+    first = run.panels["samples"][0]
+    colours = [first[c] if c < channels else 0 * first[0] for c in range(3)]
+    canvas = FIGURES["samples"].figure(run).axes[0].images[0].get_array()
+    np.testing.assert_array_equal(canvas[:8, :8], np.stack(colours, -1))
+    ax = FIGURES["channels"].figure(run).axes[0]
+    assert [label.get_text() for label in ax.get_yticklabels()] == [
+        "composite", *(f"channel {c + 1}" for c in range(channels))
+    ]  # fmt: skip
+    canvas, output = ax.images[0].get_array(), run.panels["reconstruction_outputs"][0]
+    np.testing.assert_array_equal(canvas[-8:, 9:17], np.repeat(output[-1][:, :, None], 3, 2))
+
+
+def test_empty_cells_are_white_for_any_number_of_channels(make_run):
+    for channels in (1, 2, 3, 5):
+        run = make_run(shape=(channels, 8, 8), pairs=11)
+        canvas = FIGURES["reconstructions"].figure(run).axes[0].images[0].get_array()
+        assert (canvas[-8:, -8:] == 255).all()
 
 
 def test_image_pixels_reach_the_sheet_unchanged(make_run):

@@ -26,6 +26,7 @@ from vaebench.core.files import write_text
 from vaebench.evaluation.bounds import DEAD_BELOW
 from vaebench.evaluation.panels import prior_samples
 from vaebench.evaluation.probes import LinearClassifier
+from vaebench.plotting.channels import channel_titles, is_composite
 from vaebench.plotting.palette import class_style, clean, shortened
 from vaebench.plotting.templates import template
 from vaebench.runs.explorer.networks import decoder_onnx, encoder_onnx, stored_error
@@ -33,7 +34,7 @@ from vaebench.runs.explorer.networks import decoder_onnx, encoder_onnx, stored_e
 if TYPE_CHECKING:
     from vaebench.models.vae import VAE
 
-SCRIPTS = ("images", "networks", "state", "decoded", "latents", "map", "interpolation", "input", "main")
+SCRIPTS = ("images", "networks", "state", "channels", "decoded", "latents", "map", "interpolation", "input", "main")
 """Scripts of the page, in loading order."""
 RUNTIME = ("ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm.gz")
 MAX_CLASS_NAME = 40
@@ -76,15 +77,20 @@ class Points:
         """Columns of the sprite sheet."""
         return math.ceil(math.sqrt(len(self)))
 
-    def sheet(self) -> bytes:
-        """Return the sprite sheet: all images in one WebP, row by row."""
-        count, channels, height, width = self.images.shape
+    def sheets(self) -> list[bytes]:
+        """Return the sprite sheet, all images in one WebP, row by row; of other than 1 or 3 channels one for each."""
+        channels = self.images.shape[1]
+        parts = [self.images] if channels in (1, 3) else np.split(self.images, channels, axis=1)
+        return [self._sheet(images) for images in parts]
+
+    def _sheet(self, images: UInt8[np.ndarray, "M C H W"]) -> bytes:
+        count, channels, height, width = images.shape
         rows = math.ceil(count / self.columns)
         cells = np.zeros((rows * self.columns, channels, height, width), np.uint8)
-        cells[:count] = self.images
+        cells[:count] = images
         grid = cells.reshape(rows, self.columns, channels, height, width).transpose(0, 3, 1, 4, 2)
         pixels = grid.reshape(rows * height, self.columns * width, channels)
-        picture = Image.fromarray(pixels[..., 0] if channels == 1 else pixels[..., :3]).convert("RGB")
+        picture = Image.fromarray(pixels[..., 0] if channels == 1 else pixels).convert("RGB")
         file = io.BytesIO()
         picture.save(file, "WEBP", lossless=self.lossless, quality=100 if self.lossless else QUALITY, method=4)
         return file.getvalue()
@@ -119,6 +125,7 @@ class Explorer:
         head: linear probe that classifies codes.
         head_description: sentence on the probe and its training labels.
         prior_codes: codes from a learned prior (S, D); None if the prior is N(0, I).
+        channel_names: names of the channels, or empty.
     """
 
     name: str
@@ -131,6 +138,7 @@ class Explorer:
     head: LinearClassifier | None
     head_description: str = ""
     prior_codes: Float[np.ndarray, "S D"] | None = None
+    channel_names: Sequence[str] = ()
 
     @classmethod
     def of_run(cls, name: str, vae: VAE, panels: Mapping[str, np.ndarray], results: Mapping[str, Any]) -> Explorer:
@@ -152,6 +160,7 @@ class Explorer:
             head=head,
             head_description=f"Logistic regression on the latents, trained on all {counts['train']:,} training labels",
             prior_codes=None if isinstance(vae.prior(), Independent) else prior_samples(vae, 0, PRIOR_CODES).numpy(),
+            channel_names=results.get("channel_names", ()),
         )
 
     def __repr__(self) -> str:
@@ -185,8 +194,8 @@ class Explorer:
             "wasm": wasm,
             "decoder": compress(decoder.SerializeToString()),
             "encoder": compress(encoder.SerializeToString()),
-            "sheet": self.points.sheet(),
         }
+        blobs |= {f"sheet-{index}": sheet for index, sheet in enumerate(self.points.sheets())}
         return template("page/explorer.html.j2", "vaebench.runs.explorer").render(
             name=clean(self.name),
             lead=clean(self.lead),
@@ -217,6 +226,8 @@ class Explorer:
             "classes": [_class_entry(index, name) for index, name in enumerate(self.classes)],
             "head": clean(self.head_description) if self.head is not None else None,
             "background": points.background,
+            "channels": channel_titles(self.shape[0], self.channel_names),
+            "composite": is_composite(self.shape[0], self.channel_names),
             "storedError": stored_error,
             "pca": {"axes": axes.tolist(), "centre": centre.tolist(), "varianceRatios": variance_ratios.tolist()},
             "points": {

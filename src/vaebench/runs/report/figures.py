@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 import matplotlib
 from matplotlib.figure import Figure
 
+from vaebench.plotting.channels import is_composite
 from vaebench.plotting.style import STYLE, png
 from vaebench.runs.report import curves, maps, pictures
 from vaebench.runs.report.tables import accuracy_rows
@@ -63,6 +64,10 @@ def _has_classifier(run: Run) -> bool:
     return "taught_samples" in run.panels
 
 
+def _has_composites(run: Run) -> bool:
+    return is_composite(run.results["image_shape"][0], run.results.get("channel_names", ()))
+
+
 FIGURES: dict[str, Panel] = {
     "learning-curve": Panel(
         "verdict",
@@ -111,6 +116,14 @@ FIGURES: dict[str, Panel] = {
         "Test images (top) and the decoder means for their latent means (bottom). Details missing in the bottom rows "
         "are not encoded.",
         pictures.reconstructions,
+    ),
+    "channels": Panel(
+        "images",
+        "Channels alone",
+        "Some of the test images and their reconstructions, first as the composite that all other pictures of this "
+        "report show, then each channel alone in grey.",
+        pictures.channels,
+        _has_composites,
     ),
     "worst-reconstructions": Panel(
         "images",

@@ -12,6 +12,7 @@ from matplotlib.patheffects import withStroke
 from PIL import Image
 
 from vaebench.evaluation.bounds import DEAD_BELOW
+from vaebench.plotting.channels import composite
 from vaebench.plotting.palette import class_style
 from vaebench.plotting.plots import class_legend, confusion, scatter, scatter_3d
 from vaebench.plotting.style import FAINT, INK, REPRESENTATIONS, class_names
@@ -80,7 +81,7 @@ def _paste_images(places: np.ndarray, images: np.ndarray, labels: np.ndarray) ->
 
 def _thumbnail(image: np.ndarray, side: int) -> np.ndarray:
     """Resize an image (C, H, W) to RGB (side, side, 3)."""
-    pixels = image[0] if len(image) == 1 else image[:3].transpose(1, 2, 0)
+    pixels = image[0] if len(image) == 1 else composite(image).transpose(1, 2, 0)
     return np.asarray(Image.fromarray(pixels).convert("RGB").resize((side, side), Image.Resampling.BILINEAR))
 
 

@@ -15,7 +15,8 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 
 from vaebench.evaluation.bounds import DEAD_BELOW
-from vaebench.plotting.style import DPI, FAINT, INK, signed
+from vaebench.plotting.channels import MAX_NAME, channel_titles, composite
+from vaebench.plotting.style import DPI, FAINT, INK, class_names, signed
 from vaebench.runs.run import Run
 
 WIDTH = 1300
@@ -23,6 +24,8 @@ WIDTH = 1300
 MAX_SIDE = 64
 """Longest side of an image; larger images are reduced to it, to limit the size of the page."""
 COLUMNS = 8
+ALONE = 4
+"""Test images whose channels are shown alone."""
 
 Sheet = UInt8[np.ndarray, "rows columns C H W"]
 
@@ -47,6 +50,19 @@ def samples(run: Run, panel: str = "samples") -> Figure:
 def nearest(run: Run) -> Figure:
     """Samples above their nearest training images."""
     return pairs(run.panels["nearest_samples"], run.panels["nearest_images"], None, ("sample", "nearest"))
+
+
+def channels(run: Run) -> Figure:
+    """Test images and their reconstructions as composites, and below them each channel alone in grey."""
+    images, outputs = run.panels["reconstruction_images"], run.panels["reconstruction_outputs"]
+    columns = np.stack([images, outputs], 1)[:ALONE].reshape(-1, *images.shape[1:])  # each image before its output
+    count = images.shape[1]
+    grey = columns.swapaxes(0, 1)[:, :, None].repeat(3, 2)
+    rows = np.concatenate([composite(columns)[None], grey])
+    figure, ax, x, y = sheet(rows, Margins(left=1.6, bottom=0.3))
+    ax.set_yticks(y, ["composite", *class_names(channel_titles(count, run.results.get("channel_names", ())), MAX_NAME)])
+    ax.set_xticks(x, ["image", "decoded"] * (len(x) // 2))
+    return figure
 
 
 def traversals(run: Run) -> Figure:
@@ -96,7 +112,11 @@ def pairs(
 
 
 def in_rows(images: np.ndarray, max_columns: int) -> np.ndarray:
-    """Arrange (N, C, H, W) as (rows, columns, C, H, W): as few rows as possible, evenly filled, padded with white."""
+    """Arrange (N, C, H, W) as (rows, columns, C, H, W): as few rows as possible, evenly filled, padded with white.
+
+    Images of several channels become composites of three.
+    """
+    images = composite(images)
     rows = math.ceil(len(images) / max_columns)
     columns = math.ceil(len(images) / rows)
     white = np.full((rows * columns - len(images), *images.shape[1:]), 255, dtype=np.uint8)
@@ -117,14 +137,15 @@ def sheet(
 ) -> tuple[Figure, Axes, list[float], list[float]]:
     """Return a figure of images in rows, its axes, and the x and y centres of its columns and rows.
 
-    Image pixels are scaled by an integer, so that all have the same size.
+    Image pixels are scaled by an integer, so that all have the same size. Images of several channels are drawn as
+    composites of three.
 
     Args:
         block: rows that belong together; above each block is a free band.
         band: height of the band as a fraction of the image height.
         width: target width in pixels.
     """
-    images = _reduced(images)
+    images = _reduced(composite(images))
     canvas, x, y = _canvas(images, block, band)
     scale = max(1, width // canvas.shape[1])
     high, wide = (side * scale / DPI for side in canvas.shape[:2])
@@ -142,7 +163,7 @@ def sheet(
 
 def grids(sheets: Mapping[str, Sheet], columns: int = 1, width: int = WIDTH) -> Figure:
     """Return a figure of several sheets of one size, each under its name; pixels are scaled as in :func:`sheet`."""
-    canvases = {name: _canvas(_reduced(images), 1, 0.0) for name, images in sheets.items()}
+    canvases = {name: _canvas(_reduced(composite(images)), 1, 0.0) for name, images in sheets.items()}
     high, wide = next(iter(canvases.values()))[0].shape[:2]
     scale = max(1, width // (columns * wide)) / DPI
     rows, pad, title = math.ceil(len(sheets) / columns), 0.1, 0.3

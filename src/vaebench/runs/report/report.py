@@ -11,6 +11,7 @@ from vaebench.core.files import write_bytes, write_text
 from vaebench.evaluation.learning_curves import LabelCount
 from vaebench.models.priors import StandardNormal
 from vaebench.models.registry import PretrainedModel
+from vaebench.plotting.channels import composite_description
 from vaebench.plotting.palette import clean
 from vaebench.plotting.style import representation_title, signed
 from vaebench.plotting.templates import template
@@ -32,6 +33,8 @@ from vaebench.runs.report.verdict import BaselineComparison, Verdict, verdict
 from vaebench.runs.run import Run
 
 EXPLORER = "explorer.html"
+TEST_IMAGES = ("reconstructions", "channels", "worst-reconstructions", "nearest-training-images", "map-images")
+"""Figures that show images of the data."""
 SECTIONS = {
     "alarms": "Alarms",
     "verdict": "Few-label accuracy",
@@ -126,7 +129,7 @@ def elbo_notes(run: Run) -> list[str]:
         )
     shades = np.setdiff1d(run.panels["reconstruction_images"], [0, 255]).size
     if likelihood == "bernoulli" and shades:
-        kind = "grey" if run.results["image_shape"][0] == 1 else "colour"
+        kind = "colour" if run.results["image_shape"][0] == 3 else "grey"
         notes.append(
             f"The Bernoulli likelihood on {kind} pixels is not a density: these nats are comparable only with others "
             "of the same likelihood (use continuous-bernoulli for a density)."
@@ -146,6 +149,11 @@ def _write_figure(run: Run, name: str) -> EmbeddedFigure:
     panel, caption = FIGURES[name], FIGURES[name].caption
     if run.results["data"]["note"] and name == "learning-curve":
         caption += f" Data: {data_title(run)}."
+    if name == "channels":
+        colours = composite_description(run.results["image_shape"][0], run.results.get("channel_names", ()))
+        caption += f" In the composite {colours}."
+    if run.results["data"].get("unknown_pixels") and name in TEST_IMAGES:
+        caption += " Unknown pixels are black."
     figure = embed(panel.figure(run), name, panel.title, caption)
     write_bytes(run.path / "figures" / f"{name}.png", figure.png)
     return figure

@@ -35,13 +35,20 @@ function dequantise({ step, values }) {
   return numbers;
 }
 
-/** Image `index` of (N, C, H, W) numbers as ImageData; missing channels repeat the first. */
+/** Channels drawn as red, green and blue, -1 for none. */
+function drawnChannels() {
+  const { colours, alone } = state.channels;
+  return alone < 0 ? colours : [alone, alone, alone];
+}
+
+/** Image `index` of (N, C, H, W) numbers as ImageData, in the colours that are selected. */
 function imageData(values, index = 0) {
   const image = new ImageData(WIDTH, HEIGHT);
   const plane = HEIGHT * WIDTH;
+  const channels = drawnChannels();
   for (let p = 0; p < plane; p++) {
     for (let c = 0; c < 3; c++) {
-      const value = values[index * IMAGE + (c < CHANNELS ? c : 0) * plane + p];
+      const value = channels[c] < 0 ? 0 : values[index * IMAGE + channels[c] * plane + p];
       image.data[4 * p + c] = Math.round(255 * Math.min(1, Math.max(0, value)));
     }
     image.data[4 * p + 3] = 255;
@@ -68,17 +75,32 @@ function pixelsOf(canvas) {
   return pixels;
 }
 
-/** The sprite sheet of the map's test images. */
+/** The sprite sheet of the map's test images; a sheet for each channel if there are other than 1 or 3. */
 const spriteSheet = {
   async load() {
-    this.bitmap = await createImageBitmap(new Blob([blob("sheet")], { type: "image/webp" }));
+    const count = CHANNELS === 1 || CHANNELS === 3 ? 1 : CHANNELS;
+    const sheets = Array.from({ length: count }, (_, c) => new Blob([blob(`sheet-${c}`)], { type: "image/webp" }));
+    this.bitmaps = await Promise.all(sheets.map((sheet) => createImageBitmap(sheet)));
   },
   draw(canvas, index) {
     const [width, height] = pageData.points.size;
     canvas.width = width;
     canvas.height = height;
     const [x, y] = [index % pageData.points.columns, Math.floor(index / pageData.points.columns)];
-    canvas.getContext("2d").drawImage(this.bitmap, x * width, y * height, width, height, 0, 0, width, height);
+    const context = canvas.getContext("2d", { willReadFrequently: pageData.composite });
+    const drawSheet = (bitmap) => context.drawImage(bitmap, x * width, y * height, width, height, 0, 0, width, height);
+    drawSheet(this.bitmaps[0]);
+    if (!pageData.composite) return;
+    const image = context.createImageData(width, height);
+    drawnChannels().forEach((channel, c) => {
+      drawSheet(this.bitmaps[CHANNELS === 3 ? 0 : Math.max(0, channel)]);
+      const { data } = context.getImageData(0, 0, width, height);
+      for (let p = 0; p < data.length; p += 4) {
+        image.data[p + c] = channel < 0 ? 0 : data[p + (CHANNELS === 3 ? channel : 0)];
+        image.data[p + 3] = 255;
+      }
+    });
+    context.putImageData(image, 0, 0);
   },
 };
 

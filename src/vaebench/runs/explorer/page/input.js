@@ -6,6 +6,8 @@ const pad = { canvas: byId("pad"), pen: null };
 pad.canvas.getContext("2d", { willReadFrequently: true });
 
 function setUpInput() {
+  byId("input-part").hidden = pageData.composite; // a picture has colours, not these channels
+  if (pageData.composite) return;
   const canDraw = CHANNELS === 1 && Math.max(WIDTH, HEIGHT) <= MAX_PAD_SIDE;
   pad.canvas.width = WIDTH;
   pad.canvas.height = HEIGHT;

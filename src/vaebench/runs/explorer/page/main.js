@@ -93,6 +93,7 @@ function restore(text) {
   byId("temperature-value").textContent = state.temperature.toFixed(2);
   byId("errors").checked = state.errorsOnly;
   paintLegend();
+  paintChannelSelects();
   layOutPoints();
   paintSlots();
   redraw();
@@ -131,6 +132,7 @@ async function start() {
   setUpFacts();
   setUpTools();
   setUpKeys();
+  setUpChannels();
   setUpProbabilities();
   setUpLatents();
   setUpSampling();

@@ -13,6 +13,8 @@ const state = {
   errorsOnly: false,
   temperature: 1,
   interpolation: { fraction: 0, path: "linear" },
+  /** Channels drawn as red, green and blue, -1 for none, and the one drawn alone, -1 for the composite. */
+  channels: { colours: [0, 1, 2].map((c) => (c < CHANNELS ? c : CHANNELS === 1 ? 0 : -1)), alone: -1 },
 };
 
 const points = {
@@ -42,12 +44,14 @@ function serialiseState() {
     errors: state.errorsOnly,
     temperature: state.temperature,
     walk: [state.interpolation.fraction, state.interpolation.path],
+    ...(pageData.composite && { channels: [...state.channels.colours, state.channels.alone] }),
   };
   return btoa(JSON.stringify(saved)).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
 }
 
 const isNumber = (value, low, high) => typeof value === "number" && value >= low && value <= high;
 const isIndex = (value, count) => Number.isInteger(value) && value >= 0 && value < count;
+const isChannels = (value) => Array.isArray(value) && value.length === 4 && value.every((c) => isIndex(c + 1, CHANNELS + 1));
 const isCode = (value) => Array.isArray(value) && value.length === LATENTS && value.every((v) => isNumber(v, -1e3, 1e3));
 
 /** Parse a text from `serialiseState` or `link`; throws an error with one sentence for any other text. */
@@ -69,7 +73,8 @@ function parseState(text) {
     && isIndex(saved.map[1], LATENTS) && isIndex(saved.map[2], LATENTS)
     && Array.isArray(saved.hidden) && saved.hidden.every((label) => isIndex(label + 1, pageData.classes.length + 1))
     && typeof saved.errors === "boolean" && isNumber(saved.temperature, 0, 1.5)
-    && Array.isArray(saved.walk) && isNumber(saved.walk[0], 0, 1) && ["linear", "spherical"].includes(saved.walk[1]);
+    && Array.isArray(saved.walk) && isNumber(saved.walk[0], 0, 1) && ["linear", "spherical"].includes(saved.walk[1])
+    && (!pageData.composite || saved.channels === undefined || isChannels(saved.channels));
   if (!fits) throw new Error("This link was changed after this page made it; copy it again.");
   return saved;
 }
@@ -85,6 +90,7 @@ function restoreState(saved) {
   state.temperature = saved.temperature;
   const [fraction, path] = saved.walk;
   state.interpolation = { fraction, path };
+  if (pageData.composite && saved.channels) state.channels = { colours: saved.channels.slice(0, 3), alone: saved.channels[3] };
   const isPoint = state.source && points.code(saved.point).every((value, d) => Math.abs(value - state.z[d]) < 1e-4);
   state.origin = isPoint ? { kind: "point", index: saved.point } : { kind: "moved" };
 }
