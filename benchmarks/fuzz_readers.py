@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import shutil
@@ -10,21 +11,26 @@ import tarfile
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
+import tifffile
 import torch
 from PIL import Image
+from scipy.io import savemat
 
 from vaebench.classification.classifier import Description, ImageClassifier, load_classifier
 from vaebench.data import official
-from vaebench.data.folder import read_images
+from vaebench.data.formats import CONTAINERS
+from vaebench.data.image_set import UnreadableImageError
 from vaebench.data.label_files import read_labels
-from vaebench.data.listing import list_folder
-from vaebench.data.npz import read_npz, read_partly_labelled_npz
+from vaebench.data.loading import load_images
 from vaebench.data.official import read_idx
-from vaebench.data.photos import PreprocessingRule, map_images
+from vaebench.data.opening import open_images
+from vaebench.data.preprocessing import PreprocessingRule
+from vaebench.data.survey import survey
 from vaebench.models.networks import MLP
 from vaebench.models.vae import Model
 from vaebench.runs.recipe import RECIPES, read_recipe
@@ -48,10 +54,6 @@ def as_file(data: bytes, name: str) -> Iterator[Path]:
         assert files == sorted(["inner", name]), f"files outside their folder: {files}"
 
 
-def _ignore_progress(task: str, done: float) -> None:
-    pass
-
-
 def _from_file(name: str, read: Callable[[Path], object]) -> Read:
     def read_bytes(data: bytes) -> None:
         with as_file(data, name) as path:
@@ -60,8 +62,22 @@ def _from_file(name: str, read: Callable[[Path], object]) -> Read:
     return read_bytes
 
 
-def _image(path: Path) -> object:
-    return list(map_images(list_folder(path.parent, 1), RULE.pixels, "reading", _ignore_progress))
+def _image(path: Path) -> None:
+    with open_images(path) as images, suppress(UnreadableImageError):
+        survey(images)
+        RULE.pixels(images.read(0))
+
+
+def _container(suffix: str) -> Callable[[Path], object]:
+    """Opens a container and reads its first images."""
+
+    def read(path: Path) -> None:
+        images = CONTAINERS[suffix](path)
+        for row in range(min(len(images), 8)):
+            with suppress(UnreadableImageError):
+                images.read(row)
+
+    return read
 
 
 def _classifier(data: bytes) -> None:
@@ -84,16 +100,15 @@ READERS: dict[str, Read] = {
     "IDX": lambda data: read_idx(data, "images"),
     "CIFAR-10 archive": _from_file("cifar.tar.gz", official._cifar_archive),
     "npy (Quick Draw)": _from_file("cat.npy", official._read_drawings),
-    "npz": _from_file("mine.npz", read_npz),
-    "npz, partly labelled": _from_file("mine.npz", read_partly_labelled_npz),
-    "zip of images": _from_file("mine.zip", lambda path: read_images(path, _ignore_progress)),
+    "zip of images": _from_file("mine.zip", load_images),
     "image": _from_file("a.png", _image),
+    "TIFF image": _from_file("a.tif", _image),
     "labels (CSV)": _from_file("labels.csv", lambda path: read_labels([path], NAMES, "photos")),
     "recipe (TOML)": _from_file("mine.toml", read_recipe),
     "checkpoint": _from_file("checkpoint.safetensors", read_tensors),
     "results.json": _results,
     "classifier": _classifier,
-}
+} | {f"container {suffix}": _from_file(f"images{suffix}", _container(suffix)) for suffix in CONTAINERS}
 
 
 def seeds(name: str) -> list[bytes]:
@@ -122,13 +137,6 @@ def _npy() -> list[bytes]:
     return [out.getvalue()]
 
 
-def _npz(save: Callable[..., None], first: int) -> bytes:
-    out = io.BytesIO()
-    x, y = np.zeros((4, 3, 3), np.uint8), np.arange(first, first + 4) % 2 + min(first, 0)
-    save(out, x_train=x, y_train=y, x_test=x, y_test=y)
-    return out.getvalue()
-
-
 def _pictures(names: tuple[str, ...]) -> dict[str, bytes]:
     pictures = {}
     for name in names:
@@ -136,6 +144,24 @@ def _pictures(names: tuple[str, ...]) -> dict[str, bytes]:
         Image.new("L", (3, 3)).save(out, {"jpg": "JPEG", "tif": "TIFF"}.get(name[-3:], name[-3:].upper()))
         pictures[name] = out.getvalue()
     return pictures
+
+
+def _deep_images() -> list[bytes]:
+    colour = np.arange(27, dtype=np.uint16).reshape(3, 3, 3) * 2000
+    return [bytes(imagecodecs.png_encode(colour)), bytes(imagecodecs.jpeg2k_encode(colour, level=0))]
+
+
+def _tiffs() -> list[bytes]:
+    values, files = np.arange(27, dtype=np.uint16).reshape(3, 3, 3), []
+    for array, options in (
+        (values, {"photometric": "rgb"}),
+        (values, {"photometric": "minisblack", "metadata": {"axes": "CYX"}, "ome": True}),
+        (values[0].astype(np.float32), {"compression": "zlib"}),
+    ):
+        out = io.BytesIO()
+        tifffile.imwrite(out, array, **options)  # type: ignore[arg-type]
+        files.append(out.getvalue())
+    return files
 
 
 def _zip() -> list[bytes]:
@@ -167,17 +193,78 @@ def _classifiers() -> list[bytes]:
     return [data]
 
 
+def _written(write: Callable[[Path], object], suffix: str) -> Callable[[], list[bytes]]:
+    def make() -> list[bytes]:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / f"seed{suffix}"
+            write(path)
+            return [path.read_bytes()]
+
+    return make
+
+
+def _write_hdf5(path: Path) -> None:
+    import h5py
+
+    with h5py.File(path, "w") as file:
+        file.create_dataset("images", data=GREY, chunks=(2, 3, 3), compression="gzip")
+        file["labels"] = LABELS
+
+
+def _write_parquet(path: Path) -> None:
+    import pyarrow
+    from pyarrow import parquet
+
+    cell = {"bytes": _pictures(("a.png",))["a.png"], "path": "a.png"}
+    parquet.write_table(pyarrow.table({"image": [cell] * 4, "label": LABELS}), path)
+
+
+def _write_tar(path: Path) -> None:
+    with tarfile.open(path, "w" if path.suffix == ".tar" else "w:gz") as archive:
+        for name, data in {"0.png": _pictures(("a.png",))["a.png"], "0.cls": b"1", "1.json": b'{"label": 2}'}.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+
+
+def _write_table(path: Path) -> None:
+    rows = np.concatenate([LABELS[:, None], GREY.reshape(4, 9)], 1)
+    np.savetxt(path, rows, "%d", "\t" if path.suffix == ".tsv" else ",")
+
+
+def _write_idx(path: Path) -> None:
+    data = _idx()[0]
+    path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
+
+
+GREY, LABELS = np.arange(36, dtype=np.uint8).reshape(4, 3, 3), np.arange(4) % 2
+WRITERS: dict[str, Callable[[Path], object]] = {
+    ".npz": lambda path: np.savez(path, x_train=GREY, y_train=LABELS),
+    ".npy": lambda path: np.save(path, GREY),
+    ".parquet": _write_parquet,
+    ".mat": lambda path: savemat(path, {"X": GREY.transpose(1, 2, 0), "y": LABELS}),
+}
+WRITERS |= dict.fromkeys((".csv", ".tsv"), _write_table) | dict.fromkeys((".h5", ".hdf5"), _write_hdf5)
+WRITERS |= dict.fromkeys((".tar", ".tar.gz", ".tgz"), _write_tar)
+WRITERS |= dict.fromkeys(("-ubyte", "-ubyte.gz", ".idx"), _write_idx)
+"""Writes a small valid container of each suffix."""
+
 SEEDS: dict[str, Callable[[], list[bytes]]] = {
     "IDX": _idx,
     "CIFAR-10 archive": _cifar,
     "npy (Quick Draw)": _npy,
-    "npz": lambda: [_npz(np.savez, 0), _npz(np.savez_compressed, 0)],
-    "npz, partly labelled": lambda: [_npz(np.savez, -1), _npz(np.savez_compressed, -1)],
     "zip of images": _zip,
-    "image": lambda: list(_pictures(("a.png", "a.jpg", "a.tif", "a.gif", "a.bmp")).values()),
-    "labels (CSV)": lambda: [b"file,label\na.png,cat\nsub/b.png,dog\n", b'"x,y.png";cat\n', b"a.png\tcat\n"],
+    "image": lambda: [*_pictures(("a.png", "a.jpg", "a.gif", "a.bmp")).values(), *_deep_images()],
+    "TIFF image": _tiffs,
+    "labels (CSV)": lambda: [
+        b"file,label\na.png,cat\nsub/b.png,dog\n",
+        b'"x,y.png";cat\n',
+        b"a.png\tcat\n",
+        b'{"a.png": "cat"}',
+        b"id,image,x,type\n1,A,3,cat\n",
+    ],
     "recipe (TOML)": lambda: [b'seed = 1\n[data]\nsource = "mnist"\n[model.network]\nkind = "mlp"\nhidden = [5]\n'],
     "checkpoint": _tensors,
     "results.json": lambda: [json.dumps({"schema": 1, "rows": [{"metric": "elbo", "mean": 1.0}]}).encode()],
     "classifier": _classifiers,
-}
+} | {f"container {suffix}": _written(WRITERS[suffix], suffix) for suffix in CONTAINERS}

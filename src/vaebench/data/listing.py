@@ -1,33 +1,35 @@
-"""Image files in a folder or zip, listed and read without unpacking."""
+"""Image files in a folder, zip or tar, listed and read without unpacking."""
 
 from __future__ import annotations
 
 import os
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 from vaebench.core.errors import VaebenchError
+from vaebench.data.decoding import DECODERS, suffix_of
+from vaebench.data.image_set import UnreadableImageError
+from vaebench.data.printing import printable
+from vaebench.data.tars import TARS, Tar
 
-FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".bmp": "BMP", ".gif": "GIF"}
-FORMATS |= {".tif": "TIFF", ".tiff": "TIFF", ".webp": "WEBP"}
-"""Pillow's format of each supported suffix."""
+ARCHIVES = (".zip", *TARS)
+"""Ends of the names of archives that are listed like folders."""
 BYTE_LIMIT = 1 << 26
 """Bytes of the largest image file that is read, so that no archive can exhaust the memory."""
 
+EXPECTED = ".zip, .tar, .tar.gz or .tgz"
+
 PathParts = tuple[str, ...]
-"""Components of a path relative to the folder or zip, as ``PurePath.parts``."""
-
-
-class UnreadableImageError(Exception):
-    """Reason why an image is rejected, to be appended to the name of its file."""
+"""Components of a path relative to the folder or archive, as ``PurePath.parts``."""
 
 
 @dataclass(frozen=True)
 class Files:
-    """Image files of a folder or zip."""
+    """Image files of a folder or archive."""
 
     root: Path
     images: tuple[PathParts, ...]
@@ -35,8 +37,10 @@ class Files:
     read: Callable[[PathParts], bytes]
     stamp: Callable[[PathParts], tuple[int, int]]
     """Size in bytes and modification time (ns) or checksum of a file; they change with its contents."""
-    others: int = 0
-    """Number of visible files without an image suffix."""
+    others: tuple[PathParts, ...] = ()
+    """Visible files without an image suffix."""
+    ignored: int = 0
+    """Number of links and devices in a tar, which are not followed."""
 
     def name(self, parts: PathParts) -> str:
         """Return the printable path of a file, for error messages."""
@@ -53,32 +57,27 @@ def title_of(path: Path) -> str:
     return printable(path.stem if path.is_file() else path.resolve().name)
 
 
-def printable(name: str) -> str:
-    """Replace each unprintable character, such as a newline or an undecodable byte, by a question mark."""
-    return "".join(character if character.isprintable() else "?" for character in name)
-
-
 @contextmanager
 def open_files(path: Path, depth: int = 20) -> Iterator[Files]:
-    """List the image files of a folder as :func:`list_folder` does, or of a zip of any depth.
+    """List the image files of a folder as :func:`list_folder` does, or of a zip or tar of any depth.
 
-    Nothing of a zip is unpacked, and its entries' names are never used as paths.
+    Nothing of an archive is unpacked, and its members' names are never used as paths.
 
     Raises:
-        VaebenchError: the path does not exist, is neither a folder nor a zip, or contains no image.
+        VaebenchError: the path does not exist, is neither a folder nor an archive, or contains no image.
     """
     if path.is_dir():
         yield list_folder(path, depth)
-    elif path.suffix.lower() == ".zip" and path.exists():
-        zipped = _Archive(path)
-        with zipped.archive:
-            files = [parts for parts, entry in zipped.entries.items() if not entry.is_dir()]
-            folders = {parts[:end] for parts in files for end in range(len(parts))} | zipped.entries.keys() - set(files)
-            yield _files(path, files, filter(_visible, folders), zipped)
+    elif path.name.lower().endswith(ARCHIVES) and path.exists():
+        archive = _archive(path)
+        with closing(archive):
+            files = list(archive.files)
+            folders = {parts[:end] for parts in files for end in range(len(parts))} | archive.folders - set(files)
+            yield _files(path, files, filter(_visible, folders), archive)
     elif path.exists():
-        raise VaebenchError(f"{path} is neither a folder nor a .zip; expected one of these with image files")
+        raise VaebenchError(f"{path} is neither a folder nor a {EXPECTED}; expected one of these with image files")
     else:
-        raise VaebenchError(f"{path} does not exist; expected a folder or a .zip of image files")
+        raise VaebenchError(f"{path} does not exist; expected a folder or a {EXPECTED} of image files")
 
 
 def list_folder(path: Path, depth: int) -> Files:
@@ -103,15 +102,38 @@ def list_folder(path: Path, depth: int) -> Files:
     return _files(path, files, real_paths, _Folder(path))
 
 
-def open_reader(path: Path) -> Callable[[PathParts], bytes]:
-    """Return a function that reads single files of a folder or zip without listing it.
+def list_file(path: Path) -> Files:
+    """List a single image file, whatever its suffix."""
+    contents = _Folder(path.parent)
+    return Files(path.parent, ((path.name,),), frozenset(), contents.read, contents.stamp)
 
-    A zip stays open as long as the function is referenced.
+
+class Contents(NamedTuple):
+    """``read`` and ``stamp`` of :class:`Files`."""
+
+    read: Callable[[PathParts], bytes]
+    stamp: Callable[[PathParts], tuple[int, int]]
+
+
+def open_contents(path: Path) -> Contents:
+    """Return functions that read single files of a folder or archive, without listing its images.
+
+    An archive stays open as long as the functions are referenced.
 
     Raises:
-        VaebenchError: neither a folder nor a zip file.
+        VaebenchError: neither a folder nor an archive.
     """
-    return _Folder(path).read if path.is_dir() else _Archive(path).read
+    contents = _Folder(path) if path.is_dir() else _archive(path)
+    return Contents(contents.read, contents.stamp)
+
+
+def open_tar(path: Path) -> TarContents:
+    """Return the contents of a tar file, which stays open as long as they are referenced.
+
+    Raises:
+        VaebenchError: not a complete tar file.
+    """
+    return TarContents(path)
 
 
 @dataclass(frozen=True)
@@ -119,6 +141,7 @@ class _Folder:
     """Contents of a folder's files."""
 
     path: Path
+    ignored: int = 0
 
     def stamp(self, parts: PathParts) -> tuple[int, int]:
         status = self.path.joinpath(*parts).stat()
@@ -129,8 +152,10 @@ class _Folder:
         return self.path.joinpath(*parts).read_bytes()
 
 
-class _Archive:
+class ZipContents:
     """Contents of a zip's files."""
+
+    ignored = 0
 
     def __init__(self, path: Path) -> None:
         try:
@@ -140,6 +165,8 @@ class _Archive:
         named = (entry for entry in self.archive.infolist() if entry.filename)
         # some archivers on Windows write backslashes
         self.entries = {PurePosixPath(entry.filename.replace("\\", "/")).parts: entry for entry in named}
+        self.files = [parts for parts, entry in self.entries.items() if not entry.is_dir()]
+        self.folders = frozenset(self.entries)
 
     def stamp(self, parts: PathParts) -> tuple[int, int]:
         return self.entries[parts].file_size, self.entries[parts].CRC
@@ -150,13 +177,45 @@ class _Archive:
             raise UnreadableImageError("is encrypted; expected a zip without a password")
         return self.archive.read(self.entries[parts])
 
+    def close(self) -> None:
+        self.archive.close()
 
-def _files(root: Path, files: list[PathParts], folders: Iterable[PathParts], contents: _Folder | _Archive) -> Files:
+
+class TarContents:
+    """Contents of a tar's files."""
+
+    def __init__(self, path: Path) -> None:
+        self.tar = Tar(path)
+        self.changed = path.stat().st_mtime_ns
+        self.entries = {PurePosixPath(name).parts: place for name, place in self.tar.files.items()}
+        self.files = list(self.entries)
+        self.folders = frozenset(PurePosixPath(name).parts for name in self.tar.folders)
+        self.ignored = self.tar.ignored
+
+    def stamp(self, parts: PathParts) -> tuple[int, int]:
+        return self.entries[parts].size, self.changed
+
+    def read(self, parts: PathParts) -> bytes:
+        _check_size(self.entries[parts].size)
+        return self.tar.read(self.entries[parts])
+
+    def close(self) -> None:
+        self.tar.close()
+
+
+def _archive(path: Path) -> ZipContents | TarContents:
+    return TarContents(path) if path.name.lower().endswith(TARS) else ZipContents(path)
+
+
+def _files(
+    root: Path, files: list[PathParts], folders: Iterable[PathParts], contents: _Folder | ZipContents | TarContents
+) -> Files:
     visible = [parts for parts in files if parts and _visible(parts)]
-    images = tuple(sorted(parts for parts in visible if PurePosixPath(parts[-1]).suffix.lower() in FORMATS))
+    images = tuple(sorted(parts for parts in visible if suffix_of(parts[-1]) in DECODERS))
     if not images:
-        raise VaebenchError(f"{root} contains no image; expected files ending in {', '.join(FORMATS)}")
-    return Files(root, images, frozenset(folders), contents.read, contents.stamp, len(visible) - len(images))
+        raise VaebenchError(f"{root} contains no image; expected files ending in {', '.join(DECODERS)}")
+    others = tuple(sorted(parts for parts in visible if suffix_of(parts[-1]) not in DECODERS))
+    return Files(root, images, frozenset(folders), contents.read, contents.stamp, others, contents.ignored)
 
 
 def _check_size(size: int) -> None:

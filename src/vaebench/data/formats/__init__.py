@@ -1,0 +1,5 @@
+"""Files and folders of files that hold many images each."""
+
+from vaebench.data.formats.folders import open_container_folder as open_container_folder
+from vaebench.data.formats.registry import CONTAINERS as CONTAINERS
+from vaebench.data.formats.registry import container_suffix as container_suffix
