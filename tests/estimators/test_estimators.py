@@ -3,6 +3,7 @@
 import doctest
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.base import clone
@@ -15,6 +16,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 import vaebench as vb
 from vaebench.estimators import SemiSupervisedVAEClassifier, VAEClassifier, VAETransformer, classifiers
 from vaebench.estimators import transformer as transformer_module
+from vaebench.estimators.transformer import PixelScaler
 
 SMALL = VAETransformer(latent=4, epochs=15, batch_size=32, learning_rate=1e-2, random_state=0, n_jobs=1)
 WAIVED = {
@@ -110,6 +112,48 @@ def test_a_shape_that_does_not_fit_is_refused(digits, shape):
         VAETransformer(image_shape=shape).fit(digits[0])
 
 
+@pytest.mark.parametrize(
+    ("image_shape", "shape", "channels_last"),
+    [
+        (28, (1, 28, 28), False),
+        (np.int64(8), (1, 8, 8), False),
+        ((28, 20), (1, 28, 20), False),
+        ((3, 32, 32), (3, 32, 32), False),
+        ((32, 32, 3), (3, 32, 32), True),
+        ([32, 24, 13], (13, 32, 24), True),
+        ((28, 28, 1), (1, 28, 28), True),
+        ((1, 8, 3), (1, 8, 3), False),
+        ((8, 8, 3), (3, 8, 8), True),
+        ((3, 8, 8), (3, 8, 8), False),
+        ((12, 8, 8), (12, 8, 8), False),
+        ((3, 8, 10), (3, 8, 10), False),
+        ((20, 28, 28), (20, 28, 28), False),
+    ],
+)
+def test_orders_of_an_image_shape(image_shape, shape, channels_last):
+    pixels = PixelScaler(np.zeros((1, int(np.prod(shape)))), image_shape)
+    assert (pixels.shape, pixels.channels_last) == (shape, channels_last)
+
+
+@pytest.mark.parametrize("image_shape", [(8, 10, 3), (64, 48, 40), (64, 8, 8)])
+def test_an_ambiguous_image_shape_is_refused(image_shape):
+    with pytest.raises(ValueError, match="in which either the first or the last may be the channels"):
+        PixelScaler(np.zeros((1, int(np.prod(image_shape)))), image_shape)
+
+
+def test_channels_may_be_last():
+    images = np.random.default_rng(0).integers(0, 256, (40, 20, 20, 3)).astype(np.uint8)
+    first, last = images.transpose(0, 3, 1, 2).reshape(40, -1), images.reshape(40, -1)
+    settings = {"epochs": 1, "random_state": 0, "n_jobs": 1}
+    by_first = VAETransformer(2, image_shape=(3, 20, 20), **settings).fit(first)
+    by_last = VAETransformer(2, image_shape=(20, 20, 3), **settings).fit(last)
+    codes = by_first.transform(first)
+    np.testing.assert_array_equal(by_last.transform(last), codes)
+    rows = by_first.inverse_transform(codes).reshape(40, 3, 20, 20).transpose(0, 2, 3, 1).reshape(40, -1)
+    np.testing.assert_array_equal(by_last.inverse_transform(codes), rows)
+    np.testing.assert_allclose(by_last.pixels_.to_rows(by_last.pixels_.to_pixels(last)), last)
+
+
 def test_codes_of_another_width_are_refused(transformer):
     with pytest.raises(ValueError, match=r"X has shape \(3, 7\); expected codes \(n, 8\)"):
         transformer.inverse_transform(np.zeros((3, 7)))
@@ -162,6 +206,53 @@ def test_the_range_of_rows_is_that_of_the_data():
     np.testing.assert_allclose(found.pixels_.to_rows(found.pixels_.to_pixels(X)), X, atol=0.05)
     for values, high in ((X.astype(np.uint8), 255), (X - X.min(), (X - X.min()).max()), (X * 0.009, 1.0)):
         assert VAETransformer(2, epochs=1, n_jobs=1).fit(values).pixels_.span == pytest.approx(high)
+
+
+HIDDEN_LABELS = {
+    "None": lambda names, rest: np.where(rest, None, names.astype(object)),
+    "empty": lambda names, rest: np.where(rest, "", names),
+    "-1 as text": lambda names, rest: np.where(rest, "-1", names),
+    "-1 among texts": lambda names, rest: np.where(rest, -1, names.astype(object)),
+    "NaN": lambda names, rest: np.where(rest, np.nan, names.astype(object)),
+    "a list": lambda names, rest: [None if hidden else name for name, hidden in zip(names, rest, strict=True)],
+    "pandas": lambda names, rest: pd.Series(np.where(rest, None, names.astype(object))),
+    "pandas strings": lambda names, rest: pd.Series(np.where(rest, None, names.astype(object)), dtype="string"),
+}
+
+
+@pytest.mark.parametrize("hide", HIDDEN_LABELS.values(), ids=HIDDEN_LABELS)
+def test_texts_may_be_missing(digits, hide):
+    X, y = digits[0][:120], digits[1][:120] % 3
+    rest = np.arange(120) >= 40
+    settings = {"steps": (5, 5), "epochs": 1}
+    by_number = semi(**settings).fit(X, np.where(rest, -1, y))
+    by_name = semi(**settings).fit(X, hide(np.array(["cat", "dog", "owl"])[y], rest))
+    assert list(by_name.classes_) == ["cat", "dog", "owl"]
+    np.testing.assert_array_equal(by_name.predict_proba(X), by_number.predict_proba(X))
+
+
+def test_rows_without_a_text_train_the_vae_of_a_classifier_only(digits):
+    X, y = digits[0][:120], np.array(["cat", "dog", "owl"])[digits[1][:120] % 3].astype(object)
+    y[40:] = None
+    found = VAEClassifier(clone(SMALL).set_params(epochs=2), random_state=0).fit(X, y)
+    assert list(found.classes_) == ["cat", "dog", "owl"]
+    np.testing.assert_array_equal(
+        found.transformer_.transform(X), clone(SMALL).set_params(epochs=2).fit(X).transform(X)
+    )
+
+
+def test_numbers_in_objects_may_be_missing(digits):
+    X, y = digits[0][:60], digits[1][:60].astype(object)
+    y[20:] = None
+    found = semi(steps=(5,), epochs=1).fit(X, y)
+    assert found.classes_.dtype.kind == "i"
+    assert set(found.classes_) == set(digits[1][:20])
+
+
+def test_texts_and_numbers_are_refused(digits):
+    y = np.array(["cat", 3, None, "dog"], dtype=object)
+    with pytest.raises(ValueError, match="y has the labels 'cat' and 3; expected texts or numbers, not both"):
+        semi().fit(digits[0][:4], y)
 
 
 def test_all_unlabelled_is_refused(digits):

@@ -1,156 +1,126 @@
-"""Labels of the user's own images, from CSV files or class folders."""
+"""Labels of the user's own images from tables."""
 
 from __future__ import annotations
 
-import csv
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path, PurePosixPath
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from vaebench.core.errors import VaebenchError
-from vaebench.data.listing import FORMATS, Files, outer_folders, printable
-
-UNLABELLED = ("unlabelled", "unlabeled")
-"""Names of the folder with unlabelled images, beside the class folders."""
-FILE_COLUMNS = ("file", "filename", "file_name", "image", "image_name", "path", "name", "id")
-LABEL_COLUMNS = ("label", "class", "category", "target", "y")
+from vaebench.data.labels.classes import class_name, resolve_names, warn_of_spellings
+from vaebench.data.labels.columns import select_columns
+from vaebench.data.labels.matching import ASSUMPTIONS, Match, Matcher
+from vaebench.data.labels.tables import read_table
+from vaebench.data.printing import printable
 
 
 class FileLabels(NamedTuple):
-    """Labels by image name, and warnings about labels that match no image."""
+    """Labels by image name, and sentences about what was assumed, left out, or matches no image."""
 
     labels: dict[str, str]
     warnings: tuple[str, ...] = ()
 
 
-def folder_labels(files: Files) -> FileLabels:
-    """Return the labels given by class folders; images in a folder ``unlabelled`` have none.
-
-    Raises:
-        VaebenchError: an image is in no class folder.
-    """
-    depth = len(outer_folders(files))
-    labels = {}
-    for parts in files.images:
-        if len(parts) < depth + 2:
-            raise VaebenchError(
-                f"{files.name(parts)} lies in no class folder; expected CLASS/IMAGE and unlabelled/IMAGE, or the "
-                "labels of some images in a CSV file (--labels labels.csv)"
-            )
-        if parts[depth].lower() not in UNLABELLED:
-            labels["/".join(parts)] = printable(parts[depth])
-    return FileLabels(labels)
+class _Row(NamedTuple):
+    place: str
+    """Path and line, to begin a sentence with."""
+    file: str
+    label: str
+    match: Match
 
 
 def read_labels(paths: Sequence[Path], names: Sequence[str], root: str) -> FileLabels:
-    """Read labels from CSV files with two columns, file and label, and an optional header.
+    """Read labels from tables of file and label, in CSV or JSON, as labelling tools and spreadsheets write them.
 
-    Files are identified by their path below ``root``, or by their name if it is unique. Lines without a label are
-    ignored, as are further columns if a header names the two.
+    Files are identified by their path below ``root``, or by their name if it is unique. What else they may differ in
+    is listed in :data:`vaebench.data.labels.matching.ASSUMPTIONS`, and each such difference is warned about. Rows
+    without a label are counted in a warning. Two forms of a class name that differ in their Unicode form only are
+    the same class.
 
     Args:
-        paths: CSV files, separated by comma, semicolon or tab.
+        paths: tables, separated by comma, semicolon, tab or bar; or in JSON.
         names: names of all images.
         root: name of the images' folder, for paths that start with it.
 
     Raises:
-        VaebenchError: not such a CSV file, an image with two labels, or no line that matches an image.
+        VaebenchError: not such a table, no single column of labels, an image with two labels, or no row that matches
+            an image.
     """
-    find = _Finder(names, root)
-    labels: dict[str, str] = {}
-    unknown: list[str] = []
+    matcher = Matcher(names, root)
+    rows: list[_Row] = []
+    warnings: list[str] = []
     for path in paths:
-        for line, file, label in _read_lines(path, find):
-            name = find(file)
-            if not label:
-                continue
-            if name is None:
-                unknown.append(file)
-            elif labels.setdefault(name, label) != label:
-                raise VaebenchError(
-                    f"{path}, line {line}: {printable(name)} has the labels {labels[name]!r} and {label!r}; expected "
-                    "one label per image: remove one of the lines"
-                )
+        of_table, of_columns = _read_rows(path, names, matcher)
+        rows += of_table
+        warnings += of_columns
+    classes, sentences = resolve_names([row.label for row in rows])
+    rows = [row._replace(label=classes[row.label]) for row in rows if classes[row.label]]
+    # an image with a row of its own takes no row that is another file but for an assumption
+    own = {row.match.name for row in rows if not row.match.assumed}
+    unknown = [row for row in rows if row.match.name is None or (row.match.assumed and row.match.name in own)]
+    known = [row for row in rows if row.match.name and not (row.match.assumed and row.match.name in own)]
+    labels = _join(known)
     if not labels:
-        example = printable(names[0])
-        raise VaebenchError(
-            f"{', '.join(map(str, paths))} labels none of the {len(names):,} images; expected lines such as "
-            f"{example},some class" + (f", not {printable(unknown[0])}" if unknown else "")
-        )
-    return FileLabels(labels, _unknown_warning(unknown))
+        raise _no_labels(paths, names, unknown)
+    warnings += [*sentences, *_assumption_warning(known), *_unknown_warnings(unknown)]
+    return FileLabels(labels, tuple(map(printable, (*warnings, *warn_of_spellings(labels.values())))))
 
 
-def _unknown_warning(files: list[str]) -> tuple[str, ...]:
-    if not files:
-        return ()
-    names = ", ".join(map(printable, files[:3])) + (", ..." if len(files) > 3 else "")
-    return (f"{len(files):,} labelled file{'s are' if len(files) > 1 else ' is'} not among the images read: {names}",)
+def _read_rows(path: Path, names: Sequence[str], matcher: Matcher) -> tuple[list[_Row], tuple[str, ...]]:
+    selected = select_columns(read_table(path, names), matcher)
+    table = selected.table
+    cells = zip(selected.files, selected.labels, matcher.match(selected.files), strict=True)
+    rows = []
+    for index, (file, label, match) in enumerate(cells):
+        place = table.place(index)
+        rows.append(_Row(place, file, class_name(label, place), match))
+    return rows, (*table.warnings, *selected.warnings)
 
 
-class _Finder:
-    """Finds the image that an entry of a CSV file refers to."""
-
-    def __init__(self, names: Iterable[str], root: str) -> None:
-        self.names = set(names)
-        self.root = root
-        by_last = defaultdict(list)
-        for name in self.names:
-            by_last[PurePosixPath(name).name].append(name)
-        self.unique = {last: matches[0] for last, matches in by_last.items() if len(matches) == 1}
-
-    def __call__(self, file: str) -> str | None:
-        """Return the image's name, or None if there is no such image."""
-        if file in self.names:
-            return file
-        parts = PurePosixPath(file.replace("\\", "/")).parts
-        for start in range(len(parts)):
-            below = "/".join(parts[start:])
-            if below in self.names and (start == 0 or parts[start - 1] in (".", self.root)):
-                return below
-        return self.unique.get(parts[-1]) if parts else None
+def _join(rows: Sequence[_Row]) -> dict[str, str]:
+    """Return the label of each image."""
+    labels: dict[str, str] = {}
+    for row in rows:
+        name, label = row.match.name or "", row.label
+        if labels.setdefault(name, label) != label:
+            raise VaebenchError(
+                f"{row.place}: {printable(name)} has the labels {labels[name]!r} and {label!r}; expected "
+                "one label per image: remove one of the lines"
+            )
+    return labels
 
 
-def _read_lines(path: Path, find: _Finder) -> Iterator[tuple[int, str, str]]:
-    """Yield line number, file and label of each line of a CSV file."""
-    try:
-        text = path.read_text(encoding="utf-8-sig", errors="surrogateescape")
-    except OSError as error:
-        raise VaebenchError(f"{path} cannot be read ({error.strerror}); expected a CSV of file and label") from error
-    separator = max(",;\t", key=text.partition("\n")[0].count)
-    reader = csv.reader(text.splitlines(keepends=True), delimiter=separator, strict=True)
-    columns: tuple[int, int] | None = None
-    try:
-        for row in reader:
-            fields = [field.strip() for field in row]
-            if not any(fields):
-                continue
-            if columns is None:
-                is_header = find(fields[0]) is None and PurePosixPath(fields[0]).suffix.lower() not in FORMATS
-                columns = _find_columns(path, fields) if is_header else (0, 1)
-                if is_header:
-                    continue
-            if len(fields) <= max(columns):
-                raise VaebenchError(
-                    f"{path}, line {reader.line_num}: {printable(separator.join(row))[:80]!r} has "
-                    f"{len(fields)} column{'s' if len(fields) > 1 else ''}; expected a file and its label"
-                )
-            file = row[columns[0]]
-            yield reader.line_num, file if file in find.names else file.strip(), printable(fields[columns[1]])
-    except csv.Error as error:
-        raise VaebenchError(f"{path}, line {reader.line_num}: {error}; expected a CSV of file and label") from error
-
-
-def _find_columns(path: Path, fields: list[str]) -> tuple[int, int]:
-    """Return the indices of the file and label columns, given the header."""
-    header = [field.lower() for field in fields]
-    known = (FILE_COLUMNS, LABEL_COLUMNS)
-    file, label = (next((header.index(name) for name in names if name in header), None) for names in known)
-    if file is not None and label is not None:
-        return file, label
-    if len(fields) == 2:
-        return 0, 1
-    raise VaebenchError(
-        f"{path}: the first line is {', '.join(map(repr, fields))[:120]}; expected two columns, file and label, or a "
-        "header that contains these names"
+def _no_labels(paths: Sequence[Path], names: Sequence[str], unknown: Sequence[_Row]) -> VaebenchError:
+    example = printable(names[0])
+    return VaebenchError(
+        f"{', '.join(map(str, paths))} labels none of the {len(names):,} images; expected lines such as "
+        f"{example},some class" + (f", not {printable(unknown[0].file)}" if unknown else "")
     )
+
+
+def _assumption_warning(rows: Iterable[_Row]) -> tuple[str, ...]:
+    """Return one sentence with the number and an example of each assumption."""
+    counts: Counter[str] = Counter()
+    examples: dict[str, str] = {}
+    for row in rows:
+        for assumed in row.match.assumed:
+            if not counts[assumed]:
+                examples[assumed] = f"{printable(row.file)} is {printable(row.match.name or '')}"
+            counts[assumed] += 1
+    parts = [f"{count:,} {ASSUMPTIONS[assumed]} ({examples[assumed]})" for assumed, count in counts.items()]
+    return (
+        (f"labelled files are matched though written otherwise than the images: {', '.join(parts)}",) if parts else ()
+    )
+
+
+def _unknown_warnings(rows: Sequence[_Row]) -> list[str]:
+    warnings = []
+    for files, reason in (
+        ([row.file for row in rows if not row.match.ambiguous], "not among the images read"),
+        ([row.file for row in rows if row.match.ambiguous], "the name of several images, so that a folder is needed"),
+    ):
+        if files:
+            names = ", ".join(map(printable, files[:3])) + (", ..." if len(files) > 3 else "")
+            warnings.append(f"{len(files):,} labelled file{'s are' if len(files) > 1 else ' is'} {reason}: {names}")
+    return warnings

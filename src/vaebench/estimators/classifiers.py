@@ -14,7 +14,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from vaebench.data.augment import GENTLE, Augmentation
-from vaebench.data.images import HIDDEN
+from vaebench.estimators.labels import mark_missing, split_labels
 from vaebench.estimators.transformer import BATCH, DTYPES, PixelScaler, VAETransformer, compute_of, draw_seed, train_vae
 from vaebench.evaluation.features import encode
 from vaebench.models.classifying_vae import SelfTrainingLoss
@@ -27,6 +27,8 @@ from vaebench.semi_supervised.self_training import SelfTraining
 @dataclass(eq=False, repr=False)
 class VAEClassifier(ClassifierMixin, BaseEstimator):
     """Logistic regression on the latent means of a VAE that is trained without labels.
+
+    In numbers y, -1 is a class; where labels are texts or objects, it marks unlabelled rows, as "", None and NaN do.
 
     Parameters
     ----------
@@ -62,13 +64,22 @@ class VAEClassifier(ClassifierMixin, BaseEstimator):
     random_state: Any = None
 
     def fit(self, X: Any, y: Any) -> VAEClassifier:
-        """Train the VAE on rows X (n, d) without labels, then the classifier on codes and labels y (n,)."""
-        X, y = validate_data(self, X, y, dtype=DTYPES)
+        """Train the VAE on rows X (n, d) without labels, then the classifier on codes and labels y (n,).
+
+        Where labels are texts or objects, rows whose label is -1, "", None or NaN train the VAE only.
+
+        Raises
+        ------
+        ValueError
+            If labels are texts and numbers, or fail scikit-learn's validation.
+        """
+        X, y = validate_data(self, X, mark_missing(y), dtype=DTYPES)
+        labelled, y = split_labels(y) if y.dtype.kind in "OUS" else (np.ones(len(y), dtype=bool), y)
         check_classification_targets(y)
         base = VAETransformer() if self.transformer is None else self.transformer
         state = draw_seed(self.random_state) if base.random_state is None else base.random_state
         self.transformer_ = clone(base).set_params(random_state=state)
-        codes = self.transformer_.fit(X).transform(X)
+        codes = self.transformer_.fit(X).transform(X)[labelled]
         self.centre_, self.scale_ = codes.mean(0), max(float(codes.std()), 1e-12)
         codes = (codes - self.centre_) / self.scale_
         self.logistic_ = LogisticRegression(C=self.inverse_penalty, max_iter=1000).fit(codes, y)
@@ -100,7 +111,8 @@ class SemiSupervisedVAEClassifier(ClassifierMixin, BaseEstimator):
     A VAE is trained on all rows without labels, the labels are propagated along the nearest-neighbour graph of its
     codes, and a copy of its encoder with a class head is trained on labels and pseudo-labels; see
     :class:`vaebench.semi_supervised.self_training.SelfTraining`. As in :mod:`sklearn.semi_supervised`, the label -1
-    marks unlabelled rows; rows are all labelled if labels are strings. New rows are classified without refitting.
+    marks unlabelled rows; where labels are texts or objects, so do "", None and NaN. New rows are classified without
+    refitting.
 
     Parameters
     ----------
@@ -150,17 +162,17 @@ class SemiSupervisedVAEClassifier(ClassifierMixin, BaseEstimator):
     verbose: Any = False
 
     def fit(self, X: Any, y: Any) -> SemiSupervisedVAEClassifier:
-        """Train on rows X (n, d) and labels y (n,), with -1 for unlabelled rows.
+        """Train on rows X (n, d) and labels y (n,): numbers with -1 for no label, or texts with -1, "" or None.
 
         Raises
         ------
         ValueError
-            If the labels have fewer than two classes.
+            If the labels have fewer than two classes, or are texts and numbers.
         """
-        X, y = validate_data(self, X, y, dtype=DTYPES, ensure_min_samples=2)
-        check_classification_targets(y)
-        labelled = np.ones(len(y), dtype=bool) if y.dtype.kind in "OUS" else y != HIDDEN
-        encoder = LabelEncoder().fit(y[labelled])
+        X, y = validate_data(self, X, mark_missing(y), dtype=DTYPES, ensure_min_samples=2)
+        labelled, given = split_labels(y)
+        check_classification_targets(given)
+        encoder = LabelEncoder().fit(given)
         self.classes_ = encoder.classes_
         if len(self.classes_) < 2:
             raise ValueError(f"y has {len(self.classes_)} class; expected at least 2 besides -1 for unlabelled rows")
@@ -170,7 +182,7 @@ class SemiSupervisedVAEClassifier(ClassifierMixin, BaseEstimator):
         objective: Objective = Contrastive(weight=30.0, augmentation=augmentation) if augmentation.amounts else Elbo()
         vae, self.history_ = train_vae(self, images, objective, seed)
         rows = torch.from_numpy(np.flatnonzero(labelled))
-        labels = torch.from_numpy(encoder.transform(y[labelled]).astype(np.int64))
+        labels = torch.from_numpy(encoder.transform(given).astype(np.int64))
         loss = SelfTrainingLoss(strong=augmentation, generative=0.001)
         method = SelfTraining(objective=loss, rounds=tuple(self.steps))
         graph = Graph.from_codes(encode(vae, images).mean.numpy()) if len(rows) < len(images) else None

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
+import numbers
 import sys
-from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from vaebench.data.image_set import MAX_CHANNELS
 from vaebench.data.images import HIDDEN, Images
 from vaebench.models.loss import Objective
 from vaebench.models.networks import MLP, Conv
@@ -44,8 +45,10 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
     ----------
     latent : int, default=10
         Number of latents, D.
-    image_shape : tuple of int, default=None
-        (height, width) or (channels, height, width) of the image in a row. By default rows are not treated as images.
+    image_shape : int or tuple of int, default=None
+        Shape of the image in a row: the side of a grey square, (height, width), (channels, height, width) or (height,
+        width, channels). Of three numbers the last is the channels if it is at most 16 and the first is more, or if it
+        is less than the other two and these are equal. By default rows are not treated as images.
     beta : float, default=1.0
         Weight of the KL.
     epochs : int, default=None
@@ -174,8 +177,11 @@ class PixelScaler:
     that range; otherwise the minimum to the maximum of the training rows. Values outside the range are clipped.
     """
 
-    def __init__(self, X: np.ndarray, image_shape: Sequence[int] | None) -> None:
-        self.shape = _image_shape(X.shape[1], image_shape)
+    channels_last = False
+    """Whether a row is an image (H, W, C)."""
+
+    def __init__(self, X: np.ndarray, image_shape: Any) -> None:
+        self.shape, self.channels_last = _image_shape(X.shape[1], image_shape)
         low, high = float(X.min()), float(X.max())
         if X.dtype != np.uint8 and low >= 0 and high <= 1:
             low, high = 0.0, 1.0
@@ -186,7 +192,11 @@ class PixelScaler:
     def to_images(self, X: np.ndarray) -> Images:
         """8-bit images without labels."""
         scaled = np.rint(np.clip((X - self.low) / self.span, 0, 1) * 255).astype(np.uint8)
-        return Images(torch.from_numpy(scaled).view(-1, *self.shape), torch.full((len(X),), HIDDEN))
+        pixels = torch.from_numpy(scaled)
+        if self.channels_last:
+            channels, height, width = self.shape
+            pixels = pixels.view(-1, height, width, channels).permute(0, 3, 1, 2).contiguous()
+        return Images(pixels.view(-1, *self.shape), torch.full((len(X),), HIDDEN))
 
     def to_pixels(self, X: np.ndarray) -> torch.Tensor:
         """Pixels (n, C, H, W) in [0, 1], in float64."""
@@ -194,19 +204,37 @@ class PixelScaler:
 
     def to_rows(self, x: torch.Tensor) -> np.ndarray:
         """Rows (n, d) on the scale of the training rows, from pixels (n, C, H, W) in [0, 1]."""
+        x = x.permute(0, 2, 3, 1) if self.channels_last else x
         return np.asarray(x.flatten(1).double().numpy() * self.span + self.low)
 
 
-def _image_shape(features: int, image_shape: Sequence[int] | None) -> tuple[int, int, int]:
-    """Channels, height and width; without ``image_shape``, an image of one row of pixels."""
-    shape = (1, 1, features) if image_shape is None else tuple(image_shape)
-    shape = (1, *shape) if len(shape) == 2 else shape
-    if len(shape) != 3 or math.prod(shape) != features:
+def _image_shape(features: int, image_shape: Any) -> tuple[tuple[int, int, int], bool]:
+    """Channels, height and width, and whether the channels are last in a row; by default one row of pixels."""
+    if image_shape is None:
+        return (1, 1, features), False
+    shape = (image_shape, image_shape) if isinstance(image_shape, numbers.Integral) else tuple(image_shape)
+    if len(shape) not in (2, 3) or math.prod(shape) != features:
         raise ValueError(
-            f"image_shape is {image_shape!r}, but X has {features} features; expected (height, width) or (channels, "
-            "height, width) with that product"
+            f"image_shape is {image_shape!r}, but X has {features} features; expected a side, (height, width), "
+            "(channels, height, width) or (height, width, channels) with that product"
         )
-    return shape[0], shape[1], shape[2]
+    first, middle, last = shape = tuple(map(int, shape if len(shape) == 3 else (1, *shape)))
+    if _has_channels_last(shape, image_shape):
+        return (last, first, middle), True
+    return (first, middle, last), False
+
+
+def _has_channels_last(shape: tuple[int, ...], image_shape: Any) -> bool:
+    first, middle, last = shape
+    if first == 1 or first < last or (middle == last and not last <= MAX_CHANNELS < first):
+        return False
+    if last == 1 or (last <= MAX_CHANNELS and middle != last and (first > MAX_CHANNELS or first == middle)):
+        return True
+    raise ValueError(
+        f"image_shape is {image_shape!r}, in which either the first or the last may be the channels, or neither; "
+        f"expected (channels, height, width) or (height, width, channels) with at most {MAX_CHANNELS} channels: "
+        "reorder the columns of X so that the channels come first, and are the smallest number"
+    )
 
 
 def train_vae(estimator: Any, images: Images, objective: Objective, seed: int) -> tuple[VAE, list[dict[str, Any]]]:

@@ -1,0 +1,1 @@
+"""Tables of labels as labelling tools and spreadsheets write them."""
