@@ -13,7 +13,7 @@ import torch
 from vaebench.classification.classifier import Description, ImageClassifier
 from vaebench.core.files import write_json
 from vaebench.data.datasets import Data
-from vaebench.data.photos import PreprocessingRule
+from vaebench.data.preprocessing import PreprocessingRule
 from vaebench.models.networks import MLP
 from vaebench.models.vae import Model
 from vaebench.runs.evaluation import Evaluation

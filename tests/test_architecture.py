@@ -15,7 +15,7 @@ LAYERS = (
     ("data", "plotting"),
     ("models",),
     ("training",),
-    ("evaluation", "semi_supervised"),
+    ("evaluation", "inspection", "semi_supervised"),
     ("runs", "estimators", "experiments"),
     ("classification", "sweeps", "papers", "few_label_benchmark"),
     ("cli",),

@@ -25,6 +25,7 @@ _PUBLIC = {
     "VAETransformer": "vaebench.estimators",
     "VaebenchError": "vaebench.core.errors",
     "classify": "vaebench.classification.job",
+    "inspect": "vaebench.inspection.job",
     "load_classifier": "vaebench.classification.classifier",
     "predict": "vaebench.classification.prediction",
     "run": "vaebench.runs.pipeline",

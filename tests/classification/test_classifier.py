@@ -18,7 +18,8 @@ from vaebench.classification.outliers import load_outlier_detector
 from vaebench.classification.prediction import predict
 from vaebench.classification.results import write_predictions
 from vaebench.core.errors import VaebenchError
-from vaebench.data.photos import PreprocessingRule
+from vaebench.data.decoding import from_pillow
+from vaebench.data.preprocessing import PreprocessingRule
 from vaebench.deprecated import CLASSIFIER_TENSORS
 from vaebench.training.checkpoint import read_tensors, write_tensors
 
@@ -45,7 +46,7 @@ def test_files_pillow_images_and_arrays_give_the_same_probabilities(result, shar
 def test_images_of_another_size_are_preprocessed(result):
     large = Image.new("RGB", (300, 100), (200, 200, 200))
     rule = result.classifier.description.rule
-    pixels = torch.from_numpy(rule.pixels(large).copy())[None].permute(0, 2, 3, 1)
+    pixels = torch.from_numpy(rule.pixels(from_pillow(large)).copy())[None].permute(0, 2, 3, 1)
     assert torch.equal(result.classifier.predict([large]), result.classifier(pixels))
 
 
@@ -180,6 +181,13 @@ def test_the_command_predicts(result, shared, tmp_path):
     done = subprocess.run([*command, "--out", tmp_path / "p.csv"], capture_output=True, text=True, check=True)
     assert "240 images, " in done.stdout
     assert len((tmp_path / "p.csv").read_text().splitlines()) == 241
+
+
+def test_a_single_image_is_a_folder_of_one(result, shared, tmp_path):
+    name = result.collection.names[0]
+    one = predict(result.folder / "model", shared.folder / name)
+    assert one.names == (name,)
+    torch.testing.assert_close(one.probabilities, result.probabilities[:1])
 
 
 @pytest.mark.parametrize("size", [(8, 8), (900, 600)])

@@ -118,8 +118,8 @@ def test_a_block_that_is_lost_and_files_that_a_worker_does_not_see_are_one_sente
     with pytest.raises(VaebenchError, match=r"^block 2 of 6 of many: it was lost 3 times \(Lost\)"):
         predict(model, many, executor=RayPool("auto"))
     install(monkeypatch, FakeRay())
-    load = file_blocks.open_files
-    monkeypatch.setattr(file_blocks, "open_files", lambda path: Moving(load(path), many))
+    load = file_blocks.open_images
+    monkeypatch.setattr(file_blocks, "open_images", lambda *given, **more: Moving(load(*given, **more), many))
     with pytest.raises(VaebenchError, match=r"a worker does not find .*many; it must be on a disk that all machines"):
         predict(model, many, executor=RayPool("auto"))
 
@@ -142,7 +142,7 @@ class Moving:
 def test_files_of_which_none_can_be_read_are_refused(result, tmp_path):
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "a.png").write_bytes(b"no image")
-    with pytest.raises(VaebenchError, match="none of its 1 images can be read"):
+    with pytest.raises(VaebenchError, match="its only image cannot be read"):
         predict(result.folder / "model", tmp_path / "bad")
 
 

@@ -10,7 +10,7 @@ import torch
 from miniature import COMPUTE, EACH, tiny
 from PIL import Image
 
-from vaebench.classification import job, steps
+from vaebench.classification import collection, job, steps
 from vaebench.classification.classifier import ImageClassifier
 from vaebench.classification.job import classify
 from vaebench.classification.methods import TEMPERATURE
@@ -18,7 +18,7 @@ from vaebench.classification.outliers import OutlierDetector
 from vaebench.classification.page import write_page
 from vaebench.cli import main
 from vaebench.core.errors import VaebenchError
-from vaebench.data import photos
+from vaebench.data import decoding
 from vaebench.data.blocks import Blocks
 from vaebench.semi_supervised.self_training import SelfTraining
 
@@ -96,24 +96,55 @@ def test_more_labels_keep_the_vae_and_the_same_call_trains_nothing(files, tmp_pa
     assert len(fitted) >= 5
 
 
-def test_too_few_labels_are_reported(files, tmp_path):
-    labels = tmp_path / "few.csv"
+def with_few_labels(files, tmp_path, count, classes):
+    """A table with ``count`` labels of each of these classes, and all labels of the others."""
     lines = files.labels.read_text().splitlines()
-    labels.write_text("\n".join(line for line in lines if not line.endswith("digit 3")) + "\n" + "\n".join(
-        [line for line in lines if line.endswith("digit 3")][:4]
-    ))  # fmt: skip
-    result = files.classify(tmp_path / "out", [labels])
+    few = {name: [line for line in lines if line.endswith(f",{name}")][count:] for name in classes}
+    dropped = {line for each in few.values() for line in each}
+    (tmp_path / "few.csv").write_text("\n".join(line for line in lines if line not in dropped) + "\n")
+    return [tmp_path / "few.csv"]
+
+
+def test_too_few_labels_are_reported(files, tmp_path):
+    classes = [f"digit {number}" for number in range(9)]
+    result = files.classify(tmp_path / "out", with_few_labels(files, tmp_path, 4, classes))
     assert result.selection is None
     page = write_page(result).read_text()
-    assert (
-        "The accuracy cannot be estimated: class digit 3 has 4 labels, and cross-validation needs at least 5 labels"
-        in page
-    )
+    assert "The accuracy cannot be estimated: a cross-validation needs at least 5 labels of two classes or more" in page
+    assert "fewer: digit 0 (4), digit 1 (4), digit 2 (4), digit 3 (4), digit 4 (4), ..." in page
     assert result.method == "semi-supervised VAE"
     summary = json.loads((result.folder / "summary.json").read_text())
     assert summary["expected_accuracy"] is None
     assert summary["temperature"] == TEMPERATURE > 1
     assert f"temperature scaling by {summary['temperature']:.2f}, fitted on other data sets" in page
+
+
+def test_a_rare_class_is_named_and_the_others_are_estimated(files, tmp_path):
+    result = files.classify(tmp_path / "out", with_few_labels(files, tmp_path, 4, ["digit 3"]))
+    labels = result.collection.labels
+    rare = result.collection.classes.index("digit 3")
+    positions = np.flatnonzero(labels != rare)
+    np.testing.assert_array_equal(result.selection.positions, positions)
+    assert torch.equal(result.selection.labels, labels[positions])
+    assert set(result.selection.folds) == set(range(5))
+    assert "leaves out the classes with fewer than 5 labels: digit 3 (4)." in write_page(result).read_text()
+    suspects = result.selection.label_suspects()
+    assert all(labels[suspect.position] != rare for suspect in suspects)
+
+
+def test_labels_of_the_test_part_are_not_fitted_to_and_measure_the_accuracy(files, tmp_path):
+    for place, (name, label) in enumerate(sorted(files.truth.items())):
+        target = files.folder / ("test" if place % 2 else "train") / label / name
+        target.parent.mkdir(exist_ok=True, parents=True)
+        os.rename(files.folder / name, target)
+    result = files.classify(tmp_path / "out", [])
+    collection = result.collection
+    assert len(collection.labelled_rows) == len(collection.test_rows) == 120
+    assert not set(collection.labelled_rows.tolist()) & set(collection.test_rows.tolist())
+    truth = [files.truth[os.path.basename(collection.names[row])] for row in collection.test_rows]
+    expected = np.mean([result.labels[row] == label for row, label in zip(collection.test_rows, truth, strict=True)])
+    assert result.test_accuracy.accuracy == pytest.approx(expected)
+    assert "Accuracy on the 120 labelled images of the part test, which nothing was" in write_page(result).read_text()
 
 
 def test_one_label_a_class_and_two_classes_are_enough(files, tmp_path):
@@ -195,13 +226,13 @@ def test_unusable_labels_are_refused(tmp_path, draw, labels, message):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["nowhere"], "nowhere does not exist; expected a folder or a .zip of image files"),
-        (["in"], "lies in no class folder"),
+        (["nowhere"], "nowhere does not exist; expected a folder, an archive"),
+        (["in"], "in has no labels; expected class folders (CLASS/IMAGE, and unlabelled/IMAGE)"),
         (["in", "--labels", "gone.csv"], "gone.csv cannot be read"),
         (["in", "--size", "4"], "--size is 4; expected 8 to 512 pixels"),
         (["in", "--size", "x"], "--size is 'x'; expected a whole number above 0"),
         (["in", "more"], "'more' is not expected here; see vaebench classify --help"),
-        (["l.csv"], "neither a folder nor a .zip; expected one of these"),
+        (["l.csv"], "is a table of file names"),
         (["few"], "has 3 readable images; expected at least 10"),
     ],
 )
@@ -240,9 +271,8 @@ def test_the_last_steps_report_progress(shared, tmp_path):
 
 
 def test_thumbnails_do_not_list_the_folder_again(result, monkeypatch):
-    result.collection.__dict__.pop("_read_file", None)
     monkeypatch.setattr("os.walk", lambda *args, **kwargs: pytest.fail("listed the folder again"))
-    monkeypatch.setattr(type(result.collection), "_enlarge", lambda *args: pytest.fail("did not read the file"))
+    monkeypatch.setattr(collection, "enlarge", lambda *args: pytest.fail("did not read the file"))
     assert [image.size for image in result.collection.thumbnails([0, 5, 9])] == [(96, 96)] * 3
 
 
@@ -263,7 +293,7 @@ def test_the_command_goes_from_a_folder_to_a_report(files, tmp_path, monkeypatch
 
 def test_a_hostile_folder_gives_a_correct_summary(files, tmp_path, monkeypatch):
     """Corrupt, huge, tiny, 16-bit, animated, empty files, odd names, links."""
-    monkeypatch.setattr(photos, "PIXEL_LIMIT", 10_000)
+    monkeypatch.setattr(decoding, "PIXEL_LIMIT", 10_000)
     folder, some = files.folder, sorted(files.truth)
     (folder / "corrupt.png").write_bytes((folder / some[0]).read_bytes()[:60])
     (folder / "empty.jpg").write_bytes(b"")
@@ -280,12 +310,14 @@ def test_a_hostile_folder_gives_a_correct_summary(files, tmp_path, monkeypatch):
     result = files.classify(tmp_path / "out")
     assert len(result.collection.names) == 240 + 5
     assert set(result.collection.skipped) == {"corrupt.png", "empty.jpg", "text.gif", "huge.png", "nowhere.png"}
-    assert result.collection.notes == {
-        "more than 8 bits": 1,
-        "animated, first frame taken": 1,
-        "transparent parts laid on black": 1,
-    }
-    assert result.collection.other_files == 1
+    said = "; ".join(result.collection.warnings)
+    for sentence in (
+        "1 image with more than 8 bits",
+        "1 image with several frames, of which the first is taken",
+        "1 image with transparent parts, laid on black",
+        "1 file that is no image left out: .txt 1",
+    ):
+        assert sentence in said
     page = write_page(result).read_text()
     assert "5 image files" in page
     for name in result.collection.skipped:

@@ -11,8 +11,8 @@ from vaebench.runs.recipe import RECIPES, few_labels
 
 MISTAKES = {
     ("frobnicate",): (
-        "there is no command 'frobnicate'; expected one of run, sweep, explore, compare, classify, predict, encode, "
-        "reproduce, few-labels"
+        "there is no command 'frobnicate'; expected one of run, sweep, explore, compare, inspect, classify, predict, "
+        "encode, reproduce, few-labels"
     ),
     ("run", "nope"): "there is no recipe 'nope'; expected one of digits",
     ("run", "--resume"): "vaebench run needs RECIPE; see vaebench run --help",

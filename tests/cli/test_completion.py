@@ -9,7 +9,7 @@ from vaebench.cli import main
 from vaebench.cli.listing import SHELLS
 from vaebench.runs.recipe import RECIPES
 
-COMMANDS = "run sweep explore compare classify predict encode reproduce few-labels list completion"
+COMMANDS = "run sweep explore compare inspect classify predict encode reproduce few-labels list completion"
 COMPLETED = {
     ("",): COMMANDS.split(),
     ("re",): ["reproduce"],

@@ -23,6 +23,7 @@ ARGUMENTS = {
     "sweep": ["mnist", "--seeds", "2"],
     "explore": ["x", "--out", "y"],
     "compare": ["a", "b"],
+    "inspect": ["x", "--size", "32"],
     "classify": ["x", "--labels", "y"],
     "predict": ["x", "y"],
     "encode": ["x", "y"],

@@ -165,7 +165,7 @@ def test_the_order_of_an_epoch_is_generated_lazily(tmp_path):
     ("array", "message"),
     [
         (np.zeros((4, 2, 2), np.uint8), "array"),
-        (np.zeros((4, 1, 2, 2), np.float32), "float32"),
+        (np.zeros((4, 1, 2, 2), np.float64), "float64"),
         (np.asfortranarray(np.zeros((4, 3, 2, 2), np.uint8)), "C order"),
         (np.zeros((0, 1, 2, 2), np.uint8), "array"),
     ],

@@ -8,8 +8,9 @@ from PIL import Image
 
 from vaebench.data import blocks
 from vaebench.data.blocks import read_pixels, write_pixels
+from vaebench.data.folder import file_set
 from vaebench.data.listing import list_folder
-from vaebench.data.photos import PreprocessingRule
+from vaebench.data.preprocessing import PreprocessingRule
 
 RULE = PreprocessingRule(height=6, width=5, channels=1)
 
@@ -18,8 +19,8 @@ RULE = PreprocessingRule(height=6, width=5, channels=1)
 def photos(tmp_path, monkeypatch):
     """Fifty small images, three of them damaged, and the list of opened ones."""
     monkeypatch.setattr(blocks, "CHUNK", 8)
-    monkeypatch.setattr("vaebench.data.photos.BLOCK", 4)
-    monkeypatch.setattr("vaebench.data.photos.THREADS", 1)
+    monkeypatch.setattr("vaebench.data.survey.BLOCK", 4)
+    monkeypatch.setattr("vaebench.data.survey.THREADS", 1)
     folder = tmp_path / "photos"
     folder.mkdir()
     for index in range(50):
@@ -52,14 +53,14 @@ def stopped_after(files, count):
 @pytest.mark.parametrize("count", [0, 1, 17, 33, 49])
 def test_an_interrupted_write_resumes_to_the_same_bytes(photos, tmp_path, count):
     files, opened = photos
-    whole = write_pixels(files, RULE, tmp_path / "whole.npy")
+    whole = write_pixels(file_set(files), RULE, tmp_path / "whole.npy")
     opened.clear()
     target = tmp_path / "again.npy"
     with pytest.raises(KeyboardInterrupt):
-        write_pixels(stopped_after(files, count), RULE, target)
+        write_pixels(file_set(stopped_after(files, count)), RULE, target)
     assert not target.exists()
     before = len(opened)
-    assert write_pixels(files, RULE, target) == whole
+    assert write_pixels(file_set(files), RULE, target) == whole
     assert target.read_bytes() == (tmp_path / "whole.npy").read_bytes()
     assert len(opened) - before <= 50 - max(0, count - 16)
     assert len(read_pixels(target)) == 47
@@ -69,15 +70,15 @@ def test_an_interrupted_write_resumes_to_the_same_bytes(photos, tmp_path, count)
 @pytest.mark.parametrize("remaining", [0, 60, 128 + 30 * 7, "longer"])
 def test_truncated_files_are_not_trusted(photos, tmp_path, remaining):
     files, _ = photos
-    whole = write_pixels(files, RULE, tmp_path / "whole.npy")
+    whole = write_pixels(file_set(files), RULE, tmp_path / "whole.npy")
     target = tmp_path / "again.npy"
     with pytest.raises(KeyboardInterrupt):
-        write_pixels(stopped_after(files, 40), RULE, target)
+        write_pixels(file_set(stopped_after(files, 40)), RULE, target)
     part, journal = tmp_path / "again.npy.part", tmp_path / "again.npy.part.jsonl"
     assert part.stat().st_size > 128 + 30 * 8  # something was remaining
     part.write_bytes(part.read_bytes() + bytes(9999) if remaining == "longer" else part.read_bytes()[:remaining])
     journal.write_text(journal.read_text() + '{"done": 4, "na')
-    assert write_pixels(files, RULE, target) == whole
+    assert write_pixels(file_set(files), RULE, target) == whole
     assert target.read_bytes() == (tmp_path / "whole.npy").read_bytes()
 
 
@@ -85,10 +86,10 @@ def test_truncated_files_are_not_trusted(photos, tmp_path, remaining):
 def test_other_files_or_another_rule_restart_the_write(photos, tmp_path, other):
     files, _ = photos
     with pytest.raises(KeyboardInterrupt):
-        write_pixels(stopped_after(files, 40), RULE, tmp_path / "x.npy", identity="first")
+        write_pixels(file_set(stopped_after(files, 40)), RULE, tmp_path / "x.npy", identity="first")
     Image.new("L", (5, 6), 77).save(tmp_path / "photos" / "00.png")  # the change that the identity stands for
     arguments = {"rule": RULE, "identity": "first"} | other
-    written = write_pixels(files, arguments["rule"], tmp_path / "x.npy", identity=arguments["identity"])
-    expected = write_pixels(files, arguments["rule"], tmp_path / "y.npy")
+    written = write_pixels(file_set(files), arguments["rule"], tmp_path / "x.npy", identity=arguments["identity"])
+    expected = write_pixels(file_set(files), arguments["rule"], tmp_path / "y.npy")
     assert written == expected
     assert (tmp_path / "x.npy").read_bytes() == (tmp_path / "y.npy").read_bytes()

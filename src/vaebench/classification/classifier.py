@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Shaped
 from PIL import Image
 from pydantic import Field, ValidationError
 from torch import Tensor, nn
@@ -18,9 +18,10 @@ from vaebench import __version__
 from vaebench.core.errors import VaebenchError, explain
 from vaebench.core.files import read_json, write_bytes, write_text
 from vaebench.core.frozen import Frozen
+from vaebench.data.decoding import Options, decode, from_array, from_pillow
+from vaebench.data.image_set import UnreadableImageError
 from vaebench.data.images import HIDDEN, Images
-from vaebench.data.listing import UnreadableImageError
-from vaebench.data.photos import PreprocessingRule
+from vaebench.data.preprocessing import PreprocessingRule
 from vaebench.deprecated import CLASSIFIER_TENSORS
 from vaebench.models.classifying_vae import ClassifyingVAE
 from vaebench.models.export import can_export, to_onnx
@@ -93,14 +94,20 @@ class Description(Frozen):
 class ImageClassifier(nn.Module):
     """A trained classifier with its preprocessing.
 
-    As a torch module it maps preprocessed uint8 pixels (B, H, W, C) to class probabilities (B, Y); :meth:`predict`
-    takes images of any size.
+    As a torch module it maps images (B, H, W, C) of the rule's size to class probabilities (B, Y): uint8 pixels, or
+    float32 stored values where the rule has a range of them. :meth:`predict` takes images of any size.
     """
+
+    low: Tensor
+    high: Tensor
 
     def __init__(self, description: Description, network: nn.Module) -> None:
         super().__init__()
         self.description = description
         self.network = network.eval()
+        rule = description.rule
+        self.register_buffer("low", torch.tensor(rule.low or (0.0,)).view(-1, 1, 1), persistent=False)
+        self.register_buffer("high", torch.tensor(rule.high or (255.0,)).view(-1, 1, 1), persistent=False)
 
     def __repr__(self) -> str:
         rule, classes = self.description.rule, self.classes
@@ -112,9 +119,15 @@ class ImageClassifier(nn.Module):
         """Class names in the order of the probabilities."""
         return self.description.classes
 
-    def forward(self, images: UInt8[Tensor, "B H W C"]) -> Float[Tensor, "B Y"]:
+    def forward(self, images: Shaped[Tensor, "B H W C"]) -> Float[Tensor, "B Y"]:
         """Class probabilities."""
-        x = images.permute(0, 3, 1, 2).to(torch.float32) / 255
+        x = images.permute(0, 3, 1, 2).to(torch.float32)
+        if not self.description.rule.low:
+            return self._classify(x / 255)
+        return self._classify(((x - self.low) / (self.high - self.low)).clamp(0, 1).nan_to_num(0.0))
+
+    def _classify(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B Y"]:
+        """Class probabilities of pixels in [0, 1]."""
         probabilities: Tensor = (self.network(x) / self.description.temperature).softmax(-1)
         return probabilities
 
@@ -127,15 +140,15 @@ class ImageClassifier(nn.Module):
         classifier = ImageClassifier(self.description, fold_batch_norm(self.network)) if many else self.eval()
         probabilities = []
         for rows in torch.arange(len(images)).split(BATCH):
-            probabilities.append(classifier(images.pixels[rows].permute(0, 2, 3, 1)))
+            probabilities.append(classifier._classify(images.batch(rows).x.float()))
             callback(sum(map(len, probabilities)) / max(1, len(images)))
         return torch.cat(probabilities)
 
     def predict(self, images: Sequence[str | Path | Image.Image | np.ndarray]) -> Float[Tensor, "N Y"]:
-        """Class probabilities of image files, Pillow images or uint8 arrays (H, W) or (H, W, C), of any size.
+        """Class probabilities of image files, Pillow images or arrays (H, W) or (H, W, C), of any size.
 
         Raises:
-            VaebenchError: an image cannot be read, or an array has another dtype or shape.
+            VaebenchError: an image cannot be read, or an array has another shape or another number of channels.
         """
         rule = self.description.rule
         pixels = [_pixels(image, rule) for image in images]
@@ -147,7 +160,8 @@ class ImageClassifier(nn.Module):
     def save(self, folder: Path) -> Path | None:
         """Write ``model.json``, ``weights.safetensors`` and, where onnx and onnxscript are installed, ``model.onnx``.
 
-        The ONNX model maps ``images``, uint8 (B, H, W, C), to ``probabilities``, float32 (B, Y).
+        The ONNX model maps ``images``, uint8 or float32 (B, H, W, C) as :meth:`forward`, to ``probabilities``, float32
+        (B, Y).
 
         Returns:
             Path of the ONNX file; None where the packages are missing.
@@ -160,7 +174,8 @@ class ImageClassifier(nn.Module):
             path.unlink(missing_ok=True)
             return None
         rule, metadata = self.description.rule, {"classes": "\n".join(self.classes)}
-        example = torch.zeros(2, rule.height, rule.width, rule.channels, dtype=torch.uint8)
+        kind = torch.float32 if rule.low else torch.uint8
+        example = torch.zeros(2, rule.height, rule.width, rule.channels, dtype=kind)
         write_bytes(path, to_onnx(self, example, ["images"], ["probabilities"], metadata).SerializeToString())
         return path
 
@@ -187,17 +202,20 @@ def load_classifier(folder: str | Path) -> ImageClassifier:
         raise VaebenchError(f"{weights} does not match {file}; copy both from the same model folder") from error
 
 
-def _pixels(image: str | Path | Image.Image | np.ndarray, rule: PreprocessingRule) -> UInt8[np.ndarray, "C H W"]:
-    if isinstance(image, Image.Image):
-        return rule.pixels(image)
-    if isinstance(image, np.ndarray):
-        if image.dtype != np.uint8 or image.ndim not in (2, 3):
-            raise VaebenchError(
-                f"an array is {image.dtype} of shape {image.shape}; expected uint8 (H, W), (H, W, 1) or (H, W, 3)"
-            )
-        return rule.pixels(Image.fromarray(image[..., 0] if image.ndim == 3 and image.shape[2] == 1 else image))
+def _pixels(image: str | Path | Image.Image | np.ndarray, rule: PreprocessingRule) -> Shaped[np.ndarray, "C H W"]:
+    name = (
+        "an array" if isinstance(image, np.ndarray) else "a picture" if isinstance(image, Image.Image) else str(image)
+    )
     try:
-        with Image.open(image) as opened:
-            return rule.pixels(opened)
-    except (OSError, UnreadableImageError) as error:
-        raise VaebenchError(f"{image} cannot be read as an image; repair or remove it") from error
+        if isinstance(image, Image.Image):
+            raw = from_pillow(image, max(rule.width, rule.height))
+        elif isinstance(image, np.ndarray):
+            raw = from_array(image)
+        else:
+            path = Path(image)
+            raw = decode(path.read_bytes(), path.name, Options(max(rule.width, rule.height), rule.projection))
+        return rule.pixels(raw)
+    except OSError as error:
+        raise VaebenchError(f"{name} cannot be read ({error.strerror}); expected a file of one image") from error
+    except UnreadableImageError as error:
+        raise VaebenchError(f"{name} {error}") from error

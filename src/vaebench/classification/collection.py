@@ -1,17 +1,15 @@
-"""Collection: the images of a folder, zip or npz with labels for some; pixels are preprocessed once and stored."""
+"""Collection: images of any source with labels for some; pixels are preprocessed once and stored."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Int
 from PIL import Image
@@ -19,17 +17,19 @@ from torch import Tensor
 
 from vaebench.core.errors import VaebenchError
 from vaebench.core.files import read_json, write_text
-from vaebench.data.blocks import read_pixels, write_pixels
+from vaebench.data.blocks import Written, read_pixels, write_pixels
+from vaebench.data.checks.inspection import Preprocessed, inspect_pixels
+from vaebench.data.image_set import ImageSet
 from vaebench.data.images import HIDDEN, Images, Progress
-from vaebench.data.label_files import FileLabels, folder_labels, read_labels
-from vaebench.data.listing import Files, PathParts, open_files, open_reader, title_of
-from vaebench.data.npz import read_partly_labelled_npz
-from vaebench.data.photos import PreprocessingRule, enlarge, rule_for, survey, thumbnail, to_image
+from vaebench.data.opening import NamedImages, open_images
+from vaebench.data.pictures import enlarge, thumbnail
+from vaebench.data.preprocessing import PreprocessingRule
+from vaebench.data.reading import Reading, check_readable, describe_reading
+from vaebench.data.survey import choose_rule, survey
 from vaebench.deprecated import renamed_attribute
+from vaebench.inspection.page import write_page
 
 MIN_IMAGES = 10
-FILES_PER_EVENT = 10_000
-"""Files between two progress events while files are listed."""
 
 
 @dataclass(frozen=True)
@@ -49,13 +49,15 @@ class Collection:
     """Class indices of ``labelled_rows``."""
     skipped: dict[str, str]
     """Reason by name for each image file that cannot be read."""
-    notes: dict[str, int]
-    """Number of images by property, such as more than 8 bits."""
     warnings: tuple[str, ...]
-    other_files: int = 0
-    """Number of files without the suffix of an image format."""
-    pixel_file: Path | None = None
-    """File of the pixels; None where they are in memory."""
+    """Sentences about what was left out, guessed or scaled."""
+    pixel_file: Path
+    """File of the pixels."""
+    reading: Reading
+    test_rows: Int[Tensor, " T"]
+    """Rows of the labelled images of the part "test", which no method is fitted to."""
+    test_labels: Int[Tensor, " T"]
+    """Their class indices."""
 
     def __repr__(self) -> str:
         return (
@@ -78,88 +80,109 @@ class Collection:
     rows = renamed_attribute("rows", "labelled_rows")
     unlabelled = renamed_attribute("unlabelled", "unlabelled_rows")
 
-    def thumbnails(self, rows: Sequence[int], side: int = 96) -> list[Image.Image]:
-        """Thumbnails from the image files; from the preprocessed pixels where a file can no longer be read."""
-        if self.source.suffix.lower() == ".npz":
-            return [self._enlarge(row, side) for row in rows]
-        parts = [PurePosixPath(self.names[row]).parts for row in rows]
-        images = (thumbnail(self._read_file, each, side, self.rule.white) for each in parts)
-        return [image or self._enlarge(row, side) for row, image in zip(rows, images, strict=True)]
-
     @cached_property
-    def _read_file(self) -> Callable[[PathParts], bytes]:
-        return open_reader(self.source)
+    def _stored(self) -> NamedImages:
+        return NamedImages(self.source, self.rule.projection)
 
-    def _enlarge(self, row: int, side: int) -> Image.Image:
-        return enlarge(to_image(self.images.pixels[row].numpy()).convert("RGB"), side)
+    def thumbnails(self, rows: Sequence[int], side: int = 96) -> list[Image.Image]:
+        """Thumbnails from the stored images; from the preprocessed pixels where one can no longer be read."""
+        names = [self.names[row] for row in rows]
+        try:
+            images = self._stored.select(names)
+            stored = [thumbnail(images, row, self.rule, side) for row in range(len(names))]
+        except VaebenchError:
+            stored = [None] * len(names)
+        return [
+            image or enlarge(self.images.pixels[row].numpy(), side) for row, image in zip(rows, stored, strict=True)
+        ]
 
 
-def collect(path: Path, labels: Sequence[Path], side: int | None, folder: Path, progress: Progress) -> Collection:
+def collect(path: Path, reading: Reading, folder: Path, progress: Progress) -> Collection:
     """Read the images and labels; pixels that an earlier call stored in ``folder`` are reused if no file has changed.
 
+    Labels of the part "test" are kept apart; those of all other parts are there to learn from.
+
     Args:
-        path: a folder or zip of images, or an npz of ``x_train`` and ``y_train`` with -1 for no label.
-        labels: CSV files; without any, labels are the names of class folders beside ``unlabelled``.
-        side: side in pixels of the square that images are scaled to; None keeps their size where all have the same
-            small one.
+        path: anything that :func:`vaebench.data.opening.open_images` reads.
+        reading: size and projection of the images, and tables of labels, which replace those of the images.
         folder: where the pixels are stored.
         progress: receives the current task and the completed fraction in [0, 1].
 
     Raises:
         VaebenchError: nothing can be read, labels are invalid, or there are fewer than two classes or ten images.
     """
-    if path.suffix.lower() == ".npz" and path.is_file():
-        return _collect_npz(path, labels, side)
-    progress(f"listing {title_of(path)}", 0.0)
-    with open_files(path) as files:
-        record = _read_images(files, side, folder, progress)
-        names = tuple(record["names"])
-        _check_enough(path, names, record["skipped"])
-        file_labels = read_labels(labels, names, files.title) if labels else folder_labels(files)
-        return _labelled_collection(path, files, record, file_labels)
+    progress(f"listing {path.name}", 0.0)
+    tables = [Path(table).expanduser() for table in reading.labels]
+    with open_images(path, tables, reading.projection) as images:
+        record = _read_images(images, reading, folder, progress)
+        _check_enough(path, record["names"], record["skipped"])
+        return _labelled_collection(images, reading, record)
 
 
-def _labelled_collection(path: Path, files: Files, record: dict[str, Any], file_labels: FileLabels) -> Collection:
+def _labelled_collection(images: ImageSet, reading: Reading, record: dict[str, Any]) -> Collection:
     names = tuple(record["names"])
-    labels = {row: file_labels.labels[name] for row, name in enumerate(names) if name in file_labels.labels}
-    classes = tuple(sorted(set(labels.values())))
-    _check_classes(path, classes)
+    label_of = dict(zip(images.names, images.labels, strict=True)) if images.labels else {}
+    part_of = dict(zip(images.names, images.parts, strict=True)) if images.parts else {}
+    numbers = {name: number for number, name in enumerate(_used_classes(images, names, label_of))}
+    _check_classes(images, tuple(numbers))
+    labels = torch.tensor([numbers.get(label_of.get(name, ""), HIDDEN) for name in names])
+    test = torch.tensor([part_of.get(name) == "test" for name in names])
+    if not ((labels != HIDDEN) & ~test).any():
+        test[:] = False
+    known, kept_apart = (torch.nonzero(rows)[:, 0] for rows in ((labels != HIDDEN) & ~test, (labels != HIDDEN) & test))
+    rule = PreprocessingRule(**record["rule"])
     pixels = torch.from_numpy(read_pixels(Path(record["pixels"])))
     return Collection(
-        source=path,
-        title=files.title,
+        source=images.path,
+        title=images.title,
         names=names,
-        images=Images(pixels, torch.full((len(names),), HIDDEN), classes),
-        rule=PreprocessingRule(**record["rule"]),
-        classes=classes,
-        labelled_rows=torch.tensor(list(labels)),
-        labels=torch.tensor([classes.index(label) for label in labels.values()]),
+        images=Images(pixels, torch.full((len(names),), HIDDEN), tuple(numbers), channel_names=rule.channel_names),
+        rule=rule,
+        classes=tuple(numbers),
+        labelled_rows=known,
+        labels=labels[known],
         skipped=record["skipped"],
-        notes=record["notes"],
-        warnings=file_labels.warnings,
-        other_files=files.others,
+        warnings=(*images.warnings, *record["warnings"]),
         pixel_file=Path(record["pixels"]),
+        reading=reading,
+        test_rows=kept_apart,
+        test_labels=labels[kept_apart],
     )
 
 
-def _read_images(files: Files, side: int | None, folder: Path, progress: Progress) -> dict[str, Any]:
+def _used_classes(images: ImageSet, names: Sequence[str], label_of: dict[str, str]) -> list[str]:
+    """Classes that some readable image of a part other than test has."""
+    used = {label_of.get(name, "") for name in names}
+    return [name for name in images.classes if name in used]
+
+
+def _read_images(images: ImageSet, reading: Reading, folder: Path, progress: Progress) -> dict[str, Any]:
     """Preprocess all readable images unless this is done already; the record with names, rule and pixel file."""
-    identity = {"files": _fingerprint(files, progress), "side": side}
+    identity = {"files": images.fingerprint(), "side": reading.side, "projection": reading.projection}
     record_file, survey_file, pixels = folder / "images.json", folder / "survey.json", folder / "pixels.npy"
 
     def read() -> dict[str, Any]:
         record_file.unlink(missing_ok=True)
-        record = _stored(survey_file, identity, lambda: _survey(files, side, progress))
-        readable = replace(files, images=tuple(p for p in files.images if "/".join(p) not in record["skipped"]))
+        record = _stored(survey_file, identity, lambda: _survey(images, reading, progress))
         rule = PreprocessingRule(**record["rule"])
-        names, damaged = write_pixels(readable, rule, pixels, progress, str(identity["files"]))
-        return {**record, "names": names, "skipped": record["skipped"] | damaged}
+        names, damaged = write_pixels(images, rule, pixels, progress, str(identity["files"]))
+        warnings = [*record["warnings"], *_inspect(images, rule, Written(names, damaged), folder)]
+        return {**record, "names": names, "skipped": record["skipped"] | damaged, "warnings": warnings}
 
     if not pixels.exists():
         record_file.unlink(missing_ok=True)
     record = _stored(record_file, identity, read)
     survey_file.unlink(missing_ok=True)
     return record | {"pixels": str(pixels)}
+
+
+def _inspect(images: ImageSet, rule: PreprocessingRule, written: Written, folder: Path) -> tuple[str, ...]:
+    """Write the page of the inspection, and return its warnings about the images, whatever their labels are."""
+    seen, row_of = survey(images), {name: row for row, name in enumerate(images.names)}
+    done = Preprocessed(read_pixels(folder / "pixels.npy"), [row_of[name] for name in written.names], written.skipped)
+    write_page(inspect_pixels(images, rule, seen, done), images, folder.parent / "inspection.html")
+    unlabelled = replace(images, labels=(), classes=(), parts=(), warnings=())
+    return inspect_pixels(unlabelled, rule, seen, done).further_warnings
 
 
 def _stored(path: Path, identity: dict[str, Any], compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -171,45 +194,13 @@ def _stored(path: Path, identity: dict[str, Any], compute: Callable[[], dict[str
     return record
 
 
-def _survey(files: Files, side: int | None, progress: Progress) -> dict[str, Any]:
-    """Preprocessing rule, notes and unreadable files."""
-    seen = survey(files, progress)
-    if not seen.images:
-        reasons = Counter(seen.skipped.values())
-        raise VaebenchError(
-            f"{files.root}: none of its {len(files.images):,} images can be read; {_most_common(reasons)}"
-        )
-    return {"rule": seen.rule(side).model_dump(), "skipped": seen.skipped, "notes": seen.notes}
-
-
-def _fingerprint(files: Files, progress: Progress) -> str:
-    digest = hashlib.blake2b(str(files.root.resolve()).encode(errors="surrogateescape"), digest_size=16)
-    for count, parts in enumerate(files.images):
-        if count % FILES_PER_EVENT == 0:
-            progress(f"listing {files.title}", count / len(files.images))
-        try:
-            stamp = files.stamp(parts)
-        except OSError:
-            stamp = (-1, -1)
-        digest.update(repr((parts, stamp)).encode(errors="surrogateescape"))
-    return digest.hexdigest()
-
-
-def _collect_npz(path: Path, labels: Sequence[Path], side: int | None) -> Collection:
-    if labels:
-        raise VaebenchError(f"{path} contains labels in y_train; omit --labels, or provide the images as files")
-    images = read_partly_labelled_npz(path)
-    channels, height, width = images.shape
-    rule = rule_for([(width, height)], side, channels)
-    if (height, width) != (rule.height, rule.width):
-        resized = [rule.pixels(to_image(pixels)) for pixels in images.pixels.numpy()]
-        images = Images(torch.from_numpy(np.stack(resized)), images.labels, images.classes)
-    names = tuple(map(str, range(len(images))))
-    _check_enough(path, names, {})
-    _check_classes(path, images.classes)
-    rows = torch.nonzero(images.labels != HIDDEN)[:, 0]
-    unlabelled = images.without_labels()
-    return Collection(path, path.stem, names, unlabelled, rule, images.classes, rows, images.labels[rows], {}, {}, ())
+def _survey(images: ImageSet, reading: Reading, progress: Progress) -> dict[str, Any]:
+    """Preprocessing rule, sentences about the reading, and unreadable images."""
+    seen = survey(images, progress)
+    check_readable(images.path, seen.formats.total(), seen.skipped)
+    rule = choose_rule(seen, reading.side, reading.projection)
+    sentences = describe_reading(replace(images, warnings=()), seen, rule)
+    return {"rule": rule.model_dump(mode="json"), "skipped": seen.skipped, "warnings": sentences}
 
 
 def _check_enough(path: Path, names: Sequence[str], skipped: dict[str, str]) -> None:
@@ -218,10 +209,17 @@ def _check_enough(path: Path, names: Sequence[str], skipped: dict[str, str]) -> 
         raise VaebenchError(f"{path} has {len(names)} readable images{also}; expected at least {MIN_IMAGES}")
 
 
-def _check_classes(path: Path, classes: Sequence[str]) -> None:
+def _check_classes(images: ImageSet, classes: Sequence[str]) -> None:
+    if not images.labels:
+        raise VaebenchError(
+            f"{images.path} has no labels; expected class folders (CLASS/IMAGE, and unlabelled/IMAGE), labels in the "
+            "file itself, or the labels of some images in a table (--labels labels.csv)"
+        )
     if len(classes) < 2:
         only = f"only the class {classes[0]!r}" if classes else "no class"
-        raise VaebenchError(f"{path}: the labels name {only}; expected at least 2: label images of another class")
+        raise VaebenchError(
+            f"{images.path}: the labels name {only}; expected at least 2: label images of another class"
+        )
 
 
 def _most_common(reasons: Counter[str]) -> str:

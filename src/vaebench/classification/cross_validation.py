@@ -40,11 +40,12 @@ class CrossValidation:
 
     @cached_property
     def folds(self) -> Int[np.ndarray, " M"]:
-        """The fold that holds out each labelled image."""
-        folds = np.zeros(len(self.rows), dtype=np.int64)
+        """The fold that holds out each labelled image; -1 for those of classes with too few labels, which none does."""
+        folds = np.full(len(self.rows), -1, dtype=np.int64)
+        known = np.flatnonzero(np.isin(self.labels.numpy(), frequent_classes(self.labels)))
         splitter = StratifiedKFold(FOLDS, shuffle=True, random_state=self.seed)
-        for fold, (_, test) in enumerate(splitter.split(self.rows.numpy(), self.labels.numpy())):
-            folds[test] = fold
+        for fold, (_, test) in enumerate(splitter.split(known, self.labels.numpy()[known])):
+            folds[known[test]] = fold
         return folds
 
     def probabilities(self, method: str, fold: int) -> Float[np.ndarray, "K Y"]:
@@ -55,18 +56,27 @@ class CrossValidation:
         return predict_with(network, seed, context.compute)(context.images.take(rows[held_out])).numpy()
 
 
-def can_cross_validate(labels: Int[Tensor, " M"], classes: int) -> bool:
-    """Whether every class has the ``MIN_LABELS`` labels that a cross-validation needs."""
-    return int(torch.bincount(labels, minlength=classes).min()) >= MIN_LABELS
+def frequent_classes(labels: Int[Tensor, " M"]) -> Int[np.ndarray, " Y"]:
+    """Classes that have the ``MIN_LABELS`` labels that a cross-validation needs."""
+    return torch.nonzero(torch.bincount(labels) >= MIN_LABELS)[:, 0].numpy()
+
+
+def can_cross_validate(labels: Int[Tensor, " M"]) -> bool:
+    """Whether two classes or more can be cross-validated."""
+    return len(frequent_classes(labels)) >= 2
 
 
 def cross_validate(
     context: MethodContext, rows: Int[Tensor, " M"], labels: Int[Tensor, " M"], step: FoldStep, seed: int = 0
 ) -> MethodSelection | None:
-    """Fit and evaluate every method on every fold; None where a class has fewer than ``MIN_LABELS`` labels."""
-    if not can_cross_validate(labels, context.classes):
+    """Fit and evaluate every method on every fold; None where fewer than two classes have ``MIN_LABELS`` labels.
+
+    Images of classes with fewer labels are fitted to in every fold and evaluated in none.
+    """
+    if not can_cross_validate(labels):
         return None
     validation = CrossValidation(context, rows, labels, seed)
+    positions = np.flatnonzero(validation.folds >= 0)
     probabilities = {}
     for name in METHODS:
         probabilities[name] = torch.zeros(len(rows), context.classes)
@@ -77,8 +87,10 @@ def cross_validate(
                 return validation.probabilities(name, fold)
 
             probabilities[name][held_out] = torch.from_numpy(step(name, fold, compute))
+    labels, folds = labels[positions], validation.folds[positions]
+    probabilities = {name: each[positions] for name, each in probabilities.items()}
     temperatures = {name: fit_temperature(each, labels) for name, each in probabilities.items()}
-    return MethodSelection(labels, probabilities, validation.folds, temperatures)
+    return MethodSelection(labels, probabilities, folds, temperatures, positions)
 
 
 def selected_method(selection: MethodSelection | None) -> tuple[str, float]:

@@ -15,7 +15,7 @@ from vaebench.core.files import write_arrays
 from vaebench.core.progress import ProgressCallback
 from vaebench.core.workers import Executor
 from vaebench.data.images import Images
-from vaebench.data.photos import PreprocessingRule
+from vaebench.data.preprocessing import PreprocessingRule
 from vaebench.evaluation.features import encode
 from vaebench.models.vae import VAE
 from vaebench.runs.run import Run
@@ -31,6 +31,8 @@ class EncodingResult:
     log_variance: Float[np.ndarray, "N D"]
     skipped: dict[str, str]
     """Reason by name for each image file that cannot be read."""
+    notes: tuple[str, ...] = ()
+    """Sentences about images that were converted, and about the source."""
 
     def __repr__(self) -> str:
         return f"EncodingResult({len(self.names):,} images, {self.mean.shape[1]} latents)"
@@ -51,11 +53,11 @@ def encode_files(
     callback: ProgressCallback = lambda event: None,
     executor: Executor | None = None,
 ) -> EncodingResult:
-    """Encode all images of a folder or zip.
+    """Encode all images at a path.
 
     Args:
         model: the model folder that :func:`classify` wrote, or the folder of a run, whose VAE is used.
-        path: a folder or zip of images of any size.
+        path: images in any format that :func:`vaebench.data.opening.open_images` reads.
         callback: receives progress events.
         executor: the workers, on which the result does not depend; see
             :func:`vaebench.classification.file_blocks.process_files`.
@@ -65,8 +67,8 @@ def encode_files(
             workers were lost.
     """
     job = FileJob("encoding", load_encoder, Path(model), Path(path).expanduser())
-    names, arrays, skipped = process_files(job, executor, callback)
-    return EncodingResult(names, arrays["mean"], arrays["log_variance"], skipped)
+    names, arrays, skipped, notes = process_files(job, executor, callback)
+    return EncodingResult(names, arrays["mean"], arrays["log_variance"], skipped, notes)
 
 
 @dataclass(frozen=True)
@@ -102,5 +104,7 @@ def load_encoder(folder: Path) -> Encoder:
         raise VaebenchError(
             f"{folder} holds a run on binarised images, which image files are not; choose a run on grey images"
         )
+    if (stored := run.results["data"].get("rule")) is not None:
+        return Encoder(run.vae, PreprocessingRule(**stored))
     channels, height, width = read_tensors(folder / "weights.safetensors")[1]["image_shape"]
     return Encoder(run.vae, PreprocessingRule(height=height, width=width, channels=channels))

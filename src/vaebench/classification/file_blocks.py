@@ -1,8 +1,9 @@
-"""Image files in blocks, each read and processed by one task: in this process, in others, or on a cluster."""
+"""Images in blocks, each read and processed by one task: in this process, in others, or on a cluster."""
 
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -20,12 +21,15 @@ from vaebench.core.errors import VaebenchError
 from vaebench.core.local_pool import LocalPool
 from vaebench.core.progress import ProgressCallback, ProgressEvent
 from vaebench.core.workers import Executor, Task, TaskError, Worker
+from vaebench.data.image_set import ImageSet
 from vaebench.data.images import HIDDEN, Images, Progress, ignore_progress
-from vaebench.data.listing import Files, PathParts, open_files, open_reader
-from vaebench.data.photos import PreprocessingRule, map_images
+from vaebench.data.opening import NamedImages, open_images
+from vaebench.data.preprocessing import PreprocessingRule
+from vaebench.data.reading import check_readable, count_images
+from vaebench.data.survey import map_rows, rule_for_new
 
 BLOCK = 500
-"""Files of a block. The bits of a result depend on the blocks, and not on who processes them."""
+"""Images of a block. The bits of a result depend on the blocks, and not on who processes them."""
 LONG = 10.0
 """Seconds of work in this process from which further processes are worth the seconds that they take to start."""
 
@@ -46,7 +50,7 @@ class Processor(Protocol):
 
 @dataclass(frozen=True)
 class FileJob:
-    """Processing of all image files of a folder or zip by one model."""
+    """Processing of all images at a path by one model."""
 
     task: str
     """What is done with the files, for progress events."""
@@ -55,7 +59,7 @@ class FileJob:
     model: Path
     """Folder of the model."""
     path: Path
-    """The folder or zip."""
+    """Anything that :func:`vaebench.data.opening.open_images` reads."""
     call: str = field(default_factory=lambda: uuid4().hex)
     """Distinguishes jobs in processes that keep what they have loaded."""
 
@@ -65,6 +69,8 @@ class BlockResult(NamedTuple):
 
     arrays: dict[str, np.ndarray]
     skipped: dict[str, str]
+    converted: Counter[str]
+    """Number of images whose depth was changed, by how."""
 
 
 class FileResults(NamedTuple):
@@ -75,6 +81,8 @@ class FileResults(NamedTuple):
     arrays: dict[str, np.ndarray]
     skipped: dict[str, str]
     """Reason by name for each image file that cannot be read."""
+    notes: tuple[str, ...]
+    """Sentences about images that were converted, and about the source."""
 
 
 def process_files(
@@ -93,8 +101,9 @@ def process_files(
             the workers of a block were lost three times.
     """
     processor = job.load(job.model)
-    with open_files(job.path) as files:
-        run = _Run(job, files, callback)
+    with open_images(job.path, (), processor.rule.projection, labelled=False) as images:
+        rule = rule_for_new(processor.rule, images)
+        run = _Run(job, images, rule, callback)
         if executor is None:
             run.process_here(processor, LONG)
         elif isinstance(executor, LocalPool) and executor.workers == 1:
@@ -109,26 +118,27 @@ class _Run:
     """One call: the blocks of files, and the results of the first or of all blocks by number."""
 
     job: FileJob
-    files: Files
+    images: ImageSet
+    rule: PreprocessingRule
     callback: ProgressCallback
     results: dict[int, BlockResult] = field(default_factory=dict)
 
     @cached_property
-    def blocks(self) -> list[tuple[PathParts, ...]]:
-        images = self.files.images
-        return [images[start : start + BLOCK] for start in range(0, len(images), BLOCK)]
+    def blocks(self) -> list[range]:
+        """Rows of each block."""
+        return [range(start, min(start + BLOCK, len(self.images))) for start in range(0, len(self.images), BLOCK)]
 
     def report(self, task: str = "", done: float = 0.0) -> None:
         """Report the finished blocks and the completed fraction of the current one."""
         fraction = min(1.0, (len(self.results) + done) / len(self.blocks))
-        self.callback(ProgressEvent(f"{self.job.task} {self.files.title}", fraction))
+        self.callback(ProgressEvent(f"{self.job.task} {self.images.title}", fraction))
 
     def process_here(self, processor: Processor, limit: float | None = None) -> None:
         """Process blocks in this process, until the rest would take longer than ``limit`` seconds on several cores."""
         limit = None if available_cores() == 1 else limit
         for index, block in enumerate(self.blocks):
             start = time.monotonic()
-            self.results[index] = _process(processor, replace(self.files, images=block), self.report)
+            self.results[index] = _process(processor, self.rule, (self.images, block), self.report)
             rest = (time.monotonic() - start) * (len(self.blocks) - len(self.results))
             if limit is not None and index and rest > limit:  # the first block also warms up
                 return
@@ -137,12 +147,16 @@ class _Run:
         """Process the other blocks by tasks of an executor."""
         job = replace(self.job, model=self.job.model.resolve(), path=self.job.path.resolve())
         numbers = {f"block {index + 1}": index for index in range(len(self.results), len(self.blocks))}
-        tasks = [Task(key, process_block, (job, self.blocks[index])) for key, index in numbers.items()]
+        names = [self.images.names[row] for row in range(len(self.images))]
+        tasks = [
+            Task(key, process_block, (job, self.rule, tuple(names[row] for row in self.blocks[index])))
+            for key, index in numbers.items()
+        ]
         self.report()
         with closing(executor(tasks, lambda number, key, event: self.report())) as outcomes:
             for task, error, value in outcomes:
                 if isinstance(error, TaskError | FloatingPointError):
-                    place = f"{task.key} of {len(self.blocks)} of {self.files.title}"
+                    place = f"{task.key} of {len(self.blocks)} of {self.images.title}"
                     raise VaebenchError(f"{place}: {error}") from error
                 if error is not None:
                     raise error
@@ -153,50 +167,66 @@ class _Run:
         """The results of all blocks in the order of the files."""
         results = [self.results[index] for index in range(len(self.blocks))]
         skipped = {name: reason for result in results for name, reason in result.skipped.items()}
-        names = tuple(name for name in map("/".join, self.files.images) if name not in skipped)
+        names = tuple(name for name in self.images.names if name not in skipped)
         if not names:
-            raise VaebenchError(f"{self.job.path}: none of its {len(self.files.images):,} images can be read")
+            check_readable(self.job.path, 0, self.images.left_out | skipped)
         arrays = [result.arrays for result in results if result.arrays]
+        converted = sum((result.converted for result in results), Counter())
+        notes = [f"{count_images(count)} {how}" for how, count in sorted(converted.items())]
         return FileResults(
-            names, {name: np.concatenate([each[name] for each in arrays]) for name in arrays[0]}, skipped
+            names,
+            {name: np.concatenate([each[name] for each in arrays]) for name in arrays[0]},
+            self.images.left_out | skipped,
+            (*self.images.warnings, *notes),
         )
 
 
-def process_block(worker: Worker, job: FileJob, block: tuple[PathParts, ...]) -> BlockResult:
-    """Read and process the files of a block in a worker.
+def process_block(worker: Worker, job: FileJob, rule: PreprocessingRule, names: tuple[str, ...]) -> BlockResult:
+    """Read and process the images of these names in a worker.
 
     Raises:
-        VaebenchError: the worker does not see the model or the files, or the model is damaged.
+        VaebenchError: the worker does not see the model or the images, or the model is damaged.
     """
-    processor, files = _opened(job)
-    return _process(processor, replace(files, images=block), threads=worker.threads)
+    processor, stored = _opened(job)
+    images = stored.select(names)
+    return _process(processor, rule, (images, range(len(images))), threads=worker.threads)
 
 
 @lru_cache(maxsize=1)
-def _opened(job: FileJob) -> tuple[Processor, Files]:
-    """The loaded model and the files, whose list is empty; kept for further blocks of the same job."""
+def _opened(job: FileJob) -> tuple[Processor, NamedImages]:
+    """The loaded model and the images, kept for further blocks of the same job."""
     for path in (job.model, job.path):
         if not path.exists():
             raise VaebenchError(f"a worker does not find {path}; it must be on a disk that all machines share")
-    return job.load(job.model), Files(job.path, (), frozenset(), open_reader(job.path), _no_stamp)
-
-
-def _no_stamp(parts: PathParts) -> tuple[int, int]:
-    raise NotImplementedError
+    processor = job.load(job.model)
+    return processor, NamedImages(job.path, processor.rule.projection)
 
 
 def _process(
-    processor: Processor, files: Files, progress: Progress = ignore_progress, threads: int | None = None
+    processor: Processor,
+    rule: PreprocessingRule,
+    block: tuple[ImageSet, range],
+    progress: Progress = ignore_progress,
+    threads: int | None = None,
 ) -> BlockResult:
-    """The result of the files; ``threads`` read them, by default one a core."""
-    pixels, skipped = [], {}
-    for parts, result in map_images(files, processor.rule.pixels, "", progress, threads=threads):
+    """The result of the rows of a set; ``threads`` read them, by default one a core."""
+    images, rows = block
+    at_least, pixels, skipped = max(rule.width, rule.height), [], {}
+
+    def preprocess(row: int) -> tuple[np.ndarray, str]:
+        image = images.read(row, at_least)
+        return rule.pixels(image), rule.converted(image.format)
+
+    converted: Counter[str] = Counter()
+    for row, result in map_rows(images, preprocess, rows, "", progress, threads=threads):
         if isinstance(result, str):
-            skipped["/".join(parts)] = result
+            skipped[images.names[row]] = result
         else:
-            pixels.append(result)
+            pixels.append(result[0])
+            converted[result[1]] += 1
+    del converted[""]
     if not pixels:
-        return BlockResult({}, skipped)
+        return BlockResult({}, skipped, converted)
     with threadpool_limits(1):
-        images = Images(torch.from_numpy(np.stack(pixels)), torch.full((len(pixels),), HIDDEN))
-        return BlockResult(processor(images), skipped)
+        read = Images(torch.from_numpy(np.stack(pixels)), torch.full((len(pixels),), HIDDEN))
+        return BlockResult(processor(read), skipped, converted)

@@ -16,7 +16,6 @@ from jaxtyping import Int
 from vaebench.classification.cross_validation import FOLDS, CrossValidation
 from vaebench.classification.methods import METHODS, MethodContext
 from vaebench.classification.settings import ClassificationInfo, Settings
-from vaebench.core.files import atomic
 from vaebench.core.progress import ProgressCallback, ProgressEvent
 from vaebench.core.steps import StepReport
 from vaebench.core.workers import Executor, Worker
@@ -145,11 +144,3 @@ def with_time_passed(experiment: Experiment) -> ProgressCallback:
         experiment.callback(event._replace(done=min(passed / total, 0.99), seconds_left=left))
 
     return report
-
-
-def write_pixels_once(images: Images, folder: Path) -> Path:
-    """Write the pixels of images that are in memory to a file that all workers can read; it goes with the claims."""
-    path = folder / CLAIMS / "pixels.npy"
-    with atomic(path) as temporary:
-        np.save(temporary, images.pixels.numpy())
-    return path

@@ -28,6 +28,8 @@ from vaebench.core.files import read_json, write_json
 from vaebench.core.locks import lock_folder
 from vaebench.core.progress import ProgressCallback, ProgressEvent
 from vaebench.core.workers import Executor
+from vaebench.data.preprocessing import Projection
+from vaebench.data.reading import Reading
 from vaebench.deprecated import renamed_arguments
 from vaebench.experiments.experiment import Experiment
 from vaebench.training.compute import Compute
@@ -44,6 +46,7 @@ def classify(
     out: str | Path | None = None,
     *,
     side: int | None = None,
+    projection: Projection | None = None,
     compute: Compute | None = None,
     callback: ProgressCallback = lambda event: None,
     message_callback: Callable[[str], None] = lambda message: None,
@@ -57,11 +60,12 @@ def classify(
     reuses the VAE.
 
     Args:
-        path: a folder or zip of images of any size, or an npz of ``x_train`` and ``y_train`` with -1 for no label.
-        labels: one or several CSV files of file and label; without any, labels are the names of class folders beside
-            ``unlabelled``.
+        path: a folder, an archive or a file of images in any format that is read.
+        labels: one or several tables of file and label; without any, labels are those of the source: the names of class
+            folders beside ``unlabelled``, or labels in the file itself.
         out: output folder, by default ``runs/classify-NAME``.
         side: side in pixels of the square that images are scaled to.
+        projection: how the planes of a stack become one image; None leaves stacks out.
         compute: device, precision and threads; chosen for the machine by default.
         callback: receives progress events.
         message_callback: receives sentences: how many images were read, the estimated time.
@@ -79,13 +83,13 @@ def classify(
     folder = Path(out) if out is not None else Path("runs") / f"classify-{path.resolve().stem}"
     with lock_folder(folder):
         _claim(folder, path)
-        collection = collect(
-            path, label_files, side, folder / "work", lambda task, done: callback(ProgressEvent(task, done))
-        )
+        reading = Reading(side, tuple(map(str, label_files)), projection)
+        collection = collect(path, reading, folder / "work", lambda task, done: callback(ProgressEvent(task, done)))
         settings = settings or settings_for(
             collection.images.shape, len(collection.names), len(collection.labelled_rows)
         )
-        message_callback(_describe(collection))
+        for sentence in (_describe(collection), *collection.warnings):
+            message_callback(sentence)
         own = (compute or Compute()).resolve()
         estimate = estimate_time(settings, collection.images, len(collection.classes), own)
         division, minutes = _plan(collection, estimate, compute or Compute(), executor)
@@ -102,7 +106,7 @@ def _plan(
     collection: Collection, estimate: TimeEstimate, compute: Compute, executor: Executor | None
 ) -> tuple[Division, float]:
     """Division of the fits of the cross-validation, if there is one, and the estimated minutes of the whole."""
-    if can_cross_validate(collection.labels, len(collection.classes)):
+    if can_cross_validate(collection.labels):
         division = divide_fits(compute, executor, estimate.seconds_of_folds)
         return division, estimate.minutes(True, division.workers)
     return Division(None, 1, compute.resolve()), estimate.minutes(False)
@@ -121,8 +125,8 @@ def _run(folder: Path, steps: Steps) -> ClassificationResult:
     to_label_next = select_to_label_next(
         means, probabilities.numpy(), collection.labelled_rows.numpy(), TO_LABEL_NEXT, outlier_scores > THRESHOLD
     )
+    detector.save(folder / "model")  # first, as model.json makes the folder look complete
     onnx = classifier.save(folder / "model")
-    detector.save(folder / "model")
     predicted = probabilities, outlier_scores, to_label_next
     result = ClassificationResult(folder, collection, settings, selection, classifier, *predicted, onnx, steps.seconds)
     write_results(result)

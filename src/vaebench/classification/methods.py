@@ -184,6 +184,8 @@ class MethodSelection:
     folds: Int[np.ndarray, " M"]
     temperatures: Mapping[str, float]
     """Temperature of each method, which divides its logits."""
+    positions: Int[np.ndarray, " M"] | None = None
+    """Index of each among all labelled images, where some are of classes with too few labels; None for all."""
 
     @property
     def correct(self) -> dict[str, np.ndarray]:
@@ -244,11 +246,12 @@ class MethodSelection:
         probabilities = self.calibrated_probabilities(self.method)
         own = probabilities.gather(1, self.labels[:, None])[:, 0]
         classes = probabilities.shape[1]
-        thresholds = torch.tensor([float(own[self.labels == label].mean()) for label in range(classes)])
+        thresholds = torch.tensor([float(own[self.labels == label].mean()) for label in range(classes)])  # or NaN
         best, predicted = probabilities.max(1)
         suspected = (predicted != self.labels) & (best > thresholds[predicted].clamp(min=0.5))
         rows = torch.nonzero(suspected)[:, 0].tolist()
-        suspects = [LabelSuspect(row, int(predicted[row]), float(best[row])) for row in rows]
+        positions = range(len(self.labels)) if self.positions is None else self.positions.tolist()
+        suspects = [LabelSuspect(positions[row], int(predicted[row]), float(best[row])) for row in rows]
         return sorted(suspects, key=lambda suspect: -suspect.probability)
 
     expected = renamed_attribute("expected", "expected_accuracy")

@@ -107,6 +107,7 @@ class OutlierDetector:
 
     def save(self, folder: Path) -> None:
         """Write the VAE, codes, medians and spreads to ``outliers.safetensors``."""
+        folder.mkdir(parents=True, exist_ok=True)
         arrays = {"codes": self.codes, "medians": self.medians, "spreads": self.spreads}
         tensors = {name: torch.from_numpy(value) for name, value in arrays.items()}
         write_tensors(folder / FILE, join_groups({"vae": self.vae.state_dict()}) | tensors, {})
@@ -121,6 +122,8 @@ def load_outlier_detector(vae: VAE, folder: Path) -> OutlierDetector:
     """
     path, old = folder / FILE, folder / OLD_OUTLIERS_FILE
     path = old if old.exists() and not path.exists() else path
+    if not path.exists():
+        raise VaebenchError(f"{folder} has no {FILE}, as the classification did not finish; repeat its command")
     tensors = read_tensors(path)[0]
     try:
         vae.load_state_dict(select_prefix("vae", tensors))

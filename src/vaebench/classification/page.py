@@ -120,25 +120,44 @@ def render(result: ClassificationResult) -> str:
 def verdict(result: ClassificationResult) -> list[str]:
     """Return the main results in sentences: expected accuracy, selected method, calibration."""
     selection, collection = result.selection, result.collection
+    counts = sorted(zip(collection.label_counts, map(clean, collection.classes), strict=True))
+    rare = [f"{name} ({count})" for count, name in counts if count < MIN_LABELS]
     if selection is None:
-        count, name = min(zip(collection.label_counts, collection.classes, strict=True))
         return [
-            f"The accuracy cannot be estimated: class {clean(name)} has {count} label{'s' if count != 1 else ''}, and "
-            f"cross-validation needs at least {MIN_LABELS} labels of every class.",
+            f"The accuracy cannot be estimated: a cross-validation needs at least {MIN_LABELS} labels of two classes "
+            f"or more, and these have fewer: {', '.join(rare[:5])}{', ...' if len(rare) > 5 else ''}.",
             f"The default method was used: {METHODS[DEFAULT].title}. The temperature of its probabilities was chosen "
             "on other data sets and not checked on these images.",
+            *_test_sentence(result),
         ]
     expected, scores = selection.expected_accuracy, selection.scores
     sentences = [
         f"Expected accuracy: {100 * expected.accuracy:.0f} % (95 % confidence interval: {100 * expected.low:.0f} to "
         f"{100 * expected.high:.0f} %).",
+        *_test_sentence(result),
         _selected_method_sentence(selection),
     ]
+    if rare:
+        sentences.append(
+            f"The estimate leaves out the classes with fewer than {MIN_LABELS} labels: {', '.join(rare[:5])}"
+            f"{', ...' if len(rare) > 5 else ''}. Label more of their images."
+        )
     if scores["brier_score"] >= scores["brier_score_of_class_frequencies"]:
         sentences.append(
             "Do not rely on the probabilities: by the Brier score they are no better than class frequencies."
         )
     return sentences
+
+
+def _test_sentence(result: ClassificationResult) -> list[str]:
+    """The accuracy on the part "test", if the images have one."""
+    if (measured := result.test_accuracy) is None:
+        return []
+    return [
+        f"Accuracy on the {len(result.collection.test_rows):,} labelled images of the part test, which nothing was "
+        f"fitted to: {100 * measured.accuracy:.1f} % (95 % confidence interval: {100 * measured.low:.1f} to "
+        f"{100 * measured.high:.1f} %)."
+    ]
 
 
 def _selected_method_sentence(selection: MethodSelection) -> str:

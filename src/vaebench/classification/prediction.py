@@ -16,7 +16,7 @@ from vaebench.classification.outliers import THRESHOLD, OutlierDetector, load_ou
 from vaebench.core.progress import ProgressCallback
 from vaebench.core.workers import Executor
 from vaebench.data.images import Images
-from vaebench.data.photos import PreprocessingRule
+from vaebench.data.preprocessing import PreprocessingRule
 from vaebench.deprecated import renamed_arguments, renamed_attribute
 
 
@@ -31,6 +31,8 @@ class PredictionResult:
     """Robust standard deviations above the median of the images that the classifier was trained with."""
     skipped: dict[str, str]
     """Reason by name for each image file that cannot be read."""
+    notes: tuple[str, ...] = ()
+    """Sentences about images that were converted, and about the source."""
 
     def __repr__(self) -> str:
         return f"PredictionResult({len(self.names):,} images, {int(self.outliers.sum()):,} outliers)"
@@ -50,11 +52,11 @@ def predict(
     callback: ProgressCallback = lambda event: None,
     executor: Executor | None = None,
 ) -> PredictionResult:
-    """Classify all images of a folder or zip.
+    """Classify all images at a path.
 
     Args:
         model: the model folder that :func:`classify` wrote.
-        path: a folder or zip of images of any size.
+        path: images in any format that :func:`vaebench.data.opening.open_images` reads.
         callback: receives progress events.
         executor: the workers, on which the result does not depend; see
             :func:`vaebench.classification.file_blocks.process_files`.
@@ -66,7 +68,8 @@ def predict(
     results = process_files(job, executor, callback)
     classes, arrays = load_classifier(job.model).classes, results.arrays
     probabilities = torch.from_numpy(arrays["probabilities"])
-    return PredictionResult(results.names, classes, probabilities, arrays["outlier_scores"], results.skipped)
+    scores = arrays["outlier_scores"]
+    return PredictionResult(results.names, classes, probabilities, scores, results.skipped, results.notes)
 
 
 @dataclass(frozen=True)

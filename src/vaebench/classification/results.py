@@ -15,12 +15,13 @@ from torch import Tensor
 
 from vaebench.classification.classifier import ImageClassifier
 from vaebench.classification.collection import Collection
-from vaebench.classification.methods import METHODS, MethodSelection
+from vaebench.classification.methods import METHODS, ExpectedAccuracy, MethodSelection
 from vaebench.classification.outliers import THRESHOLD
 from vaebench.classification.prediction import PredictionResult
 from vaebench.classification.settings import Settings
 from vaebench.core.files import atomic, write_json
 from vaebench.core.provenance import commit
+from vaebench.core.statistics import wilson_interval
 from vaebench.deprecated import renamed_attribute
 from vaebench.training.compute import machine
 
@@ -66,6 +67,15 @@ class ClassificationResult:
     def labels(self) -> list[str]:
         """Predicted class of every image, also of the labelled ones."""
         return [self.collection.classes[index] for index in self.probabilities.argmax(1).tolist()]
+
+    @property
+    def test_accuracy(self) -> ExpectedAccuracy | None:
+        """Accuracy on the labelled images of the part "test", which nothing was fitted to; None without any."""
+        rows, labels = self.collection.test_rows, self.collection.test_labels
+        if not len(rows):
+            return None
+        accuracy = float((self.probabilities[rows].argmax(1) == labels).double().mean())
+        return ExpectedAccuracy(accuracy, *wilson_interval(accuracy, len(rows)))
 
     choice = renamed_attribute("choice", "selection")
     unlike = renamed_attribute("unlike", "outliers")
@@ -128,6 +138,8 @@ def summary(result: ClassificationResult) -> dict[str, Any]:
         "method": result.method,
         "temperature": result.classifier.description.temperature,
         "expected_accuracy": None if selection is None else selection.expected_accuracy._asdict(),
+        "test_accuracy": None if result.test_accuracy is None else result.test_accuracy._asdict(),
+        "test_images": len(collection.test_rows),
         "methods": None if selection is None else _method_rows(selection),
         "scores": None if selection is None else selection.scores,
         "preprocessing": collection.rule.description,

@@ -22,7 +22,6 @@ from vaebench.classification.fold_fits import (
     all_fits,
     fold_step,
     share_fits,
-    write_pixels_once,
 )
 from vaebench.classification.methods import METHODS, MethodContext, MethodSelection
 from vaebench.classification.outliers import OutlierDetector
@@ -66,7 +65,7 @@ class Steps:
         """The VAE, trained on all images without labels."""
         images, settings = self.collection.images, self.settings
         empty, file = images.take(slice(0, 0)), self.collection.pixel_file
-        source: Source = images if file is None or images.pixels.nbytes <= IN_MEMORY else Blocks(file)
+        source: Source = images if images.pixels.nbytes <= IN_MEMORY else Blocks(file)
         return self.experiment.network(
             "vae",
             Dataset(self.collection.title, images, empty, empty),
@@ -151,7 +150,7 @@ class Steps:
         collection, folder = self.collection, self.experiment.folder.resolve()
         return FoldFits(
             folder=folder,
-            pixels=(collection.pixel_file or write_pixels_once(collection.images, folder)).resolve(),
+            pixels=collection.pixel_file.resolve(),
             pool=None if self.pool is None else self.pool.numpy(),
             rows=rows.numpy(),
             labels=collection.labels.numpy(),

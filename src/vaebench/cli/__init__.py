@@ -20,6 +20,7 @@ downloaded where they are in neither.
 
 examples:
   vaebench run mnist                          train, evaluate, and open runs/mnist/report.html
+  vaebench inspect photos                     look at your own images before training
   vaebench classify photos --labels a.csv     classify your own images
   vaebench list                               names of recipes, data sets and parts"""
 UNUSABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)

@@ -1,4 +1,4 @@
-"""vaebench classify, predict and encode: a user's own images."""
+"""vaebench inspect, classify, predict and encode: a user's own images."""
 
 from __future__ import annotations
 
@@ -7,11 +7,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from vaebench.cli.parser import Parser, add_command, add_workers, count, executor_of
+from vaebench.cli.parser import Parser, add_command, add_workers, count, executor_of, one_of
 from vaebench.cli.terminal import progress
 
 SIZES = range(8, 513)
 """Side lengths in pixels that ``--size`` accepts."""
+PROJECTIONS = ("max", "mean", "first")
+INSPECT = """\
+Reads every image once, in seconds and before any training, and lists what was found: parts, classes, sizes, channels,
+values, duplicates, unreadable files, and how the images would be read. Warnings come first, each with what to do. The
+exit status is 0 whatever they are. The page also shows images of every class.
+
+Examples:
+  vaebench inspect photos
+  vaebench inspect photos.zip --labels labels.csv --size 64
+  vaebench inspect photos --json > photos.json"""
 CLASSIFY = """\
 Learns from all images, chooses a method by cross-validation on the labelled ones, classifies the rest, and estimates
 how many predictions are right. Writes predictions.csv, to-label-next.csv with a contact sheet, report.html and model/.
@@ -39,19 +49,22 @@ WORKERS = "this process; one a core where that would take over 10 seconds"
 
 
 def add_parser(commands: Any) -> None:
-    """Add classify, predict and encode."""
+    """Add inspect, classify, predict and encode."""
+    _add_inspect(commands)
     parser = add_command(commands, classify, "classify", "classify your own images from the labels of a few", CLASSIFY)
-    about = "a folder or .zip of images of any size, or an .npz of x_train and y_train with -1 for no label"
+    about = "a folder, an archive or a file of images in any format that is read"
     parser.add_argument("path", type=Path, metavar="PATH", help=about)
     about = (
-        "CSV file with the columns file and label; may be given several times (default: the folders in PATH are "
-        "classes, images in unlabelled/ have no label)"
+        "table of file and label; may be given several times (default: the folders in PATH are classes, images in "
+        "unlabelled/ have no label; or labels in the file itself)"
     )
     parser.add_argument("--labels", action="append", type=Path, default=[], metavar="FILE", help=about)
     about = (
-        "side in pixels to which images are resized (default: 32, or their own size where all are alike and smaller)"
+        "side in pixels to which images are resized (default: 32, or their own size where all are alike and at most 64)"
     )
     parser.add_argument("--size", type=_size, metavar="N", help=about)
+    about = f"how planes of a stack become one image: {', '.join(PROJECTIONS)} (default: stacks are left out)"
+    parser.add_argument("--projection", type=one_of(*PROJECTIONS), metavar="NAME", help=about)
     parser.add_argument("--out", metavar="FOLDER", help="folder of the results (default: runs/classify-NAME)")
     add_workers(parser, "one a core where the fits of the cross-validation take over 15 seconds, else this process")
 
@@ -65,10 +78,28 @@ def add_parser(commands: Any) -> None:
 def _add_files(parser: Parser, default: str, out: str) -> None:
     """Add MODEL, PATH, --out and the workers; ``default`` is the name of the written file, ``out`` describes it."""
     parser.add_argument("model", metavar="MODEL", help="folder of the model")
-    parser.add_argument("path", metavar="PATH", help="a folder or .zip of images of any size")
+    parser.add_argument("path", metavar="PATH", help="images in any format that is read: a folder, an archive, a file")
     about = f"{out} (default: {default})"
     parser.add_argument("--out", type=lambda word: Path(word or default), default=default, metavar="FILE", help=about)
     add_workers(parser, WORKERS, shared="MODEL and PATH are")
+
+
+def _add_inspect(commands: Any) -> None:
+    parser = add_command(commands, inspect, "inspect", "look at your own images before training", INSPECT)
+    about = "a folder, an archive or a file of images in any format that is read"
+    parser.add_argument("path", type=Path, metavar="PATH", help=about)
+    about = "table of file and label; may be given several times (default: class folders, or labels in the file itself)"
+    parser.add_argument("--labels", action="append", type=Path, default=[], metavar="FILE", help=about)
+    about = (
+        "side in pixels to which images are resized (default: 32, or their own size where all are alike and at most 64)"
+    )
+    parser.add_argument("--size", type=_size, metavar="N", help=about)
+    about = f"how planes of a stack become one image: {', '.join(PROJECTIONS)} (default: stacks are left out)"
+    parser.add_argument("--projection", type=one_of(*PROJECTIONS), metavar="NAME", help=about)
+    about = "print one JSON object instead of text, and write no page unless --out is given"
+    parser.add_argument("--json", action="store_true", help=about)
+    about = "page to write (default: runs/inspect-NAME.html)"
+    parser.add_argument("--out", type=Path, metavar="FILE.html", help=about)
 
 
 def _size(word: str) -> int:
@@ -76,6 +107,27 @@ def _size(word: str) -> int:
     if side not in SIZES:
         raise argparse.ArgumentTypeError(f"is {side}; expected {SIZES[0]} to {SIZES[-1]} pixels")
     return side
+
+
+def inspect(args: argparse.Namespace) -> int:
+    """Run ``vaebench inspect``."""
+    import json
+
+    from vaebench.inspection.job import inspect
+    from vaebench.inspection.text import lines
+
+    default = None if args.json else Path("runs") / f"inspect-{args.path.expanduser().resolve().stem}.html"
+    page = args.out or default
+    with progress() as callback:
+        inspection = inspect(
+            args.path, args.labels, page, side=args.size, projection=args.projection, callback=callback
+        )
+    if args.json:
+        print(json.dumps(inspection.to_json(), indent=1))
+        return 0
+    print("\n".join(lines(inspection)))
+    print(f"\nopen {page}")
+    return 0
 
 
 def classify(args: argparse.Namespace) -> int:
@@ -89,11 +141,12 @@ def classify(args: argparse.Namespace) -> int:
             args.labels,
             args.out,
             side=args.size,
+            projection=args.projection,
             callback=callback,
             message_callback=lambda line: print(line, flush=True),
             executor=executor_of(args),
         )
-    for line in (*result.collection.warnings, *verdict(result)):
+    for line in verdict(result):
         print(line)
     if result.onnx is None:
         print("model.onnx was not written: it needs pip install 'vaebench[onnx]'")
@@ -105,11 +158,14 @@ def predict(args: argparse.Namespace) -> int:
     """Run ``vaebench predict``."""
     from vaebench.classification.prediction import predict
     from vaebench.classification.results import write_predictions
+    from vaebench.data.reading import count_images
 
     with progress() as callback:
         result = predict(args.model, args.path, callback, executor_of(args, gpus=False))
     write_predictions(args.out, result)
-    print(f"{len(result.names):,} images, {int(result.outliers.sum()):,} of them outliers")
+    print(f"{count_images(len(result.names))}, {int(result.outliers.sum()):,} outliers")
+    for note in result.notes:
+        print(note)
     _print_skipped(result.skipped)
     print(f"open {args.out}")
     return 0
@@ -121,11 +177,14 @@ def encode(args: argparse.Namespace) -> int:
         args.parser.error(f"--out is {str(args.out)!r}; expected a file that ends in .npz")
 
     from vaebench.classification.encoding import encode_files
+    from vaebench.data.reading import count_images
 
     with progress() as callback:
         result = encode_files(args.model, args.path, callback, executor_of(args, gpus=False))
     result.write(args.out)
-    print(f"{len(result.names):,} images, {result.mean.shape[1]} latents")
+    print(f"{count_images(len(result.names))}, {result.mean.shape[1]} latents")
+    for note in result.notes:
+        print(note)
     _print_skipped(result.skipped)
     print(f"open {args.out}")
     return 0
@@ -133,7 +192,7 @@ def encode(args: argparse.Namespace) -> int:
 
 def _print_skipped(skipped: Mapping[str, str]) -> None:
     """Print the first skipped files, and how many there are."""
-    from vaebench.data.listing import printable
+    from vaebench.data.printing import printable
 
     for name, reason in list(skipped.items())[:10]:
         print(f"skipped {printable(name)}: {reason}")

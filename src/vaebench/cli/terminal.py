@@ -35,6 +35,9 @@ def progress() -> Iterator[ProgressCallback]:
         printed_notes: set[str] = set()
 
         def callback(event: ProgressEvent) -> None:
+            if event.message:
+                bars.console.print(event.message, highlight=False, markup=False)
+                return
             if event.stage not in tasks:
                 tasks[event.stage] = bars.add_task(event.stage, total=1.0, note="")
             task = tasks[event.stage]

@@ -19,6 +19,8 @@ class ProgressEvent(NamedTuple):
     """The record of the epoch that just ended; see :class:`vaebench.training.loop.TrainingResult`."""
     note: str = ""
     """The current step."""
+    message: str = ""
+    """A sentence for the user that is to remain visible."""
 
 
 ProgressCallback = Callable[[ProgressEvent], None]

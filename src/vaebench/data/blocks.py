@@ -13,20 +13,21 @@ from typing import Any, NamedTuple, TextIO
 
 import numpy as np
 import torch
-from jaxtyping import Int, UInt8
+from jaxtyping import Int, Shaped
 from torch import Tensor
 
 from vaebench.core.errors import VaebenchError
-from vaebench.data.images import HIDDEN, Batch, Progress, ignore_progress
-from vaebench.data.listing import Files
-from vaebench.data.photos import PreprocessingRule, map_images
+from vaebench.data.image_set import ImageSet
+from vaebench.data.images import HIDDEN, Batch, Progress, float_batch, ignore_progress
+from vaebench.data.preprocessing import PreprocessingRule
+from vaebench.data.survey import map_rows
 
 CHUNK = 2000
 """Images between two entries of the journal: at most this many are read again after a kill."""
 
 
 class Blocks:
-    """Unlabelled 8-bit images of an .npy file (N, C, H, W): a source of batches that needs little memory.
+    """Unlabelled images of an .npy file (N, C, H, W), uint8 or float32: a source of batches that needs little memory.
 
     An epoch reads windows of blocks drawn from the whole file and visits the images of each window in random order.
     Two windows are buffered, whatever the size of the file. The order depends on the seed alone.
@@ -42,12 +43,13 @@ class Blocks:
 
     def __init__(self, path: str | Path, *, block_bytes: int = 1 << 16, window: int = 256) -> None:
         self.path = Path(path)
-        self.array_shape, self.start = _read_header(self.path)
-        self.image_bytes = int(np.prod(self.shape))
+        self.array_shape, self.start, dtype = _read_header(self.path)
+        self.image_bytes = int(np.prod(self.shape)) * dtype.itemsize
         self.block = max(1, block_bytes // self.image_bytes)
         self.window = window
         blocks, slots = -(-len(self) // self.block), 2 * window
-        self.buffer = torch.empty((slots, self.block, *self.shape), dtype=torch.uint8)
+        self.dtype = torch.uint8 if dtype == np.uint8 else torch.float32
+        self.buffer = torch.empty((slots, self.block, *self.shape), dtype=self.dtype)
         self.slot_of_block = np.full(blocks, -1)
         self.block_in_slot = np.full(slots, -1)
         self.last_used = np.zeros(slots, np.int64)
@@ -83,13 +85,16 @@ class Blocks:
         indices = rows.cpu().numpy()
         blocks = indices // self.block
         if len(needed := np.unique(blocks)) > len(self.block_in_slot):  # rows in another order than `order`
-            pixels = torch.empty((len(indices), *self.shape), dtype=torch.uint8)
+            pixels = torch.empty((len(indices), *self.shape), dtype=self.dtype)
             self._read((row, pixels[place : place + 1]) for place, row in enumerate(indices.tolist()))
         else:
             self._load(needed)
             places = self.slot_of_block[blocks] * self.block + indices % self.block
             pixels = self.buffer.flatten(0, 1).index_select(0, torch.from_numpy(places))
-        return Batch(pixels.to(torch.get_default_dtype()).div_(255), torch.full((len(rows),), HIDDEN))
+        labels = torch.full((len(rows),), HIDDEN)
+        if self.dtype == torch.float32:
+            return float_batch(pixels, labels, incomplete=True)
+        return Batch(pixels.to(torch.get_default_dtype()).div_(255), labels)
 
     def _load(self, needed: Int[np.ndarray, " M"]) -> None:
         """Buffer these blocks, evicting the least recently used ones."""
@@ -109,12 +114,12 @@ class Blocks:
         )
         self.slot_of_block[missing], self.block_in_slot[freed], self.last_used[freed] = freed, missing, self.clock
 
-    def _read(self, requests: Iterable[tuple[int, UInt8[Tensor, "_ C H W"]]]) -> None:
+    def _read(self, requests: Iterable[tuple[int, Shaped[Tensor, "_ C H W"]]]) -> None:
         """Fill each tensor with consecutive images from the given row on, without an intermediate copy."""
         try:
             with self.path.open("rb") as file:
                 for first, target in requests:
-                    memory = target.numpy().reshape(-1).data
+                    memory = target.numpy().reshape(-1).view(np.uint8).data
                     file.seek(self.start + first * self.image_bytes)
                     if file.readinto(memory) < len(memory):
                         raise VaebenchError(
@@ -133,21 +138,21 @@ def read_npy_header(file: io.BufferedIOBase) -> tuple[tuple[int, ...], bool, np.
     return header
 
 
-def _read_header(path: Path) -> tuple[tuple[int, int, int, int], int]:
-    """Return the shape of the array and the offset of its first image."""
-    expected = "expected an .npy file of images (N, C, H, W), uint8, in C order"
+def _read_header(path: Path) -> tuple[tuple[int, int, int, int], int, np.dtype]:
+    """Return the shape of the array, the offset of its first image, and its type."""
+    expected = "expected an .npy file of images (N, C, H, W), uint8 or float32, in C order"
     try:
         with path.open("rb") as file:
             shape, fortran_order, dtype = read_npy_header(file)
             start = file.tell()
     except (OSError, ValueError) as error:
         raise VaebenchError(f"{path} cannot be read ({error}); {expected}") from error
-    if len(shape) != 4 or fortran_order or dtype != np.uint8 or not all(shape):
+    if len(shape) != 4 or fortran_order or dtype not in (np.uint8, np.float32) or not all(shape):
         raise VaebenchError(f"{path} contains an array {shape} of {dtype}; {expected}")
-    if path.stat().st_size < start + int(np.prod(shape, dtype=object)):
+    if path.stat().st_size < start + int(np.prod(shape, dtype=object)) * dtype.itemsize:
         raise VaebenchError(f"{path} ends before its last image; it was truncated: write it again")
     n, c, h, w = shape
-    return (n, c, h, w), start
+    return (n, c, h, w), start, dtype
 
 
 class Written(NamedTuple):
@@ -158,7 +163,7 @@ class Written(NamedTuple):
 
 
 def write_pixels(
-    files: Files, rule: PreprocessingRule, path: Path, progress: Progress = ignore_progress, identity: str = ""
+    images: ImageSet, rule: PreprocessingRule, path: Path, progress: Progress = ignore_progress, identity: str = ""
 ) -> Written:
     """Write the pixels (N, C, H, W) of all readable images to an .npy file.
 
@@ -168,19 +173,24 @@ def write_pixels(
     Raises:
         VaebenchError: the folder cannot be written.
     """
-    shape = (rule.channels, rule.height, rule.width)
     part, journal = path.with_name(f"{path.name}.part"), path.with_name(f"{path.name}.part.jsonl")
-    key = {"identity": identity, "rule": rule.model_dump(), "images": len(files.images)}
-    header, size = _header(0, shape), int(np.prod(shape))
+    key = {"identity": identity, "rule": rule.model_dump(mode="json"), "images": len(images)}
+    header, size = _header(0, rule), int(np.prod(rule.shape)) * rule.dtype.itemsize
     done, written = _read_journal(journal, key)
     if not part.exists() or part.stat().st_size < len(header) + size * len(written.names):
         done, written = 0, Written([], {})
     end = len(header) + size * len(written.names) if done else 0
+    at_least = max(rule.width, rule.height)
+    rows = range(done, len(images))
+
+    def preprocess(row: int) -> np.ndarray:
+        return rule.pixels(images.read(row, at_least))
+
     with _open_files(part, journal, key, header, end) as (pixels, entries):
-        results = map_images(files, rule.pixels, f"reading {files.title}", progress, done)
-        while chunk := list(islice(results, CHUNK)):
-            names = ["/".join(parts) for parts, result in chunk if not isinstance(result, str)]
-            skipped = {"/".join(parts): result for parts, result in chunk if isinstance(result, str)}
+        results = map_rows(images, preprocess, rows, f"reading {images.title}", progress)
+        for chunk in _chunks(results):
+            names = [images.names[row] for row, result in chunk if not isinstance(result, str)]
+            skipped = {images.names[row]: result for row, result in chunk if isinstance(result, str)}
             pixels.write(b"".join(result.tobytes() for _, result in chunk if not isinstance(result, str)))
             _sync(pixels)
             done += len(chunk)
@@ -189,11 +199,16 @@ def write_pixels(
             written.names.extend(names)
             written.skipped.update(skipped)
         pixels.seek(0)
-        pixels.write(_header(len(written.names), shape))
+        pixels.write(_header(len(written.names), rule))
         _sync(pixels)
     part.replace(path)
     journal.unlink()
     return written
+
+
+def _chunks(results: Iterator[tuple[int, np.ndarray | str]]) -> Iterator[list[tuple[int, np.ndarray | str]]]:
+    while chunk := list(islice(results, CHUNK)):
+        yield chunk
 
 
 def _sync(file: io.BufferedRandom) -> None:
@@ -240,14 +255,15 @@ def _open_files(
         ) from error
 
 
-def _header(count: int, shape: tuple[int, int, int]) -> bytes:
+def _header(count: int, rule: PreprocessingRule) -> bytes:
     """Return an .npy header; numpy pads it, so its length does not depend on ``count``."""
     text = io.BytesIO()
-    np.lib.format.write_array_header_1_0(text, {"descr": "|u1", "fortran_order": False, "shape": (count, *shape)})
+    header = {"descr": rule.dtype.str, "fortran_order": False, "shape": (count, *rule.shape)}
+    np.lib.format.write_array_header_1_0(text, header)
     return text.getvalue()
 
 
-def read_pixels(path: Path) -> UInt8[np.ndarray, "N C H W"]:
-    """Return the memory-mapped pixels; changes are not written back."""
+def read_pixels(path: Path) -> Shaped[np.ndarray, "N C H W"]:
+    """Return the memory-mapped pixels, uint8 or float32; changes are not written back."""
     pixels: np.ndarray = np.load(path, mmap_mode="c", allow_pickle=False)
     return pixels

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -18,9 +18,10 @@ from vaebench.core.errors import VaebenchError
 from vaebench.core.frozen import Frozen
 from vaebench.data import official, sprites
 from vaebench.data.augment import rotate
-from vaebench.data.folder import read_images
 from vaebench.data.images import Dataset, Images, Loaded, Progress, ignore_progress, split
-from vaebench.data.npz import read_npz
+from vaebench.data.loading import load_images
+from vaebench.data.preprocessing import Projection
+from vaebench.data.reading import Reading
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 
@@ -29,7 +30,14 @@ class Data(Frozen):
     """Images of a run: their source, the selection among them and their split."""
 
     source: str = "digits"
-    """A data set by name, or the path of a folder, a .zip or an .npz of your own images."""
+    """A data set by name, or the path of your own images: a folder, an archive, or a file of arrays."""
+    labels: tuple[str, ...] = ()
+    """Tables of file and label for your own images; empty takes the labels that the images have."""
+    size: Annotated[int, Field(ge=8, le=512)] | None = None
+    """Side in pixels of the square that your own images are scaled to; empty keeps one size of at most 64, otherwise
+    scales to 32."""
+    projection: Projection | None = None
+    """How the planes of a stack in your own images become one image; empty leaves stacks out."""
     classes: tuple[str, ...] = ()
     """Keep only these classes, numbered in this order; empty keeps all (of quickdraw: ten)."""
     per_class: Annotated[int, Field(gt=0)] | None = None
@@ -39,7 +47,7 @@ class Data(Frozen):
     binarised: bool = False
     """Sample each pixel as black or white, white with its grey value as the probability: anew at each visit in
     training; once, determined by ``seed``, where images are encoded or evaluated. Nothing is thresholded."""
-    channels: Literal[1, 3] | None = None
+    channels: Annotated[int, Field(ge=1, le=16)] | None = None
     """Channels that the recipe needs: 1 for grey, 3 for colour; empty accepts those of the data."""
     test_fraction: Fraction = 0.2
     """Fraction used as the test set, for data without a test set of their own."""
@@ -59,45 +67,48 @@ class Data(Frozen):
         loaded = self._read(progress or ignore_progress)
         self._check_shapes(loaded)
         train = self._select(loaded.train)
-        test = None if loaded.test is None else self._select(loaded.test)
-        if test is not None and not len(test):
-            raise VaebenchError(f"{self.source} has no test image of {', '.join(self.classes)}; choose other classes")
+        test, validation = (None if part is None else self._select(part) for part in (loaded.test, loaded.validation))
+        for name, part in {"test": test, "validation": validation}.items():
+            if part is not None and not len(part):
+                raise VaebenchError(
+                    f"{self.source} has no {name} image of {', '.join(self.classes)}; choose other classes"
+                )
         note = self._note(loaded, len(train))
-        _check_class_sizes(train, 2 if test is not None else 3, self.source)
+        _check_class_sizes(train, 3 - (test is not None) - (validation is not None), self.source)
         train = self._rotate(train, 0)
+        test, validation = (None if p is None else self._rotate(p, i) for i, p in ((1, test), (2, validation)))
         if test is None:
             train, test = split(train, self.test_fraction, self.seed)
-        else:
-            test = self._rotate(test, 1)
-        train, validation = split(train, self.validation_fraction, self.seed)
+        if validation is None:
+            train, validation = split(train, self.validation_fraction, self.seed)
         name = f"rotated {loaded.name}" if self.rotation else loaded.name
         if self.binarised:
             name = f"binarised {name}"
             generators = [torch.Generator().manual_seed(self.seed * 1009 + index) for index in range(3)]
             train, validation, test = map(Images.binarised, (train, validation, test), generators)
-        return Dataset(name, train, validation, test, note)
+        return Dataset(name, train, validation, test, note, loaded.rule, loaded.warnings, loaded.inspection)
 
     def with_factors(self) -> tuple[Images, Int[np.ndarray, "N K"]] | None:
         """Return all images of the data set with the values of their known factors, or None if it has none."""
-        load = FACTORS.get(self.source)
-        return None if load is None or self.rotation or self.binarised else load()
+        if self.rotation or self.binarised:
+            return None
+        if self.source in DATASETS:
+            load = FACTORS.get(self.source)
+            return None if load is None else load()
+        loaded = self._read()
+        return None if loaded.factors is None else (loaded.train, loaded.factors)
 
     def _read(self, progress: Progress = ignore_progress) -> Loaded:
         if self.source in DATASETS:
             return DATASETS[self.source](self, progress)
         path = Path(self.source).expanduser()
-        suffix = path.suffix.lower() if path.exists() else ""
-        if path.is_dir() or suffix == ".zip":
-            return read_images(path, progress)
-        if suffix == ".npz":
-            return read_npz(path)
         if path.exists():
-            raise VaebenchError(f"source is the file {self.source!r}; expected a folder, a .zip or an .npz")
+            return load_images(path, Reading(self.size, self.labels, self.projection), progress)
         close = difflib.get_close_matches(self.source, DATASETS, n=1)
         hint = f"did you mean {close[0]!r}? " if close else ""
         raise VaebenchError(
             f"source is {self.source!r}, neither a data set nor an existing path; {hint}the data sets are "
-            f"{', '.join(DATASETS)}; expected one of these or the path of a folder, a .zip or an .npz"
+            f"{', '.join(DATASETS)}; expected one of these or the path of a folder, an archive or a file of images"
         )
 
     def _check_shapes(self, loaded: Loaded) -> None:
@@ -109,7 +120,9 @@ class Data(Frozen):
                 "expected the same shape: resize them"
             )
         if self.channels not in (None, shape[0]):
-            actual, expected = ("grey", "colour") if shape[0] == 1 else ("colour", "grey")
+            actual, expected = (
+                {1: "grey", 3: "colour"}.get(count or 0, f"{count}-channel") for count in (shape[0], self.channels)
+            )
             raise VaebenchError(
                 f"{self.source} has {actual} images for a {expected} recipe (channels = {self.channels}); "
                 f"choose {expected} images or set channels to {shape[0]}"
@@ -165,9 +178,10 @@ def _check_class_sizes(images: Images, sets: int, source: str) -> None:
     counts = torch.bincount(images.labels.clamp(min=0), minlength=len(names))
     smallest = int(counts.argmin())
     if counts[smallest] < sets:
+        number = int(counts[smallest])
         raise VaebenchError(
-            f"class {names[smallest]!r} of {source} has {int(counts[smallest])} images to split into {sets} "
-            "sets; add images, raise per_class or leave the class out"
+            f"class {names[smallest]!r} of {source} has {number} image{'' if number == 1 else 's'} to split into "
+            f"{sets} sets; add images, or name the other classes (--data.classes)"
         )
 
 

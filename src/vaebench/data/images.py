@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -16,6 +16,10 @@ from torch import Tensor
 from vaebench.core.errors import VaebenchError
 from vaebench.core.steps import content_key
 from vaebench.data.pixels import CHUNK, Pixels, has_unknown, sample_binary, split_unknown, with_one_nan
+from vaebench.data.preprocessing import PreprocessingRule
+
+if TYPE_CHECKING:
+    from vaebench.data.checks.inspection import Inspection
 
 HIDDEN = -1
 """Label of an image whose label is unknown or withheld."""
@@ -247,6 +251,16 @@ class Loaded:
     test: Images | None = None
     note: str = ""
     """Remark on the data that figures and pages must show, such as a lossy file format."""
+    validation: Images | None = None
+    """Images for validation where the source has such a part."""
+    rule: PreprocessingRule | None = None
+    """How stored images became pixels; None for data sets by name."""
+    warnings: tuple[str, ...] = ()
+    """Sentences about what of the source was left out, guessed or scaled."""
+    inspection: Inspection | None = None
+    """What the source contains; None for data sets by name."""
+    factors: Int[np.ndarray, "N K"] | None = None
+    """Values of known factors of variation of the training images."""
 
 
 @dataclass(frozen=True)
@@ -259,6 +273,12 @@ class Dataset:
     test: Images
     note: str = ""
     """Remark on the data that figures and pages must show, such as a lossy file format."""
+    rule: PreprocessingRule | None = None
+    """How stored images became pixels; None for data sets by name."""
+    warnings: tuple[str, ...] = ()
+    """Sentences about what of the source was left out, guessed or scaled."""
+    inspection: Inspection | None = None
+    """What the source contains; None for data sets by name."""
 
     def __repr__(self) -> str:
         return (

@@ -68,6 +68,8 @@ def write_results(run: RunContext, bounds: Bounds, rows: list[ResultRow]) -> Non
         "data": {
             "name": data.name,
             "note": data.note,
+            "warnings": list(data.warnings),
+            "rule": None if data.rule is None else data.rule.model_dump(mode="json"),
             "fingerprint": data.train.fingerprint(),
             "unknown_pixels": data.test.incomplete,
             "images": {part: len(getattr(data, part)) for part in ("train", "validation", "test")},

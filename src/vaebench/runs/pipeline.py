@@ -8,11 +8,13 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import cast
 
+from vaebench.core.errors import VaebenchError
 from vaebench.core.files import write_arrays
 from vaebench.core.locks import lock_folder
 from vaebench.core.progress import ProgressCallback, ProgressEvent, StageTimer
 from vaebench.data.datasets import Data
 from vaebench.data.images import Dataset, Progress
+from vaebench.data.opening import open_images
 from vaebench.deprecated import renamed_arguments
 from vaebench.evaluation.learning_curves import curve_rows
 from vaebench.models.registry import PretrainedModel
@@ -29,6 +31,10 @@ from vaebench.runs.training import PRETRAINING, growth_of, load_trained, trainin
 from vaebench.training.compute import Compute
 from vaebench.training.distributed import DistributedContext, distributed
 
+INSPECTION = "inspection.html"
+"""Page of a run on the user's own images."""
+MIN_IMAGES = 10
+"""Images of which some can be trained with, others validated and tested on."""
 Load = Callable[[Data, Progress], Dataset]
 
 
@@ -69,6 +75,9 @@ def run(
                 timer = StageTimer()
                 with timer.stage("data"):
                     data = _load(recipe, callback, load, processes)
+                _check_enough(data)
+                if processes.is_main:
+                    _say_how_images_were_read(recipe.data, data, folder, callback)
                 context = RunContext(recipe, folder, data, timer, callback)
                 FewLabelProtocol(context).check_labels()
                 if free and (count := process_count(context, processes)) > 1:
@@ -93,6 +102,23 @@ def _load(recipe: Recipe, callback: ProgressCallback, load: Load, processes: Dis
             data = load(recipe.data, lambda stage, done: callback(ProgressEvent(stage, done)))
         processes.broadcast(lambda: None)
     return data
+
+
+def _check_enough(data: Dataset) -> None:
+    if (count := len(data.train) + len(data.validation) + len(data.test)) < MIN_IMAGES:
+        raise VaebenchError(f"{data.name} has {count} images; a run needs at least {MIN_IMAGES}: add images")
+
+
+def _say_how_images_were_read(data: Data, dataset: Dataset, folder: Path, callback: ProgressCallback) -> None:
+    """Report the warnings about the user's own images, and write the page of their inspection."""
+    for sentence in dataset.warnings:
+        callback(ProgressEvent("data", 1.0, message=sentence))
+    page = folder / INSPECTION
+    if dataset.inspection is not None and not page.exists():
+        from vaebench.inspection.page import write_page  # loads matplotlib
+
+        with open_images(data.source, [Path(each).expanduser() for each in data.labels], data.projection) as images:
+            write_page(dataset.inspection, images, page)
 
 
 def _evaluate(run: RunContext) -> None:

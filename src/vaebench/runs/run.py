@@ -214,6 +214,12 @@ def _in_shape(images: Tensor, shape: tuple[int, ...]) -> Tensor:
     return images
 
 
+def _has_begun(path: Path) -> bool:
+    """Whether a folder holds more of a run than its recipe: a run whose data were refused leaves only that."""
+    names = {each.name for each in path.iterdir() if not each.name.startswith(".")}
+    return bool(names - {"recipe.json", "inspection.html"})
+
+
 def claim_folder(recipe: Recipe, compute: Compute, path: Path, resume: bool) -> Recipe:
     """Write recipe.json into a new folder, or check that the existing one holds the same recipe.
 
@@ -222,7 +228,7 @@ def claim_folder(recipe: Recipe, compute: Compute, path: Path, resume: bool) -> 
     """
     resolved = recipe.model_copy(update={"compute": compute})
     file = path / "recipe.json"
-    if not file.exists():
+    if not file.exists() or not _has_begun(path):
         write_text(file, resolved.model_dump_json(indent=1) + "\n")
         return resolved
     if not resume:

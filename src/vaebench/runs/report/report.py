@@ -35,8 +35,10 @@ from vaebench.runs.run import Run
 EXPLORER = "explorer.html"
 TEST_IMAGES = ("reconstructions", "channels", "worst-reconstructions", "nearest-training-images", "map-images")
 """Figures that show images of the data."""
+INSPECTION = "inspection.html"
 SECTIONS = {
     "alarms": "Alarms",
+    "reading": "How the images were read",
     "verdict": "Few-label accuracy",
     "explore": "Latent explorer",
     "nats": "ELBO and KL",
@@ -75,6 +77,8 @@ def render(run: Run, figures: list[EmbeddedFigure], explorer_obstacle: str | Non
     judgement = verdict(run) if accuracies else None
     present = {"explore", "nats", "how", *(FIGURES[figure.name].section for figure in figures)}
     present |= {"alarms"} if alarms else set()
+    reading = run.results["data"].get("warnings", [])
+    present |= {"reading"} if reading else set()
     return template("report.html.j2", "vaebench.runs.report").render(
         name=run.recipe.name if run.recipe.name == data else f"{run.recipe.name} on {data}",
         lead=lead(run),
@@ -82,6 +86,8 @@ def render(run: Run, figures: list[EmbeddedFigure], explorer_obstacle: str | Non
         explorer_obstacle=explorer_obstacle,
         contents=[(key, title) for key, title in SECTIONS.items() if key in present],
         alarms=alarms,
+        reading=[clean(sentence) for sentence in reading],
+        inspection=INSPECTION if (run.path / INSPECTION).exists() else None,
         verdict=judgement,
         accuracies=accuracies,
         counts=counts,
