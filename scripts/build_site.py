@@ -24,6 +24,7 @@ PAGES = {
     "Guides": [
         "get-started",
         "your-images",
+        "formats",
         "compare",
         "inspect",
         "few-labels",
@@ -40,6 +41,7 @@ PAGES = {
         "results/likelihood",
         "results/disentangling",
         "results/outliers",
+        "results/readers",
         "results/missing_pixels",
         "results/speed",
         "results/growth",

@@ -25,6 +25,7 @@ BENCHMARKS = {
         "speed",
         "trust",
         "outliers",
+        "readers",
     )
 } | {"faults": "reliability.md"}
 
