@@ -1,6 +1,8 @@
 """Image files written by the libraries of their formats are read with the values that were written."""
 
 import io
+import itertools
+from types import SimpleNamespace
 
 import imagecodecs
 import numpy as np
@@ -10,6 +12,7 @@ from PIL import Image
 
 from vaebench.data.decoding import DECODERS, Options, decode, describe
 from vaebench.data.image_set import UnreadableImageError
+from vaebench.data.tiff import _check_pages
 
 GENERATOR = np.random.default_rng(0)
 GREY = GENERATOR.integers(0, 65536, (9, 12), np.uint16)
@@ -153,6 +156,13 @@ def test_tiff_orientation_is_applied(orientation):
     }[orientation]
     data = tiff(np.ascontiguousarray(stored), extratags=[(274, "H", 1, orientation, True)])
     check(data, upright, "grey", 65535)
+
+
+def test_pages_that_lead_back_are_refused():
+    pages = [SimpleNamespace(offset=offset) for offset in (8, 200, 400)]
+    _check_pages(pages)
+    with pytest.raises(UnreadableImageError, match="lead back"):
+        _check_pages(itertools.cycle(pages))
 
 
 @pytest.mark.parametrize("compression", ["zlib", "lzw", "packbits", "zstd", "lzma", "jpeg2000"])

@@ -334,3 +334,13 @@ def test_a_hundred_thousand_rows_are_read_in_seconds(tmp_path):
     # in a process of its own, in which types are not checked; 1 to 2 s on a free core
     done = subprocess.run([sys.executable, "-c", TIMED, tmp_path / "l.csv"], capture_output=True, text=True, check=True)
     assert float(done.stdout) < 8
+
+
+def test_rows_may_end_in_empty_fields_that_the_header_lacks(tmp_path):
+    table = tmp_path / "labels.csv"
+    table.write_text("file,label\na.png,cat\nb.png,dog,\nc.png,cat,,\n")
+    assert read_labels([table], ("a.png", "b.png", "c.png"), "photos").labels == {
+        "a.png": "cat",
+        "b.png": "dog",
+        "c.png": "cat",
+    }

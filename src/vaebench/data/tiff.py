@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -86,7 +87,17 @@ def _read(file: tifffile.TiffFile) -> np.ndarray:
     return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
+def _check_pages(pages: Iterable[Any]) -> None:
+    """Refuse a file whose pages lead back to earlier ones, which tifffile would follow for ever."""
+    offsets: set[int] = set()
+    for page in pages:
+        if page.offset in offsets:
+            raise UnreadableImageError("is damaged: its pages lead back to earlier ones")
+        offsets.add(page.offset)
+
+
 def _layout(file: tifffile.TiffFile, projection: str | None) -> _Layout:
+    _check_pages(file.pages)
     if not file.series:
         raise UnreadableImageError("contains no image")
     series, page = file.series[0], file.series[0].keyframe

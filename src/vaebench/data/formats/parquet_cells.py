@@ -70,6 +70,8 @@ class Cells:
         return data, name or ""
 
     def _leaves(self, group: int) -> list[Any]:
+        for _ in self.file.iter_batches(1, row_groups=[group]):  # raises on metadata that end the process below
+            break
         info = self.file.metadata.row_group(group)
         leaves = [info.column(index) for index in range(info.num_columns)]
         return [leaf for leaf in leaves if leaf.path_in_schema.partition(".")[0] == self.column]

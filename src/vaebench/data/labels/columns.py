@@ -43,7 +43,7 @@ def select_columns(table: Table, matcher: Matcher) -> LabelColumns:
     width = len(header or table.rows[0])
     names = [plain(name) for name in header or [""] * width]
     _check_widths(body, width, bool(header))
-    columns = list(zip(*(row + [""] * (width - len(row)) for row in body.rows), strict=True)) or [()] * width
+    columns = list(zip(*((row + [""] * width)[:width] for row in body.rows), strict=True)) or [()] * width
     if width == 1:
         raise VaebenchError(f"{_first(table)}; expected a file and its label")
     file = _file_column(names, columns, matcher)
