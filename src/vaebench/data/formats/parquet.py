@@ -49,6 +49,8 @@ def open_parquet(path: Path) -> ImageSet:
     unused = [name for name in schema.names if name not in (image, label)] if image else []
     warnings = [f"{path.name}: columns not used: {listed(unused)}"] if unused else []
     rows = [int(name) for name in images.names]
+    if labels.names and rows and rows[-1] >= len(labels.names):
+        raise VaebenchError(f"{path} is not a complete parquet file (a label is missing); download it again")
     names = tuple(labels.names[row] for row in rows) if labels.names else ()
     kept = set(names)
     classes = tuple(name for name in labels.classes if name in kept)
