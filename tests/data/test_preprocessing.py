@@ -26,7 +26,7 @@ def read(folder, rule=None, side=None):
     with open_images(folder) as images:
         seen = survey(images)
         rule = rule or choose_rule(seen, side)
-        names, damaged = write_pixels(images, rule, target)
+        names, damaged, _ = write_pixels(images, rule, target)
     return read_pixels(target), names, seen.skipped | damaged, rule, seen.notes
 
 

@@ -6,6 +6,8 @@ import tifffile
 from PIL import Image
 
 from vaebench.core.errors import VaebenchError
+from vaebench.data import survey
+from vaebench.data.blocks import write_pixels
 from vaebench.data.loading import load_images
 from vaebench.data.opening import open_images
 from vaebench.data.reading import Reading
@@ -158,3 +160,16 @@ def test_most_images_may_be_missing(tmp_path):
     parquet.write_table(pa.table({"image": cells[1:]}), tmp_path / "images.parquet")
     with pytest.raises(VaebenchError, match="none of its 9 images can be read"):
         load_images(tmp_path / "images.parquet")
+
+
+def test_colours_that_the_sample_did_not_show_are_counted(tmp_path, monkeypatch):
+    monkeypatch.setattr(survey, "SAMPLE", 2)
+    for row, array in enumerate(SQUARES):
+        Image.fromarray(np.stack([array] * 3, -1)).save(tmp_path / f"{row:02}.png")
+    Image.fromarray(np.stack([SQUARES[0], SQUARES[1], SQUARES[2]], -1)).save(tmp_path / "05.png")
+    loaded = load_images(tmp_path)
+    assert loaded.train.shape == (1, 10, 10)
+    assert "1 image in colour is read as grey, as those sampled are grey, for example 05.png" in loaded.warnings
+    with open_images(tmp_path) as images:
+        written = write_pixels(images, loaded.rule, tmp_path / "pixels.npy")
+    assert written.greyed == ["05.png"]

@@ -267,3 +267,10 @@ def test_estimators_are_public():
     import vaebench.classification.job
 
     assert vb.classify is vaebench.classification.job.classify
+
+
+def test_steps_that_are_no_sequence_are_refused():
+    images = load_digits().data[:60]
+    classifier = SemiSupervisedVAEClassifier(4, image_shape=(8, 8), epochs=1, steps=20)
+    with pytest.raises(ValueError, match="steps is 20; expected the steps of each round"):
+        classifier.fit(images, load_digits().target[:60])

@@ -24,8 +24,8 @@ from vaebench.data.images import HIDDEN, Images, Progress
 from vaebench.data.opening import NamedImages, open_images
 from vaebench.data.pictures import enlarge, thumbnail
 from vaebench.data.preprocessing import PreprocessingRule
-from vaebench.data.reading import Reading, check_readable, describe_reading
-from vaebench.data.survey import choose_rule, survey
+from vaebench.data.reading import Reading, check_readable, describe_greyed, describe_reading
+from vaebench.data.survey import Survey, choose_rule, survey
 from vaebench.deprecated import renamed_attribute
 from vaebench.inspection.page import write_page
 
@@ -161,13 +161,22 @@ def _read_images(images: ImageSet, reading: Reading, folder: Path, progress: Pro
     identity = {"files": images.fingerprint(), "side": reading.side, "projection": reading.projection}
     record_file, survey_file, pixels = folder / "images.json", folder / "survey.json", folder / "pixels.npy"
 
+    surveys: list[Survey] = []
+
+    def look() -> dict[str, Any]:
+        surveys.append(survey(images, progress))
+        return _describe_survey(images, reading, surveys[0])
+
     def read() -> dict[str, Any]:
         record_file.unlink(missing_ok=True)
-        record = _stored(survey_file, identity, lambda: _survey(images, reading, progress))
+        record = _stored(survey_file, identity, look)
         rule = PreprocessingRule(**record["rule"])
-        names, damaged = write_pixels(images, rule, pixels, progress, str(identity["files"]))
-        warnings = [*record["warnings"], *_inspect(images, rule, Written(names, damaged), folder)]
-        return {**record, "names": names, "skipped": record["skipped"] | damaged, "warnings": warnings}
+        written = write_pixels(images, rule, pixels, progress, str(identity["files"]))
+        seen = surveys[0] if surveys else survey(images, progress)  # an earlier call looked, and was interrupted
+        further = _inspect(images, rule, seen, written, pixels)
+        warnings = [*record["warnings"], *describe_greyed(written.greyed), *further]
+        skipped = record["skipped"] | written.skipped
+        return {**record, "names": written.names, "skipped": skipped, "warnings": warnings}
 
     if not pixels.exists():
         record_file.unlink(missing_ok=True)
@@ -176,11 +185,13 @@ def _read_images(images: ImageSet, reading: Reading, folder: Path, progress: Pro
     return record | {"pixels": str(pixels)}
 
 
-def _inspect(images: ImageSet, rule: PreprocessingRule, written: Written, folder: Path) -> tuple[str, ...]:
+def _inspect(
+    images: ImageSet, rule: PreprocessingRule, seen: Survey, written: Written, pixels: Path
+) -> tuple[str, ...]:
     """Write the page of the inspection, and return its warnings about the images, whatever their labels are."""
-    seen, row_of = survey(images), {name: row for row, name in enumerate(images.names)}
-    done = Preprocessed(read_pixels(folder / "pixels.npy"), [row_of[name] for name in written.names], written.skipped)
-    write_page(inspect_pixels(images, rule, seen, done), images, folder.parent / "inspection.html")
+    row_of = {name: row for row, name in enumerate(images.names)}
+    done = Preprocessed(read_pixels(pixels), [row_of[name] for name in written.names], written.skipped)
+    write_page(inspect_pixels(images, rule, seen, done), images, pixels.parent.parent / "inspection.html")
     unlabelled = replace(images, labels=(), classes=(), parts=(), warnings=())
     return inspect_pixels(unlabelled, rule, seen, done).further_warnings
 
@@ -194,9 +205,8 @@ def _stored(path: Path, identity: dict[str, Any], compute: Callable[[], dict[str
     return record
 
 
-def _survey(images: ImageSet, reading: Reading, progress: Progress) -> dict[str, Any]:
+def _describe_survey(images: ImageSet, reading: Reading, seen: Survey) -> dict[str, Any]:
     """Preprocessing rule, sentences about the reading, and unreadable images."""
-    seen = survey(images, progress)
     check_readable(images.path, seen.formats.total(), seen.skipped)
     rule = choose_rule(seen, reading.side, reading.projection)
     sentences = describe_reading(replace(images, warnings=()), seen, rule)

@@ -215,7 +215,8 @@ def _process(
 
     def preprocess(row: int) -> tuple[np.ndarray, str]:
         image = images.read(row, at_least)
-        return rule.pixels(image), rule.converted(image.format)
+        how = "in colour, read as grey" if rule.loses_colour(image) else rule.converted(image.format)
+        return rule.pixels(image), how
 
     converted: Counter[str] = Counter()
     for row, result in map_rows(images, preprocess, rows, "", progress, threads=threads):

@@ -52,6 +52,19 @@ def add_parser(commands: Any) -> None:
     """Add inspect, classify, predict and encode."""
     _add_inspect(commands)
     parser = add_command(commands, classify, "classify", "classify your own images from the labels of a few", CLASSIFY)
+    _add_reading(parser)
+    parser.add_argument("--out", metavar="FOLDER", help="folder of the results (default: runs/classify-NAME)")
+    add_workers(parser, "one a core where the fits of the cross-validation take over 15 seconds, else this process")
+
+    parser = add_command(commands, predict, "predict", "classify new images with a model of vaebench classify", PREDICT)
+    _add_files(parser, "predictions.csv", "table to write: file, label, probability, outlier, outlier_score")
+
+    parser = add_command(commands, encode, "encode", "write the latents of images to an .npz", ENCODE)
+    _add_files(parser, "latents.npz", "file to write")
+
+
+def _add_reading(parser: Parser) -> None:
+    """Add PATH and the options of how its images are read."""
     about = "a folder, an archive or a file of images in any format that is read"
     parser.add_argument("path", type=Path, metavar="PATH", help=about)
     about = (
@@ -65,14 +78,6 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--size", type=_size, metavar="N", help=about)
     about = f"how planes of a stack become one image: {', '.join(PROJECTIONS)} (default: stacks are left out)"
     parser.add_argument("--projection", type=one_of(*PROJECTIONS), metavar="NAME", help=about)
-    parser.add_argument("--out", metavar="FOLDER", help="folder of the results (default: runs/classify-NAME)")
-    add_workers(parser, "one a core where the fits of the cross-validation take over 15 seconds, else this process")
-
-    parser = add_command(commands, predict, "predict", "classify new images with a model of vaebench classify", PREDICT)
-    _add_files(parser, "predictions.csv", "table to write: file, label, probability, outlier, outlier_score")
-
-    parser = add_command(commands, encode, "encode", "write the latents of images to an .npz", ENCODE)
-    _add_files(parser, "latents.npz", "file to write")
 
 
 def _add_files(parser: Parser, default: str, out: str) -> None:
@@ -86,16 +91,7 @@ def _add_files(parser: Parser, default: str, out: str) -> None:
 
 def _add_inspect(commands: Any) -> None:
     parser = add_command(commands, inspect, "inspect", "look at your own images before training", INSPECT)
-    about = "a folder, an archive or a file of images in any format that is read"
-    parser.add_argument("path", type=Path, metavar="PATH", help=about)
-    about = "table of file and label; may be given several times (default: class folders, or labels in the file itself)"
-    parser.add_argument("--labels", action="append", type=Path, default=[], metavar="FILE", help=about)
-    about = (
-        "side in pixels to which images are resized (default: 32, or their own size where all are alike and at most 64)"
-    )
-    parser.add_argument("--size", type=_size, metavar="N", help=about)
-    about = f"how planes of a stack become one image: {', '.join(PROJECTIONS)} (default: stacks are left out)"
-    parser.add_argument("--projection", type=one_of(*PROJECTIONS), metavar="NAME", help=about)
+    _add_reading(parser)
     about = "print one JSON object instead of text, and write no page unless --out is given"
     parser.add_argument("--json", action="store_true", help=about)
     about = "page to write (default: runs/inspect-NAME.html)"

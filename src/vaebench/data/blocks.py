@@ -20,7 +20,7 @@ from vaebench.core.errors import VaebenchError
 from vaebench.data.image_set import ImageSet
 from vaebench.data.images import HIDDEN, Batch, Progress, float_batch, ignore_progress
 from vaebench.data.preprocessing import PreprocessingRule
-from vaebench.data.survey import map_rows
+from vaebench.data.survey import map_rows, preprocessor
 
 CHUNK = 2000
 """Images between two entries of the journal: at most this many are read again after a kill."""
@@ -156,10 +156,11 @@ def _read_header(path: Path) -> tuple[tuple[int, int, int, int], int, np.dtype]:
 
 
 class Written(NamedTuple):
-    """Names of the rows of a pixel file, and the reason for each skipped image by name."""
+    """Names of the rows of a pixel file, the reason for each skipped image by name, and images that lost colours."""
 
     names: list[str]
     skipped: dict[str, str]
+    greyed: list[str]
 
 
 def write_pixels(
@@ -178,14 +179,11 @@ def write_pixels(
     header, size = _header(0, rule), int(np.prod(rule.shape)) * rule.dtype.itemsize
     done, written = _read_journal(journal, key)
     if not part.exists() or part.stat().st_size < len(header) + size * len(written.names):
-        done, written = 0, Written([], {})
+        done, written = 0, Written([], {}, [])
     end = len(header) + size * len(written.names) if done else 0
-    at_least = max(rule.width, rule.height)
     rows = range(done, len(images))
-
-    def preprocess(row: int) -> np.ndarray:
-        return rule.pixels(images.read(row, at_least))
-
+    lost: list[int] = []
+    preprocess = preprocessor(images, rule, lost)
     with _open_files(part, journal, key, header, end) as (pixels, entries):
         results = map_rows(images, preprocess, rows, f"reading {images.title}", progress)
         for chunk in _chunks(results):
@@ -194,10 +192,13 @@ def write_pixels(
             pixels.write(b"".join(result.tobytes() for _, result in chunk if not isinstance(result, str)))
             _sync(pixels)
             done += len(chunk)
-            entries.write(json.dumps({"done": done, "names": names, "skipped": skipped}) + "\n")
+            greyed = [images.names[row] for row in sorted({row for row, _ in chunk} & set(lost))]
+            entry = {"done": done, "names": names, "skipped": skipped, "greyed": greyed}
+            entries.write(json.dumps(entry) + "\n")
             entries.flush()
             written.names.extend(names)
             written.skipped.update(skipped)
+            written.greyed.extend(greyed)
         pixels.seek(0)
         pixels.write(_header(len(written.names), rule))
         _sync(pixels)
@@ -218,7 +219,7 @@ def _sync(file: io.BufferedRandom) -> None:
 
 def _read_journal(journal: Path, key: dict[str, Any]) -> tuple[int, Written]:
     """Return the number of finished images and their results; 0 if the journal belongs to another ``key``."""
-    done, written = 0, Written([], {})
+    done, written = 0, Written([], {}, [])
     try:
         lines = journal.read_text(encoding="ascii").split("\n")[:-1]  # a kill may have truncated the last line
         if not lines or json.loads(lines[0]) != key:
@@ -227,8 +228,9 @@ def _read_journal(journal: Path, key: dict[str, Any]) -> tuple[int, Written]:
             done = int(entry["done"])
             written.names.extend(entry["names"])
             written.skipped.update(entry["skipped"])
+            written.greyed.extend(entry["greyed"])
     except (OSError, ValueError, KeyError, TypeError):
-        return 0, Written([], {})
+        return 0, Written([], {}, [])
     return done, written
 
 

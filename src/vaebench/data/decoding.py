@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import re
-import warnings
 from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
@@ -68,9 +67,7 @@ def suffix_of(name: str) -> str:
 
 def _guard(function: Callable[[], T]) -> T:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the libraries' own, on damaged or huge files, which are reported here
-            return function()
+        return function()
     except UnreadableImageError:
         raise
     except (Image.DecompressionBombError, MemoryError) as error:

@@ -16,8 +16,8 @@ from vaebench.data.image_set import ImageSet
 from vaebench.data.images import HIDDEN, Images, Loaded, Progress, ignore_progress
 from vaebench.data.opening import open_images
 from vaebench.data.preprocessing import PreprocessingRule
-from vaebench.data.reading import Reading, check_readable, count_images, describe_reading
-from vaebench.data.survey import choose_rule, map_rows, survey
+from vaebench.data.reading import Reading, check_readable, count_images, describe_greyed, describe_reading
+from vaebench.data.survey import choose_rule, map_rows, preprocessor, survey
 
 MEMORY = 1 << 33
 """Bytes of pixels up to which images are read into memory."""
@@ -38,11 +38,12 @@ def load_images(path: Path, reading: Reading | None = None, progress: Progress =
         check_readable(path, seen.formats.total(), seen.skipped)
         rule = choose_rule(seen, reading.side, reading.projection)
         rows = [row for row in range(len(images)) if not images.labels or images.labels[row]]
-        pixels, kept, damaged = _read(images, rule, rows, progress)
+        done, greyed = _read(images, rule, rows, progress)
+        pixels, kept, damaged = done.pixels, list(done.rows), done.damaged
         check_readable(path, len(kept), seen.skipped | damaged)
-        inspection = inspect_pixels(images, rule, seen, Preprocessed(pixels, kept, damaged))
+        inspection = inspect_pixels(images, rule, seen, done)
         said = (sentence for sentence in describe_reading(images, seen, rule, damaged) if ALIKE not in sentence)
-        warnings = (*said, *inspection.further_warnings)
+        warnings = (*said, *describe_greyed(greyed), *inspection.further_warnings)
         if unlabelled := len(images) - len(rows):
             verb = "is" if unlabelled == 1 else "are"
             warnings += (f"{count_images(unlabelled)} without a label {verb} left out; vaebench classify uses them",)
@@ -51,8 +52,8 @@ def load_images(path: Path, reading: Reading | None = None, progress: Progress =
 
 def _read(
     images: ImageSet, rule: PreprocessingRule, rows: Sequence[int], progress: Progress
-) -> tuple[np.ndarray, list[int], dict[str, str]]:
-    """Return the pixels (N, C, H, W) of the readable images, their rows, and the reason for each other by name."""
+) -> tuple[Preprocessed, list[str]]:
+    """Return the pixels of the readable images, and the names of those in colour that became grey."""
     needed = len(rows) * int(np.prod(rule.shape)) * rule.dtype.itemsize
     if needed > MEMORY:
         raise VaebenchError(
@@ -62,18 +63,15 @@ def _read(
     pixels = np.empty((len(rows), *rule.shape), rule.dtype)
     kept: list[int] = []
     damaged: dict[str, str] = {}
-    at_least = max(rule.width, rule.height)
-
-    def preprocess(row: int) -> np.ndarray:
-        return rule.pixels(images.read(row, at_least))
-
+    greyed: list[int] = []
+    preprocess = preprocessor(images, rule, greyed)
     for row, result in map_rows(images, preprocess, rows, f"reading {images.title}", progress):
         if isinstance(result, str):
             damaged[images.names[row]] = result
         else:
             pixels[len(kept)] = result
             kept.append(row)
-    return pixels[: len(kept)], kept, damaged
+    return Preprocessed(pixels[: len(kept)], kept, damaged), [images.names[row] for row in sorted(greyed)]
 
 
 def _loaded(

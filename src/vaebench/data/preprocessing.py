@@ -111,6 +111,10 @@ class PreprocessingRule(Frozen):
         white = f"{self._white_of(info):,.0f}"
         return f"of type {info.dtype}, whose white is taken to be {white}, scaled to the training images"
 
+    def loses_colour(self, image: RawImage) -> bool:
+        """Whether an image in colour becomes grey."""
+        return self.kind == "grey" and image.format.kind == "colour" and not is_grey(image.values)
+
     def _white_of(self, info: ImageFormat) -> float:
         """Value of full brightness of an image with this format; the rule's where its type alone states it."""
         return float(self.white) if info.white in NOMINAL else info.white

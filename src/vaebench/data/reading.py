@@ -65,6 +65,14 @@ def _left_out(skipped: dict[str, str]) -> list[str]:
     return sentences
 
 
+def describe_greyed(names: list[str]) -> tuple[str, ...]:
+    """Return a sentence about images in colour that are read as grey, if there are any."""
+    if not names:
+        return ()
+    are = f"{count_images(len(names))} in colour {'is' if len(names) == 1 else 'are'}"
+    return (f"{are} read as grey, as those sampled are grey, for example {printable(names[0])}",)
+
+
 def count_images(count: int) -> str:
     return f"{count:,} image{'' if count == 1 else 's'}"
 

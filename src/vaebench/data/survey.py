@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -130,15 +131,30 @@ def map_rows(
     size = min(block or BLOCK, max(1, len(rows) // (2 * threads)))  # a few images, too, occupy all threads
     blocks = [rows[start : start + size] for start in range(0, len(rows), size)]
     pool, ahead, done = ThreadPoolExecutor(threads), 2 * threads, 0
-    try:
-        for start in range(0, len(blocks), ahead):
-            submitted = blocks[start : start + ahead]
-            for chunk, results in zip(submitted, pool.map(apply, submitted), strict=True):
-                yield from zip(chunk, results, strict=True)
-                done += len(chunk)
-                progress(task, done / len(rows))
-    finally:
-        pool.shutdown(cancel_futures=True)
+    with warnings.catch_warnings():  # here, as filters belong to all threads
+        warnings.simplefilter("ignore")  # the libraries' own, on damaged or huge files, which are reported here
+        try:
+            for start in range(0, len(blocks), ahead):
+                submitted = blocks[start : start + ahead]
+                for chunk, results in zip(submitted, pool.map(apply, submitted), strict=True):
+                    yield from zip(chunk, results, strict=True)
+                    done += len(chunk)
+                    progress(task, done / len(rows))
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def preprocessor(images: ImageSet, rule: PreprocessingRule, greyed: list[int]) -> Callable[[int], np.ndarray]:
+    """Return a function that reads and preprocesses a row; rows that lose their colours are added to ``greyed``."""
+    at_least = max(rule.width, rule.height)
+
+    def preprocess(row: int) -> np.ndarray:
+        image = images.read(row, at_least)
+        if rule.loses_colour(image):
+            greyed.append(row)
+        return rule.pixels(image)
+
+    return preprocess
 
 
 def _result(function: Callable[[int], T], row: int) -> T | str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
@@ -184,6 +185,8 @@ class SemiSupervisedVAEClassifier(ClassifierMixin, BaseEstimator):
         rows = torch.from_numpy(np.flatnonzero(labelled))
         labels = torch.from_numpy(encoder.transform(given).astype(np.int64))
         loss = SelfTrainingLoss(strong=augmentation, generative=0.001)
+        if not isinstance(self.steps, Sequence):
+            raise ValueError(f"steps is {self.steps!r}; expected the steps of each round, such as (200, 200, 200)")
         method = SelfTraining(objective=loss, rounds=tuple(self.steps))
         graph = Graph.from_codes(encode(vae, images).mean.numpy()) if len(rows) < len(images) else None
         network = method.fit(vae, images, graph, rows, labels, len(self.classes_), seed, compute_of(self))
