@@ -18,7 +18,8 @@ from vaebench.core.errors import VaebenchError
 from vaebench.core.frozen import Frozen
 from vaebench.data import official, sprites
 from vaebench.data.augment import rotate
-from vaebench.data.images import Dataset, Images, Loaded, Progress, ignore_progress, split
+from vaebench.data.draws import split
+from vaebench.data.images import Dataset, Images, Loaded, Progress, ignore_progress
 from vaebench.data.loading import load_images
 from vaebench.data.preprocessing import Projection
 from vaebench.data.reading import Reading
