@@ -78,6 +78,8 @@ def _add_reading(parser: Parser) -> None:
     parser.add_argument("--size", type=_size, metavar="N", help=about)
     about = f"how planes of a stack become one image: {', '.join(PROJECTIONS)} (default: stacks are left out)"
     parser.add_argument("--projection", type=one_of(*PROJECTIONS), metavar="NAME", help=about)
+    about = "masks with the names of the images, in a folder, archive or file; where one is 0, the pixel is not known"
+    parser.add_argument("--masks", type=Path, metavar="PATH", help=about)
 
 
 def _add_files(parser: Parser, default: str, out: str) -> None:
@@ -116,7 +118,13 @@ def inspect(args: argparse.Namespace) -> int:
     page = args.out or default
     with progress() as callback:
         inspection = inspect(
-            args.path, args.labels, page, side=args.size, projection=args.projection, callback=callback
+            args.path,
+            args.labels,
+            page,
+            side=args.size,
+            projection=args.projection,
+            masks=args.masks,
+            callback=callback,
         )
     if args.json:
         print(json.dumps(inspection.to_json(), indent=1))
@@ -138,6 +146,7 @@ def classify(args: argparse.Namespace) -> int:
             args.out,
             side=args.size,
             projection=args.projection,
+            masks=args.masks,
             callback=callback,
             message_callback=lambda line: print(line, flush=True),
             executor=executor_of(args),

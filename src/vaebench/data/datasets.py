@@ -40,6 +40,9 @@ class Data(Frozen):
     projection: Projection | None = None
     """How the planes of a stack in your own images become one image; empty leaves stacks out."""
     classes: tuple[str, ...] = ()
+    masks: str | None = None
+    """Masks of your own images, a folder, an archive or a file: where one is 0, the pixel of the image of its name is
+    not known."""
     """Keep only these classes, numbered in this order; empty keeps all (of quickdraw: ten)."""
     per_class: Annotated[int, Field(gt=0)] | None = None
     """Keep only the first images of each class, this many of the training set and of the test set (quickdraw: 2000)."""
@@ -104,7 +107,7 @@ class Data(Frozen):
             return DATASETS[self.source](self, progress)
         path = Path(self.source).expanduser()
         if path.exists():
-            return load_images(path, Reading(self.size, self.labels, self.projection), progress)
+            return load_images(path, Reading(self.size, self.labels, self.projection, self.masks), progress)
         close = difflib.get_close_matches(self.source, DATASETS, n=1)
         hint = f"did you mean {close[0]!r}? " if close else ""
         raise VaebenchError(

@@ -33,7 +33,8 @@ def load_images(path: Path, reading: Reading | None = None, progress: Progress =
         VaebenchError: no image can be read, or they need more memory than 8 GB.
     """
     reading = reading or Reading()
-    with open_images(path, [Path(each).expanduser() for each in reading.labels], reading.projection) as images:
+    tables = [Path(each).expanduser() for each in reading.labels]
+    with open_images(path, tables, reading.projection, reading.masks) as images:
         seen = survey(images, progress)
         check_readable(path, seen.formats.total(), seen.skipped)
         rule = choose_rule(seen, reading.side, reading.projection)

@@ -25,6 +25,8 @@ class Reading:
     """Tables of file and label."""
     projection: str | None = None
     """How the planes of a stack become one image."""
+    masks: str | None = None
+    """Images of two values whose zeros mark unknown pixels, as :func:`vaebench.data.masks.with_masks` matches them."""
 
 
 def check_readable(path: Path, readable: int, skipped: dict[str, str]) -> None:
