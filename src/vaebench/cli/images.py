@@ -68,8 +68,8 @@ def _add_reading(parser: Parser) -> None:
     about = "a folder, an archive or a file of images in any format that is read"
     parser.add_argument("path", type=Path, metavar="PATH", help=about)
     about = (
-        "table of file and label; may be given several times (default: the folders in PATH are classes, images in "
-        "unlabelled/ have no label; or labels in the file itself)"
+        "table of file and label, FILE:COLUMN to name the column of labels; may be given several times (default: the "
+        "folders in PATH are classes, images in unlabelled/ have no label; or labels in the file itself)"
     )
     parser.add_argument("--labels", action="append", type=Path, default=[], metavar="FILE", help=about)
     about = (

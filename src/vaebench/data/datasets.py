@@ -33,16 +33,17 @@ class Data(Frozen):
     source: str = "digits"
     """A data set by name, or the path of your own images: a folder, an archive, or a file of arrays."""
     labels: tuple[str, ...] = ()
-    """Tables of file and label for your own images; empty takes the labels that the images have."""
+    """Tables of file and label for your own images, FILE:COLUMN to name the column of labels; empty takes the labels
+    that the images have."""
     size: Annotated[int, Field(ge=8, le=512)] | None = None
     """Side in pixels of the square that your own images are scaled to; empty keeps one size of at most 64, otherwise
     scales to 32."""
     projection: Projection | None = None
     """How the planes of a stack in your own images become one image; empty leaves stacks out."""
-    classes: tuple[str, ...] = ()
     masks: str | None = None
     """Masks of your own images, a folder, an archive or a file: where one is 0, the pixel of the image of its name is
     not known."""
+    classes: tuple[str, ...] = ()
     """Keep only these classes, numbered in this order; empty keeps all (of quickdraw: ten)."""
     per_class: Annotated[int, Field(gt=0)] | None = None
     """Keep only the first images of each class, this many of the training set and of the test set (quickdraw: 2000)."""

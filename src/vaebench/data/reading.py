@@ -22,7 +22,7 @@ class Reading:
     side: int | None = None
     """Side in pixels of the square that images are scaled to; by default as :func:`choose_rule` says."""
     labels: tuple[str, ...] = ()
-    """Tables of file and label."""
+    """Tables of file and label; ``FILE:COLUMN`` states the column of labels."""
     projection: str | None = None
     """How the planes of a stack become one image."""
     masks: str | None = None
