@@ -56,5 +56,5 @@ def inspect(
         check_readable(path, seen.formats.total(), seen.skipped)
         inspection = inspect_images(images, choose_rule(seen, side, projection), seen, progress)
         if page is not None:
-            write_page(inspection, images, Path(page))
+            write_page(inspection, images, Path(page), progress)
     return inspection
