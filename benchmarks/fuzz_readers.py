@@ -24,9 +24,10 @@ from scipy.io import savemat
 from vaebench.classification.classifier import Description, ImageClassifier, load_classifier
 from vaebench.data import official
 from vaebench.data.formats import CONTAINERS
-from vaebench.data.image_set import UnreadableImageError
+from vaebench.data.image_set import UnreadableImageError, array_set
 from vaebench.data.label_files import read_labels
 from vaebench.data.loading import load_images
+from vaebench.data.masks import masked
 from vaebench.data.official import read_idx
 from vaebench.data.opening import open_images
 from vaebench.data.preprocessing import PreprocessingRule
@@ -80,6 +81,22 @@ def _container(suffix: str) -> Callable[[Path], object]:
     return read
 
 
+def _archive(path: Path) -> None:
+    """Opens an archive and reads its first images."""
+    with open_images(path) as images:
+        for row in range(min(len(images), 8)):
+            with suppress(UnreadableImageError):
+                images.read(row)
+
+
+def _mask(path: Path) -> None:
+    """Reads an image with a mask."""
+    with open_images(path) as masks:
+        grey = array_set(path, "images", GREY[:1, :, :, None], lambda: "")
+        with suppress(UnreadableImageError):
+            masked(grey, masks, [0]).read(0)
+
+
 def _classifier(data: bytes) -> None:
     """Bytes are model.json, two zero bytes, and the weights."""
     head, _, tail = data.partition(b"\0\0")
@@ -101,6 +118,10 @@ READERS: dict[str, Read] = {
     "CIFAR-10 archive": _from_file("cifar.tar.gz", official._cifar_archive),
     "npy (Quick Draw)": _from_file("cat.npy", official._read_drawings),
     "zip of images": _from_file("mine.zip", load_images),
+    "zip of arrays": _from_file("mine.zip", _archive),
+    "tar of tables": _from_file("mine.tar", _archive),
+    "mask": _from_file("masks.png", _mask),
+    "cells of pixels": _from_file("images.csv", _container(".csv")),
     "image": _from_file("a.png", _image),
     "TIFF image": _from_file("a.tif", _image),
     "labels (CSV)": _from_file("labels.csv", lambda path: read_labels([path], NAMES, "photos")),
@@ -229,7 +250,7 @@ def _write_tar(path: Path) -> None:
 
 def _write_table(path: Path) -> None:
     rows = np.concatenate([LABELS[:, None], GREY.reshape(4, 9)], 1)
-    np.savetxt(path, rows, "%d", "\t" if path.suffix == ".tsv" else ",")
+    np.savetxt(path, rows, "%d", "\t" if ".tsv" in path.name else ",")
 
 
 def _write_idx(path: Path) -> None:
@@ -244,16 +265,39 @@ WRITERS: dict[str, Callable[[Path], object]] = {
     ".parquet": _write_parquet,
     ".mat": lambda path: savemat(path, {"X": GREY.transpose(1, 2, 0), "y": LABELS}),
 }
-WRITERS |= dict.fromkeys((".csv", ".tsv"), _write_table) | dict.fromkeys((".h5", ".hdf5"), _write_hdf5)
+WRITERS |= dict.fromkeys((".csv", ".tsv", ".csv.gz", ".tsv.gz"), _write_table) | dict.fromkeys(
+    (".h5", ".hdf5"), _write_hdf5
+)
 WRITERS |= dict.fromkeys((".tar", ".tar.gz", ".tgz"), _write_tar)
 WRITERS |= dict.fromkeys(("-ubyte", "-ubyte.gz", ".idx"), _write_idx)
 """Writes a small valid container of each suffix."""
+
+
+def _archives(suffix: str, inner: str) -> Callable[[], list[bytes]]:
+    """Archives of one small container."""
+
+    def write(path: Path) -> None:
+        member = path.with_name(f"images{inner}")
+        WRITERS[inner](member)
+        if suffix == ".zip":
+            with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+                archive.write(member, member.name)
+        else:
+            with tarfile.open(path, "w") as tar:
+                tar.add(member, member.name)
+
+    return _written(write, suffix)
+
 
 SEEDS: dict[str, Callable[[], list[bytes]]] = {
     "IDX": _idx,
     "CIFAR-10 archive": _cifar,
     "npy (Quick Draw)": _npy,
     "zip of images": _zip,
+    "zip of arrays": _archives(".zip", ".npz"),
+    "tar of tables": _archives(".tar", ".csv"),
+    "mask": lambda: list(_pictures(("a.png", "a.bmp")).values()),
+    "cells of pixels": lambda: [b"emotion,pixels,Usage\n1,1 2 3 4,Training\n0,4 3 2 1,PublicTest\n"],
     "image": lambda: [*_pictures(("a.png", "a.jpg", "a.gif", "a.bmp")).values(), *_deep_images()],
     "TIFF image": _tiffs,
     "labels (CSV)": lambda: [

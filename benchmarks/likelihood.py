@@ -32,7 +32,7 @@ from vaebench.models.objectives import Elbo, ImportanceWeighted
 from vaebench.models.priors import Flow, Vamp
 from vaebench.models.vae import Model
 from vaebench.plotting.plots import Panel, Series, lines
-from vaebench.runs.report.pictures import grids, in_rows
+from vaebench.plotting.sheets import grids, in_rows
 from vaebench.training.compute import Compute
 from vaebench.training.loop import Training
 from vaebench.training.schedules import Adam

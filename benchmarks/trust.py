@@ -26,7 +26,8 @@ from vaebench.classification.methods import METHODS, MethodContext
 from vaebench.classification.settings import Settings, settings_for
 from vaebench.core.statistics import mean_interval
 from vaebench.data.datasets import Data
-from vaebench.data.images import Dataset, Images, balanced_draw
+from vaebench.data.draws import balanced_draw
+from vaebench.data.images import Dataset, Images
 from vaebench.evaluation.calibration import apply_temperature, brier_score
 from vaebench.experiments.experiment import Experiment, cifar10
 from vaebench.training.prediction import predict_with

@@ -20,7 +20,8 @@ from vaebench.core.local_pool import LocalPool
 from vaebench.core.memory import keep_freed_memory
 from vaebench.core.workers import Task
 from vaebench.data.blocks import Blocks
-from vaebench.data.images import HIDDEN, Batch, Images, Source, balanced_draw, epoch_batches
+from vaebench.data.draws import balanced_draw, epoch_batches
+from vaebench.data.images import HIDDEN, Batch, Images, Source
 from vaebench.evaluation.batched_linear import fit_each, fit_linear_probes
 from vaebench.evaluation.bounds import bounds
 from vaebench.evaluation.evidence import evidence

@@ -87,6 +87,7 @@ def test_predict_reads_them_alike(deep):
 def test_the_report_states_the_range_and_the_inspection_is_beside_it(deep):
     _, result, _ = deep
     page = write_page(result).read_text()
+    assert ("Channels alone" in page) == (result.collection.rule.channels > 3)
     assert "stored values" in page
     assert (result.folder / "inspection.html").exists()
     assert (

@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from torch.testing import assert_close
 
 from vaebench.classification.methods import METHODS
-from vaebench.data.images import balanced_draw
+from vaebench.data.draws import balanced_draw
 from vaebench.evaluation.features import encode
 
 

@@ -13,7 +13,7 @@ from vaebench.classification.methods import (
     Method,
     MethodSelection,
 )
-from vaebench.data.images import balanced_draw
+from vaebench.data.draws import balanced_draw
 
 
 def selection_of(correct, labels=None, classes=3):

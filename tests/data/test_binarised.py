@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from vaebench.data.datasets import Data
-from vaebench.data.images import Images, ResampledBinary, epoch_batches
+from vaebench.data.draws import epoch_batches
+from vaebench.data.images import Images, ResampledBinary
 from vaebench.models.networks import MLP
 from vaebench.models.objectives import Elbo
 from vaebench.models.vae import Model

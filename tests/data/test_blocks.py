@@ -11,7 +11,8 @@ import torch
 
 from vaebench.core.errors import VaebenchError
 from vaebench.data.blocks import Blocks
-from vaebench.data.images import HIDDEN, Images, epoch_batches
+from vaebench.data.draws import epoch_batches
+from vaebench.data.images import HIDDEN, Images
 from vaebench.models.networks import MLP
 from vaebench.models.objectives import Elbo
 from vaebench.models.vae import Model
@@ -122,7 +123,7 @@ PEAK = """
 import sys
 import torch
 from vaebench.data.blocks import Blocks
-from vaebench.data.images import epoch_batches
+from vaebench.data.draws import epoch_batches
 def peak():  # ru_maxrss of a process begins with that of the one that started it
     lines = open("/proc/self/status").read().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))

@@ -13,7 +13,8 @@ from vaebench.core.errors import VaebenchError
 from vaebench.data import official
 from vaebench.data.augment import rotate
 from vaebench.data.datasets import DATASETS, Data
-from vaebench.data.images import balanced_draw, ignore_progress
+from vaebench.data.draws import balanced_draw
+from vaebench.data.images import ignore_progress
 from vaebench.data.loading import load_images
 
 EMBEDDED = ("digits", "sprites")

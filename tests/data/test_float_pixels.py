@@ -9,7 +9,8 @@ import torch
 
 from vaebench.data import images as module
 from vaebench.data.augment import Augmentation, rotate
-from vaebench.data.images import Batch, Dataset, Images, MixedSource, UnlabelledSource, join, split
+from vaebench.data.draws import split
+from vaebench.data.images import Batch, Dataset, Images, MixedSource, UnlabelledSource, join
 from vaebench.data.pixels import has_unknown, to_8_bits
 
 NAN = math.nan

@@ -344,3 +344,48 @@ def test_rows_may_end_in_empty_fields_that_the_header_lacks(tmp_path):
         "b.png": "dog",
         "c.png": "cat",
     }
+
+
+SPECIES = "image,type,species\na.png,1,cat\nb.png,1,dog\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "column", "labels"),
+    [
+        (SPECIES, "species", CAT_DOG),
+        (SPECIES, "type", {"a.png": "1", "b.png": "1"}),
+        (SPECIES, "Species", CAT_DOG),
+        ("image,label,coat colour\na.png,1,cat\nb.png,1,dog\n", "coat colour", CAT_DOG),
+        ("image,label,a:b\na.png,1,cat\nb.png,1,dog\n", "a:b", CAT_DOG),
+        ("what,a thing\na.png,cat\nb.png,dog\n", "a thing", CAT_DOG),
+        ('{"file":["a.png","b.png"],"x":["cat","dog"],"y":[1,1]}', "x", CAT_DOG),
+    ],
+)
+def test_the_column_of_labels_can_be_named(tmp_path, content, column, labels):
+    (tmp_path / "labels.csv").write_text(content)
+    assert read_labels([tmp_path / f"labels.csv:{column}"], NAMES, "photos").labels == labels
+
+
+@pytest.mark.parametrize(
+    ("content", "column", "message"),
+    [
+        (SPECIES, "breed", "labels.csv has no column 'breed'; expected one of the others, 'type', 'species'"),
+        (SPECIES, "image", "labels.csv has its files in the column 'image'; expected one of the others, 'type'"),
+        ("a.png,cat\nb.png,dog\n", "label", "no column 'label'; expected a header that names the columns"),
+        ("image,x,x\na.png,1,2\n", "x", "has several columns 'x'"),
+    ],
+)
+def test_a_named_column_that_is_not_there_is_refused_with_those_that_are(tmp_path, content, column, message):
+    (tmp_path / "labels.csv").write_text(content)
+    with pytest.raises(VaebenchError) as error:
+        read_labels([tmp_path / f"labels.csv:{column}"], NAMES, "photos")
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_file_may_have_a_colon_in_its_name(tmp_path):
+    (tmp_path / "labels:2.csv").write_text("image,label\na.png,cat\n")
+    (tmp_path / "labels").write_text(SPECIES)
+    assert read_labels([tmp_path / "labels:2.csv"], NAMES, "photos").labels == {"a.png": "cat"}
+    with pytest.raises(VaebenchError, match=r"gone\.csv:x cannot be read"):
+        read_labels([tmp_path / "gone.csv:x"], NAMES, "photos")

@@ -10,6 +10,7 @@ from vaebench.data import survey
 from vaebench.data.blocks import write_pixels
 from vaebench.data.loading import load_images
 from vaebench.data.opening import open_images
+from vaebench.data.preprocessing import TINT
 from vaebench.data.reading import Reading
 from vaebench.data.survey import rule_for_new
 
@@ -173,3 +174,34 @@ def test_colours_that_the_sample_did_not_show_are_counted(tmp_path, monkeypatch)
     with open_images(tmp_path) as images:
         written = write_pixels(images, loaded.rule, tmp_path / "pixels.npy")
     assert written.greyed == ["05.png"]
+
+
+def smooth(seed):
+    """A smooth grey picture, as photographs are."""
+    small = Image.fromarray(np.random.default_rng(seed).integers(0, 256, (6, 6), np.uint8))
+    return small.resize((40, 40), Image.Resampling.BICUBIC)
+
+
+@pytest.mark.parametrize("suffix", ["avif", "webp", "jpg", "jp2"])
+@pytest.mark.parametrize("tint", [0, 2])
+def test_grey_images_in_lossy_formats_are_grey(tmp_path, suffix, tint):
+    for row in range(COUNT):
+        grey = np.asarray(smooth(row)).clip(5, 250)
+        colour = np.stack([grey, grey, grey + (np.arange(40) % 8 == 0) * np.uint8(tint)], -1).astype(np.uint8)
+        Image.fromarray(colour).save(tmp_path / f"{row:02}.{suffix}", quality=80)
+    stored = np.stack([np.asarray(Image.open(path).convert("RGB"), int) for path in sorted(tmp_path.iterdir())])
+    tinted = int((stored.max(3) - stored.min(3)).any((1, 2)).sum())
+    assert (stored.max(3) - stored.min(3)).max() <= TINT
+    loaded = load_images(tmp_path)
+    assert loaded.train.shape[0] == 1
+    sentence = f"{tinted} images of those sampled have channels differing by at most {TINT} of 255 levels"
+    assert (sentence in said(loaded)) == (tinted > 1)
+    assert "in colour" not in said(loaded)
+
+
+@pytest.mark.parametrize(("suffix", "levels"), [("png", 1), ("avif", 40)])
+def test_faint_colours_without_losses_and_strong_ones_stay_colours(tmp_path, suffix, levels):
+    for row in range(COUNT):
+        grey = np.asarray(smooth(row)).clip(0, 255 - levels)
+        Image.fromarray(np.stack([grey, grey, grey + np.uint8(levels)], -1)).save(tmp_path / f"{row:02}.{suffix}")
+    assert load_images(tmp_path).train.shape[0] == 3

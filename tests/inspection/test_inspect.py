@@ -44,7 +44,9 @@ def test_python_call(photos, tmp_path):
     assert (inspection.images, inspection.labelled, inspection.parts) == (36, 35, ("train", "test"))
     assert inspection.counts["cat"] == {"train": 9, "test": 4}
     assert (tmp_path / "pages" / "page.html").exists()
-    assert {event.stage for event in events} == {f"{task} photos" for task in ("scanning", "sampling", "reading")}
+    assert {event.stage for event in events} == {
+        f"{task} photos" for task in ("scanning", "sampling", "reading", "comparing", "drawing")
+    }
     assert events[-1].done == 1
 
 
@@ -189,3 +191,37 @@ def test_page_in_a_browser(photos, tmp_path, chromium, scheme):
     assert page.locator("#images .gallery img").count() == 12 + 11 + 11
     assert page.locator("h3", has_text=HOSTILE.replace("/", "\N{DIVISION SLASH}")).count() == 1
     page.context.close()
+
+
+def test_known_factors_are_named(tmp_path):
+    factors = np.stack(np.meshgrid(np.arange(3), np.arange(4), np.arange(2)), -1).reshape(-1, 3)
+    shapes = np.random.default_rng(0).integers(0, 2, (24, 16, 16), np.uint8)
+    np.savez(tmp_path / "sprites.npz", imgs=shapes, latents_classes=factors, latents_values=factors / 7)
+    inspection = vb.inspect(tmp_path / "sprites.npz")
+    assert inspection.factors == (3, 4, 2)
+    assert inspection.to_json()["factors"] == [3, 4, 2]
+    sentence = "3 known factors of variation, with 3, 4, 2 values: vaebench run measures disentanglement by them"
+    assert any(sentence in line for line in lines(inspection))
+
+
+def test_each_channel_is_shown_alone(tmp_path):
+    values = np.random.default_rng(0).integers(0, 4000, (12, 20, 20, 5)).astype(np.uint16)
+    np.save(tmp_path / "stacks.npy", values)
+    vb.inspect(tmp_path / "stacks.npy", page=tmp_path / "page.html")
+    assert "Channels alone" in (tmp_path / "page.html").read_text()
+    np.save(tmp_path / "colours.npy", values[..., :3])
+    vb.inspect(tmp_path / "colours.npy", page=tmp_path / "page.html")
+    assert "Channels alone" not in (tmp_path / "page.html").read_text()
+
+
+def test_long_loops_report_their_progress(tmp_path):
+    for row in range(300):
+        noise(row // 3, 24).save(tmp_path / f"{row:03}.png")
+        noise(row // 3, 24).resize((25, 25)).save(tmp_path / f"{row:03}.jpg", quality=95)
+    events = []
+    vb.inspect(tmp_path, page=tmp_path.parent / "page.html", callback=events.append)
+    for task in ("scanning", "sampling", "reading", "comparing", "drawing"):
+        done = [event.done for event in events if event.stage.startswith(task)]
+        assert done == sorted(done), task
+        assert done[-1] == 1, task
+    assert sum(event.stage.startswith("comparing") for event in events) >= 5

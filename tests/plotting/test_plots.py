@@ -6,8 +6,8 @@ import pytest
 from matplotlib.text import Text
 
 from vaebench.plotting.plots import Estimate, Panel, Series, bars, confusion, estimates, lines
+from vaebench.plotting.sheets import channels_alone, grids
 from vaebench.plotting.style import DPI, STYLE, png
-from vaebench.runs.report.pictures import grids
 
 
 @pytest.fixture(autouse=True)
@@ -122,3 +122,32 @@ def test_large_numbers_on_logarithmic_axes_have_no_exponent():
     shown = texts(figure)
     assert {"100", "1,000,000", "0.02", "2,000,000"} <= set(shown)
     assert not any("e+" in word for word in shown)
+
+
+@pytest.mark.parametrize("count", [2, 10, 30])
+def test_a_long_title_stays_inside_the_figure(count):
+    title = "logistic regression on VAE means, all training labels: accuracy 100.0 %"
+    figure = confusion(np.eye(count, dtype=int), [f"class {n}" for n in range(count)], title)
+    png(figure, dpi=100)
+    (text,) = [text for text in figure.findobj(Text) if text.get_text().replace("\n", " ") == title]
+    box = text.get_window_extent()
+    assert box.x0 >= 0
+    assert box.x1 <= figure.bbox.width
+    assert box.y1 <= figure.bbox.height
+    assert box.y0 >= figure.axes[0].get_window_extent().y1
+
+
+def test_channels_alone_are_grey_and_the_composite_is_colour():
+    images = np.random.default_rng(0).integers(0, 256, (3, 5, 4, 4), np.uint8)
+    figure = channels_alone(images, ("a", "b", "c", "d", "e"), ["x", "y", "z"])
+    png(figure)
+    assert ticks(figure.axes[0].yaxis) == ["composite", "a", "b", "c", "d", "e"]
+    assert ticks(figure.axes[0].xaxis) == ["x", "y", "z"]
+    canvas = figure.axes[0].images[0].get_array()
+    for column in range(3):
+        shown = canvas[:4, 5 * column : 5 * column + 4]
+        np.testing.assert_array_equal(shown, np.moveaxis(images[column, :3], 0, 2))
+        for channel in range(5):
+            rows = slice(5 * (channel + 1), 5 * (channel + 1) + 4)
+            shown = canvas[rows, 5 * column : 5 * column + 4]
+            np.testing.assert_array_equal(shown, images[column, channel, ..., None].repeat(3, 2))

@@ -8,7 +8,8 @@ import torch
 
 from vaebench.data.augment import Augmentation
 from vaebench.data.datasets import Data
-from vaebench.data.images import HIDDEN, Images, balanced_draw
+from vaebench.data.draws import balanced_draw
+from vaebench.data.images import HIDDEN, Images
 from vaebench.deprecated import upgrade_recipe
 from vaebench.evaluation.features import encode
 from vaebench.models.classifying_vae import ClassifyingVAE, SelfTrainingLoss

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,19 +14,17 @@ from jaxtyping import Int
 from PIL import Image
 from torch import Tensor
 
+from vaebench.classification.image_store import label_warnings, read_images
 from vaebench.core.errors import VaebenchError
-from vaebench.core.files import read_json, write_text
-from vaebench.data.blocks import Written, read_pixels, write_pixels
-from vaebench.data.checks.inspection import Preprocessed, inspect_pixels
+from vaebench.data.blocks import read_pixels
+from vaebench.data.checks.label_checks import ALIKE
 from vaebench.data.image_set import ImageSet
 from vaebench.data.images import HIDDEN, Images, Progress
 from vaebench.data.opening import NamedImages, open_images
 from vaebench.data.pictures import enlarge, thumbnail
 from vaebench.data.preprocessing import PreprocessingRule
-from vaebench.data.reading import Reading, check_readable, describe_greyed, describe_reading
-from vaebench.data.survey import Survey, choose_rule, survey
+from vaebench.data.reading import Reading
 from vaebench.deprecated import renamed_attribute
-from vaebench.inspection.page import write_page
 
 MIN_IMAGES = 10
 
@@ -113,8 +110,8 @@ def collect(path: Path, reading: Reading, folder: Path, progress: Progress) -> C
     """
     progress(f"listing {path.name}", 0.0)
     tables = [Path(table).expanduser() for table in reading.labels]
-    with open_images(path, tables, reading.projection) as images:
-        record = _read_images(images, reading, folder, progress)
+    with open_images(path, tables, reading.projection, reading.masks) as images:
+        record = read_images(images, reading, folder, progress)
         _check_enough(path, record["names"], record["skipped"])
         return _labelled_collection(images, reading, record)
 
@@ -142,7 +139,7 @@ def _labelled_collection(images: ImageSet, reading: Reading, record: dict[str, A
         labelled_rows=known,
         labels=labels[known],
         skipped=record["skipped"],
-        warnings=(*images.warnings, *record["warnings"]),
+        warnings=_warnings(images, record),
         pixel_file=Path(record["pixels"]),
         reading=reading,
         test_rows=kept_apart,
@@ -150,67 +147,16 @@ def _labelled_collection(images: ImageSet, reading: Reading, record: dict[str, A
     )
 
 
+def _warnings(images: ImageSet, record: dict[str, Any]) -> tuple[str, ...]:
+    """The warnings that a run on the same images shows, in the same order."""
+    own = (sentence for sentence in images.warnings if ALIKE not in sentence)
+    return (*own, *record["reading"], *label_warnings(images, record), *record["image_warnings"])
+
+
 def _used_classes(images: ImageSet, names: Sequence[str], label_of: dict[str, str]) -> list[str]:
     """Classes that some readable image of a part other than test has."""
     used = {label_of.get(name, "") for name in names}
     return [name for name in images.classes if name in used]
-
-
-def _read_images(images: ImageSet, reading: Reading, folder: Path, progress: Progress) -> dict[str, Any]:
-    """Preprocess all readable images unless this is done already; the record with names, rule and pixel file."""
-    identity = {"files": images.fingerprint(), "side": reading.side, "projection": reading.projection}
-    record_file, survey_file, pixels = folder / "images.json", folder / "survey.json", folder / "pixels.npy"
-
-    surveys: list[Survey] = []
-
-    def look() -> dict[str, Any]:
-        surveys.append(survey(images, progress))
-        return _describe_survey(images, reading, surveys[0])
-
-    def read() -> dict[str, Any]:
-        record_file.unlink(missing_ok=True)
-        record = _stored(survey_file, identity, look)
-        rule = PreprocessingRule(**record["rule"])
-        written = write_pixels(images, rule, pixels, progress, str(identity["files"]))
-        seen = surveys[0] if surveys else survey(images, progress)  # an earlier call looked, and was interrupted
-        further = _inspect(images, rule, seen, written, pixels)
-        warnings = [*record["warnings"], *describe_greyed(written.greyed), *further]
-        skipped = record["skipped"] | written.skipped
-        return {**record, "names": written.names, "skipped": skipped, "warnings": warnings}
-
-    if not pixels.exists():
-        record_file.unlink(missing_ok=True)
-    record = _stored(record_file, identity, read)
-    survey_file.unlink(missing_ok=True)
-    return record | {"pixels": str(pixels)}
-
-
-def _inspect(
-    images: ImageSet, rule: PreprocessingRule, seen: Survey, written: Written, pixels: Path
-) -> tuple[str, ...]:
-    """Write the page of the inspection, and return its warnings about the images, whatever their labels are."""
-    row_of = {name: row for row, name in enumerate(images.names)}
-    done = Preprocessed(read_pixels(pixels), [row_of[name] for name in written.names], written.skipped)
-    write_page(inspect_pixels(images, rule, seen, done), images, pixels.parent.parent / "inspection.html")
-    unlabelled = replace(images, labels=(), classes=(), parts=(), warnings=())
-    return inspect_pixels(unlabelled, rule, seen, done).further_warnings
-
-
-def _stored(path: Path, identity: dict[str, Any], compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """The record in a file if it has this identity, else that of ``compute()``, which is stored."""
-    record: dict[str, Any] | None = read_json(path) if path.exists() else None
-    if not record or record["identity"] != identity:
-        record = {"identity": identity} | compute()
-        write_text(path, json.dumps(record))  # ASCII: file names need not be valid Unicode
-    return record
-
-
-def _describe_survey(images: ImageSet, reading: Reading, seen: Survey) -> dict[str, Any]:
-    """Preprocessing rule, sentences about the reading, and unreadable images."""
-    check_readable(images.path, seen.formats.total(), seen.skipped)
-    rule = choose_rule(seen, reading.side, reading.projection)
-    sentences = describe_reading(replace(images, warnings=()), seen, rule)
-    return {"rule": rule.model_dump(mode="json"), "skipped": seen.skipped, "warnings": sentences}
 
 
 def _check_enough(path: Path, names: Sequence[str], skipped: dict[str, str]) -> None:

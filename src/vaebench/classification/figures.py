@@ -14,10 +14,12 @@ from vaebench.classification.methods import METHODS, MIN_LABELS, MethodSelection
 from vaebench.classification.results import ClassificationResult
 from vaebench.core.errors import VaebenchError
 from vaebench.core.statistics import wilson_interval
+from vaebench.data.pixels import to_8_bits
 from vaebench.evaluation.calibration import reliability
 from vaebench.evaluation.panels import confusion
 from vaebench.plotting import plots
 from vaebench.plotting.palette import shortened
+from vaebench.plotting.sheets import COLUMNS, channels_alone
 from vaebench.plotting.style import FAINT, INK, STYLE, class_names
 
 SELECTED, OTHERS = "#d55e00", "#0072b2"
@@ -58,7 +60,7 @@ def reliability_diagram(result: ClassificationResult) -> Figure:
     """
     selection = _selection(result)
     bins = reliability(selection.calibrated_probabilities(selection.method), selection.labels)
-    figure = Figure(figsize=(4.4, 4.2), layout="constrained")
+    figure = Figure(figsize=(4.4, 4.7), layout="constrained")
     ax = figure.add_subplot()
     ax.plot([0, 100], [0, 100], color=FAINT, linestyle=(0, (4, 3)), linewidth=1, label="perfect calibration")
     x, y = 100 * np.array(bins.confidence), 100 * np.array(bins.accuracy)
@@ -71,7 +73,7 @@ def reliability_diagram(result: ClassificationResult) -> Figure:
     ax.set_aspect("equal")
     ax.set_xlabel("confidence: mean probability of the predicted class (%)")
     ax.set_ylabel("accuracy (%)")
-    ax.legend(loc="lower right", fontsize=8)
+    figure.legend(loc="outside lower center", fontsize=8, borderaxespad=0.2)
     ax.grid()
     return figure
 
@@ -87,6 +89,15 @@ def confusion_matrix(result: ClassificationResult) -> Figure:
     counts = confusion(selection.probabilities[selection.method], selection.labels)
     accuracy = 100 * float(np.trace(counts)) / max(int(counts.sum()), 1)
     return plots.confusion(counts, result.collection.classes, f"held-out labels: accuracy {accuracy:.1f} %")
+
+
+@rc_context(STYLE)
+def channels(result: ClassificationResult) -> Figure:
+    """Some images as composites, and below them each channel alone, after preprocessing."""
+    images = result.collection.images
+    rows = np.linspace(0, len(images) - 1, min(len(images), COLUMNS)).astype(int).tolist()
+    titles = class_names((result.collection.names[row] for row in rows), length=12)
+    return channels_alone(to_8_bits(images.pixels[rows]), images.channel_names, titles)
 
 
 @rc_context(STYLE)

@@ -47,6 +47,7 @@ def classify(
     *,
     side: int | None = None,
     projection: Projection | None = None,
+    masks: str | Path | None = None,
     compute: Compute | None = None,
     callback: ProgressCallback = lambda event: None,
     message_callback: Callable[[str], None] = lambda message: None,
@@ -66,6 +67,8 @@ def classify(
         out: output folder, by default ``runs/classify-NAME``.
         side: side in pixels of the square that images are scaled to.
         projection: how the planes of a stack become one image; None leaves stacks out.
+        masks: a folder, an archive or a file of masks of two values: where one is 0, the pixel of the image of its name
+            is not known.
         compute: device, precision and threads; chosen for the machine by default.
         callback: receives progress events.
         message_callback: receives sentences: how many images were read, the estimated time.
@@ -83,7 +86,7 @@ def classify(
     folder = Path(out) if out is not None else Path("runs") / f"classify-{path.resolve().stem}"
     with lock_folder(folder):
         _claim(folder, path)
-        reading = Reading(side, tuple(map(str, label_files)), projection)
+        reading = Reading(side, tuple(map(str, label_files)), projection, None if masks is None else str(masks))
         collection = collect(path, reading, folder / "work", lambda task, done: callback(ProgressEvent(task, done)))
         settings = settings or settings_for(
             collection.images.shape, len(collection.names), len(collection.labelled_rows)

@@ -16,6 +16,7 @@ from vaebench.classification import figures
 from vaebench.classification.methods import DEFAULT, METHODS, MIN_LABELS, MethodSelection
 from vaebench.classification.results import ClassificationResult, summary
 from vaebench.core.files import write_bytes, write_text
+from vaebench.plotting.channels import is_composite
 from vaebench.plotting.palette import clean
 from vaebench.plotting.style import png, signed
 from vaebench.plotting.templates import template
@@ -45,6 +46,12 @@ FIGURES: dict[str, tuple[str, str, figures.Draw]] = {
         figures.reliability_diagram,
     ),
     "confusion": ("Confusion matrix", "Held-out labels by given class and predicted class.", figures.confusion_matrix),
+    "channels": (
+        "Channels alone",
+        "Some of the images as they were preprocessed, first as the composite that all other pictures of this report "
+        "show, then each channel alone in grey.",
+        figures.channels,
+    ),
     "class-frequencies": (
         "Class frequencies",
         "Frequency of each class among the labels and among the predictions for all images. A large difference means "
@@ -105,6 +112,7 @@ def render(result: ClassificationResult) -> str:
         verdict=verdict(result),
         validation=[_page_figure(result, name) for name in validation],
         frequencies=_page_figure(result, "class-frequencies") if few_classes else None,
+        channels=_page_figure(result, "channels") if _has_composites(result) else None,
         examples=class_examples(result),
         few_classes=few_classes,
         suspects=suspect_pictures(result),
@@ -172,6 +180,11 @@ def _selected_method_sentence(selection: MethodSelection) -> str:
     )
     text += "." if significant else "; the difference is not significant."
     return text + (" The selected method does not use the VAE." if selected in WITHOUT_VAE and significant else "")
+
+
+def _has_composites(result: ClassificationResult) -> bool:
+    rule = result.collection.rule
+    return is_composite(rule.channels, rule.channel_names)
 
 
 def _page_figure(result: ClassificationResult, name: str) -> PageFigure:

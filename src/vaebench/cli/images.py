@@ -68,8 +68,8 @@ def _add_reading(parser: Parser) -> None:
     about = "a folder, an archive or a file of images in any format that is read"
     parser.add_argument("path", type=Path, metavar="PATH", help=about)
     about = (
-        "table of file and label; may be given several times (default: the folders in PATH are classes, images in "
-        "unlabelled/ have no label; or labels in the file itself)"
+        "table of file and label, FILE:COLUMN to name the column of labels; may be given several times (default: the "
+        "folders in PATH are classes, images in unlabelled/ have no label; or labels in the file itself)"
     )
     parser.add_argument("--labels", action="append", type=Path, default=[], metavar="FILE", help=about)
     about = (
@@ -78,6 +78,8 @@ def _add_reading(parser: Parser) -> None:
     parser.add_argument("--size", type=_size, metavar="N", help=about)
     about = f"how planes of a stack become one image: {', '.join(PROJECTIONS)} (default: stacks are left out)"
     parser.add_argument("--projection", type=one_of(*PROJECTIONS), metavar="NAME", help=about)
+    about = "masks with the names of the images, in a folder, archive or file; where one is 0, the pixel is not known"
+    parser.add_argument("--masks", type=Path, metavar="PATH", help=about)
 
 
 def _add_files(parser: Parser, default: str, out: str) -> None:
@@ -116,7 +118,13 @@ def inspect(args: argparse.Namespace) -> int:
     page = args.out or default
     with progress() as callback:
         inspection = inspect(
-            args.path, args.labels, page, side=args.size, projection=args.projection, callback=callback
+            args.path,
+            args.labels,
+            page,
+            side=args.size,
+            projection=args.projection,
+            masks=args.masks,
+            callback=callback,
         )
     if args.json:
         print(json.dumps(inspection.to_json(), indent=1))
@@ -138,6 +146,7 @@ def classify(args: argparse.Namespace) -> int:
             args.out,
             side=args.size,
             projection=args.projection,
+            masks=args.masks,
             callback=callback,
             message_callback=lambda line: print(line, flush=True),
             executor=executor_of(args),

@@ -17,8 +17,9 @@ from jaxtyping import Int, Shaped
 from torch import Tensor
 
 from vaebench.core.errors import VaebenchError
+from vaebench.data.batch import Batch, float_batch
 from vaebench.data.image_set import ImageSet
-from vaebench.data.images import HIDDEN, Batch, Progress, float_batch, ignore_progress
+from vaebench.data.images import HIDDEN, Progress, ignore_progress
 from vaebench.data.preprocessing import PreprocessingRule
 from vaebench.data.survey import map_rows, preprocessor
 

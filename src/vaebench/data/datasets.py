@@ -18,7 +18,8 @@ from vaebench.core.errors import VaebenchError
 from vaebench.core.frozen import Frozen
 from vaebench.data import official, sprites
 from vaebench.data.augment import rotate
-from vaebench.data.images import Dataset, Images, Loaded, Progress, ignore_progress, split
+from vaebench.data.draws import split
+from vaebench.data.images import Dataset, Images, Loaded, Progress, ignore_progress
 from vaebench.data.loading import load_images
 from vaebench.data.preprocessing import Projection
 from vaebench.data.reading import Reading
@@ -32,12 +33,16 @@ class Data(Frozen):
     source: str = "digits"
     """A data set by name, or the path of your own images: a folder, an archive, or a file of arrays."""
     labels: tuple[str, ...] = ()
-    """Tables of file and label for your own images; empty takes the labels that the images have."""
+    """Tables of file and label for your own images, FILE:COLUMN to name the column of labels; empty takes the labels
+    that the images have."""
     size: Annotated[int, Field(ge=8, le=512)] | None = None
     """Side in pixels of the square that your own images are scaled to; empty keeps one size of at most 64, otherwise
     scales to 32."""
     projection: Projection | None = None
     """How the planes of a stack in your own images become one image; empty leaves stacks out."""
+    masks: str | None = None
+    """Masks of your own images, a folder, an archive or a file: where one is 0, the pixel of the image of its name is
+    not known."""
     classes: tuple[str, ...] = ()
     """Keep only these classes, numbered in this order; empty keeps all (of quickdraw: ten)."""
     per_class: Annotated[int, Field(gt=0)] | None = None
@@ -103,7 +108,7 @@ class Data(Frozen):
             return DATASETS[self.source](self, progress)
         path = Path(self.source).expanduser()
         if path.exists():
-            return load_images(path, Reading(self.size, self.labels, self.projection), progress)
+            return load_images(path, Reading(self.size, self.labels, self.projection, self.masks), progress)
         close = difflib.get_close_matches(self.source, DATASETS, n=1)
         hint = f"did you mean {close[0]!r}? " if close else ""
         raise VaebenchError(

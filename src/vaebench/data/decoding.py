@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from vaebench.data.image_set import MAX_CHANNELS, ImageFormat, RawImage, UnreadableImageError, array_format
+from vaebench.data.image_set import MAX_CHANNELS, ImageFormat, Kind, RawImage, UnreadableImageError, array_format
 from vaebench.data.printing import printable
 from vaebench.data.tiff import decode_tiff, describe_tiff
 
@@ -20,6 +20,8 @@ BYTE_LIMIT = 1 << 29
 """Bytes of the largest decoded image."""
 GREY_MODES = ("1", "L", "LA", "La")
 PILLOW_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "AVIF", "JPEG2000", "PPM")
+LOSSY_FORMATS = ("JPEG", "AVIF", "WEBP", "JPEG2000")
+"""Formats of Pillow that may change values a little."""
 EXIF_ORIENTATION = 0x0112
 EXIF_IN_PNG = (b"eXIf", b"Raw profile type", b"XML:com.adobe.xmp")
 """Where a PNG file may state its orientation."""
@@ -108,7 +110,7 @@ def _describe_pillow(data: bytes, options: Options) -> ImageFormat:
             return deep(data).format
         turned = _orientation(image, data)
         width, height = image.size[::-1] if turned in (5, 6, 7, 8) else image.size
-        return _format(image, (width, height), _notes(image, turned))
+        return _format(image, (width, height), _notes(image, turned), image.format in LOSSY_FORMATS)
 
 
 def _orientation(image: Image.Image, data: bytes) -> int:
@@ -119,12 +121,12 @@ def _orientation(image: Image.Image, data: bytes) -> int:
     return orientation
 
 
-def _format(image: Image.Image, size: tuple[int, int], notes: tuple[str, ...]) -> ImageFormat:
+def _format(image: Image.Image, size: tuple[int, int], notes: tuple[str, ...], lossy: bool) -> ImageFormat:
     deep = image.mode.startswith(("I", "F"))
     grey = image.mode in GREY_MODES or deep
     dtype = "uint8" if not deep else "float32" if image.mode == "F" else "uint16"
     white = {"uint8": 255.0, "uint16": 65535.0}.get(dtype, 0.0)
-    return ImageFormat(*size, 1 if grey else 3, "grey" if grey else "colour", white, dtype, notes)
+    return ImageFormat(*size, 1 if grey else 3, "grey" if grey else "colour", white, dtype, notes, lossy=lossy)
 
 
 def _notes(image: Image.Image, orientation: int) -> tuple[str, ...]:
@@ -149,6 +151,7 @@ def _decode_pillow(data: bytes, options: Options) -> RawImage:
 
 def from_pillow(image: Image.Image, at_least: int | None = None, notes: tuple[str, ...] = ()) -> RawImage:
     """Return an image that was just opened: turned as its EXIF data says, first frame, transparent parts on black."""
+    lossy = image.format in LOSSY_FORMATS
     if at_least is not None:
         image.draft(image.mode, (2 * at_least, 2 * at_least))  # JPEG: decode at the resolution needed
     image = ImageOps.exif_transpose(image)
@@ -160,11 +163,11 @@ def from_pillow(image: Image.Image, at_least: int | None = None, notes: tuple[st
         grey = image.mode in GREY_MODES
         image = on_black(image)
         values = np.asarray(image.convert("L" if grey else "RGB"))
-        return RawImage(
-            values[..., None] if grey else values,
-            ImageFormat(image.width, image.height, 1 if grey else 3, "grey" if grey else "colour", 255.0, notes=notes),
-        )
-    return RawImage(values[..., None], _format(image, image.size, notes))
+        kind: Kind = "grey" if grey else "colour"
+        size = image.width, image.height
+        info = ImageFormat(*size, 1 if grey else 3, kind, 255.0, notes=notes, lossy=lossy)
+        return RawImage(values[..., None] if grey else values, info)
+    return RawImage(values[..., None], _format(image, image.size, notes, lossy))
 
 
 def on_black(image: Image.Image) -> Image.Image:
@@ -209,7 +212,7 @@ def _from_imagecodecs(function: str, data: bytes, bits: int | None = None) -> Ra
     if array.shape[2] in (2, 4):
         array = lay_on_black(array[..., :-1], array[..., -1:])
         notes += ("with transparent parts, laid on black",)
-    info = array_format(array.shape, array.dtype)._replace(notes=notes)
+    info = array_format(array.shape, array.dtype)._replace(notes=notes, lossy=not function.startswith("png"))
     return RawImage(array, info if bits is None else info._replace(white=2.0**bits - 1))
 
 

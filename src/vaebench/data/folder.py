@@ -16,6 +16,7 @@ from vaebench.data.image_set import PARTS, ImageFormat, ImageSet, RawImage, Unre
 from vaebench.data.label_files import read_labels
 from vaebench.data.labels.classes import UNLABELLED
 from vaebench.data.listing import Files, PathParts, outer_folders
+from vaebench.data.masks import IMAGE_FOLDERS
 from vaebench.data.printing import printable
 
 METADATA = ("metadata.csv", "metadata.jsonl")
@@ -83,7 +84,17 @@ def _classes(labels: Iterable[str]) -> tuple[str, ...]:
 
 
 def _ignored(files: Files) -> tuple[str, ...]:
-    return (f"{files.ignored:,} links and devices in the archive are not followed",) if files.ignored else ()
+    sentences = []
+    if files.ignored:
+        sentences.append(f"{files.ignored:,} links and devices in the archive are not followed")
+    if masks := files.masks:
+        are = "files are masks by their names" if len(masks) > 1 else "file is a mask by its name"
+        example = printable("/".join(masks[0]))
+        sentences.append(
+            f"{len(masks):,} {are} and not read, for example {example}; the option masks takes 0 in them for unknown "
+            "pixels"
+        )
+    return tuple(sentences)
 
 
 def _read(files: Files, row: int) -> bytes:
@@ -165,7 +176,10 @@ def _common_folders(files: Files, roots: Iterable[PathParts]) -> PathParts:
 
 
 def _class_folders(files: Files, root: PathParts) -> tuple[dict[PathParts, str], list[str]]:
-    """Return the class of each image below ``root``, none if it directly contains them all, and warnings."""
+    """Return the class of each image below ``root``, none if it directly contains them all, and warnings.
+
+    A single folder called images is no class.
+    """
     depth = len(root)
     images = [parts for parts in files.images if parts[:depth] == root]
     direct = [parts for parts in images if len(parts) == depth + 1]
@@ -176,11 +190,13 @@ def _class_folders(files: Files, root: PathParts) -> tuple[dict[PathParts, str],
             f"{files.name(direct[0])} is beside class folders; move it into one of them (or into unlabelled), or give "
             "the labels in a table"
         )
+    used = {parts[depth] for parts in images}
+    if len(used) == 1 and min(used).lower() in IMAGE_FOLDERS:
+        return _class_folders(files, (*root, min(used)))
     warnings = []
     if deeper := sum(len(parts) > depth + 2 for parts in images):
         lie = "images lie" if deeper > 1 else "image lies"
         warnings.append(f"{deeper:,} {lie} deeper than CLASS/IMAGE, in the class of the outer folder")
-    used = {parts[depth] for parts in images}
     empty = sorted({f[depth] for f in files.folders if f[:depth] == root and len(f) > depth} - used)
     if empty:
         contain = "folders contain" if len(empty) > 1 else "folder contains"

@@ -27,6 +27,8 @@ PARTS = {
 """Parts of a data set by the names that people give them, in lower case."""
 PART_ORDER = ("train", "validation", "test")
 MAX_CHANNELS = 16
+MASKED = "with a mask that states which pixels are known"
+"""Note of images whose unknown pixels another image states."""
 Kind = Literal["grey", "colour", "channels"]
 """What the channels of an image are: one brightness; red, green and blue; or measurements of other kinds."""
 
@@ -50,6 +52,8 @@ class ImageFormat(NamedTuple):
     notes: tuple[str, ...] = ()
     """What the reader did or left out, each in words that follow a number of images: "turned by EXIF"."""
     channel_names: tuple[str, ...] = ()
+    lossy: bool = False
+    """Whether it is stored in a format that may change values a little, as JPEG does."""
 
 
 @dataclass(frozen=True)

@@ -1,26 +1,32 @@
-"""In-memory images, batch sources, stratified splits and balanced draws of labels."""
+"""In-memory images, the sources of batches, and data sets of three parts."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Int
 from torch import Tensor
 
-from vaebench.core.errors import VaebenchError
 from vaebench.core.steps import content_key
-from vaebench.data.pixels import CHUNK, Pixels, has_unknown, sample_binary, split_unknown, with_one_nan
+from vaebench.data.batch import Batch as Batch
+from vaebench.data.batch import float_batch
+from vaebench.data.batch import join as join
+from vaebench.data.pixels import CHUNK, Pixels, has_unknown, sample_binary, with_one_nan
 from vaebench.data.preprocessing import PreprocessingRule
+from vaebench.deprecated import warn_renamed
 
 if TYPE_CHECKING:
     from vaebench.data.checks.inspection import Inspection
 
+MOVED = ("balanced_draw", "epoch_batches", "split")
+"""Functions that are now in ``vaebench.data.draws``."""
 HIDDEN = -1
 """Label of an image whose label is unknown or withheld."""
 
@@ -30,47 +36,6 @@ Progress = Callable[[str, float], None]
 
 def ignore_progress(task: str, fraction: float) -> None:
     """Progress callback that does nothing."""
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Input of an objective: ``x`` in [0, 1] (or features) and ``labels``, -1 where unlabelled."""
-
-    x: Float[Tensor, "B ..."]
-    labels: Int[Tensor, " B"]
-    known: Bool[Tensor, "B ..."] | None = None
-    """Which pixels are known, where some are not; ``x`` is 0 at the others. None means all."""
-
-    def to(self, device: torch.device | str | None) -> Batch:
-        """Return this batch on ``device``."""
-        known = None if self.known is None else self.known.to(device)
-        return Batch(self.x.to(device), self.labels.to(device), known)
-
-    def take(self, rows: Int[Tensor, " M"] | Bool[Tensor, " B"] | slice) -> Batch:
-        """Return the images of these rows."""
-        return Batch(self.x[rows], self.labels[rows], None if self.known is None else self.known[rows])
-
-    def per_class(self) -> Batch:
-        """Return this batch with an axis of length 1 after the first, to be compared with one output per class."""
-        return Batch(self.x[:, None], self.labels, None if self.known is None else self.known[:, None])
-
-
-def join(*batches: Batch) -> Batch:
-    """Return one batch of the images of all ``batches``."""
-    x, labels = torch.cat([batch.x for batch in batches]), torch.cat([batch.labels for batch in batches])
-    if all(batch.known is None for batch in batches):
-        return Batch(x, labels)
-    known = [torch.ones_like(batch.x, dtype=torch.bool) if batch.known is None else batch.known for batch in batches]
-    return Batch(x, labels, torch.cat(known))
-
-
-def float_batch(pixels: Float[Tensor, "B C H W"], labels: Int[Tensor, " B"], incomplete: bool) -> Batch:
-    """Return the batch of float pixels in [0, 1], which may be overwritten; ``incomplete`` if some may be NaN."""
-    pixels = pixels.to(torch.get_default_dtype())
-    if not incomplete:
-        return Batch(pixels, labels)
-    x, known = split_unknown(pixels)
-    return Batch(x, labels, known)
 
 
 @runtime_checkable
@@ -307,72 +272,8 @@ class Dataset:
         return self.train.labelled and self.validation.labelled and self.test.labelled
 
 
-def split(images: Images, fraction: float, seed: int) -> tuple[Images, Images]:
-    """Split into two disjoint sets, stratified by class; the second holds ``fraction`` of the images.
-
-    The result depends on the arguments alone. Every class keeps at least one image in each set.
-
-    Raises:
-        VaebenchError: a class has fewer than two images.
-    """
-    order = np.random.default_rng(seed).permutation(len(images))
-    labels = images.labels.numpy()[order]
-    groups = [order[labels == label] for label in np.unique(labels)]
-    for group in groups:
-        if len(group) < 2:
-            label = int(images.labels[int(group[0])])
-            name = images.classes[label] if label != HIDDEN else "(all)"
-            raise VaebenchError(
-                f"class {name!r} has {len(group)} image; a split needs at least 2: add images or leave the class out"
-            )
-    second = [group[: min(max(1, round(fraction * len(group))), len(group) - 1)] for group in groups]
-    first = [group[len(part) :] for group, part in zip(groups, second, strict=True)]
-    first_part, second_part = (images.take(torch.from_numpy(np.sort(np.concatenate(rows)))) for rows in (first, second))
-    return first_part, second_part
-
-
-def balanced_draw(labels: Int[Tensor, " N"], per_class: int, seed: Sequence[int]) -> Int[Tensor, " M"]:
-    """Return the sorted rows of ``per_class`` random images of each class; ``seed`` is (seed, draw).
-
-    Raises:
-        VaebenchError: a class has fewer than ``per_class`` images.
-    """
-    generator = np.random.default_rng((*seed, per_class))
-    known = labels.numpy()
-    rows = []
-    for label in np.unique(known[known != HIDDEN]):
-        members = np.flatnonzero(known == label)
-        if len(members) < per_class:
-            raise VaebenchError(
-                f"labels_per_class is {per_class}, but class {label} has {len(members)} training images; lower "
-                "labels_per_class or leave the class out"
-            )
-        rows.append(generator.choice(members, per_class, replace=False))
-    return torch.from_numpy(np.sort(np.concatenate(rows)))
-
-
-def epoch_batches(images: Source | int, size: int, seed: Sequence[int]) -> Iterator[Int[Tensor, " B"]]:
-    """Yield the rows of one epoch's batches, shuffled by ``seed`` = (seed, epoch).
-
-    The last batch may be smaller; a last batch of one row is dropped, because batch normalisation cannot take it,
-    unless there is only one image.
-    """
-    count = images if isinstance(images, int) else len(images)
-    generator = np.random.default_rng(seed)
-    chunks = images.order(seed) if isinstance(images, OrderedSource) else [generator.permutation(count)]
-    for rows in _rebatch(chunks, size):
-        if len(rows) > 1 or count == 1:
-            yield rows
-
-
-def _rebatch(chunks: Iterable[Int[np.ndarray, " M"]], size: int) -> Iterator[Int[Tensor, " B"]]:
-    """Yield the concatenated rows of all chunks, ``size`` at a time; the last may be fewer."""
-    remainder = torch.empty(0, dtype=torch.long)
-    for chunk in chunks:
-        rows = torch.cat([remainder, torch.from_numpy(chunk)])
-        whole = len(rows) - len(rows) % size
-        for start in range(0, whole, size):
-            yield rows[start : start + size]
-        remainder = rows[whole:]
-    if len(remainder):
-        yield remainder
+def __getattr__(name: str) -> Any:
+    if name not in MOVED:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    warn_renamed(f"{__name__}.{name}", f"vaebench.data.draws.{name}")
+    return getattr(import_module("vaebench.data.draws"), name)

@@ -39,7 +39,7 @@ def read_labels(paths: Sequence[Path], names: Sequence[str], root: str) -> FileL
     the same class.
 
     Args:
-        paths: tables, separated by comma, semicolon, tab or bar; or in JSON.
+        paths: tables, separated by comma, semicolon, tab or bar, or in JSON; ``FILE:COLUMN`` names the labels' column.
         names: names of all images.
         root: name of the images' folder, for paths that start with it.
 
@@ -68,7 +68,8 @@ def read_labels(paths: Sequence[Path], names: Sequence[str], root: str) -> FileL
 
 
 def _read_rows(path: Path, names: Sequence[str], matcher: Matcher) -> tuple[list[_Row], tuple[str, ...]]:
-    selected = select_columns(read_table(path, names), matcher)
+    path, column = split_column(path)
+    selected = select_columns(read_table(path, names), matcher, column)
     table = selected.table
     cells = zip(selected.files, selected.labels, matcher.match(selected.files), strict=True)
     rows = []
@@ -76,6 +77,15 @@ def _read_rows(path: Path, names: Sequence[str], matcher: Matcher) -> tuple[list
         place = table.place(index)
         rows.append(_Row(place, file, class_name(label, place), match))
     return rows, (*table.warnings, *selected.warnings)
+
+
+def split_column(path: Path) -> tuple[Path, str | None]:
+    """Return the file and the column of ``FILE:COLUMN``; the column is None where a file has the whole name."""
+    text = str(path)
+    at = -1 if path.exists() else text.rfind(":")
+    while at > 0 and not Path(text[:at]).is_file():
+        at = text.rfind(":", 0, at)
+    return (Path(text[:at]), text[at + 1 :]) if at > 0 else (path, None)
 
 
 def _join(rows: Sequence[_Row]) -> dict[str, str]:

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import os
+import shutil
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from vaebench.core.errors import VaebenchError
 from vaebench.data.decoding import DECODERS, suffix_of
 from vaebench.data.image_set import UnreadableImageError
+from vaebench.data.masks import mask_files
 from vaebench.data.printing import printable
-from vaebench.data.tars import TARS, Tar
+from vaebench.data.tars import PIECE, TARS, Tar
 
 ARCHIVES = (".zip", *TARS)
 """Ends of the names of archives that are listed like folders."""
+DEPTH = 20
+"""Levels of folders that are listed."""
 BYTE_LIMIT = 1 << 26
 """Bytes of the largest image file that is read, so that no archive can exhaust the memory."""
 
@@ -41,6 +45,8 @@ class Files:
     """Visible files without an image suffix."""
     ignored: int = 0
     """Number of links and devices in a tar, which are not followed."""
+    masks: tuple[PathParts, ...] = ()
+    """Image files that are masks by their names."""
 
     def name(self, parts: PathParts) -> str:
         """Return the printable path of a file, for error messages."""
@@ -58,7 +64,7 @@ def title_of(path: Path) -> str:
 
 
 @contextmanager
-def open_files(path: Path, depth: int = 20) -> Iterator[Files]:
+def open_files(path: Path, depth: int = DEPTH) -> Iterator[Files]:
     """List the image files of a folder as :func:`list_folder` does, or of a zip or tar of any depth.
 
     Nothing of an archive is unpacked, and its members' names are never used as paths.
@@ -69,15 +75,23 @@ def open_files(path: Path, depth: int = 20) -> Iterator[Files]:
     if path.is_dir():
         yield list_folder(path, depth)
     elif path.name.lower().endswith(ARCHIVES) and path.exists():
-        archive = _archive(path)
-        with closing(archive):
-            files = list(archive.files)
-            folders = {parts[:end] for parts in files for end in range(len(parts))} | archive.folders - set(files)
-            yield _files(path, files, filter(_visible, folders), archive)
+        with closing(open_archive(path)) as archive:
+            yield list_archive(path, archive)
     elif path.exists():
         raise VaebenchError(f"{path} is neither a folder nor a {EXPECTED}; expected one of these with image files")
     else:
         raise VaebenchError(f"{path} does not exist; expected a folder or a {EXPECTED} of image files")
+
+
+def list_archive(path: Path, archive: ZipContents | TarContents) -> Files:
+    """List the image files of an open zip or tar; its path is for messages.
+
+    Raises:
+        VaebenchError: no image.
+    """
+    files = list(archive.files)
+    folders = {parts[:end] for parts in files for end in range(len(parts))} | archive.folders - set(files)
+    return _files(path, files, filter(is_visible, folders), archive)
 
 
 def list_folder(path: Path, depth: int) -> Files:
@@ -97,7 +111,7 @@ def list_folder(path: Path, depth: int) -> Files:
             subfolders.clear()
             continue
         real_paths[parts] = real_path
-        subfolders[:] = [name for name in subfolders if _visible((name,))] if len(parts) < depth else []
+        subfolders[:] = [name for name in subfolders if is_visible((name,))] if len(parts) < depth else []
         files += [(*parts, name) for name in names]
     return _files(path, files, real_paths, _Folder(path))
 
@@ -123,7 +137,7 @@ def open_contents(path: Path) -> Contents:
     Raises:
         VaebenchError: neither a folder nor an archive.
     """
-    contents = _Folder(path) if path.is_dir() else _archive(path)
+    contents = _Folder(path) if path.is_dir() else open_archive(path)
     return Contents(contents.read, contents.stamp)
 
 
@@ -173,9 +187,18 @@ class ZipContents:
 
     def read(self, parts: PathParts) -> bytes:
         _check_size(self.entries[parts].file_size)
+        self._check_encryption(parts)
+        return self.archive.read(self.entries[parts])
+
+    def copy(self, parts: PathParts, target: Path) -> None:
+        """Write a member of any size to a file; raises an error of zipfile where it is damaged."""
+        self._check_encryption(parts)
+        with self.archive.open(self.entries[parts]) as member, target.open("wb") as file:
+            shutil.copyfileobj(member, file, PIECE)
+
+    def _check_encryption(self, parts: PathParts) -> None:
         if self.entries[parts].flag_bits & 1:
             raise UnreadableImageError("is encrypted; expected a zip without a password")
-        return self.archive.read(self.entries[parts])
 
     def close(self) -> None:
         self.archive.close()
@@ -199,23 +222,57 @@ class TarContents:
         _check_size(self.entries[parts].size)
         return self.tar.read(self.entries[parts])
 
+    def copy(self, parts: PathParts, target: Path) -> None:
+        """Write a member of any size to a file."""
+        place = self.entries[parts]
+        with target.open("wb") as file:
+            for start in range(0, place.size, PIECE):
+                piece = place._replace(offset=place.offset + start, size=min(PIECE, place.size - start))
+                file.write(self.tar.read(piece))
+
     def close(self) -> None:
         self.tar.close()
 
 
-def _archive(path: Path) -> ZipContents | TarContents:
+def open_archive(path: Path) -> ZipContents | TarContents:
+    """Return the contents of a zip or tar, to be closed.
+
+    Raises:
+        VaebenchError: not a complete archive.
+    """
     return TarContents(path) if path.name.lower().endswith(TARS) else ZipContents(path)
 
 
 def _files(
     root: Path, files: list[PathParts], folders: Iterable[PathParts], contents: _Folder | ZipContents | TarContents
 ) -> Files:
-    visible = [parts for parts in files if parts and _visible(parts)]
-    images = tuple(sorted(parts for parts in visible if suffix_of(parts[-1]) in DECODERS))
-    if not images:
+    visible = [parts for parts in files if parts and is_visible(parts)]
+    decoded = sorted(parts for parts in visible if suffix_of(parts[-1]) in DECODERS)
+    if not decoded:
         raise VaebenchError(f"{root} contains no image; expected files ending in {', '.join(DECODERS)}")
     others = tuple(sorted(parts for parts in visible if suffix_of(parts[-1]) not in DECODERS))
-    return Files(root, images, frozenset(folders), contents.read, contents.stamp, others, contents.ignored)
+    masks = mask_files(decoded)
+    images = tuple(parts for parts in decoded if parts not in masks) if masks else tuple(decoded)
+    listed = Files(root, images, frozenset(folders), contents.read, contents.stamp, others, contents.ignored)
+    return replace(listed, masks=tuple(sorted(masks)), folders=_without_folders_of(masks, listed)) if masks else listed
+
+
+def _without_folders_of(masks: Iterable[PathParts], files: Files) -> frozenset[PathParts]:
+    """Return the folders but for those that have masks and no images."""
+    kept = {parts[:end] for parts in files.images for end in range(len(parts))}
+    return files.folders - ({parts[:end] for parts in masks for end in range(len(parts))} - kept)
+
+
+def without_folder(files: Files, folder: PathParts) -> Files:
+    """Return the files that do not lie in a folder, in which masks are; of a root, all but its masks."""
+    depth = len(folder)
+    if not depth:
+        return replace(files, masks=())
+    images, masks, others = (
+        tuple(parts for parts in each if parts[:depth] != folder) for each in (files.images, files.masks, files.others)
+    )
+    folders = frozenset(parts for parts in files.folders if parts[:depth] != folder)
+    return replace(files, images=images, masks=masks, others=others, folders=folders)
 
 
 def _check_size(size: int) -> None:
@@ -223,7 +280,8 @@ def _check_size(size: int) -> None:
         raise UnreadableImageError(f"has {size:,} bytes, over the limit of {BYTE_LIMIT:,}; make the images smaller")
 
 
-def _visible(parts: PathParts) -> bool:
+def is_visible(parts: PathParts) -> bool:
+    """Whether no folder or file of a path is hidden."""
     return not any(part.startswith(".") or part == "__MACOSX" for part in parts)
 
 

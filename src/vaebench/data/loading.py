@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from vaebench.core.errors import VaebenchError
-from vaebench.data.checks.inspection import Inspection, Preprocessed, inspect_pixels
+from vaebench.data.checks.gathering import Preprocessed
+from vaebench.data.checks.inspection import Inspection, inspect_pixels
 from vaebench.data.checks.label_checks import ALIKE
 from vaebench.data.decoding import LOSSY, suffix_of
 from vaebench.data.image_set import ImageSet
@@ -33,7 +34,8 @@ def load_images(path: Path, reading: Reading | None = None, progress: Progress =
         VaebenchError: no image can be read, or they need more memory than 8 GB.
     """
     reading = reading or Reading()
-    with open_images(path, [Path(each).expanduser() for each in reading.labels], reading.projection) as images:
+    tables = [Path(each).expanduser() for each in reading.labels]
+    with open_images(path, tables, reading.projection, reading.masks) as images:
         seen = survey(images, progress)
         check_readable(path, seen.formats.total(), seen.skipped)
         rule = choose_rule(seen, reading.side, reading.projection)
@@ -41,7 +43,7 @@ def load_images(path: Path, reading: Reading | None = None, progress: Progress =
         done, greyed = _read(images, rule, rows, progress)
         pixels, kept, damaged = done.pixels, list(done.rows), done.damaged
         check_readable(path, len(kept), seen.skipped | damaged)
-        inspection = inspect_pixels(images, rule, seen, done)
+        inspection = inspect_pixels(images, rule, seen, done, progress)
         said = (sentence for sentence in describe_reading(images, seen, rule, damaged) if ALIKE not in sentence)
         warnings = (*said, *describe_greyed(greyed), *inspection.further_warnings)
         if unlabelled := len(images) - len(rows):

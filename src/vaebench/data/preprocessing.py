@@ -16,6 +16,8 @@ NOMINAL = (65535.0, 4294967295.0)
 """White levels of the types of 16 and 32 bits, which images of 12 bits, too, are stored in."""
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 """Brightness of red, green and blue: Recommendation ITU-R BT.601."""
+TINT = 4
+"""Levels of 255 by which lossy formats may make the channels of a grey image differ."""
 
 
 Projection = Literal["max", "mean", "first"]
@@ -113,7 +115,7 @@ class PreprocessingRule(Frozen):
 
     def loses_colour(self, image: RawImage) -> bool:
         """Whether an image in colour becomes grey."""
-        return self.kind == "grey" and image.format.kind == "colour" and not is_grey(image.values)
+        return self.kind == "grey" and image.format.kind == "colour" and not is_grey(image)
 
     def _white_of(self, info: ImageFormat) -> float:
         """Value of full brightness of an image with this format; the rule's where its type alone states it."""
@@ -139,6 +141,10 @@ class PreprocessingRule(Frozen):
         if values.dtype == np.uint8:
             return values
         white = self._white_of(info)
+        if values.dtype.kind == "f" and white and np.isnan(values).any():
+            raise UnreadableImageError(
+                "has pixels that are not known, which the rule for 8-bit images has no value for"
+            )
         if not white:
             finite = np.isfinite(values).all()
             if values.dtype.kind != "f" or not (finite and 0 <= values.min() <= values.max() <= 1):
@@ -180,7 +186,7 @@ def _with_channels(image: RawImage, rule: PreprocessingRule) -> Shaped[np.ndarra
     if rule.kind == "grey" and kind == "colour":
         if values.dtype == np.uint8:
             return np.asarray(Image.fromarray(values).convert("L"))[..., None]
-        grey = values[..., :1] if is_grey(values) else (values.astype(np.float32) @ LUMA)[..., None]
+        grey = values[..., :1] if has_equal_channels(values) else (values.astype(np.float32) @ LUMA)[..., None]
         return np.rint(grey).astype(values.dtype) if values.dtype.kind in "iu" else grey
     if rule.kind == "colour" and kind == "grey":
         return np.repeat(values, 3, axis=2)
@@ -189,5 +195,16 @@ def _with_channels(image: RawImage, rule: PreprocessingRule) -> Shaped[np.ndarra
     raise UnreadableImageError(f"has {values.shape[2]} channels; expected {rule.channels}, as the other images have")
 
 
-def is_grey(values: Shaped[np.ndarray, "H W C"]) -> bool:
-    return bool((values[..., 1:] == values[..., :1]).all())
+def has_equal_channels(values: Shaped[np.ndarray, "H W C"]) -> bool:
+    """Whether all channels of an image are equal, and unknown at the same pixels."""
+    first = values[..., :1]
+    same = values == first if values.dtype.kind != "f" else (values == first) | (np.isnan(values) & np.isnan(first))
+    return bool(same.all())
+
+
+def is_grey(image: RawImage) -> bool:
+    """Whether an image in colour shows none: in lossy formats its channels may differ by ``TINT`` levels of 255."""
+    if not image.format.lossy:
+        return has_equal_channels(image.values)
+    spread = image.values.max(2) - image.values.min(2)
+    return bool(np.nan_to_num(spread).max() <= TINT * max(image.format.white, 255) / 255)

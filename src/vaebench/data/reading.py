@@ -10,7 +10,7 @@ import numpy as np
 
 from vaebench.core.errors import VaebenchError
 from vaebench.data.image_set import ImageSet
-from vaebench.data.preprocessing import PreprocessingRule
+from vaebench.data.preprocessing import TINT, PreprocessingRule
 from vaebench.data.printing import printable
 from vaebench.data.survey import Survey
 
@@ -22,9 +22,11 @@ class Reading:
     side: int | None = None
     """Side in pixels of the square that images are scaled to; by default as :func:`choose_rule` says."""
     labels: tuple[str, ...] = ()
-    """Tables of file and label."""
+    """Tables of file and label; ``FILE:COLUMN`` states the column of labels."""
     projection: str | None = None
     """How the planes of a stack become one image."""
+    masks: str | None = None
+    """Images of two values whose zeros mark unknown pixels, as :func:`vaebench.data.masks.with_masks` matches them."""
 
 
 def check_readable(path: Path, readable: int, skipped: dict[str, str]) -> None:
@@ -87,6 +89,12 @@ def _scaling(seen: Survey, rule: PreprocessingRule) -> list[str]:
         sentences.append(f"images of {stored} pixels are scaled to fit {rule.width} x {rule.height}")
     if rule.kind == "grey" and any(info.kind == "colour" for info in seen.formats):
         sentences.append("all sampled images of three colours are grey: images are read as grey, with one channel")
+    if seen.tinted and rule.kind == "grey":
+        have = "have" if seen.tinted > 1 else "has"
+        sentences.append(
+            f"{count_images(seen.tinted)} of those sampled {have} channels differing by at most {TINT} of 255 levels, "
+            "as lossy formats leave them, and count as grey"
+        )
     if rule.kind == "channels":
         sentences.append(f"images have {rule.channels} channels: {', '.join(map(printable, rule.channel_names))}")
     if seen.unknown:

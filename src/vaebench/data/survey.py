@@ -12,9 +12,9 @@ import numpy as np
 from jaxtyping import Float32, Shaped
 
 from vaebench.core.cores import available_cores
-from vaebench.data.image_set import ImageFormat, ImageSet, Kind, UnreadableImageError
+from vaebench.data.image_set import MASKED, ImageFormat, ImageSet, Kind, RawImage, UnreadableImageError
 from vaebench.data.images import Progress, ignore_progress
-from vaebench.data.preprocessing import NOMINAL, PreprocessingRule, is_grey
+from vaebench.data.preprocessing import NOMINAL, PreprocessingRule, has_equal_channels, is_grey
 
 SIDE = 32
 """Default side of the preprocessed images, in pixels."""
@@ -45,6 +45,8 @@ class Survey(NamedTuple):
     """Whether all sampled images of three colours are grey."""
     unknown: int = 0
     """Number of sampled images in which some pixels are not known."""
+    tinted: int = 0
+    """Number of sampled images that are grey but for the losses of their format."""
 
     @property
     def notes(self) -> dict[str, int]:
@@ -74,23 +76,34 @@ def _sample(images: ImageSet, rows: Sequence[int], progress: Progress) -> Survey
     """Survey of the values of some images."""
     chosen = [rows[i] for i in np.linspace(0, len(rows) - 1, min(SAMPLE, len(rows))).astype(int)] if rows else []
     values: dict[Kind, list[np.ndarray]] = {}
-    colourless, read, unknown = True, 0, 0
+    colourless, read, unknown, tinted = True, 0, 0, 0
     task = f"sampling {images.title}"
     for _, image in map_rows(
         images, images.read, chosen, task, progress, block=4
     ):  # whole photographs take much memory
         if isinstance(image, str):
             continue
-        flat = image.values.reshape(-1, image.values.shape[2])
         kind = image.format.kind
         if kind == "colour":
-            colourless = colourless and is_grey(image.values)
-        values.setdefault(kind, []).append(flat[:: -(-len(flat) // VALUES_PER_IMAGE)])
+            grey = is_grey(image)
+            colourless = colourless and grey
+            tinted += grey and not has_equal_channels(image.values)
+        if len(flat := _stored_values(image)):
+            values.setdefault(kind, []).append(flat[:: -(-len(flat) // VALUES_PER_IMAGE)])
         unknown += image.values.dtype.kind == "f" and bool(np.isnan(image.values).any())
         read += image.values.nbytes
         if read > SAMPLE_BYTES:
             break
-    return Survey(Counter(), {}, values, colourless, unknown)
+    return Survey(Counter(), {}, values, colourless, unknown, tinted)
+
+
+def _stored_values(image: RawImage) -> Shaped[np.ndarray, "P C"]:
+    """Return the values of all pixels; of an image with a mask those of the known ones, in their stored type."""
+    flat = image.values.reshape(-1, image.values.shape[2])
+    if image.values.dtype.kind != "f" or np.dtype(image.format.dtype).kind == "f":
+        return flat
+    known: np.ndarray = flat[~np.isnan(flat).any(1)]
+    return known.astype(image.format.dtype)
 
 
 def rule_for_new(rule: PreprocessingRule, images: ImageSet, progress: Progress = ignore_progress) -> PreprocessingRule:
@@ -184,6 +197,8 @@ def choose_rule(seen: Survey, side: int | None = None, projection: str | None = 
     white = _white(seen)
     values = _values_of_kind(seen, kind, channels)
     low, high, unit = _range(seen, values, kind, white)
+    if not low and any(MASKED in info.notes for info in seen.formats):  # 8 bits have no value for an unknown pixel
+        low, high, unit = (0.0,) * channels, (255.0,) * channels, 255.0
     default = tuple(f"channel {number}" for number in range(1, channels + 1))
     names = (widest.channel_names or default) if kind == "channels" else ()
     return PreprocessingRule(

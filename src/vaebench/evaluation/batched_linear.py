@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from vaebench.data.images import epoch_batches
+from vaebench.data.draws import epoch_batches
 from vaebench.evaluation.features import Codes
 from vaebench.evaluation.probes import Head, LinearClassifier, Probe
 from vaebench.models.networks import MLP

@@ -16,7 +16,8 @@ from torch import Tensor
 from vaebench.core.errors import VaebenchError
 from vaebench.core.files import write_json
 from vaebench.core.statistics import summary
-from vaebench.data.images import HIDDEN, Images, balanced_draw
+from vaebench.data.draws import balanced_draw
+from vaebench.data.images import HIDDEN, Images
 from vaebench.deprecated import upgrade_fit_record
 from vaebench.evaluation.batched_linear import are_linear_probes, fit_each
 from vaebench.evaluation.features import Codes

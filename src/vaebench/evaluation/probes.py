@@ -14,7 +14,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from vaebench.core.frozen import Frozen, one_of
-from vaebench.data.images import epoch_batches
+from vaebench.data.draws import epoch_batches
 from vaebench.models.networks import MLP, AnyNetwork, Shape
 from vaebench.models.objectives import CrossEntropy
 from vaebench.training.compute import Compute

@@ -15,7 +15,8 @@ from scipy import sparse
 from torch import Tensor
 
 from vaebench.data.augment import Augmentation, bolder
-from vaebench.data.images import Dataset, Images, balanced_draw
+from vaebench.data.draws import balanced_draw
+from vaebench.data.images import Dataset, Images
 from vaebench.evaluation.features import Features, latent_features, pca_features, pixel_features
 from vaebench.evaluation.gaussian_mixture import Clusters
 from vaebench.experiments.experiment import Experiment

@@ -15,8 +15,8 @@ from vaebench.few_label_benchmark.differences import Row, by_key, markdown_table
 from vaebench.few_label_benchmark.generative import STAGES
 from vaebench.few_label_benchmark.titles import PROTOCOL_NOTES, row_title
 from vaebench.plotting.plots import Estimate, Panel, Series, estimates, lines
+from vaebench.plotting.sheets import grids
 from vaebench.plotting.templates import template
-from vaebench.runs.report.pictures import grids
 
 GROUP_TITLES = {
     "baselines": "Baselines without learned representations: pixels, PCA, a random encoder",

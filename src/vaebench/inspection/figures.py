@@ -6,12 +6,16 @@ import math
 from typing import Any
 
 import numpy as np
+import torch
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from vaebench.data.checks.inspection import ChannelValues, Inspection
+from vaebench.data.image_set import ImageSet, UnreadableImageError
+from vaebench.data.pixels import to_8_bits
 from vaebench.plotting.palette import clean, shortened
+from vaebench.plotting.sheets import COLUMNS, channels_alone
 from vaebench.plotting.style import FAINT, STYLE, class_names
 
 PART_COLOURS = {"train": "#0072b2", "": "#0072b2", "validation": "#56b4e9", "test": "#e69f00"}
@@ -77,6 +81,27 @@ def _histogram(ax: Any, channel: ChannelValues) -> None:
     ax.locator_params(axis="x", nbins=3)
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
     ax.tick_params(labelsize=7.5)
+
+
+@rc_context(STYLE)
+def channels(inspection: Inspection, images: ImageSet) -> Figure:
+    """Some images as composites, and below them each channel alone, after preprocessing."""
+    rule = inspection.rule
+    pixels, names = [], []
+    for row in _spread(inspection):
+        try:
+            pixels.append(rule.pixels(images.read(row, max(rule.width, rule.height))))
+            names.append(images.names[row])
+        except UnreadableImageError:
+            continue
+    shown = to_8_bits(torch.from_numpy(np.stack(pixels)))
+    return channels_alone(shown, rule.channel_names, class_names(names, length=12))
+
+
+def _spread(inspection: Inspection) -> list[int]:
+    """Rows of a few examples of the classes, evenly spaced."""
+    rows = sorted({row for rows in inspection.examples.values() for row in rows})
+    return [rows[at] for at in np.linspace(0, len(rows) - 1, min(len(rows), COLUMNS)).astype(int)]
 
 
 def _plain_numbers(axis: Any) -> None:

@@ -21,6 +21,7 @@ def inspect(
     *,
     side: int | None = None,
     projection: Projection | None = None,
+    masks: str | Path | None = None,
     callback: ProgressCallback = lambda event: None,
 ) -> Inspection:
     """Read all images at a path once, and return what they are, how they would be read, and warnings.
@@ -32,6 +33,8 @@ def inspect(
         side: side in pixels of the square that images are scaled to; by default as
             :func:`vaebench.data.survey.choose_rule` says.
         projection: how the planes of a stack become one image; None leaves stacks out.
+        masks: a folder, an archive or a file of masks of two values: where one is 0, the pixel of the image of its name
+            is not known.
         callback: receives progress events.
 
     Raises:
@@ -48,10 +51,10 @@ def inspect(
     def progress(task: str, done: float) -> None:
         callback(ProgressEvent(task, done))
 
-    with open_images(path, tables, projection) as images:
+    with open_images(path, tables, projection, masks) as images:
         seen = survey(images, progress)
         check_readable(path, seen.formats.total(), seen.skipped)
         inspection = inspect_images(images, choose_rule(seen, side, projection), seen, progress)
         if page is not None:
-            write_page(inspection, images, Path(page))
+            write_page(inspection, images, Path(page), progress)
     return inspection

@@ -15,9 +15,11 @@ from vaebench.core.files import write_text
 from vaebench.data.checks.evidence import ImageWarning
 from vaebench.data.checks.inspection import Inspection
 from vaebench.data.image_set import ImageSet
+from vaebench.data.images import Progress, ignore_progress
 from vaebench.data.pictures import thumbnail
 from vaebench.inspection import figures
 from vaebench.inspection.text import capitalised, count_rows, facts, summary
+from vaebench.plotting.channels import is_composite
 from vaebench.plotting.palette import clean
 from vaebench.plotting.style import png
 from vaebench.plotting.templates import template
@@ -45,16 +47,16 @@ class Drawn(NamedTuple):
     width: int
 
 
-def write_page(inspection: Inspection, images: ImageSet, path: Path) -> None:
+def write_page(inspection: Inspection, images: ImageSet, path: Path, progress: Progress = ignore_progress) -> None:
     """Write the page, with small pictures that are read from the open set.
 
     Raises:
         VaebenchError: the file cannot be written.
     """
-    write_text(path, render(inspection, images))
+    write_text(path, render(inspection, images, progress))
 
 
-def render(inspection: Inspection, images: ImageSet) -> str:
+def render(inspection: Inspection, images: ImageSet, progress: Progress = ignore_progress) -> str:
     """Return the page as HTML, with all names escaped."""
     page = template("page.html.j2", "vaebench.inspection", thousands=lambda value: f"{value:,}")
     unreadable = [(clean(name), clean(reason)) for name, reason in inspection.unreadable.items()]
@@ -65,11 +67,8 @@ def render(inspection: Inspection, images: ImageSet) -> str:
         warnings=[_warning(each, inspection, images) for each in inspection.warnings],
         counts=count_rows(inspection),
         long=len(inspection.counts) > LONG_TABLE,
-        figures=_figures(inspection),
-        classes=[
-            (_class_title(inspection, name), _pictures(rows, inspection, images))
-            for name, rows in inspection.examples.items()
-        ],
+        figures=_figures(inspection, images),
+        classes=_classes(inspection, images, progress),
         hidden_classes=sum(name not in inspection.examples for name in inspection.classes),
         facts=facts(inspection),
         unreadable=unreadable[:MAX_UNREADABLE],
@@ -79,6 +78,15 @@ def render(inspection: Inspection, images: ImageSet) -> str:
 
 def _warning(warning: ImageWarning, inspection: Inspection, images: ImageSet) -> tuple[str, str, list[Picture]]:
     return clean(capitalised(warning.sentence)), warning.advice, _pictures(warning.rows, inspection, images)
+
+
+def _classes(inspection: Inspection, images: ImageSet, progress: Progress) -> list[tuple[str, list[Picture]]]:
+    """Title and pictures of each class that is shown."""
+    classes = []
+    for number, (name, rows) in enumerate(inspection.examples.items(), start=1):
+        classes.append((_class_title(inspection, name), _pictures(rows, inspection, images)))
+        progress(f"drawing {inspection.title}", number / len(inspection.examples))
+    return classes
 
 
 def _class_title(inspection: Inspection, name: str) -> str:
@@ -102,7 +110,7 @@ def _pictures(rows: Sequence[int], inspection: Inspection, images: ImageSet) -> 
     return pictures
 
 
-def _figures(inspection: Inspection) -> list[Drawn]:
+def _figures(inspection: Inspection, images: ImageSet) -> list[Drawn]:
     """The figures that have something to show."""
     chosen: list[tuple[str, str, Callable[[Inspection], Figure], bool]] = [
         (
@@ -123,6 +131,13 @@ def _figures(inspection: Inspection) -> list[Drawn]:
             "Width and height of the stored images; larger dots stand for more images. On the dashed line are squares.",
             figures.image_sizes,
             len(inspection.sizes) > 1,
+        ),
+        (
+            "Channels alone",
+            "Some images as they would be read, first as the composite the other pictures of this page show, "
+            "then each channel alone in grey.",
+            lambda inspection: figures.channels(inspection, images),
+            is_composite(inspection.rule.channels, inspection.rule.channel_names),
         ),
     ]
     return [_drawn(title, caption, draw(inspection)) for title, caption, draw, shown in chosen if shown]

@@ -62,7 +62,7 @@ def count_rows(inspection: Inspection) -> list[tuple[str, ...]]:
 
 
 def facts(inspection: Inspection) -> list[tuple[str, list[str]]]:
-    """Return sizes, types, values, duplicates and the reading, each a title and lines."""
+    """Return sizes, types, values, known factors, duplicates and the reading, each a title and lines."""
     sizes = [f"{width} x {height} pixels: {count:,}" for width, height, count in inspection.sizes]
     types = [f"{name}: {count:,}" for name, count in inspection.types.items()]
     values = [_values(channel) for channel in inspection.channels]
@@ -75,13 +75,21 @@ def facts(inspection: Inspection) -> list[tuple[str, list[str]]]:
         duplicates.append(
             f"{inspection.near_not_compared:,} more pairs that look alike, too many to compare all pixels"
         )
+    known = [("factors", [_factors(inspection.factors)])] if inspection.factors else []
     return [
         ("sizes", _at_most(sizes)),
         ("types", _at_most(types)),
         ("values", _at_most(values)),
+        *known,
         ("duplicates", duplicates),
         ("read as", [inspection.rule.description, *map(clean, inspection.reading)]),
     ]
+
+
+def _factors(levels: Sequence[int]) -> str:
+    listed = ", ".join(f"{count:,}" for count in levels)
+    factors = f"{len(levels)} known factors" if len(levels) > 1 else "1 known factor"
+    return f"{factors} of variation, with {listed} values: vaebench run measures disentanglement by them"
 
 
 def _values(channel: ChannelValues) -> str:

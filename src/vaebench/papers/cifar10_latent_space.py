@@ -24,7 +24,7 @@ from vaebench.papers.experiment import PaperExperiment
 from vaebench.papers.paper import load_paper
 from vaebench.papers.text import format_epochs, format_values, most_confused_pair
 from vaebench.plotting.plots import Cloud, Panel, Series, lines, scatter_2d
-from vaebench.runs.report.pictures import Margins, in_rows, pairs, sheet
+from vaebench.plotting.sheets import Margins, in_rows, pairs, sheet
 from vaebench.training.loop import Training
 from vaebench.training.schedules import Adam, Constant
 

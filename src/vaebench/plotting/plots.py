@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from textwrap import wrap
 from typing import Any, Literal, NamedTuple
 
 import matplotlib
@@ -26,6 +27,8 @@ LegendLocation = Literal["outside right upper", "center right"]
 LEGEND_ROW, LEGEND_COLUMN = 0.21, 1.3
 """Height and width in inches of a legend's entry."""
 HEIGHT_3D = 4.2
+TITLE_WIDTH = 0.65
+"""Width of a bold character relative to its size, with a margin."""
 COLOURS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#333333", "#999999")
 """Okabe and Ito's palette, distinguishable with colour blindness."""
 DASHES: tuple[Any, ...] = ("solid", (0, (5, 2)), (0, (1, 1.5)))
@@ -280,8 +283,17 @@ def confusion(counts: Int[np.ndarray, "Y Y"], classes: Sequence[str], title: str
     ax.set_yticks(range(len(names)), names)
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
-    ax.set(title=title, xlabel="predicted class", ylabel="true class")
+    ax.set(xlabel="predicted class", ylabel="true class")
+    _title_above(figure, title)
     return figure
+
+
+def _title_above(figure: Figure, title: str) -> None:
+    """Write a title over the whole width of a figure, in as many lines as it needs."""
+    size = FontProperties(size=matplotlib.rcParams["axes.titlesize"]).get_size_in_points()
+    characters = int(72 * figure.get_figwidth() / (TITLE_WIDTH * size))
+    weight = matplotlib.rcParams["axes.titleweight"]
+    figure.suptitle("\n".join(wrap(title, characters)), x=0.02, ha="left", fontsize=size, fontweight=weight)
 
 
 def _write_counts(ax: Axes, counts: np.ndarray, fractions: np.ndarray) -> None:

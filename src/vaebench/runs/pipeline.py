@@ -117,7 +117,8 @@ def _say_how_images_were_read(data: Data, dataset: Dataset, folder: Path, callba
     if dataset.inspection is not None and not page.exists():
         from vaebench.inspection.page import write_page  # loads matplotlib
 
-        with open_images(data.source, [Path(each).expanduser() for each in data.labels], data.projection) as images:
+        tables = [Path(each).expanduser() for each in data.labels]
+        with open_images(data.source, tables, data.projection, data.masks) as images:
             write_page(dataset.inspection, images, page)
 
 

@@ -13,7 +13,8 @@ import torch
 from pydantic import Field
 
 from vaebench.core.frozen import Frozen, one_of
-from vaebench.data.images import HIDDEN, MixedSource, Source, UnlabelledSource, epoch_batches
+from vaebench.data.draws import epoch_batches
+from vaebench.data.images import HIDDEN, MixedSource, Source, UnlabelledSource
 from vaebench.models.adgm import ADGMElbo, ADGMModel
 from vaebench.models.information_bottleneck import InformationBottleneckLoss, InformationBottleneckModel
 from vaebench.models.loss import UnitFraction

@@ -16,7 +16,8 @@ from torch.optim.swa_utils import update_bn
 
 from vaebench.core.frozen import Frozen
 from vaebench.data.augment import Augmentation
-from vaebench.data.images import HIDDEN, Images, MixedSource, epoch_batches
+from vaebench.data.draws import epoch_batches
+from vaebench.data.images import HIDDEN, Images, MixedSource
 from vaebench.models.classifying_vae import ClassifyingVAE, SelfTrainingLoss
 from vaebench.models.vae import VAE, Model
 from vaebench.semi_supervised.graphs import Graph

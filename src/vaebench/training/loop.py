@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from vaebench.core.frozen import Frozen
-from vaebench.data.images import Source, epoch_batches
+from vaebench.data.draws import epoch_batches
+from vaebench.data.images import Source
 from vaebench.models.loss import AttachableObjective, Objective
 from vaebench.training.checkpoint import (
     Checkpoint,

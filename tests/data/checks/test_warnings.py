@@ -8,7 +8,8 @@ import tifffile
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from vaebench.data.checks.inspection import Preprocessed, inspect_images, inspect_pixels
+from vaebench.data.checks.gathering import Preprocessed
+from vaebench.data.checks.inspection import inspect_images, inspect_pixels
 from vaebench.data.checks.label_checks import written_alike
 from vaebench.data.opening import open_images
 from vaebench.data.reading import check_readable

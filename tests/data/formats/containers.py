@@ -25,7 +25,7 @@ def png(array):
 
 def write_table(path, delimiter=","):
     rows = [[int(label), *image.ravel().tolist()] for image, label in zip(GREY, LABELS, strict=True)]
-    with path.open("w", newline="") as file:
+    with gzip.open(path, "wt", newline="") if path.suffix == ".gz" else path.open("w", newline="") as file:
         csv.writer(file, delimiter=delimiter).writerows([["label", *(f"pixel{i}" for i in range(64))], *rows])
 
 
@@ -78,6 +78,8 @@ WRITERS = {
     ".npy": lambda path: np.save(path, GREY),
     ".csv": write_table,
     ".tsv": lambda path: write_table(path, "\t"),
+    ".csv.gz": write_table,
+    ".tsv.gz": lambda path: write_table(path, "\t"),
     ".parquet": write_parquet,
     ".h5": write_hdf5,
     ".hdf5": write_hdf5,

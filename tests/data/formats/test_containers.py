@@ -1,8 +1,14 @@
 """Every container gives the images and labels that were written, and damaged ones a sentence."""
 
 import contextlib
+import csv
+import gzip
 import json
+import shutil
 import tarfile
+import tempfile
+import zipfile
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -16,6 +22,7 @@ from vaebench.core.errors import VaebenchError
 from vaebench.data.formats import CONTAINERS, container_suffix, open_container_folder
 from vaebench.data.image_set import UnreadableImageError
 from vaebench.data.listing import open_contents, open_files
+from vaebench.data.opening import NamedImages, open_images
 
 
 def opened(path):
@@ -403,3 +410,194 @@ def test_a_missing_library_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "h5py", None)
     with pytest.raises(VaebenchError, match=r"package h5py, which is not installed; pip install 'vaebench\[formats\]'"):
         opened(path)
+
+
+def archived(folder, files):
+    """A zip of files by name."""
+    path = folder / "all.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, file in files.items():
+            archive.write(file, name)
+    return path
+
+
+def in_tar(folder, files):
+    path = folder / "all.tar.gz"
+    with tarfile.open(path, "w:gz") as tar:
+        for name, file in files.items():
+            tar.add(file, name)
+    return path
+
+
+@pytest.mark.parametrize("pack", [archived, in_tar])
+@pytest.mark.parametrize("suffix", [".npz", ".npy", ".csv", ".tsv", ".csv.gz", ".parquet", ".h5", ".mat", "-ubyte"])
+def test_an_archive_of_one_container_is_read_as_the_container(tmp_path, pack, suffix):
+    path = written(tmp_path, suffix)
+    beside = [each for each in sorted(tmp_path.iterdir()) if each != path]
+    files = {f"outer/{each.name}": each for each in (path, *beside)}
+    alone = opened(path)
+    with open_images(pack(tmp_path, files)) as images:
+        np.testing.assert_array_equal(pixels_of(images), GREY[..., None])
+        assert (images.names, images.labels, images.classes) == (alone.names, alone.labels, alone.classes)
+        assert images.title == "all"
+        assert images.path.name.startswith("all.")
+        first = images.fingerprint()
+    with open_images(images.path) as again:
+        assert again.fingerprint() == first
+
+
+def test_parts_in_an_archive_are_those_of_its_files(tmp_path):
+    for part, count in (("train", 12), ("test", 5)):
+        write_parquet(
+            tmp_path / f"{part}.parquet", [{"bytes": png(i), "path": None} for i in GREY[:count]], labels=LABELS[:count]
+        )
+    with open_images(
+        archived(tmp_path, {f"data/{p}.parquet": tmp_path / f"{p}.parquet" for p in ("train", "test")})
+    ) as images:
+        assert images.parts == ("train",) * 12 + ("test",) * 5
+
+
+def test_an_archive_is_unpacked_to_a_folder_that_is_removed(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    np.save(tmp_path / "x.npy", GREY)
+    path = archived(tmp_path, {"a/x.npy": tmp_path / "x.npy", "../../y.npy": tmp_path / "x.npy"})
+    before = sorted(tmp_path.rglob("*"))
+    with open_images(path) as images:
+        np.testing.assert_array_equal(pixels_of(images), GREY[..., None])
+        assert len(list((tmp_path / "temporary").rglob("x.npy"))) == 1
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_images_of_an_archive_are_selected_by_name(tmp_path):
+    np.save(tmp_path / "x.npy", GREY)
+    named = NamedImages(archived(tmp_path, {"x.npy": tmp_path / "x.npy"}))
+    chosen = named.select(["7", "2"])
+    np.testing.assert_array_equal(pixels_of(chosen), GREY[[7, 2], ..., None])
+
+
+@pytest.mark.parametrize("name", ["{:02}", "img_{:02}"])
+def test_single_arrays_in_an_archive_or_folder_are_images(tmp_path, name):
+    for row, image in enumerate(GREY):
+        path = tmp_path / "in" / "ab"[row % 2] / f"{name.format(row)}.npy"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.save(path, image)
+    files = {str(each.relative_to(tmp_path)): each for each in sorted((tmp_path / "in").rglob("*.npy"))}
+    for path in (tmp_path / "in", archived(tmp_path, files)):
+        with open_images(path) as images:
+            assert images.classes == ("a", "b")
+            np.testing.assert_array_equal(pixels_of(images), np.concatenate([GREY[::2], GREY[1::2]])[..., None])
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ({"a.npz": b"no array"}, r"all\.zip/a\.npz is not a complete npz file"),
+        (
+            {"a.npz": None, "b.h5": b""},
+            r"all\.zip has files of several kinds, 'a\.npz', 'b\.h5'; give one of them alone",
+        ),
+        ({"a.tar": b""}, r"all\.zip/a\.tar is not a complete tar file"),
+        ({"labels.csv": b"file,label\n"}, r"all\.zip contains no image, but 'labels\.csv'"),
+        ({"notes.txt": b""}, r"all\.zip contains no image"),
+    ],
+)
+def test_an_archive_that_cannot_be_read_says_why(tmp_path, names, message):
+    path = tmp_path / "all.zip"
+    np.savez(tmp_path / "whole.npz", x=GREY)
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in names.items():
+            archive.writestr(name, (tmp_path / "whole.npz").read_bytes() if data is None else data)
+    with pytest.raises(VaebenchError, match=message) as caught, open_images(path):
+        pass
+    assert tempfile.gettempdir() + "/tmp" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_archive_larger_than_the_disk_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
+    np.save(tmp_path / "x.npy", GREY)
+    path = archived(tmp_path, {"x.npy": tmp_path / "x.npy"})
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=1000))
+    with (
+        pytest.raises(VaebenchError, match=r"all\.zip has 0\.0 GB when unpacked, more than half of the free space"),
+        open_images(path),
+    ):
+        pass
+
+
+def test_an_encrypted_member_is_named(tmp_path):
+    np.save(tmp_path / "x.npy", GREY)
+    path = archived(tmp_path, {"x.npy": tmp_path / "x.npy"})
+    data = bytearray(path.read_bytes())
+    data[6] |= 1
+    data[data.rindex(b"PK\x01\x02") + 8] |= 1
+    path.write_bytes(data)
+    with pytest.raises(VaebenchError, match=r"all\.zip: x\.npy cannot be unpacked .*password"), open_images(path):
+        pass
+
+
+def test_a_line_that_never_ends_is_refused(tmp_path):
+    with gzip.open(tmp_path / "a.csv.gz", "wb") as file:
+        for _ in range(80):
+            file.write(b"1," * (1 << 19))
+    with pytest.raises(
+        VaebenchError, match=r"a\.csv\.gz is not a text file of rows of pixels \(a line of over 67,108,864"
+    ):
+        opened(tmp_path / "a.csv.gz")
+
+
+def write_cells(path, header, rows, delimiter=","):
+    with path.open("w", newline="") as file:
+        csv.writer(file, delimiter=delimiter).writerows([header, *rows])
+    return opened(path)
+
+
+CELLS = [" ".join(map(str, image.ravel())) for image in GREY]
+USAGE = ["Training"] * 8 + ["PublicTest"] * 2 + ["PrivateTest"] * 2
+
+
+def test_fer2013(tmp_path):
+    images = write_cells(
+        tmp_path / "fer2013.csv", ["emotion", "pixels", "Usage"], zip(LABELS, CELLS, USAGE, strict=True)
+    )
+    np.testing.assert_array_equal(pixels_of(images), GREY[..., None])
+    assert pixels_of(images).dtype == np.uint8
+    assert images.labels == tuple(map(str, LABELS))
+    assert images.parts == ("train",) * 8 + ("validation",) * 2 + ("test",) * 2
+    assert images.warnings == (
+        "fer2013.csv: the column 'Usage' states the parts: Training is train, PublicTest is validation, PrivateTest "
+        "is test",
+    )
+
+
+def test_other_tables_of_cells(tmp_path):
+    images = write_cells(
+        tmp_path / "a.csv", ["id", " pixels", " label"], zip(range(12), CELLS, LABELS, strict=True), ";"
+    )
+    np.testing.assert_array_equal(pixels_of(images), GREY[..., None])
+    assert images.labels == tuple(map(str, LABELS))
+    assert images.warnings == ("a.csv: columns not used: 'id'",)
+    images = write_cells(tmp_path / "b.csv", ["pixels"], ([cell] for cell in CELLS))
+    np.testing.assert_array_equal(pixels_of(images), GREY[..., None])
+    images = write_cells(tmp_path / "c.csv", ["pixels", "split"], zip(CELLS, ["x"] * 12, strict=True))
+    assert images.parts == ()
+    assert images.warnings == ("c.csv: the column 'split' has 'x', which is no part: it is not used",)
+    colour = [" ".join(map(str, np.moveaxis(image, 2, 0)[:, :6].ravel())) for image in COLOUR]
+    images = write_cells(tmp_path / "d.csv", ["class", "pixels"], zip(LABELS, colour, strict=True))
+    assert images.describe(0).channels == 3
+
+
+@pytest.mark.parametrize(
+    ("cells", "message"),
+    [
+        ([*CELLS[:5], "1 2 3 4"], r"row after 0 others cannot be read"),
+        ([*CELLS[:5], ""], r"an empty cell"),
+        ([*CELLS[:5], CELLS[0].replace("1", "x")], r"could not convert"),
+        (["1 2 3 4 5"] * 6, r"cells of 5 pixels; expected a square number"),
+    ],
+)
+def test_cells_that_are_no_image_say_why(tmp_path, cells, message):
+    with pytest.raises(VaebenchError, match=message) as caught:
+        write_cells(tmp_path / "a.csv", ["pixels", "label"], ((cell, 1) for cell in cells))
+    assert "a.csv" in str(caught.value)
+    assert "\n" not in str(caught.value)

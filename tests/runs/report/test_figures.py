@@ -93,7 +93,7 @@ def test_dead_latents_are_counted_in_the_bars(make_run):
 def test_confusion_names_its_probe_and_accuracy(make_run):
     run = make_run(classes=TEN)
     counts = run.panels["confusion"]
-    title = FIGURES["confusion"].figure(run).axes[0].get_title("left")
+    title = " ".join(FIGURES["confusion"].figure(run).get_suptitle().split())
     assert title.startswith("logistic regression on VAE means, all training labels")
     assert f"{100 * np.trace(counts) / counts.sum():.1f} %" in title
 
@@ -215,3 +215,10 @@ def test_chance_far_below_every_score_is_only_in_the_legend(make_run):
     figure = FIGURES["learning-curve"].figure(make_run(classes=TEN, counts=(1,), rows=rows))
     assert "chance (10 %), below the axes" in texts(figure)
     assert all(50 < ax.get_ylim()[0] < 100 * rows[0]["interval"][0] for ax in figure.axes)
+
+
+def test_the_legend_of_the_kl_lies_below_the_axes(make_run):
+    figure = FIGURES["kl-per-latent"].figure(make_run(classes=TEN))
+    png(figure, dpi=100)
+    (legend,) = figure.legends
+    assert legend.get_window_extent().y1 <= figure.axes[0].get_window_extent().y0

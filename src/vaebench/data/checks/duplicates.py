@@ -75,7 +75,9 @@ def equal_groups(hashes: UInt64[np.ndarray, " N"], rows: Rows) -> Groups:
     return Groups(members, np.flatnonzero(first == members))
 
 
-def candidate_pairs(measures: Measures, rows: Rows) -> tuple[Int[np.ndarray, "P 2"], int]:
+def candidate_pairs(
+    measures: Measures, rows: Rows, callback: Callable[[float], None] = lambda done: None
+) -> tuple[Int[np.ndarray, "P 2"], int]:
     """Return pairs of rows that look alike at 8 x 9 pixels, most alike first, and how many more there were.
 
     An image is compared with those whose hashes are its neighbours in four sorted orders; a pair is missed if its
@@ -83,7 +85,7 @@ def candidate_pairs(measures: Measures, rows: Rows) -> tuple[Int[np.ndarray, "P 
     """
     hashes, order_of = measures.difference_hash[rows], len(measures.known)
     keys, distances = [np.zeros(0, int)], [np.zeros(0)]
-    for turn in TURNS:
+    for number, turn in enumerate(TURNS):
         turned = (hashes << np.uint64(turn)) | (hashes >> np.uint64((64 - turn) % 64))
         order = rows[np.argsort(turned, kind="stable")]
         for step in range(1, min(NEIGHBOURS + 1, len(order))):
@@ -92,6 +94,7 @@ def candidate_pairs(measures: Measures, rows: Rows) -> tuple[Int[np.ndarray, "P 
                 low, high, distance = _alike(measures, first, order[start + step : start + step + len(first)])
                 keys.append(low * order_of + high)
                 distances.append(distance)
+        callback((number + 1) / len(TURNS))
     pairs, index = np.unique(np.concatenate(keys), return_index=True)
     nearest = np.argsort(np.concatenate(distances)[index], kind="stable")[:CANDIDATES]
     return np.stack(np.divmod(pairs[nearest], max(order_of, 1)), axis=1), len(pairs) - len(nearest)
@@ -115,8 +118,12 @@ def confirmed_pairs(
     pairs: Int[np.ndarray, "P 2"],
     pixels_of: PixelsOf,
     block: int = 64,
+    callback: Callable[[float], None] = lambda done: None,
 ) -> Int[np.ndarray, "Q 2"]:
-    """Return the pairs whose pixels nearly agree; ``pixels_of`` returns the pixels of a few rows."""
+    """Return the pairs whose pixels nearly agree; ``pixels_of`` returns the pixels of a few rows.
+
+    ``callback`` receives the completed fraction in [0, 1] after each ``block`` of pairs.
+    """
     kept = [pairs[:0]]
     for start in range(0, len(pairs), block):
         some = pairs[start : start + block]
@@ -124,6 +131,7 @@ def confirmed_pairs(
         first, second = index.reshape(some.shape).T
         pixels = pixels_of(rows)
         kept.append(some[nearly_equal(pixels[first], pixels[second])])
+        callback(min(1.0, (start + block) / len(pairs)))
     return np.concatenate(kept)
 
 

@@ -61,6 +61,8 @@ class Evidence:
     near: Int[np.ndarray, "Q 2"]
     values: Float32[np.ndarray, "M C"]
     """Stored values of the sampled images, in the units of the rule."""
+    near_not_compared: int = 0
+    """Pairs that look alike at 8 x 9 pixels but were too many to compare all pixels."""
 
     @cached_property
     def class_names(self) -> tuple[str, ...]:

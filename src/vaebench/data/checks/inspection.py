@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float32, Int, Shaped
+from jaxtyping import Float32
 
-from vaebench.data.checks.duplicates import SMALLEST, Groups, PixelsOf, candidate_pairs, confirmed_pairs, equal_groups
+from vaebench.data.checks.duplicates import Groups
 from vaebench.data.checks.evidence import Evidence, ImageWarning
+from vaebench.data.checks.gathering import Preprocessed, evidence_of_files, evidence_of_pixels
 from vaebench.data.checks.label_checks import is_remark
-from vaebench.data.checks.measures import Measures, measure_images, measure_pixels
 from vaebench.data.checks.warnings import image_warnings
 from vaebench.data.image_set import ImageSet
 from vaebench.data.images import Progress, ignore_progress
 from vaebench.data.preprocessing import PreprocessingRule
 from vaebench.data.printing import printable
 from vaebench.data.reading import describe_reading
-from vaebench.data.survey import Survey, map_rows, sampled_values
+from vaebench.data.survey import Survey
 
 BINS = 64
 """Bins of the histogram of stored values."""
@@ -94,6 +94,8 @@ class Inspection:
     """Pairs that look alike at 8 x 9 pixels but were too many to compare all pixels."""
     examples: dict[str, tuple[int, ...]]
     """Rows of images to show, by class."""
+    factors: tuple[int, ...] = ()
+    """Number of distinct values of each known factor of variation; empty where none is known."""
 
     def __repr__(self) -> str:
         return (
@@ -104,7 +106,7 @@ class Inspection:
     @property
     def further_warnings(self) -> tuple[str, ...]:
         """Warnings beside those that :func:`vaebench.data.reading.describe_reading` gives, each with what to do."""
-        return tuple(str(each) for each in self.warnings if each.kind not in SAID_BY_READER)
+        return further_sentences(self.warnings)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -139,29 +141,16 @@ class Inspection:
                 "near_not_compared": self.near_not_compared,
                 "near": [list(map(printable, each)) for each in self.near],
             },
+            "factors": list(self.factors),
             "rule": self.rule.model_dump(mode="json"),
             "rule_in_words": self.rule.description,
             "reading": list(self.reading),
         }
 
 
-class Pass(NamedTuple):
-    """What one reading of all images leaves."""
-
-    measures: Measures
-    damaged: dict[str, str]
-    """Reason by name for each image that the survey could describe but not be read."""
-    pixels_of: PixelsOf
-
-
-class Preprocessed(NamedTuple):
-    """Pixels that a reader of the set has made, in memory or memory-mapped."""
-
-    pixels: Shaped[np.ndarray, "M C H W"]
-    rows: Sequence[int] | Int[np.ndarray, " M"]
-    """Row of the set that each image has."""
-    damaged: dict[str, str]
-    """Reason by name for each image that the survey could describe but not be read."""
+def further_sentences(warnings: Iterable[ImageWarning]) -> tuple[str, ...]:
+    """Return the warnings that the sentences about the reading do not give, each with what to do."""
+    return tuple(str(each) for each in warnings if each.kind not in SAID_BY_READER)
 
 
 def inspect_images(
@@ -175,21 +164,16 @@ def inspect_images(
         seen: the survey of the set.
         progress: receives the current task and the completed fraction in [0, 1].
     """
-    measures, damaged = measure_images(images, rule, progress)
-    at_least = max(rule.width, rule.height)
-
-    def pixels_of(rows: Int[np.ndarray, " B"]) -> Shaped[np.ndarray, "B C H W"]:
-        def preprocess(row: int) -> np.ndarray:
-            return rule.pixels(images.read(row, at_least))
-
-        black = np.zeros(rule.shape, rule.dtype)
-        read = map_rows(images, preprocess, rows.tolist(), f"comparing {images.title}", ignore_progress, block=8)
-        return np.stack([black if isinstance(pixels, str) else pixels for _, pixels in read])
-
-    return _inspect(images, rule, seen, Pass(measures, damaged, pixels_of))
+    return describe(evidence_of_files(images, rule, seen, progress))
 
 
-def inspect_pixels(images: ImageSet, rule: PreprocessingRule, seen: Survey, done: Preprocessed) -> Inspection:
+def inspect_pixels(
+    images: ImageSet,
+    rule: PreprocessingRule,
+    seen: Survey,
+    done: Preprocessed,
+    progress: Progress = ignore_progress,
+) -> Inspection:
     """Inspect a set whose images are preprocessed already, without reading them again.
 
     Args:
@@ -197,30 +181,20 @@ def inspect_pixels(images: ImageSet, rule: PreprocessingRule, seen: Survey, done
         rule: how its images were preprocessed.
         seen: the survey of the set.
         done: the pixels. Images that were left out though they can be read count, but are not compared.
+        progress: receives the current task and the completed fraction in [0, 1].
     """
-    rows = np.asarray(done.rows, int)
-    place = np.zeros(len(images), int)
-    place[rows] = np.arange(len(rows))
-    measures = measure_pixels(done.pixels, rows, len(images))
-    return _inspect(images, rule, seen, Pass(measures, done.damaged, lambda some: np.asarray(done.pixels[place[some]])))
+    return describe(evidence_of_pixels(images, rule, seen, done, progress))
 
 
-def _inspect(images: ImageSet, rule: PreprocessingRule, seen: Survey, done: Pass) -> Inspection:
-    measures, unreadable = done.measures, seen.skipped | done.damaged
-    rows = np.flatnonzero(measures.known & ~measures.constant)
-    groups = equal_groups(measures.pixel_hash, rows)
-    later = np.setdiff1d(groups.rows, groups.rows[groups.starts])
-    compared = np.setdiff1d(rows, later) if min(rule.width, rule.height) >= SMALLEST else rows[:0]
-    candidates, more = candidate_pairs(measures, compared)
-    near = confirmed_pairs(candidates, done.pixels_of)
-    values = sampled_values(seen, rule)
-    evidence = Evidence(images, seen, rule, measures, unreadable, groups, near, values)
+def describe(evidence: Evidence) -> Inspection:
+    """Return what the evidence says, with the warnings of all checks."""
+    images, seen, rule, values = evidence.images, evidence.seen, evidence.rule, evidence.values
     names = [printable(name) for name in rule.channel_names] or _channel_names(rule)
     return Inspection(
         path=str(images.path),
         title=images.title,
         images=len(images),
-        unreadable=unreadable,
+        unreadable=evidence.unreadable,
         warnings=image_warnings(evidence),
         rule=rule,
         reading=_reading(images, seen, rule),
@@ -231,14 +205,19 @@ def _inspect(images: ImageSet, rule: PreprocessingRule, seen: Survey, done: Pass
         channels=tuple(
             _channel(name, column, rule, i) for i, (name, column) in enumerate(zip(names, values.T, strict=True))
         ),
-        equal=_listed(groups, images),
-        equal_groups=len(groups),
-        equal_images=len(later),
-        near=tuple((images.names[a], images.names[b]) for a, b in near[:PAIRS_LISTED]),
-        near_pairs=len(near),
-        near_not_compared=more,
+        equal=_listed(evidence.equal, images),
+        equal_groups=len(evidence.equal),
+        equal_images=len(evidence.equal.rows) - len(evidence.equal),
+        near=tuple((images.names[a], images.names[b]) for a, b in evidence.near[:PAIRS_LISTED]),
+        near_pairs=len(evidence.near),
+        near_not_compared=evidence.near_not_compared,
         examples=_examples(evidence),
+        factors=_levels(images),
     )
+
+
+def _levels(images: ImageSet) -> tuple[int, ...]:
+    return () if images.factors is None else tuple(len(np.unique(column)) for column in images.factors.T)
 
 
 def _reading(images: ImageSet, seen: Survey, rule: PreprocessingRule) -> tuple[str, ...]:

@@ -27,6 +27,7 @@ ADVICE = (
     ("lie deeper than", "If the inner folders are the classes, give the path of the folder that holds them"),
     ("contain no image", "Check that their images were copied, or remove the folders"),
     ("not used without --labels", "If a table has the labels, name it: --labels FILE"),
+    ("the option masks", "If 0 in them marks pixels that are not known, give the same path again: --masks PATH"),
 )
 """What to do, by words in a sentence of the reader."""
 OTHERWISE = "Check that this is what you expect"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -90,13 +91,19 @@ def measure_images(
     return measures, damaged
 
 
-def measure_pixels(pixels: Shaped[np.ndarray, "M C H W"], rows: Int[np.ndarray, " M"], count: int) -> Measures:
+def measure_pixels(
+    pixels: Shaped[np.ndarray, "M C H W"],
+    rows: Int[np.ndarray, " M"],
+    count: int,
+    callback: Callable[[float], None] = lambda done: None,
+) -> Measures:
     """Measure preprocessed pixels that are in memory or memory-mapped.
 
     Args:
         pixels: uint8, or float32 from 0 to 1 with NaN where a pixel is not known.
         rows: row of the set that each of the M images has.
         count: number of images of the set.
+        callback: receives the completed fraction in [0, 1].
     """
     measures = no_measures(count)
     step = max(1, PIXELS_BLOCK // max(1, int(np.prod(pixels.shape[1:]))))
@@ -104,6 +111,7 @@ def measure_pixels(pixels: Shaped[np.ndarray, "M C H W"], rows: Int[np.ndarray, 
         block = measure(np.asarray(pixels[start : start + step]))
         for whole, part in zip(measures, block, strict=True):
             whole[rows[start : start + step]] = part
+        callback(min(1.0, (start + step) / len(pixels)))
     return measures
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from vaebench.core.errors import VaebenchError
 from vaebench.data.decoding import DECODERS, suffix_of
 from vaebench.data.formats.checks import listed
-from vaebench.data.formats.named import NamedArray
+from vaebench.data.formats.named import IMAGES, LABELS, NamedArray
 from vaebench.data.formats.npy import list_npz, open_arrays
 from vaebench.data.formats.registry import CONTAINERS, container_suffix
 from vaebench.data.formats.shards import is_shard
@@ -22,6 +22,8 @@ from vaebench.data.listing import title_of
 from vaebench.data.printing import printable
 from vaebench.data.tars import TARS
 
+MAX_ARRAYS = 4
+"""Npy files of one part that may be arrays of images; more are an image each."""
 DEPTH = 3
 """Levels of folders that are searched."""
 TABLES = (".csv", ".tsv")
@@ -43,6 +45,9 @@ def open_container_folder(path: Path) -> ImageSet | None:
     if any(suffix_of(file.name) in DECODERS for file in others):
         return None
     kinds = _by_kind(files)
+    arrays = kinds.get(".npy", [])
+    if set(kinds) <= {".npy", *TABLES} and are_single_images([file.name for file in arrays]):
+        return None
     tables = [file for kind in TABLES for file in kinds.get(kind, []) if len(kinds) > 1 or _is_small(file)]
     for kind in TABLES:
         if left := [file for file in kinds.pop(kind, []) if file not in tables]:
@@ -59,8 +64,16 @@ def open_container_folder(path: Path) -> ImageSet | None:
     return replace(images, warnings=(*images.warnings, *sentences), other_files=dict(counts))
 
 
+def are_single_images(names: Sequence[str]) -> bool:
+    """Whether several npy files are an image each: no name says images, labels or a part, or many say images."""
+    arrays = [NamedArray(Path(name).stem, (), np.dtype("u1"), lambda: None) for name in names]
+    silent = not any(array.meaning[0] or array.says((*IMAGES, *LABELS)) for array in arrays)
+    pictured = Counter(array.meaning[0] for array in arrays if array.says(IMAGES) and not array.says(LABELS))
+    return len(arrays) > 1 and (silent or max(pictured.values(), default=0) > MAX_ARRAYS)
+
+
 def _is_small(file: Path) -> bool:
-    return file.stem.lower().replace("-", "_") in SMALL
+    return file.name.partition(".")[0].lower().replace("-", "_") in SMALL
 
 
 def _list(path: Path) -> tuple[list[Path], list[Path]]:
@@ -82,6 +95,8 @@ def _by_kind(files: Sequence[Path]) -> dict[str, list[Path]]:
     for file in files:
         kind = container_suffix(file, look=False) or ""
         kind = {
+            ".csv.gz": ".csv",
+            ".tsv.gz": ".tsv",
             ".npz": ".npy",
             ".tar.gz": ".tar",
             ".tgz": ".tar",

@@ -18,12 +18,15 @@ from vaebench.data.formats.labels import Labels, as_factors, read_class_names, r
 from vaebench.data.formats.layouts import Rows, layout_of
 from vaebench.data.image_set import PART_ORDER, PARTS, ImageSet, array_format, array_set, join_parts
 from vaebench.data.listing import title_of
+from vaebench.data.masks import masked
 
 PART_WORDS = PARTS | {"t10k": "test", "tr": "train", "te": "test", "trn": "train", "tst": "test"}
 IMAGES = ("x", "images", "image", "imgs", "img", "data", "pixels", "features", "arr", "inputs", "input")
 LABELS = ("y", "labels", "label", "ans", "target", "targets", "class", "classes", "output", "outputs", "lbl", "lbls")
 CLASS_NAMES = frozenset({"class names", "classes", "label names", "list classes", "categories", "classnames"})
 FACTORS = ("latents classes", "latent classes", "factors", "factor classes", "latents values", "factor values")
+KNOWN = "known"
+"""Name of an array that is 0 where a pixel is not known; a mask of that name could as well mean the contrary."""
 WORD = re.compile(r"t10k|[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[0-9]+")
 
 
@@ -95,6 +98,11 @@ def _finish(path: Path, sets: dict[str, ImageSet], unused: list[str], class_name
             warnings.append(f"{path.name}: {listed(empty)} of class_names has no image, and is left out")
     if images.factors is not None:  # dSprites has the factors twice, as numbers and as values
         unused = [name for name in unused if not name.startswith("latents_")]
+    if masks := [name for name in unused if re.search(r"mask", name, re.IGNORECASE)]:
+        warnings.append(
+            f"{path.name}: {listed(masks)} is not used; an array that is 0 where a pixel is not known is called known"
+        )
+        unused = [name for name in unused if name not in masks]
     if unused:
         count = f"{len(unused):,} arrays are" if len(unused) > 1 else "1 array is"
         warnings.append(f"{path.name}: {count} not used: {listed(unused)}")
@@ -126,6 +134,7 @@ def _class_names(path: Path, arrays: Sequence[NamedArray], used: set[str]) -> tu
 def _images(path: Path, arrays: Sequence[NamedArray]) -> NamedArray | None:
     """Return the array of images of one part, None if there is none."""
     named = [array for array in arrays if array.says(IMAGES) and not array.says(LABELS)]
+    arrays = [array for array in arrays if array.meaning[1] != KNOWN]
     shaped = [array for array in arrays if len(array.shape) in (3, 4) and array.dtype.kind in "biuf"]
     candidates = [array for array in named if array in shaped] or shaped or [a for a in named if len(a.shape) > 1]
     candidates = candidates or named
@@ -164,9 +173,30 @@ def _part(
     if factors is not None and _is_black_and_white(rows):
         info = array_format(rows.shape[1:], rows.dtype)._replace(white=1.0)
         images = array_set(path, title_of(path), rows, lambda: "", info)
+    images = _with_known(path, images, array, others, used)
     return replace(
         images, labels=labels.names, classes=labels.classes, factors=factors, warnings=(*sentence, *labels.warnings)
     )
+
+
+def _with_known(
+    path: Path, images: ImageSet, array: NamedArray, others: Sequence[NamedArray], used: set[str]
+) -> ImageSet:
+    """Return the images with those pixels unknown where the array called known of their part is 0."""
+    known = next((other for other in others if other.meaning[1] == KNOWN), None)
+    if known is None:
+        return images
+    used.add(known.name)
+    name = f"{path}: {known.name}"
+    layouts.check_pixels(known.shape, known.dtype, name)
+    rows, _ = _open_rows(known, name, len(images))
+    info = images.describe(0)
+    sides = len(images), info.height, info.width
+    if rows.shape[:3] != sides or rows.shape[3] not in (1, info.channels):
+        raise VaebenchError(
+            f"{name} has shape {known.shape}, but {array.name} {array.shape}; expected 0 or 1 for each pixel"
+        )
+    return masked(images, array_set(path, images.title, rows, lambda: ""), range(len(images)))
 
 
 def _open_rows(array: NamedArray, name: str, count: int | None) -> tuple[Rows, tuple[str, ...]]:

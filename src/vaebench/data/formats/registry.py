@@ -10,16 +10,18 @@ from vaebench.data.formats.idx import open_idx
 from vaebench.data.formats.matlab import open_matlab
 from vaebench.data.formats.npy import open_npy, open_npz
 from vaebench.data.formats.parquet import open_parquet
+from vaebench.data.formats.pixel_cells import open_csv
 from vaebench.data.formats.shards import is_shard, open_shard
-from vaebench.data.formats.tables import open_table
 from vaebench.data.image_set import ImageSet
 from vaebench.data.tars import TARS
 
 CONTAINERS: dict[str, Callable[[Path], ImageSet]] = {
     ".npz": open_npz,
     ".npy": open_npy,
-    ".csv": open_table,
-    ".tsv": open_table,
+    ".csv": open_csv,
+    ".tsv": open_csv,
+    ".csv.gz": open_csv,
+    ".tsv.gz": open_csv,
     ".parquet": open_parquet,
     ".h5": open_hdf5,
     ".hdf5": open_hdf5,

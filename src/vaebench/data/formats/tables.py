@@ -5,12 +5,10 @@ from __future__ import annotations
 import csv
 import math
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import TextIO
 
 import numpy as np
 from jaxtyping import Float, Shaped
@@ -20,6 +18,7 @@ from vaebench.data.decoding import DECODERS, suffix_of
 from vaebench.data.formats.checks import check_memory, fingerprint_of, listed
 from vaebench.data.formats.labels import Labels, name_classes, read_labels
 from vaebench.data.formats.layouts import Rows
+from vaebench.data.formats.lines import blocks, first_rows, open_lines
 from vaebench.data.image_set import ImageSet, array_set
 from vaebench.data.listing import title_of
 from vaebench.data.printing import printable
@@ -27,8 +26,6 @@ from vaebench.data.printing import printable
 LABEL_COLUMNS = ("label", "labels", "y", "class", "target", "targets", "digit")
 ROW_COLUMNS = ("", "id", "index", "unnamed: 0", "image_id", "imageid", "row")
 """Names of columns that number the rows."""
-LINES = 1000
-"""Lines that are parsed at a time."""
 MAX_COLUMNS = 1 << 20
 WHOLE = re.compile(r"[+-]?[0-9]+(\.0*)?")
 
@@ -64,34 +61,21 @@ def open_table(path: Path) -> ImageSet:
         pixels, texts, moved = _last_column(pixels, texts)
         warnings += [f"{path.name}: the last column is taken for the label, as the first never changes"] * moved
     images, sentence = as_images(path, pixels)
-    labels = _labels(path, texts) if columns.label is not None else Labels()
-    whole = array_set(path, title_of(path), Rows(images, "NHWC"), fingerprint_of([path]))
+    labels = labels_of(path, texts) if columns.label is not None else Labels()
+    whole = array_set(path, table_title(path), Rows(images, "NHWC"), fingerprint_of([path]))
     return replace(
         whole, labels=labels.names, classes=labels.classes, warnings=(*warnings, *sentence, *labels.warnings)
     )
 
 
-@contextmanager
-def _open(path: Path) -> Iterator[TextIO]:
-    try:
-        with path.open("rb") as file:
-            wide = file.read(2) in (b"\xff\xfe", b"\xfe\xff")
-        with path.open(encoding="utf-16" if wide else "utf-8-sig", errors="surrogateescape", newline="") as text:
-            yield text
-    except OSError as error:
-        raise VaebenchError(f"{path} cannot be read ({error.strerror})") from error
-    except (UnicodeError, csv.Error) as error:
-        raise VaebenchError(f"{path} is not a text file of rows of pixels ({error}); save it again as CSV") from error
+def table_title(path: Path) -> str:
+    """Return the printable name of a table without its suffixes."""
+    return title_of(path).removesuffix(".csv").removesuffix(".tsv")
 
 
 def _find_columns(path: Path) -> tuple[Columns, int]:
     """Return the columns of a table, and the number of its first line of values."""
-    with _open(path) as file:
-        lines = list(islice((line for line in file if line.strip()), 2))
-    if not lines:
-        raise VaebenchError(f"{path} is empty; expected a row of pixels for each image")
-    delimiter = "\t" if path.suffix.lower() == ".tsv" else max(",;\t", key=lines[0].count)
-    first, *others = [next(csv.reader([line], delimiter=delimiter), []) for line in lines]
+    delimiter, (first, *others) = first_rows(path)
     second = others[0] if others else []
     numbers = [_is_number(cell) for cell in first]
     labelled = first[0].strip().lower() in LABEL_COLUMNS
@@ -113,12 +97,12 @@ def _columns(path: Path, delimiter: str, header: tuple[str, ...], width: int) ->
     if len(named) > 1:
         raise VaebenchError(f"{path} has several columns of labels, {listed([header[i] for i in named])}; keep one")
     numbering = {index for index, name in enumerate(lowered) if name in ROW_COLUMNS}
-    numbering = numbering if not _side(width - len(named)) else set()
+    numbering = numbering if not side_of(width - len(named)) else set()
     pixels = [index for index in range(width) if index not in named and index not in numbering]
-    guessed = not named and not _side(len(pixels)) and bool(_side(len(pixels) - 1))
+    guessed = not named and not side_of(len(pixels)) and bool(side_of(len(pixels) - 1))
     label = named[0] if named else pixels[0] if guessed else None
     pixels = pixels[1:] if guessed else pixels
-    if not _side(len(pixels)) or width > MAX_COLUMNS:
+    if not side_of(len(pixels)) or width > MAX_COLUMNS:
         raise VaebenchError(
             f"{path} has {width:,} columns, {len(pixels):,} of them pixels; expected a square number (784 for 28 x 28) "
             "or three times one for colour, and at most one label: a table of file names and labels is given with "
@@ -127,7 +111,7 @@ def _columns(path: Path, delimiter: str, header: tuple[str, ...], width: int) ->
     return Columns(delimiter, header, label, tuple(pixels), tuple(header[i] for i in sorted(numbering)), guessed)
 
 
-def _side(count: int) -> int:
+def side_of(count: int) -> int:
     """Return the side of square images of so many values, 0 if there is none."""
     for channels in (1, 3):
         side = math.isqrt(max(count, 0) // channels)
@@ -157,10 +141,11 @@ def _read(path: Path, columns: Columns, skipped: int) -> tuple[Shaped[np.ndarray
     """Return the values of all rows, in a type that holds them, and the text of their labels."""
     parts: list[np.ndarray] = []
     texts: list[str] = []
-    with _open(path) as file:
-        lines = islice((line for line in file if line.strip()), skipped, None)
-        while block := list(islice(lines, LINES)):
-            parts.append(_compact(_parse(path, block, columns, LINES * len(parts))))
+    done = 0
+    with open_lines(path) as lines:
+        for block in blocks(islice(lines, skipped, None)):
+            parts.append(compact(_parse(path, block, columns, done)))
+            done += len(block)
             size = sum(part.nbytes for part in parts)
             check_memory(2 * size, str(path), "save it as an npy file, which is read in pieces")
             if columns.label is not None:
@@ -196,7 +181,7 @@ def _label_texts(block: list[str], columns: Columns) -> list[str]:
     return [row[columns.label or 0] for row in csv.reader(block, delimiter=columns.delimiter)]
 
 
-def _compact(values: Float[np.ndarray, "M D"]) -> Shaped[np.ndarray, "M D"]:
+def compact(values: Float[np.ndarray, "M D"]) -> Shaped[np.ndarray, "M D"]:
     """Return the values as uint8, uint16, int32 or float32, the first that holds them."""
     if not (np.isfinite(values).all() and (np.rint(values) == values).all()):
         return values.astype(np.float32)
@@ -235,7 +220,7 @@ def as_images(path: Path, values: Shaped[np.ndarray, "N D"]) -> tuple[Shaped[np.
 
     Three times a square is colour, pixel by pixel or plane by plane, whichever gives the smoother images.
     """
-    side = _side(values.shape[1])
+    side = side_of(values.shape[1])
     if side * side == values.shape[1]:
         return values.reshape(-1, side, side, 1), ()
     interleaved, planes = values.reshape(-1, side, side, 3), values.reshape(-1, 3, side, side).transpose(0, 2, 3, 1)
@@ -245,7 +230,8 @@ def as_images(path: Path, values: Shaped[np.ndarray, "N D"]) -> tuple[Shaped[np.
     return chosen, (sentence,)
 
 
-def _labels(path: Path, texts: Sequence[str]) -> Labels:
+def labels_of(path: Path, texts: Sequence[str]) -> Labels:
+    """Return the cells of a column of labels as classes."""
     cleaned = [_decoded(text).strip().strip('"') for text in texts]
     if all(WHOLE.fullmatch(text) or not text for text in cleaned):
         numbers = np.array([float(text) if text else -1 for text in cleaned])

@@ -24,19 +24,25 @@ class LabelColumns(NamedTuple):
     warnings: tuple[str, ...]
 
 
-def select_columns(table: Table, matcher: Matcher) -> LabelColumns:
+def select_columns(table: Table, matcher: Matcher, column: str | None = None) -> LabelColumns:
     """Find the columns of files and labels by their names and by the files that they hold.
 
     The column of files is the one whose values are most of the images. The label is in the column called label, else
     in the only one with a name such as class or type, else in the only other one, or in columns of 0 and 1, one a
     class.
 
+    Args:
+        table: the rows.
+        matcher: knows the images.
+        column: name of the column of labels; None finds it.
+
     Raises:
-        VaebenchError: no column, or more than one, can be the label; or rows have too few or too many fields.
+        VaebenchError: no column, or more than one, can be the label or has the given name; or rows have too few or too
+            many fields.
     """
     if not table.rows:
         return LabelColumns(table, [], [], ())
-    header = table.columns or _header(table, matcher)
+    header = table.columns or _header(table, matcher, column)
     body = table
     if header and table.columns is None:
         body = table._replace(rows=table.rows[1:], numbers=table.numbers[1:])
@@ -48,7 +54,7 @@ def select_columns(table: Table, matcher: Matcher) -> LabelColumns:
         raise VaebenchError(f"{_first(table)}; expected a file and its label")
     file = _file_column(names, columns, matcher)
     title = header or tuple(f"column {number}" for number in range(1, width + 1))
-    return _select_label(body, _Head(title, names, file, bool(header)), columns)
+    return _select_label(body, _Head(title, names, file, bool(header)), columns, column)
 
 
 class _Head(NamedTuple):
@@ -60,9 +66,9 @@ class _Head(NamedTuple):
     """Whether the file has a header."""
 
 
-def _select_label(table: Table, head: _Head, columns: Sequence[Sequence[str]]) -> LabelColumns:
+def _select_label(table: Table, head: _Head, columns: Sequence[Sequence[str]], column: str | None) -> LabelColumns:
     others = [index for index in range(len(columns)) if index != head.file]
-    label = _label_column(table, head, columns, others)
+    label = _label_column(table, head, columns, others) if column is None else _named_column(table, head, column)
     if label is None:
         cells, used = _one_hot(table, head, columns, others)
         warnings = [f"{table.path.name}: the labels are the names of the columns {quoted(head.title[i] for i in used)}"]
@@ -81,9 +87,11 @@ def _select_label(table: Table, head: _Head, columns: Sequence[Sequence[str]]) -
     return LabelColumns(table, list(columns[head.file]), cells, tuple(warnings))
 
 
-def _header(table: Table, matcher: Matcher) -> tuple[str, ...] | None:
-    """Return the first row if it names the columns."""
+def _header(table: Table, matcher: Matcher, column: str | None) -> tuple[str, ...] | None:
+    """Return the first row if it names the columns, as it does where it has the given one."""
     first = [field.strip() for field in table.rows[0]]
+    if column is not None and plain(column) in map(plain, first):
+        return tuple(first)
     if any(map(has_image_suffix, first)) or any(field in matcher.names for field in first):
         return None
     names = {plain(field) for field in first}
@@ -155,6 +163,18 @@ def _label_column(table: Table, head: _Head, columns: Sequence[Sequence[str]], o
         f"{table.path}: the columns {quoted(head.title[index] for index in choice)} could all be the label; expected "
         f"one: {way}"
     )
+
+
+def _named_column(table: Table, head: _Head, column: str) -> int:
+    """Return the column of this name, which is not that of the files."""
+    exact = [index for index, title in enumerate(head.title) if title.strip() == column.strip()]
+    alike = exact or [index for index, name in enumerate(head.names) if name == plain(column)]
+    if len(alike) == 1 and alike[0] != head.file:
+        return alike[0]
+    problem = "has several columns" if len(alike) > 1 else "has its files in the column" if alike else "has no column"
+    expected = quoted((title for index, title in enumerate(head.title) if index != head.file), most=30)
+    named = f"one of the others, {expected}" if head.stated else "a header that names the columns"
+    raise VaebenchError(f"{table.path} {problem} {quoted([column])}; expected {named}")
 
 
 def _without_numbers(named: list[int], columns: Sequence[Sequence[str]]) -> list[int]:

@@ -16,7 +16,7 @@ from vaebench.papers.benchmarking_mnist.claims import CONSTANT, LATENTS, Classif
 from vaebench.papers.experiment import PaperExperiment
 from vaebench.papers.paper import load_paper
 from vaebench.plotting.plots import Cloud, Panel, Series, confusion, lines, scatter_2d, scatter_3d
-from vaebench.runs.report.pictures import Margins, grids, in_rows, pairs, sheet
+from vaebench.plotting.sheets import Margins, grids, in_rows, pairs, sheet
 
 
 def run(experiment: PaperExperiment) -> None:

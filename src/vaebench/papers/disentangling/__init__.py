@@ -19,8 +19,8 @@ from vaebench.papers.disentangling.comparison import ARCHITECTURES, FURTHER_ARCH
 from vaebench.papers.experiment import PaperExperiment
 from vaebench.papers.paper import load_paper
 from vaebench.plotting.plots import Panel, Series, lines
+from vaebench.plotting.sheets import Margins, pairs, sheet
 from vaebench.plotting.style import signed
-from vaebench.runs.report.pictures import Margins, pairs, sheet
 
 
 def run(experiment: PaperExperiment) -> None:

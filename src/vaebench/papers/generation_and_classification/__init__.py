@@ -19,7 +19,7 @@ from vaebench.papers.generation_and_classification.networks import CLASSIFIERS, 
 from vaebench.papers.paper import load_paper
 from vaebench.papers.text import format_epochs
 from vaebench.plotting.plots import Panel, Series, lines
-from vaebench.runs.report.pictures import grids, in_rows, pairs
+from vaebench.plotting.sheets import grids, in_rows, pairs
 
 
 def run(experiment: PaperExperiment) -> None:

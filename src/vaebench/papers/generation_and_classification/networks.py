@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import torch
 
-from vaebench.data.images import Dataset, Images, split
+from vaebench.data.draws import split
+from vaebench.data.images import Dataset, Images
 from vaebench.evaluation.features import Grid, encode
 from vaebench.evaluation.probes import Head
 from vaebench.evaluation.scores import Split

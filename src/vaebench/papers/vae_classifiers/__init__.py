@@ -13,7 +13,7 @@ from vaebench.papers.paper import load_paper
 from vaebench.papers.vae_classifiers import claims, networks
 from vaebench.papers.vae_classifiers.dataset import SETTINGS, DatasetExperiment, per_seed
 from vaebench.plotting.plots import Panel, Series, bars, confusion, lines, scatter_3d
-from vaebench.runs.report.pictures import pairs
+from vaebench.plotting.sheets import pairs
 
 
 def run(experiment: PaperExperiment) -> None:

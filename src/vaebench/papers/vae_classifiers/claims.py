@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from vaebench.data import download
-from vaebench.data.images import Dataset, Images, split
+from vaebench.data.draws import split
+from vaebench.data.images import Dataset, Images
 from vaebench.evaluation.features import Codes
 from vaebench.evaluation.probes import KNN
 from vaebench.evaluation.scores import Split

@@ -127,7 +127,7 @@ def kl_bars(run: Run) -> Figure:
     else:
         ax.set_xlabel("latents by descending KL")
     ax.grid(axis="y")
-    ax.legend(loc="upper right")
+    figure.legend(loc="outside lower center", borderaxespad=0.2)  # within the axes the line may strike it through
     return figure
 
 
