@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip install -q -c constraints.txt $(PIP_ARGS)
 SOURCES = pyproject.toml constraints.txt
 
-.PHONY: run test test-fast check lint types site papers few-labels trust likelihood disentangling outliers missing schedules speed crowded readers growth faults fuzz explorer notebook vendor soak clean
+.PHONY: run test test-fast check lint types site papers few-labels trust likelihood disentangling outliers missing schedules speed crowded time-spent readers growth faults fuzz explorer notebook vendor soak clean
 
 run: .stamp-run  ## train on embedded real digits, and write a report
 	$(BIN)/vaebench run digits --resume
@@ -83,8 +83,13 @@ speed: .stamp-run  ## speed compared with pythae, a plain loop and the papers' c
 	cp runs/speed/speed.json runs/speed/speed.md docs/results/
 	cp runs/speed/speed/*.png docs/results/speed/
 
-crowded: .stamp-run  ## commands beside other busy programs, an hour; writes runs/crowded
+crowded: .stamp-run  ## commands beside other busy programs, an hour; renews docs/results
 	$(BIN)/python benchmarks/crowded.py
+	cp runs/crowded/crowded.json runs/crowded/crowded.md docs/results/
+
+time-spent: .stamp-run  ## where the time of each command goes, half an hour; renews docs/results
+	$(BIN)/python benchmarks/time_spent.py
+	cp runs/time-spent/time_spent.json runs/time-spent/time_spent.md docs/results/
 
 readers: .stamp-dev  ## what readers of images make of the same file, a minute; renews docs/results
 	$(PIP) --target runs/readers/packages --upgrade --no-deps opencv-python-headless==5.0.0.93 imageio==2.38.1

@@ -18,9 +18,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
-import numpy as np
 from benchmark_script import KeptResults, Report, Row, provenance, without_traceback, write_report
-from sklearn.datasets import load_digits
+from time_spent import write_digits
 
 from vaebench.core.provenance import commit
 from vaebench.training.compute import machine
@@ -51,10 +50,7 @@ class Launcher:
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
         self.images = self.folder / "images.npz"
-        digits = load_digits()
-        pixels, labels = (digits.images[:300] * 15).astype(np.uint8), digits.target[:300].copy()
-        labels[60:] = -1
-        np.savez(self.images, x_train=pixels, y_train=labels)
+        write_digits(self.images)
         self.count = 0
 
     def start(self, name: str, prefix: Sequence[str] = ()) -> subprocess.Popen[bytes]:

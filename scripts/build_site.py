@@ -45,6 +45,7 @@ PAGES = {
         "results/missing_pixels",
         "results/speed",
         "results/growth",
+        "results/crowded",
         "results/schedules",
         "results/explorer",
         "results/fuzz",

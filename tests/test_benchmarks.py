@@ -31,6 +31,7 @@ def benchmark(monkeypatch):
         "outliers",
         "growth",
         "crowded",
+        "time_spent",
         "speed",
         "speed_summary",
         "schedules",
@@ -319,6 +320,24 @@ def test_the_page_of_a_crowded_machine_has_ratios_of_medians_and_reasons(benchma
     assert page.count("not measured: no control groups") == 3
 
 
+def test_time_spent_adds_up_the_stages_of_kept_steps(benchmark, tmp_path):
+    spent = benchmark("time_spent")
+    for name, seconds in (
+        ("work/steps/graph/fold-1", 1.0),
+        ("work/steps/graph/fold-2", 2.0),
+        ("work/networks/vae", 5.0),
+    ):
+        path = tmp_path / f"{name}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f'{{"seconds": {seconds}}}')
+    stages = spent.stages_of(tmp_path)
+    assert stages == {"graph": 3.0, "training of networks": 5.0}
+    rows = [{"command": "classify", "seconds": 6.0, "stages": stages | {"small": 0.01}}]
+    page = spent.render({"made": MADE, "rows": rows})
+    assert "| training of networks | 5.0 | 62% |" in page
+    assert "| others | 0.0 | 0% |" in page
+
+
 def test_the_page_of_trust_summarises_its_draws(benchmark):
     trust, trust_page = benchmark("trust"), benchmark("trust_page")
     names = list(trust.METHODS)
@@ -329,13 +348,14 @@ def test_the_page_of_trust_summarises_its_draws(benchmark):
         expected = {"accuracy": 0.65, "low": low, "high": 0.7}
         scores = {"brier": 0.4 + 0.1 * draw, "brier_by_frequencies": 0.9}
         draws.append({"draw": draw, "method": names[draw == 2], "expected": expected, "true": true, **scores})
-    rows = [trust.coverage_row("a", "a copy", draws)]
+    rows = [trust.coverage_row("a", 10, "a copy", draws) | {"augmentation": "gentle"}]
     for name, gain in (("a", 0.02), ("b", 0.0)):
         random = [[0.5, 0.6, 0.8 + 0.01 * draw] for draw in range(3)]
         curves = {"random": random, "asked": [[value + gain for value in curve] for curve in random]}
         rows += trust.query_rows(name, curves)
     page = trust.render({"made": MADE, "rows": rows})
-    assert f"| a | 2 of 4 | 17.5 points | 58.0 % | {trust.METHODS[names[0]].title} | 58.0 % | 0.550 | 0.900 |" in page
+    title = trust.METHODS[names[0]].title
+    assert f"| a, gentle | 10 | 2 of 4 | 17.5 points | 58.0 % | +7.0 | {title} | 58.0 % | 0.550 | 0.900 |" in page
     assert f"| {trust.METHODS[names[1]].title} | 48.0 %, 1 of 4 |" in page
     assert "a: a copy." in page
     assert "| a | 80 | 83.0 % | 81.0 % | **+2.0 (+2.0 to +2.0)** |" in page

@@ -26,6 +26,7 @@ BENCHMARKS = {
         "trust",
         "outliers",
         "readers",
+        "crowded",
     )
 } | {"faults": "reliability.md"}
 
