@@ -215,6 +215,22 @@ def test_contrastive_adds_nt_xent():
     assert_close(output.loss, (2 * kl_q - log_px).mean() + 0.7 * search.mean())
 
 
+def test_contrastive_with_the_elbo_of_a_part_of_the_batch():
+    vae, batch = one_batch()
+    settings = {"beta": 2.0, "weight": 0.7, "temperature": 0.3, "augmentation": Augmentation(shift=1, rotation=20)}
+    whole, output = (seeded(Contrastive(**settings, elbo_fraction=part), vae, batch) for part in (1.0, 0.4))
+    torch.manual_seed(3)
+    both = torch.cat([batch.x, Contrastive(**settings).augmentation(batch.x)])
+    part = torch.cat([both[:4], both[9:13]])  # 0.4 of 9, rounded up, of the images and of their copies
+    q = vae.posterior(part)
+    log_px, kl_q = vae.decode(q.rsample()).log_prob(part), kl(q, vae.prior())
+    search = whole.components["search"]
+    assert_close(output.components["search"], search)
+    contrast = whole.loss - seeded(Contrastive(**settings | {"weight": 0.0}), vae, batch).loss
+    assert_close(output.loss, (2 * kl_q - log_px).mean() + contrast)
+    assert_close(output.components["elbo"], (log_px - kl_q)[:4].mean().expand(9))
+
+
 def test_reconstruction_is_deterministic_at_the_mean_code():
     vae, batch = one_batch()
     first, second = (Reconstruction()(vae, batch, 0.0).loss for _ in range(2))

@@ -9,8 +9,9 @@ import math
 from typing import TYPE_CHECKING, Literal
 
 import torch
+from jaxtyping import Float
 from pydantic import Field
-from torch import nn
+from torch import Tensor, nn
 from torch.distributions import Independent
 from torch.nn import functional as F
 
@@ -185,19 +186,35 @@ class Contrastive(Frozen):
     temperature: float = Field(0.2, gt=0)
     """Divisor of the cosines."""
     augmentation: Augmentation = Augmentation(rotation=15, scale=0.15, shear=0.25, shift=2.5, elastic=0.6)
+    elbo_fraction: UnitFraction = 1.0
+    """Fraction of each batch on which the ELBO is computed, as a decoder costs more than an encoder."""
 
     def __call__(self, model: VAE, batch: Batch, progress: float) -> LossOutput:
         """The loss, with x and x' in one batch of the network."""
         both, size = join(batch, self.augmentation.augment(batch)), len(batch.x)
         q = model.posterior(both.x)
-        _, log_px, kl_q = elbo_terms(model, both, q)
+        log_px, kl_q = self._elbo_terms(model, both, q)
         code = F.normalize(q.base_dist.loc, dim=-1)
         similarity = code @ code.T / self.temperature
         similarity = similarity.masked_fill(torch.eye(2 * size, dtype=torch.bool, device=code.device), -math.inf)
         partner = torch.arange(2 * size, device=code.device).roll(size)
         nt_xent = F.cross_entropy(similarity, partner, reduction="none")
         loss = (self.beta * kl_q - log_px).mean() + self.weight * nt_xent.mean()
-        return LossOutput(loss, loss_components(log_px[:size], kl_q[:size]) | {"search": nt_xent[:size].detach()})
+        half = len(log_px) // 2
+        components = loss_components(log_px[:half], kl_q[:half])
+        if self.elbo_fraction < 1:
+            components = {name: value.mean().expand(size) for name, value in components.items()}
+        return LossOutput(loss, components | {"search": nt_xent[:size].detach()})
+
+    def _elbo_terms(self, model: VAE, both: Batch, q: Independent) -> tuple[Float[Tensor, " M"], Float[Tensor, " M"]]:
+        """log p(x|z) and KL(q(z|x) || p(z)) of the first pairs (x, x'), M / 2 of each."""
+        if self.elbo_fraction == 1:
+            return elbo_terms(model, both, q)[1:]
+        size = len(both.x) // 2
+        rows = torch.arange(math.ceil(self.elbo_fraction * size), device=both.x.device)
+        rows = torch.cat([rows, rows + size])
+        part = diagonal_gaussian(q.base_dist.loc[rows], q.base_dist.scale[rows])
+        return elbo_terms(model, both.take(rows), part)[1:]
 
 
 class CrossEntropy(Frozen):
