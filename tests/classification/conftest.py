@@ -42,7 +42,8 @@ def context() -> MethodContext:
     vae = train(MODEL.build((1, 8, 8)), Elbo(), images, Training(epochs=10, batch=64), compute=COMPUTE).model
     settings = tiny(400)
     longer = settings.semi_supervised.model_copy(update={"rounds": (60, 60)})
-    return MethodContext(images, 10, MODEL, vae, longer, settings.supervised, COMPUTE)
+    settings = settings.model_copy(update={"semi_supervised": longer})
+    return MethodContext.from_vae(images, 10, vae, settings, COMPUTE)
 
 
 @pytest.fixture(scope="session")

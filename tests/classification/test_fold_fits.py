@@ -9,13 +9,13 @@ import torch
 from miniature import COMPUTE, tiny
 
 from fake_ray import FakeRay, install
-from vaebench.classification import fold_fits
-from vaebench.classification.cross_validation import FOLDS
-from vaebench.classification.fold_fits import all_fits, divide_fits
+from vaebench.classification import shared_work
+from vaebench.classification.cross_validation import FIRST_FOLDS
 from vaebench.classification.job import classify
 from vaebench.classification.methods import METHODS
-from vaebench.classification.settings import TimeEstimate
+from vaebench.classification.shared_work import divide_fits
 from vaebench.classification.steps import Steps
+from vaebench.classification.time_estimate import TimeEstimate
 from vaebench.cli import main
 from vaebench.core.local_pool import LocalPool
 from vaebench.core.ray_pool import RayPool
@@ -34,7 +34,8 @@ def records(folder):
 
 
 def assert_same(first, second):
-    for name in METHODS:
+    assert first.selection.probabilities.keys() == second.selection.probabilities.keys()
+    for name in first.selection.probabilities:
         assert torch.equal(first.selection.probabilities[name], second.selection.probabilities[name]), name
     assert first.method == second.method
     assert torch.equal(first.probabilities, second.probabilities)
@@ -54,20 +55,21 @@ def test_two_workers_give_the_bits_of_one(result, shared_fits):
     two, events = shared_fits
     assert_same(two, result)
     made = records(two.folder)
-    assert len(made) == len(METHODS) * FOLDS
-    assert {record["machine"]["workers"] for record in made.values()} == {2}
+    networks = {name: record for name, record in made.items() if METHODS[name.partition("/")[0]].trains_network}
+    assert len(networks) >= 2 * len(FIRST_FOLDS)
+    assert {record["machine"]["workers"] for record in networks.values()} == {2}
     assert {record["machine"]["threads"] for record in made.values()} == {1}
     assert not (two.folder / "work" / "claims").exists()
     seconds = json.loads((two.folder / "summary.json").read_text())["seconds"]
-    assert seconds < sum(record["seconds"] for record in made.values()) / 2 + 60
-    fits = [event for event in events if event.note.partition("/")[0] in METHODS]
-    assert {event.note for event in fits} >= set(made)
+    assert seconds < sum(record["seconds"] for record in networks.values()) / 2 + 60
+    fits = [event for event in events if event.note in networks]
+    assert {event.note for event in fits} == set(networks)
     assert all(event.seconds_left is not None and event.done < 1 for event in fits)
 
 
 def test_the_same_call_with_other_workers_fits_nothing(result, shared_fits, shared, monkeypatch):
     two, _ = shared_fits
-    monkeypatch.setattr("vaebench.classification.steps.share_fits", lambda *of: pytest.fail("shared again"))
+    monkeypatch.setattr("vaebench.classification.steps.share", lambda *of: pytest.fail("shared again"))
     monkeypatch.setattr(SelfTraining, "fit", lambda *of: pytest.fail("fitted again"))
     for workers in (1, 3):
         assert_same(shared.classify(two.folder, executor=LocalPool(workers)), result)
@@ -77,14 +79,14 @@ def test_a_call_that_was_stopped_goes_on_with_other_workers(result, shared, tmp_
     stopped = []
 
     def stop(event):
-        if not stopped and records(tmp_path / "out"):
+        if not stopped and any("self-trained" in name for name in records(tmp_path / "out")):
             stopped.append(event)
             raise KeyboardInterrupt  # SIGINT may be ignored, as in background jobs of a shell
 
     with pytest.raises(KeyboardInterrupt):
         shared.classify(tmp_path / "out", callback=stop, executor=LocalPool(2))
     kept = records(tmp_path / "out")
-    assert 1 <= len(kept) < len(METHODS) * FOLDS
+    assert 1 <= len(kept) < len(records(result.folder))
     assert not (tmp_path / "out" / "work" / "claims").exists()
     assert_same(shared.classify(tmp_path / "out"), result)
     again = records(tmp_path / "out")
@@ -97,58 +99,71 @@ def test_a_cluster_gives_the_bits_of_one_process_also_from_an_npz(tmp_path, monk
     x = np.where(y[:, None, None] == 3, 200, 40) + generator.integers(0, 40, (90, 8, 8))
     np.savez(tmp_path / "a.npz", x_train=x.astype(np.uint8), y_train=y)
     monkeypatch.setattr("vaebench.classification.steps.POOL", 70)
+    monkeypatch.setattr("vaebench.classification.cross_validation.FEW_ERRORS", -1.0)  # networks have a chance
     ray = install(monkeypatch, FakeRay(nodes=({"CPU": 2.0}, {"CPU": 1.0})))
     one, cluster = (
         classify(tmp_path / "a.npz", out=tmp_path / name, compute=COMPUTE, settings=tiny(90), executor=executor)
         for name, executor in (("one", None), ("cluster", RayPool("there:1")))
     )
     assert_same(cluster, one)
-    assert {record["machine"]["workers"] for record in records(cluster.folder).values()} == {3}
+    made = records(cluster.folder).items()
+    networks = [record for name, record in made if METHODS[name.partition("/")[0]].trains_network]
+    assert {record["machine"]["workers"] for record in networks} == {3}
     assert ray.options["num_cpus"] == 1
 
 
 def test_fits_are_shared_where_they_take_long(monkeypatch):
     monkeypatch.setattr("vaebench.training.compute.available_cores", lambda: 4)
     free = Compute(device="cpu", precision="fp32")
-    assert divide_fits(free, None, fold_fits.LONG - 1).executor is None
-    assert divide_fits(free, None, fold_fits.LONG + 1).executor == LocalPool(4)
-    assert divide_fits(free, None, fold_fits.LONG + 1).compute.threads == 1
-    assert divide_fits(COMPUTE, None, fold_fits.LONG + 1).executor is None  # the threads are given
+    assert divide_fits(free, None, shared_work.LONG - 1).executor is None
+    assert divide_fits(free, None, shared_work.LONG + 1).executor == LocalPool(4)
+    assert divide_fits(free, None, shared_work.LONG + 1).compute.threads == 1
+    assert divide_fits(COMPUTE, None, shared_work.LONG + 1).executor is None  # the threads are given
     assert divide_fits(free, LocalPool(1), 1.0).executor is None
     assert divide_fits(free, LocalPool(3), 1.0).executor == LocalPool(3)
 
 
 def test_few_missing_fits_are_made_in_this_process(shared_fits, shared, monkeypatch):
     two, _ = shared_fits
-    estimate = TimeEstimate(1.0, {"self-trained": 10.0, "supervised": 6.0}, 1.0)
+    estimate = TimeEstimate(0.0, 1.0, {"self-trained": 10.0, "supervised": 6.0}, 1.0)
     monkeypatch.setattr("vaebench.classification.job.estimate_time", lambda *of: estimate)
     monkeypatch.setattr("vaebench.classification.job.divide_fits", lambda *of: divide_fits(COMPUTE, LocalPool(2), 1.0))
-    asked, shares = [], Steps._shares_fits
-    monkeypatch.setattr(Steps, "_shares_fits", lambda self: asked.append(shares(self)) or False)
+    asked, shares = [], Steps._shares
+    monkeypatch.setattr(Steps, "_shares", lambda self, missing: asked.append(shares(self, missing)) or False)
     for folds in ((), (1,), (1, 2)):
         for fold in folds:
             (two.folder / "work" / "steps" / "self-trained" / f"fold-{fold}.json").unlink()
+        asked.append("call")
         shared.classify(two.folder)
-    assert asked == [False, False, True]
+    calls = [any(call) for call in _divided(asked, "call")]
+    assert calls == [False, False, True]
 
 
-def test_fits_of_networks_are_begun_first():
-    kinds = [METHODS[name].kind for name, _ in all_fits()]
-    assert kinds[: 2 * FOLDS] == ["network"] * 2 * FOLDS
-    assert len(set(all_fits())) == len(METHODS) * FOLDS
+def _divided(values, separator):
+    """Lists of the values after each separator."""
+    groups = []
+    for value in values:
+        if value == separator:
+            groups.append([])
+        else:
+            groups[-1].append(value)
+    return groups
 
 
 def test_the_estimate_counts_the_workers():
-    estimate = TimeEstimate(vae=60.0, fits={"self-trained": 30.0, "supervised": 6.0}, rest=12.0)
+    estimate = TimeEstimate(pilots=20.0, vae=60.0, fits={"self-trained": 30.0, "supervised": 6.0}, rest=12.0)
+    folds = 5 * 30 + 2 * 6
+    assert estimate.seconds_of_folds == folds
     assert estimate.minutes(cross_validated=False) == pytest.approx((60 + 30 + 12) / 60)
-    assert estimate.minutes(cross_validated=True) == pytest.approx((60 + 6 * 36 + 12) / 60)
-    assert estimate.minutes(cross_validated=True, workers=2) == pytest.approx((60 + 2.5 * 36 + 36 + 12) / 60)
+    assert estimate.minutes(cross_validated=True) == pytest.approx((20 + 60 + folds + 30 + 12) / 60)
+    assert estimate.minutes(cross_validated=True, workers=2) == pytest.approx((10 + 60 + folds / 2 + 30 + 12) / 60)
+    assert estimate.minutes_to_first(2) == pytest.approx((10 + 60 + 12) / 60)
 
 
 def test_a_cluster_that_does_not_answer_is_one_sentence(shared, tmp_path, monkeypatch, capsys):
     words = ["classify", str(shared.folder), "--labels", str(shared.labels), "--ray", "there:1"]
     words += ["--out", str(tmp_path / "out")]
-    monkeypatch.setattr("vaebench.classification.job.settings_for", lambda shape, images, labels: tiny(images))
+    monkeypatch.setattr("vaebench.classification.job.settings_for", lambda shape, images, labels, name: tiny(images))
     monkeypatch.setitem(sys.modules, "ray", None)
     assert main(words) == 2
     assert "pip install 'vaebench[cluster]'" in capsys.readouterr().err

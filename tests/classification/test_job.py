@@ -11,7 +11,8 @@ from miniature import COMPUTE, EACH, tiny
 from PIL import Image
 
 from vaebench.classification import collection, job, steps
-from vaebench.classification.classifier import ImageClassifier
+from vaebench.classification.classifier import ImageClassifier, load_classifier
+from vaebench.classification.cross_validation import FIRST_FOLDS
 from vaebench.classification.job import classify
 from vaebench.classification.methods import TEMPERATURE
 from vaebench.classification.outliers import OutlierDetector
@@ -93,7 +94,7 @@ def test_more_labels_keep_the_vae_and_the_same_call_trains_nothing(files, tmp_pa
     second = files.classify(tmp_path / "out", [files.labels, more])
     assert len(second.collection.labelled_rows) == len(first.collection.labelled_rows) + 5
     assert not torch.equal(second.probabilities, first.probabilities)
-    assert len(fitted) >= 5
+    assert len(fitted) >= len(FIRST_FOLDS)
 
 
 def with_few_labels(files, tmp_path, count, classes):
@@ -278,17 +279,36 @@ def test_thumbnails_do_not_list_the_folder_again(result, monkeypatch):
 
 def test_the_command_goes_from_a_folder_to_a_report(files, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(job, "settings_for", lambda shape, images, labels: tiny(images))
+    monkeypatch.setattr(job, "settings_for", lambda shape, images, labels, name: tiny(images))
+    monkeypatch.setattr(job, "candidates", lambda channels: ["gentle"])
     monkeypatch.setattr(job, "Compute", lambda: COMPUTE)
     labels = ["--labels", str(files.labels)]
     assert main(["classify", str(files.folder), *labels, "--out", "out"]) == 0
     output = capsys.readouterr().out
     assert "240 images read, 60 of them labelled in 10 classes" in output
-    assert "minutes on this machine" in output
+    assert "Estimated time on this machine: 1 minute to the first results" in output
     assert "Expected accuracy: " in output
     assert output.splitlines()[-1] == "open out/report.html"
     with Image.open(tmp_path / "out" / "to-label-next.png") as sheet:
         assert sheet.width > 500
+
+
+def test_results_are_written_before_networks_are_trained(shared, tmp_path, monkeypatch):
+    monkeypatch.setattr(job, "FIRST_RESULTS", 0.0)
+    monkeypatch.setattr(SelfTraining, "fit", lambda *args: pytest.fail("a network was trained before the results"))
+    seen, messages = [], []
+
+    def stop(result):
+        seen.append(result)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        shared.classify(tmp_path / "out", result_callback=stop, message_callback=messages.append)
+    (first,) = seen
+    assert not set(first.selection.probabilities) & {"self-trained", "supervised"}
+    assert len(rows_of(tmp_path / "out" / "predictions.csv")) == 240
+    model = load_classifier(tmp_path / "out" / "model")
+    assert torch.equal(model.probabilities(first.collection.images), first.probabilities)
 
 
 def test_a_hostile_folder_gives_a_correct_summary(files, tmp_path, monkeypatch):

@@ -1,18 +1,23 @@
 """Cross-validation: what is held out, which method is selected, which labels are suspected."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from vaebench.classification import cross_validation
-from vaebench.classification.cross_validation import cross_validate, selected_method
-from vaebench.classification.methods import (
-    DEFAULT,
-    METHODS,
-    TEMPERATURE,
-    Method,
-    MethodSelection,
+from vaebench.classification.cross_validation import (
+    FIRST_FOLDS,
+    FOLDS,
+    CrossValidation,
+    Fit,
+    can_cross_validate,
+    cross_validate,
+    half_of_each_class,
+    selected_method,
 )
+from vaebench.classification.methods import DEFAULT, METHODS, TEMPERATURE, Method
+from vaebench.classification.selection import LearningSlope, MethodSelection, StoppedMethod
 from vaebench.data.draws import balanced_draw
 
 
@@ -28,6 +33,33 @@ def selection_of(correct, labels=None, classes=3):
     return MethodSelection(labels, probabilities, np.arange(count) % 5, dict.fromkeys(correct, 1.0))
 
 
+def probabilities(labels, correct, classes):
+    """Probabilities (K, Y) whose largest is that of the label where ``correct``, else that of the next class."""
+    predicted = np.where(correct, labels, (labels + 1) % classes)
+    return np.eye(classes, dtype=np.float32)[predicted] * 0.7 + 0.3 / classes
+
+
+def scripted(validation, rule, made=None):
+    """``run_fits`` whose fits are correct where ``rule(fit, positions)`` says; ``made`` receives the fits."""
+
+    def run_fits(fits):
+        results = {}
+        for fit in fits:
+            positions = np.flatnonzero(validation.folds == fit.fold)
+            correct = rule(fit, positions)
+            results[fit] = probabilities(validation.labels.numpy()[positions], correct, validation.context.classes)
+        if made is not None:
+            made.extend(fits)
+        return results
+
+    return run_fits
+
+
+def validation_of(context, truth, each=6):
+    rows = balanced_draw(truth, each, (0, 0))
+    return CrossValidation(context, rows, truth[rows])
+
+
 def test_every_prediction_comes_from_a_fit_without_its_label(context, truth, monkeypatch):
     fitted = []
 
@@ -35,30 +67,104 @@ def test_every_prediction_comes_from_a_fit_without_its_label(context, truth, mon
         fitted.append(set(rows.tolist()))
         return METHODS["pixel-line"].fit(context, rows, labels, seed)
 
-    steps = []
+    monkeypatch.setitem(METHODS, "spied", Method("spied", "pixel-line", spy))
+    validation = validation_of(context, truth)
+    every = set(validation.rows.tolist())
+    for fold in range(FOLDS):
+        held_out = set(validation.rows[validation.held_out(fold)].tolist())
+        validation.probabilities(Fit("spied", fold))
+        assert fitted[-1] == every - held_out
+        validation.probabilities(Fit("spied", fold, half=True))
+        assert fitted[-1] < every - held_out
+    assert sorted(validation.folds.tolist()) == sorted(list(range(FOLDS)) * 12)
 
-    def step(name, fold, compute):
-        steps.append((name, fold))
-        return compute()
 
-    two = {"pixel-line": METHODS["pixel-line"], "spied": Method("spied", "pixel-line", spy)}
-    monkeypatch.setattr(cross_validation, "METHODS", two)
-    rows = balanced_draw(truth, 6, (0, 0))
-    selection = cross_validate(context, rows, truth[rows], step)
-    assert len(fitted) == 5
-    for fold, seen in enumerate(fitted):
-        held_out = set(rows[torch.from_numpy(selection.folds == fold)].tolist())
-        assert not held_out & seen
-        assert held_out | seen == set(rows.tolist())
-    assert steps == [(name, fold) for name in ("pixel-line", "spied") for fold in range(5)]
-    assert torch.equal(selection.probabilities["spied"], selection.probabilities["pixel-line"])
+def test_half_of_the_labels_is_half_of_each_class():
+    labels = torch.tensor([0] * 5 + [1] * 4 + [2])
+    half = half_of_each_class(labels, (0, 1))
+    assert torch.bincount(labels[half]).tolist() == [3, 2, 1]
+    assert half.tolist() == sorted(set(half.tolist()))
+    assert half.tolist() != half_of_each_class(labels, (0, 2)).tolist()
+
+
+def test_networks_are_trained_only_where_they_have_a_chance(context, truth):
+    """None where the other methods make few errors; the rest of the folds only for a good one."""
+    validation = validation_of(context, truth)
+    networks = [name for name, method in METHODS.items() if method.trains_network]
+
+    def made_by(rule):
+        made = []
+        selections = list(cross_validate(validation, scripted(validation, rule, made)))
+        return made, selections
+
+    made, selections = made_by(lambda fit, positions: np.ones(len(positions), bool))
+    assert len(selections) == 1
+    assert not {fit.method for fit in made} & set(networks)
+
+    def only_the_first_network(fit, positions):
+        if fit.method == networks[0]:
+            return np.ones(len(positions), bool)
+        return positions % 2 == 0 if fit.method not in networks else np.zeros(len(positions), bool)
+
+    made, selections = made_by(only_the_first_network)
+    assert [selection.method == networks[0] for selection in selections] == [False, True]
+    folds = {name: sorted(fit.fold for fit in made if fit.method == name) for name in networks}
+    assert folds == {networks[0]: list(range(FOLDS)), networks[1]: list(FIRST_FOLDS)}
+    stopped = selections[1].stopped[networks[1]]
+    assert list(selections[1].stopped) == [networks[1]]
+    assert stopped.correct.mean() == 0
+    assert stopped.selected_correct.mean() == 1
+
+
+def test_a_method_that_is_behind_by_less_than_chance_is_not_stopped():
+    def behind(by, shared=10):
+        ahead = np.array([True] * (by + 4) + [False] * 4 + [True] * shared)
+        own = np.array([False] * (by + 4) + [True] * 4 + [True] * shared)
+        return StoppedMethod(own, ahead).has_a_chance
+
+    assert behind(3)  # 7 against 4 of 11 that differ: one standard error is 3.3
+    assert not behind(4)  # 8 against 4 of 12: 3.5
+
+
+def test_accuracy_is_extrapolated_by_the_slope_of_the_learning_curve(context, truth):
+    validation = validation_of(context, truth, 20)
+    errors = {False: 5, True: 4}  # every fifth is wrong, with half of the labels every fourth
+
+    def rule(fit, positions):
+        return np.arange(len(positions)) % errors[fit.half] != 0
+
+    (selection, *_) = cross_validate(validation, scripted(validation, rule))
+    slope = selection.slope
+    assert slope.half_error / slope.error == pytest.approx(10 / 8)
+    assert slope.error_ratio == pytest.approx(0.8 ** np.log2(10 / 8))
+    plain = replace(selection, slope=None).expected_accuracy
+    expected = selection.expected_accuracy
+    assert 1 - expected.accuracy == pytest.approx((1 - plain.accuracy) * slope.error_ratio)
+    assert plain.accuracy < expected.accuracy
+    assert plain.low < expected.low < expected.accuracy < expected.high
+    assert 1 - expected.low == pytest.approx((1 - plain.low) * (1 + slope.error_ratio) / 2)
+
+
+@pytest.mark.parametrize(
+    ("error", "half", "ratio"), [(0.0, 0.1, 1.0), (0.2, 0.1, 1.0), (0.1, 0.9, 0.8), (0.2, 0.2, 1.0)]
+)
+def test_a_slope_without_sense_is_bounded(error, half, ratio):
+    assert LearningSlope("a", error, half).error_ratio == pytest.approx(ratio)
+
+
+def test_recalls_and_balanced_accuracy_do_not_depend_on_the_number_of_labels():
+    labels = torch.tensor([0] * 90 + [1] * 10)
+    correct = np.array([True] * 90 + [False] * 8 + [True] * 2)
+    selection = selection_of({"only": correct}, labels)
+    assert selection.recalls == {0: 1.0, 1: 0.2}
+    assert selection.balanced_accuracy == pytest.approx(0.6)
+    assert selection.accuracies["only"] == pytest.approx(0.92)
 
 
 def test_with_fewer_than_five_labels_of_all_classes_but_one_there_is_no_cross_validation(context, truth):
     rows = balanced_draw(truth, 5, (0, 0))
     rows = torch.cat([rows[truth[rows] == label][0 if label == 3 else 1 :] for label in range(10)]).sort().values
-    never = pytest.fail
-    assert cross_validate(context, rows, truth[rows], lambda *arguments: never("was fitted")) is None
+    assert not can_cross_validate(truth[rows])
     assert selected_method(None) == (DEFAULT, TEMPERATURE)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +15,7 @@ from pydantic import Field, ValidationError
 from torch import Tensor, nn
 
 from vaebench import __version__
+from vaebench.classification.neighbours import NeighbourClassifier
 from vaebench.core.errors import VaebenchError, explain
 from vaebench.core.files import read_json, write_bytes, write_text
 from vaebench.core.frozen import Frozen
@@ -27,6 +28,7 @@ from vaebench.models.classifying_vae import ClassifyingVAE
 from vaebench.models.export import can_export, to_onnx
 from vaebench.models.folding import fold_batch_norm
 from vaebench.models.vae import Model
+from vaebench.semi_supervised.graphs import NEIGHBOURS
 from vaebench.training.checkpoint import read_tensors, write_tensors
 
 BATCH = 250
@@ -47,7 +49,7 @@ class LinearProbe(nn.Module):
         return logits
 
 
-NetworkKind = Literal["pixel-line", "latent-line", "network"]
+NetworkKind = Literal["pixel-line", "latent-line", "neighbours", "network"]
 
 
 class Description(Frozen):
@@ -64,16 +66,20 @@ class Description(Frozen):
     """Configuration of the VAE."""
     temperature: float = Field(gt=0)
     """Divides the logits, so that probabilities are calibrated."""
+    neighbours: int = Field(NEIGHBOURS, ge=1)
+    """Nearest stored codes whose scores are averaged, for the kind "neighbours"."""
 
-    def build(self) -> nn.Module:
-        """Build the network with fresh weights: pixels (B, C, H, W) in [0, 1] to logits (B, Y)."""
+    def build(self, tensors: Mapping[str, Tensor]) -> nn.Module:
+        """Build the network for these weights: pixels (B, C, H, W) in [0, 1] to logits (B, Y)."""
         classes = len(self.classes)
         if self.kind == "pixel-line":
             return LinearProbe(math.prod(self.shape), classes)
         vae = self.model.build(self.shape)
-        return (
-            ClassifyingVAE(vae, classes) if self.kind == "network" else LinearProbe(len(vae.zero), classes, vae.encoder)
-        )
+        if self.kind == "network":
+            return ClassifyingVAE(vae, classes)
+        if self.kind == "latent-line":
+            return LinearProbe(len(vae.zero), classes, vae.encoder)
+        return NeighbourClassifier(vae.encoder, tensors["codes"], tensors["scores"], self.neighbours)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -84,9 +90,9 @@ class Description(Frozen):
         """Build the network with these weights, also under their names of vaebench 0.1.
 
         Raises:
-            RuntimeError: the tensors do not match the network.
+            KeyError, RuntimeError: the tensors do not match the network.
         """
-        network = self.build()
+        network = self.build(tensors)
         network.load_state_dict({CLASSIFIER_TENSORS.get(name, name): value for name, value in tensors.items()})
         return network
 
@@ -198,7 +204,7 @@ def load_classifier(folder: str | Path) -> ImageClassifier:
     tensors = read_tensors(weights)[0]
     try:
         return ImageClassifier(description, description.load(tensors))
-    except RuntimeError as error:
+    except (KeyError, RuntimeError) as error:
         raise VaebenchError(f"{weights} does not match {file}; copy both from the same model folder") from error
 
 

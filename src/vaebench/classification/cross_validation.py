@@ -1,31 +1,47 @@
-"""Cross-validation of the methods: which images each fit holds out, the fits, and the selection from them."""
+"""Cross-validation of the methods: which images each fit holds out, and which fits are worth their time."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from sklearn.model_selection import StratifiedKFold
 from torch import Tensor
 
-from vaebench.classification.methods import (
-    DEFAULT,
-    METHODS,
-    MIN_LABELS,
-    TEMPERATURE,
-    MethodContext,
-    MethodSelection,
-)
+from vaebench.classification.methods import DEFAULT, METHODS, TEMPERATURE, MethodContext
+from vaebench.classification.selection import MIN_LABELS, LearningSlope, MethodSelection, StoppedMethod
 from vaebench.evaluation.calibration import fit_temperature
 from vaebench.training.prediction import predict_with
 
 FOLDS = 5
-FoldStep = Callable[[str, int, Callable[[], np.ndarray]], np.ndarray]
-"""``step(method, fold, compute)`` returns the held-out probabilities, stored ones or those of ``compute()``."""
+FIRST_FOLDS = (0, 1)
+"""Folds of which a network is fitted before it is decided whether the others are worth their time."""
+FEW_ERRORS = 0.02
+"""Error rate of the best method without a network up to which no network is trained."""
+
+
+class Fit(NamedTuple):
+    """One fit of a method, which holds out a fold."""
+
+    method: str
+    fold: int
+    half: bool = False
+    """Whether it is fitted to half of the other labels, from which the slope of the learning curve is estimated."""
+
+    @property
+    def name(self) -> str:
+        """Name in files."""
+        return f"{self.method}/fold-{self.fold + 1}{'-half' if self.half else ''}"
+
+
+RunFits = Callable[[Sequence[Fit]], Mapping[Fit, np.ndarray]]
+"""Returns the held-out probabilities (K, Y) of each fit: kept ones, or :meth:`CrossValidation.probabilities`."""
+Results = Mapping[Fit, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -48,12 +64,67 @@ class CrossValidation:
             folds[known[test]] = fold
         return folds
 
-    def probabilities(self, method: str, fold: int) -> Float[np.ndarray, "K Y"]:
+    def held_out(self, fold: int) -> Bool[Tensor, " M"]:
+        """Which labelled images a fold holds out."""
+        return torch.from_numpy(self.folds == fold)
+
+    def probabilities(self, fit: Fit) -> Float[np.ndarray, "K Y"]:
         """Fit a method without the images of a fold, and return their class probabilities."""
-        context, rows, labels, seed = self.context, self.rows, self.labels, self.seed
-        held_out = torch.from_numpy(self.folds == fold)
-        network = METHODS[method].fit(context, rows[~held_out], labels[~held_out], seed)
-        return predict_with(network, seed, context.compute)(context.images.take(rows[held_out])).numpy()
+        context, held_out = self.context, self.held_out(fit.fold)
+        fitted = torch.nonzero(~held_out)[:, 0]
+        if fit.half:
+            fitted = fitted[half_of_each_class(self.labels[fitted], (self.seed, fit.fold))]
+        network = METHODS[fit.method].fit(context, self.rows[fitted], self.labels[fitted], self.seed)
+        return predict_with(network, self.seed, context.compute)(context.images.take(self.rows[held_out])).numpy()
+
+    def select(self, results: Results) -> MethodSelection:
+        """Compare the methods that were fitted on every fold; the others were stopped."""
+        positions = np.flatnonzero(self.folds >= 0)
+        complete = [name for name in METHODS if all(Fit(name, fold) in results for fold in range(FOLDS))]
+        probabilities = {name: self._joined(results, name)[positions] for name in complete}
+        labels = self.labels[positions]
+        temperatures = {name: fit_temperature(each, labels) for name, each in probabilities.items()}
+        selection = MethodSelection(labels, probabilities, self.folds[positions], temperatures, positions)
+        stopped = {
+            name: self._stopped(results, name, selection)
+            for name in METHODS
+            if name not in complete and Fit(name, FIRST_FOLDS[0]) in results
+        }
+        return replace(selection, stopped=stopped, slope=self._slope(results, selection))
+
+    def _joined(self, results: Results, name: str, half: bool = False) -> Float[Tensor, "M Y"]:
+        joined = torch.zeros(len(self.rows), self.context.classes)
+        for fold in range(FOLDS):
+            joined[self.held_out(fold)] = torch.from_numpy(results[Fit(name, fold, half)])
+        return joined
+
+    def _stopped(self, results: Results, name: str, selection: MethodSelection) -> StoppedMethod:
+        """Compare a method with the selected one on the first folds."""
+        correct = np.concatenate([self._correct(results, Fit(name, fold)) for fold in FIRST_FOLDS])
+        best = np.concatenate([self._correct(results, Fit(selection.method, fold)) for fold in FIRST_FOLDS])
+        return StoppedMethod(correct, best)
+
+    def _correct(self, results: Results, fit: Fit) -> Bool[np.ndarray, " K"]:
+        return np.asarray(results[fit].argmax(1) == self.labels[self.held_out(fit.fold)].numpy())
+
+    def _slope(self, results: Results, selection: MethodSelection) -> LearningSlope | None:
+        """Error rates of the best method that was also fitted to half of the labels."""
+        names = [name for name in selection.probabilities if Fit(name, 0, True) in results]
+        if not names:
+            return None
+        best = max(names, key=selection.accuracies.__getitem__)
+        known = selection.positions
+        predicted = self._joined(results, best, half=True)[known].argmax(1)
+        half = float((predicted != selection.labels).double().mean())
+        return LearningSlope(best, 1 - selection.accuracies[best], half)
+
+
+def half_of_each_class(labels: Int[Tensor, " M"], seed: tuple[int, int]) -> Int[Tensor, " K"]:
+    """Return the sorted positions of a random half, rounded up, of the labels of each class."""
+    order = np.random.default_rng(seed).permutation(len(labels))
+    shuffled = labels.numpy()[order]
+    members = (order[shuffled == label] for label in np.unique(shuffled))
+    return torch.from_numpy(np.sort(np.concatenate([each[: (len(each) + 1) // 2] for each in members])))
 
 
 def frequent_classes(labels: Int[Tensor, " M"]) -> Int[np.ndarray, " Y"]:
@@ -66,31 +137,33 @@ def can_cross_validate(labels: Int[Tensor, " M"]) -> bool:
     return len(frequent_classes(labels)) >= 2
 
 
-def cross_validate(
-    context: MethodContext, rows: Int[Tensor, " M"], labels: Int[Tensor, " M"], step: FoldStep, seed: int = 0
-) -> MethodSelection | None:
-    """Fit and evaluate every method on every fold; None where fewer than two classes have ``MIN_LABELS`` labels.
+def cross_validate(validation: CrossValidation, run_fits: RunFits) -> Iterator[MethodSelection]:
+    """Yield the selection among the methods without a network, then, if any network was fitted, among all.
 
-    Images of classes with fewer labels are fitted to in every fold and evaluated in none.
+    Successive halving: a network is trained on the folds ``FIRST_FOLDS`` unless the best of the other methods errs on
+    at most ``FEW_ERRORS`` of the labels, and on the other folds where it is not behind on the first by more than one
+    standard error of the difference. Images of classes with fewer than ``MIN_LABELS`` labels are fitted to in every
+    fold and evaluated in none.
     """
-    if not can_cross_validate(labels):
-        return None
-    validation = CrossValidation(context, rows, labels, seed)
-    positions = np.flatnonzero(validation.folds >= 0)
-    probabilities = {}
-    for name in METHODS:
-        probabilities[name] = torch.zeros(len(rows), context.classes)
-        for fold in range(FOLDS):
-            held_out = torch.from_numpy(validation.folds == fold)
+    cheap = [name for name, method in METHODS.items() if not method.trains_network]
+    results = dict(
+        run_fits([Fit(name, fold, half) for half in (False, True) for name in cheap for fold in range(FOLDS)])
+    )
+    selection = validation.select(results)
+    yield selection
+    if not leaves_a_chance(selection):
+        return
+    networks = [name for name in METHODS if name not in cheap]
+    results |= run_fits([Fit(name, fold) for fold in FIRST_FOLDS for name in networks])
+    stopped = validation.select(results).stopped
+    others = [fold for fold in range(FOLDS) if fold not in FIRST_FOLDS]
+    results |= run_fits([Fit(name, fold) for fold in others for name in networks if stopped[name].has_a_chance])
+    yield validation.select(results)
 
-            def compute(name: str = name, fold: int = fold) -> np.ndarray:
-                return validation.probabilities(name, fold)
 
-            probabilities[name][held_out] = torch.from_numpy(step(name, fold, compute))
-    labels, folds = labels[positions], validation.folds[positions]
-    probabilities = {name: each[positions] for name, each in probabilities.items()}
-    temperatures = {name: fit_temperature(each, labels) for name, each in probabilities.items()}
-    return MethodSelection(labels, probabilities, folds, temperatures, positions)
+def leaves_a_chance(selection: MethodSelection) -> bool:
+    """Whether the selected method errs on more than ``FEW_ERRORS`` of the labels, so that a network may be better."""
+    return 1 - selection.accuracies[selection.method] > FEW_ERRORS
 
 
 def selected_method(selection: MethodSelection | None) -> tuple[str, float]:

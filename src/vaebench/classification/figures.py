@@ -10,8 +10,9 @@ import torch
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from vaebench.classification.methods import METHODS, MIN_LABELS, MethodSelection
+from vaebench.classification.methods import METHODS
 from vaebench.classification.results import ClassificationResult
+from vaebench.classification.selection import MIN_LABELS, MethodSelection
 from vaebench.core.errors import VaebenchError
 from vaebench.core.statistics import wilson_interval
 from vaebench.data.pixels import to_8_bits

@@ -1,33 +1,31 @@
-"""classify(): from a folder of images, some of them labelled, to predictions, a report and a trained classifier."""
+"""classify(): from images of any source, some of them labelled, to predictions, a report and a trained classifier."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from threadpoolctl import threadpool_limits
 
 from vaebench.classification.active_learning import select_to_label_next
 from vaebench.classification.collection import Collection, collect
-from vaebench.classification.cross_validation import can_cross_validate, selected_method
-from vaebench.classification.fold_fits import (
-    divide_fits,
-)
+from vaebench.classification.cross_validation import can_cross_validate, frequent_classes, selected_method
 from vaebench.classification.outliers import THRESHOLD
+from vaebench.classification.pilots import Pilots, candidates, choose_augmentation, pilot_sample
 from vaebench.classification.results import ClassificationResult, write_results
-from vaebench.classification.settings import (
-    ClassificationInfo,
-    Settings,
-    TimeEstimate,
-    estimate_time,
-    settings_for,
-)
+from vaebench.classification.selection import MethodSelection
+from vaebench.classification.settings import Settings, settings_for
+from vaebench.classification.shared_work import divide_fits
 from vaebench.classification.steps import Steps
+from vaebench.classification.time_estimate import ClassificationInfo, TimeEstimate, estimate_time
 from vaebench.core.errors import VaebenchError
 from vaebench.core.files import read_json, write_json
 from vaebench.core.locks import lock_folder
 from vaebench.core.progress import ProgressCallback, ProgressEvent
 from vaebench.core.workers import Executor
+from vaebench.data.augment import PRESETS
 from vaebench.data.preprocessing import Projection
 from vaebench.data.reading import Reading
 from vaebench.deprecated import renamed_arguments
@@ -37,6 +35,10 @@ from vaebench.training.sharing import Division
 
 TO_LABEL_NEXT = 50
 """Images that are suggested for labelling."""
+FIRST_RESULTS = 10.0
+"""Seconds of further training from which results are written before it."""
+MessageCallback = Callable[[str], None]
+ResultCallback = Callable[[ClassificationResult], object]
 
 
 @renamed_arguments(watch="callback", tell="message_callback")
@@ -48,17 +50,20 @@ def classify(
     side: int | None = None,
     projection: Projection | None = None,
     masks: str | Path | None = None,
+    augmentation: str | None = None,
     compute: Compute | None = None,
     callback: ProgressCallback = lambda event: None,
-    message_callback: Callable[[str], None] = lambda message: None,
+    message_callback: MessageCallback = lambda message: None,
+    result_callback: ResultCallback = lambda result: None,
     settings: Settings | None = None,
     executor: Executor | None = None,
 ) -> ClassificationResult:
     """Classify a collection of images of which some are labelled.
 
     A VAE is trained on all images, the best of several methods is selected by cross-validation on the labelled
-    images, and all images are classified. An interrupted call can be repeated and continues; a call with more labels
-    reuses the VAE.
+    images, and all images are classified. Predictions, report and model are written after the fast methods, and again
+    where a method that trains a network is better. An interrupted call can be repeated and continues; a call with more
+    labels reuses the VAE where the augmentation is the same.
 
     Args:
         path: a folder, an archive or a file of images in any format that is read.
@@ -69,12 +74,16 @@ def classify(
         projection: how the planes of a stack become one image; None leaves stacks out.
         masks: a folder, an archive or a file of masks of two values: where one is 0, the pixel of the image of its name
             is not known.
+        augmentation: name in :data:`vaebench.data.augment.PRESETS` of changes that keep the class; by default chosen by
+            cross-validation.
         compute: device, precision and threads; chosen for the machine by default.
         callback: receives progress events.
         message_callback: receives sentences: how many images were read, the estimated time.
+        result_callback: receives the results when they have been written: the first ones, where networks are trained
+            after them, and the final ones.
         settings: chosen by the shape and number of the images by default.
         executor: the workers that share the fits of the cross-validation; see
-            :func:`vaebench.classification.fold_fits.divide_fits`.
+            :func:`vaebench.classification.shared_work.divide_fits`.
 
     Raises:
         VaebenchError: nothing can be read, labels are invalid, the output folder is in use, not writable or of other
@@ -82,59 +91,125 @@ def classify(
         KeyboardInterrupt: Ctrl-C; completed steps are kept.
     """
     path = Path(path).expanduser()
+    _check_augmentation(augmentation)
     label_files = [Path(file) for file in ([labels] if isinstance(labels, str | Path) else labels)]
     folder = Path(out) if out is not None else Path("runs") / f"classify-{path.resolve().stem}"
     with lock_folder(folder):
         _claim(folder, path)
         reading = Reading(side, tuple(map(str, label_files)), projection, None if masks is None else str(masks))
         collection = collect(path, reading, folder / "work", lambda task, done: callback(ProgressEvent(task, done)))
-        settings = settings or settings_for(
-            collection.images.shape, len(collection.names), len(collection.labelled_rows)
-        )
         for sentence in (_describe(collection), *collection.warnings):
             message_callback(sentence)
-        own = (compute or Compute()).resolve()
-        estimate = estimate_time(settings, collection.images, len(collection.classes), own)
-        division, minutes = _plan(collection, estimate, compute or Compute(), executor)
-        message_callback(
-            f"Estimated time: {max(1, round(minutes))} minutes on this machine, less if an earlier call was interrupted"
-        )
-        experiment = Experiment(ClassificationInfo({"cpu": minutes}), "cpu", folder / "work", own, callback)
-        steps = Steps(experiment, collection, settings, division, estimate if executor is None else None)
+        job = _Job(folder, collection, callback, message_callback, result_callback)
+        return job.run(augmentation, settings, compute or Compute(), executor)
+
+
+@dataclass
+class _Job:
+    """One classification of a collection."""
+
+    folder: Path
+    collection: Collection
+    callback: ProgressCallback
+    message_callback: MessageCallback
+    result_callback: ResultCallback
+
+    def run(
+        self, augmentation: str | None, settings: Settings | None, compute: Compute, executor: Executor | None
+    ) -> ClassificationResult:
+        """Choose what is not given, run all steps and write the results."""
+        own = compute.resolve()
+        chosen = settings or self._settings(augmentation or "gentle")
+        names = [] if settings or augmentation or not can_cross_validate(self.collection.labels) else self._candidates
+        images, classes = self.collection.images, len(self.collection.classes)
+        estimate = estimate_time(chosen, images, classes, len(names), own)
+        division, minutes = self._plan(estimate, compute, executor)
+        experiment = Experiment(ClassificationInfo({"cpu": minutes}), "cpu", self.folder / "work", own, self.callback)
+        if names:
+            chosen = self._settings(self._choose_augmentation(experiment, names, division, estimate))
+        steps = Steps(experiment, self.collection, chosen, division, estimate if executor is None else None)
         with threadpool_limits(own.threads):
-            return _run(folder, steps)
+            return self._write_results(steps)
 
+    def _settings(self, augmentation: str) -> Settings:
+        collection = self.collection
+        return settings_for(collection.images.shape, len(collection.names), len(collection.labelled_rows), augmentation)
 
-def _plan(
-    collection: Collection, estimate: TimeEstimate, compute: Compute, executor: Executor | None
-) -> tuple[Division, float]:
-    """Division of the fits of the cross-validation, if there is one, and the estimated minutes of the whole."""
-    if can_cross_validate(collection.labels):
+    @property
+    def _candidates(self) -> list[str]:
+        return candidates(self.collection.images.shape[0])
+
+    def _plan(self, estimate: TimeEstimate, compute: Compute, executor: Executor | None) -> tuple[Division, float]:
+        """Division of the fits of the cross-validation, if there is one, and the estimated minutes of the whole."""
+        if not can_cross_validate(self.collection.labels):
+            minutes = estimate.minutes(False)
+            self.message_callback(f"Estimated time: {_minutes(minutes)} on this machine")
+            return Division(None, 1, compute.resolve()), minutes
         division = divide_fits(compute, executor, estimate.seconds_of_folds)
-        return division, estimate.minutes(True, division.workers)
-    return Division(None, 1, compute.resolve()), estimate.minutes(False)
+        first, minutes = estimate.minutes_to_first(division.workers), estimate.minutes(True, division.workers)
+        self.message_callback(
+            f"Estimated time on this machine: {_minutes(first)} to the first results, {_minutes(minutes)} where a "
+            "network is worth training; less if an earlier call was interrupted"
+        )
+        return division, minutes
 
+    def _choose_augmentation(
+        self, experiment: Experiment, names: Sequence[str], division: Division, estimate: TimeEstimate
+    ) -> str:
+        """Choose the augmentation by cross-validation, and say how."""
+        collection = self.collection
+        rows, labels = collection.labelled_rows.numpy(), collection.labels.numpy()
+        sample = pilot_sample(len(collection.names), rows, 0)
+        known = np.isin(labels, frequent_classes(collection.labels))
+        pilots = Pilots(
+            settings={name: self._settings(name) for name in names},
+            folder=experiment.folder.resolve(),
+            pixels=collection.pixel_file.resolve(),
+            sample=sample,
+            rows=np.searchsorted(sample, rows[known]),
+            labels=labels[known],
+            classes=len(collection.classes),
+            compute=division.compute,
+            identity={"data": collection.images.fingerprint()},
+        )
+        best, accuracies = choose_augmentation(experiment, pilots, division, estimate.pilots)
+        compared = ", ".join(f"{name} {100 * accuracies[name]:.0f} %" for name in names)
+        self.message_callback(f"Augmentation chosen by cross-validation after short trainings: {best} (of {compared})")
+        return best
 
-def _run(folder: Path, steps: Steps) -> ClassificationResult:
-    """Run all steps and write the results."""
-    collection, experiment, settings = steps.collection, steps.experiment, steps.settings
-    context, rows = steps.method_context()
-    selection = steps.cross_validate(context, rows)
-    classifier = steps.fit_classifier(context, rows, *selected_method(selection))
-    probabilities = steps.probabilities(classifier)
-    means = steps.latent_means()
-    detector, outlier_scores = steps.fit_outlier_detector(means)
-    experiment.report("selecting images to label next")
-    to_label_next = select_to_label_next(
-        means, probabilities.numpy(), collection.labelled_rows.numpy(), TO_LABEL_NEXT, outlier_scores > THRESHOLD
-    )
-    detector.save(folder / "model")  # first, as model.json makes the folder look complete
-    onnx = classifier.save(folder / "model")
-    predicted = probabilities, outlier_scores, to_label_next
-    result = ClassificationResult(folder, collection, settings, selection, classifier, *predicted, onnx, steps.seconds)
-    write_results(result)
-    experiment.finish()
-    return result
+    def _write_results(self, steps: Steps) -> ClassificationResult:
+        """Write the results of the fast methods, and again those of all where networks were trained."""
+        selection = None
+        for selection in steps.cross_validate():
+            if steps.seconds_of_networks(selection) >= FIRST_RESULTS:
+                self.message_callback(_describe_first(self._write(steps, selection)))
+        result = self._write(steps, selection)
+        steps.experiment.finish()
+        return result
+
+    def _write(self, steps: Steps, selection: MethodSelection | None) -> ClassificationResult:
+        """Fit the selected method, classify all images and write everything."""
+        collection, folder = self.collection, self.folder
+        classifier = steps.fit_classifier(*selected_method(selection))
+        probabilities = steps.probabilities(classifier)
+        detector, outlier_scores = steps.fit_outlier_detector()
+        steps.experiment.report("selecting images to label next")
+        to_label_next = select_to_label_next(
+            steps.latents.means,
+            probabilities.numpy(),
+            collection.labelled_rows.numpy(),
+            TO_LABEL_NEXT,
+            outlier_scores > THRESHOLD,
+        )
+        detector.save(folder / "model")  # first, as model.json makes the folder look complete
+        onnx = classifier.save(folder / "model")
+        predicted = probabilities, outlier_scores, to_label_next
+        result = ClassificationResult(
+            folder, collection, steps.settings, selection, classifier, *predicted, onnx, steps.seconds
+        )
+        write_results(result)
+        self.result_callback(result)
+        return result
 
 
 def _claim(folder: Path, path: Path) -> None:
@@ -150,3 +225,23 @@ def _describe(collection: Collection) -> str:
     labelled, skipped = len(collection.labelled_rows), len(collection.skipped)
     text = f"{len(collection.names):,} images read, {labelled:,} of them labelled in {len(collection.classes)} classes"
     return text + (f"; {skipped:,} skipped" if skipped else "")
+
+
+def _check_augmentation(name: str | None) -> None:
+    if name is not None and name not in PRESETS:
+        raise VaebenchError(f"augmentation is {name!r}; expected one of {', '.join(PRESETS)}")
+
+
+def _minutes(minutes: float) -> str:
+    count = max(1, round(minutes))
+    return f"{count} minute{'s' if count > 1 else ''}"
+
+
+def _describe_first(result: ClassificationResult) -> str:
+    assert result.selection is not None
+    expected = result.selection.expected_accuracy
+    return (
+        f"First results in {result.folder / 'report.html'}: {result.method}, expected accuracy "
+        f"{100 * expected.accuracy:.0f} % ({100 * expected.low:.0f} to {100 * expected.high:.0f} %); they are renewed "
+        "where training a network gives better ones"
+    )

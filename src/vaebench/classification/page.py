@@ -13,8 +13,9 @@ import torch
 
 from vaebench import __version__
 from vaebench.classification import figures
-from vaebench.classification.methods import DEFAULT, METHODS, MIN_LABELS, MethodSelection
+from vaebench.classification.methods import DEFAULT, METHODS
 from vaebench.classification.results import ClassificationResult, summary
+from vaebench.classification.selection import MIN_LABELS, MethodSelection
 from vaebench.core.files import write_bytes, write_text
 from vaebench.plotting.channels import is_composite
 from vaebench.plotting.palette import clean
@@ -26,6 +27,8 @@ MAX_CLASSES = 20
 IMAGES_PER_CLASS = 6
 MAX_OUTLIERS = MAX_SUSPECTS = 24
 MAX_SKIPPED = 50
+IMBALANCED = 3
+"""Ratio of the largest to the smallest number of labels of a class from which balanced accuracy is stated."""
 MAX_CLASSES_DRAWN = 40
 """Classes up to which a confusion matrix and bars can be read."""
 WITHOUT_VAE = ("pca-line", "pixel-line", "supervised")
@@ -34,8 +37,8 @@ WITHOUT_VAE = ("pca-line", "pixel-line", "supervised")
 FIGURES: dict[str, tuple[str, str, figures.Draw]] = {
     "methods": (
         "Methods",
-        "Cross-validated accuracy of each method, the selected one in orange. In each of five folds, the same for all "
-        "methods, a method is fitted to four fifths of the labels and tested on the rest.",
+        "Cross-validated accuracy of each method that was fitted on all folds, the selected one in orange. In each of "
+        "five folds, the same for all methods, a method is fitted to four fifths of the labels and tested on the rest.",
         figures.methods,
     ),
     "reliability": (
@@ -145,6 +148,7 @@ def verdict(result: ClassificationResult) -> list[str]:
         *_test_sentence(result),
         _selected_method_sentence(selection),
     ]
+    sentences += _imbalance_sentence(result)
     if rare:
         sentences.append(
             f"The estimate leaves out the classes with fewer than {MIN_LABELS} labels: {', '.join(rare[:5])}"
@@ -165,6 +169,19 @@ def _test_sentence(result: ClassificationResult) -> list[str]:
         f"Accuracy on the {len(result.collection.test_rows):,} labelled images of the part test, which nothing was "
         f"fitted to: {100 * measured.accuracy:.1f} % (95 % confidence interval: {100 * measured.low:.1f} to "
         f"{100 * measured.high:.1f} %)."
+    ]
+
+
+def _imbalance_sentence(result: ClassificationResult) -> list[str]:
+    """Balanced accuracy and the class with the lowest recall, where the classes have different numbers of labels."""
+    selection, counts = result.selection, result.collection.label_counts
+    if selection is None or max(counts) < IMBALANCED * max(min(counts), 1):
+        return []
+    worst = min(selection.recalls, key=selection.recalls.__getitem__)
+    return [
+        f"The classes have {min(counts):,} to {max(counts):,} labels. Balanced accuracy (mean of the classes' recalls, "
+        f"cross-validated): {100 * selection.balanced_accuracy:.0f} %; lowest recall: "
+        f"{100 * selection.recalls[worst]:.0f} % of {clean(result.collection.classes[worst])}."
     ]
 
 

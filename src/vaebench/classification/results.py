@@ -15,9 +15,10 @@ from torch import Tensor
 
 from vaebench.classification.classifier import ImageClassifier
 from vaebench.classification.collection import Collection
-from vaebench.classification.methods import METHODS, ExpectedAccuracy, MethodSelection
+from vaebench.classification.methods import METHODS
 from vaebench.classification.outliers import THRESHOLD
 from vaebench.classification.prediction import PredictionResult
+from vaebench.classification.selection import ExpectedAccuracy, MethodSelection
 from vaebench.classification.settings import Settings
 from vaebench.core.files import atomic, write_json
 from vaebench.core.provenance import commit
@@ -141,6 +142,11 @@ def summary(result: ClassificationResult) -> dict[str, Any]:
         "test_accuracy": None if result.test_accuracy is None else result.test_accuracy._asdict(),
         "test_images": len(collection.test_rows),
         "methods": None if selection is None else _method_rows(selection),
+        "trained_networks": selection is not None and _trained_networks(selection),
+        "stopped_methods": None if selection is None else _stopped_rows(selection),
+        "learning_slope": None if selection is None or selection.slope is None else selection.slope._asdict(),
+        "balanced_accuracy": None if selection is None else selection.balanced_accuracy,
+        "recalls": None if selection is None else _recalls(selection, collection.classes),
         "scores": None if selection is None else selection.scores,
         "preprocessing": collection.rule.description,
         "settings": result.settings.model_dump(mode="json"),
@@ -163,3 +169,26 @@ def _method_rows(selection: MethodSelection) -> list[dict[str, Any]]:
         }
         for name, accuracy in selection.accuracies.items()
     ]
+
+
+def _trained_networks(selection: MethodSelection) -> bool:
+    return any(METHODS[name].trains_network for name in (*selection.probabilities, *selection.stopped))
+
+
+def _stopped_rows(selection: MethodSelection) -> list[dict[str, Any]]:
+    """Accuracy on the first folds of each method that was stopped there, and that of the selected one on the same."""
+    return [
+        {
+            "method": name,
+            "title": METHODS[name].title,
+            "labels": len(stopped.correct),
+            "accuracy": float(stopped.correct.mean()),
+            "accuracy_of_selected": float(stopped.selected_correct.mean()),
+        }
+        for name, stopped in selection.stopped.items()
+    ]
+
+
+def _recalls(selection: MethodSelection, classes: Sequence[str]) -> dict[str, float | None]:
+    """Recall of every class; None for one without held-out labels."""
+    return {name: selection.recalls.get(label) for label, name in enumerate(classes)}

@@ -1,8 +1,9 @@
-"""Steps of one classification: the VAE, the cross-validation, the classifier, and results of all images."""
+"""Steps of one classification: augmentation, VAE, cross-validation, classifier, and results of all images."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -15,23 +16,23 @@ from torch import Tensor
 
 from vaebench.classification.classifier import Description, ImageClassifier
 from vaebench.classification.collection import Collection
-from vaebench.classification.cross_validation import cross_validate
-from vaebench.classification.fold_fits import (
-    LONG,
-    FoldFits,
-    all_fits,
-    fold_step,
-    share_fits,
+from vaebench.classification.cross_validation import (
+    CrossValidation,
+    Fit,
+    can_cross_validate,
+    cross_validate,
+    leaves_a_chance,
 )
-from vaebench.classification.methods import METHODS, MethodContext, MethodSelection
+from vaebench.classification.fold_fits import FoldFits, fold_identity
+from vaebench.classification.latents import Latents
+from vaebench.classification.methods import METHODS, MethodContext
 from vaebench.classification.outliers import OutlierDetector
-from vaebench.classification.settings import (
-    Settings,
-    TimeEstimate,
-)
+from vaebench.classification.selection import MethodSelection
+from vaebench.classification.settings import Settings
+from vaebench.classification.shared_work import LONG, share
+from vaebench.classification.time_estimate import TimeEstimate
 from vaebench.data.blocks import Blocks
 from vaebench.data.images import Dataset, Images, Source
-from vaebench.evaluation.features import encode
 from vaebench.experiments.experiment import Experiment
 from vaebench.experiments.trained import TrainedModel
 from vaebench.models.vae import VAE
@@ -83,22 +84,31 @@ class Steps:
         return self.trained.vae.cpu()
 
     @cached_property
-    def pool(self) -> Int[Tensor, " P"] | None:
+    def pool(self) -> Int[np.ndarray, " P"] | None:
         """Rows of the images that methods are fitted with: the labelled ones and a random sample, or None for all."""
         images = len(self.collection.images)
         if images <= POOL:
             return None
-        sample = torch.from_numpy(np.random.default_rng(self.settings.seed).permutation(images)[:POOL])
-        rows: Tensor = torch.cat([sample, self.collection.labelled_rows]).unique()
-        return rows
+        sample = np.random.default_rng(self.settings.seed).permutation(images)[:POOL]
+        return np.union1d(sample, self.collection.labelled_rows.numpy())
 
-    def method_context(self) -> tuple[MethodContext, Int[Tensor, " M"]]:
-        """Return what methods are fitted with, and the rows of the labelled images in it."""
-        images, settings, rows = self.collection.images, self.settings, self.collection.labelled_rows
-        if self.pool is not None:
-            images, rows = images.take(self.pool), torch.searchsorted(self.pool, rows)
-        training = settings.semi_supervised, settings.supervised, self.experiment.compute
-        return MethodContext(images, len(self.collection.classes), settings.model, self.vae, *training), rows
+    @cached_property
+    def latents(self) -> Latents:
+        """The codes of all images."""
+        return Latents(self.experiment, self.collection.images, self.vae, self.trained.key, self.pool)
+
+    @cached_property
+    def pool_rows(self) -> Int[Tensor, " M"]:
+        """Rows of the labelled images in the pool."""
+        rows = self.collection.labelled_rows
+        return rows if self.pool is None else torch.searchsorted(torch.from_numpy(self.pool), rows)
+
+    @cached_property
+    def context(self) -> MethodContext:
+        """What methods are fitted with."""
+        latents, classes = self.latents, len(self.collection.classes)
+        images, means = latents.pool_images, latents.pool_means
+        return MethodContext(images, classes, self.vae, means, latents.graph, self.settings, self.experiment.compute)
 
     def _identity(self) -> dict[str, Any]:
         """Everything that decides a fit except its method and fold."""
@@ -121,38 +131,56 @@ class Steps:
         identity, callback = identity or {"vae": self.trained.key}, self.experiment.progress_callback(task)
         return self._array(f"all/{name}", identity, lambda: compute(self.collection.images, callback))
 
-    def fold_probabilities(self, method: str, fold: int, compute: Callable[[], np.ndarray]) -> np.ndarray:
-        """Return the held-out probabilities of a method on a fold."""
-        return self._array(*fold_step(method, fold, self._identity()), compute)
+    def cross_validate(self) -> Iterator[MethodSelection]:
+        """Yield the selection of a method from the cheap methods, then from all.
 
-    def cross_validate(self, context: MethodContext, rows: Int[Tensor, " M"]) -> MethodSelection | None:
-        """Compare the methods; fits that are not stored are shared where that is faster."""
+        Fits that are not stored are shared where that is faster. Yields nothing without enough labels.
+        """
         labels, compute = self.collection.labels, self.experiment.compute
+        if not can_cross_validate(labels):
+            return
         compute.set_threads()  # on which the bits of fits without a training depend
-        if self._shares_fits():
-            share_fits(self.experiment, self._fold_fits(rows), self.division)
         threads = self.division.compute.threads
-        if threads != compute.threads:
-            context = replace(context, compute=compute.model_copy(update={"threads": threads}))
-        with threadpool_limits(threads):
-            return cross_validate(context, rows, labels, self.fold_probabilities, self.settings.seed)
+        context = replace(self.context, compute=compute.model_copy(update={"threads": threads}))
+        validation = CrossValidation(context, self.pool_rows, labels, self.settings.seed)
+        yield from cross_validate(validation, lambda fits: self._run_fits(validation, fits))
 
-    def _shares_fits(self) -> bool:
-        if self.division.executor is None:
+    def seconds_of_networks(self, selection: MethodSelection) -> float:
+        """Seconds after a selection that the trainings of networks are expected to take; 0 if there are none."""
+        trained = any(METHODS[name].trains_network for name in (*selection.probabilities, *selection.stopped))
+        if trained or not leaves_a_chance(selection):
+            return 0.0
+        return math.inf if self.estimate is None else self.estimate.seconds_of_folds / self.division.workers
+
+    def _run_fits(self, validation: CrossValidation, fits: Sequence[Fit]) -> dict[Fit, np.ndarray]:
+        missing = [fit for fit in fits if not self._has(fit)]
+        if self._shares(missing):
+            share(self.experiment, self._fold_fits(missing), self.division)
+        with threadpool_limits(self.division.compute.threads):
+            return {fit: self._probabilities_of(validation, fit) for fit in fits}
+
+    def _has(self, fit: Fit) -> bool:
+        return self.experiment.cache.has_arrays(fit.name, fold_identity(fit, self._identity()))
+
+    def _probabilities_of(self, validation: CrossValidation, fit: Fit) -> np.ndarray:
+        return self._array(fit.name, fold_identity(fit, self._identity()), lambda: validation.probabilities(fit))
+
+    def _shares(self, missing: Sequence[Fit]) -> bool:
+        networks = [fit for fit in missing if METHODS[fit.method].trains_network]
+        if self.division.executor is None or not networks:
             return False
-        cache, identity = self.experiment.cache, self._identity()
-        missing = [name for name, fold in all_fits() if not cache.has_arrays(*fold_step(name, fold, identity))]
         if self.estimate is None:
-            return bool(missing)
-        return sum(self.estimate.fits.get(name, 0.0) for name in missing) >= LONG
+            return True
+        return sum(self.estimate.fits.get(fit.method, 0.0) for fit in networks) >= LONG
 
-    def _fold_fits(self, rows: Int[Tensor, " M"]) -> FoldFits:
-        collection, folder = self.collection, self.experiment.folder.resolve()
+    def _fold_fits(self, fits: Sequence[Fit]) -> FoldFits:
+        collection = self.collection
         return FoldFits(
-            folder=folder,
+            fits=tuple(fits),
+            folder=self.experiment.folder.resolve(),
             pixels=collection.pixel_file.resolve(),
-            pool=None if self.pool is None else self.pool.numpy(),
-            rows=rows.numpy(),
+            pool=self.pool,
+            rows=self.pool_rows.numpy(),
             labels=collection.labels.numpy(),
             classes=len(collection.classes),
             settings=self.settings,
@@ -160,21 +188,25 @@ class Steps:
             identity=self._identity(),
         )
 
-    def fit_classifier(
-        self, context: MethodContext, rows: Int[Tensor, " M"], method: str, temperature: float
-    ) -> ImageClassifier:
+    def fit_classifier(self, method: str, temperature: float) -> ImageClassifier:
         """Fit a method to all labelled images."""
-        title, kind, fit_method = METHODS[method]
-        rule, classes, model = self.collection.rule, self.collection.classes, self.settings.model
+        title, kind, fit_method, neighbours = METHODS[method]
+        collection = self.collection
         description = Description(
-            kind=kind, method=title, rule=rule, classes=classes, model=model, temperature=temperature
+            kind=kind,
+            method=title,
+            rule=collection.rule,
+            classes=collection.classes,
+            model=self.settings.model,
+            temperature=temperature,
+            neighbours=neighbours,
         )
 
         def fit() -> dict[str, np.ndarray]:
-            network = fit_method(context, rows, self.collection.labels, self.settings.seed).cpu()
+            network = fit_method(self.context, self.pool_rows, collection.labels, self.settings.seed).cpu()
             return {name: value.numpy() for name, value in network.state_dict().items()}
 
-        weights = self.experiment.arrays("chosen", {**self._identity(), "method": method}, fit)
+        weights = self.experiment.arrays(f"chosen/{method}", {**self._identity(), "method": method}, fit)
         network = description.load({name: torch.from_numpy(value) for name, value in weights.items()})
         return ImageClassifier(description, network)
 
@@ -186,16 +218,13 @@ class Steps:
         def compute(images: Images, callback: Callable[[float], None]) -> np.ndarray:
             return classifier.probabilities(images, callback).numpy()
 
-        return torch.from_numpy(self._array_of_all("answers", "classifying all images", compute, identity))
+        return torch.from_numpy(self._array_of_all("probabilities", "classifying all images", compute, identity))
 
-    def latent_means(self) -> Float[np.ndarray, "N D"]:
-        """Return the latent means of all images."""
-        return self._array_of_all("codes", "encoding all images", lambda *args: encode(self.vae, *args).mean.numpy())
-
-    def fit_outlier_detector(self, means: Float[np.ndarray, "N D"]) -> tuple[OutlierDetector, Float[np.ndarray, " N"]]:
+    def fit_outlier_detector(self) -> tuple[OutlierDetector, Float[np.ndarray, " N"]]:
         """Return the outlier detector and the outlier scores of all images."""
 
         def compute_statistics(detector: OutlierDetector) -> np.ndarray:
             return self._array_of_all("outliers", "computing outlier scores", detector.statistics)
 
-        return OutlierDetector.fit(self.vae, self.collection.images, means, compute_statistics=compute_statistics)
+        images, means = self.collection.images, self.latents.means
+        return OutlierDetector.fit(self.vae, images, means, compute_statistics=compute_statistics)

@@ -13,6 +13,7 @@ from vaebench.cli.terminal import progress
 SIZES = range(8, 513)
 """Side lengths in pixels that ``--size`` accepts."""
 PROJECTIONS = ("max", "mean", "first")
+AUGMENTATIONS = ("gentle", "strokes", "objects", "photographs", "microscopy")
 INSPECT = """\
 Reads every image once, in seconds and before any training, and lists what was found: parts, classes, sizes, channels,
 values, duplicates, unreadable files, and how the images would be read. Warnings come first, each with what to do. The
@@ -24,8 +25,9 @@ Examples:
   vaebench inspect photos --json > photos.json"""
 CLASSIFY = """\
 Learns from all images, chooses a method by cross-validation on the labelled ones, classifies the rest, and estimates
-how many predictions are right. Writes predictions.csv, to-label-next.csv with a contact sheet, report.html and model/.
-The same command continues where it was stopped; with more labels it keeps what was learned without labels.
+how many predictions are right. Writes predictions.csv, to-label-next.csv with a contact sheet, report.html and model/
+after the fast methods, and again where a method that trains a network is better. The same command continues where it
+was stopped; with more labels it keeps what was learned without labels.
 
 Examples:
   vaebench classify photos
@@ -54,6 +56,8 @@ def add_parser(commands: Any) -> None:
     parser = add_command(commands, classify, "classify", "classify your own images from the labels of a few", CLASSIFY)
     _add_reading(parser)
     parser.add_argument("--out", metavar="FOLDER", help="folder of the results (default: runs/classify-NAME)")
+    about = f"changes that keep the class: {', '.join(AUGMENTATIONS)} (default: chosen by cross-validation)"
+    parser.add_argument("--augment", type=one_of(*AUGMENTATIONS), metavar="NAME", help=about)
     add_workers(parser, "one a core where the fits of the cross-validation take over 15 seconds, else this process")
 
     parser = add_command(commands, predict, "predict", "classify new images with a model of vaebench classify", PREDICT)
@@ -147,15 +151,17 @@ def classify(args: argparse.Namespace) -> int:
             side=args.size,
             projection=args.projection,
             masks=args.masks,
+            augmentation=args.augment,
             callback=callback,
             message_callback=lambda line: print(line, flush=True),
+            result_callback=write_page,
             executor=executor_of(args),
         )
     for line in verdict(result):
         print(line)
     if result.onnx is None:
         print("model.onnx was not written: it needs pip install 'vaebench[onnx]'")
-    print(f"open {write_page(result)}")
+    print(f"open {result.folder / 'report.html'}")
     return 0
 
 

@@ -18,6 +18,8 @@ BLOCK = 4096
 """Number of images rotated at a time, which bounds the memory."""
 NEGLIGIBLE = 1e-3
 """Weight of unknown pixels in an interpolated one up to which it counts as known: above the rounding of coordinates."""
+SIDE = 28
+"""Side in pixels of the images that the presets are given for."""
 KNOTS = 4
 """Knots along each side of the grid for elastic distortion."""
 
@@ -85,6 +87,16 @@ class Augmentation(Frozen):
     """Each channel is raised to the power exp(amount), which keeps 0 and 1."""
     cutout: int = Field(0, ge=0)
     """Side in pixels of a square of zeros, centred on a random pixel. DeVries & Taylor 2017."""
+
+    def scaled(self, side: int) -> Augmentation:
+        """Return the augmentation for images of another side in pixels, given that of ``SIDE`` pixels."""
+        factor = side / SIDE
+        lengths = {
+            "shift": self.shift * factor,
+            "elastic": self.elastic * factor,
+            "cutout": round(self.cutout * factor),
+        }
+        return self.model_copy(update=lengths)
 
     @property
     def amounts(self) -> dict[str, float]:
@@ -173,3 +185,13 @@ BOLDER: dict[str, Augmentation] = {name: bolder(AUGMENTATIONS[name]) for name in
 """Stronger augmentation for the pairs of a contrastive VAE, which needs no class labels; 8x8 images are too small."""
 GENTLE = Augmentation(rotation=5, scale=0.05, shift=1)
 """Default augmentation of unknown images."""
+PRESETS: dict[str, Augmentation] = {
+    "gentle": GENTLE,
+    "strokes": Augmentation(rotation=15, scale=0.15, shear=0.2, shift=2, elastic=0.6),
+    "objects": Augmentation(rotation=6, scale=0.1, shift=2, mirror=True, gamma=0.3, cutout=8),
+    "photographs": Augmentation(rotation=6, scale=0.2, shift=4, mirror=True, gamma=0.5, cutout=8),
+    "microscopy": Augmentation(rotation=180, scale=0.1, shift=2, mirror=True, gamma=0.3, cutout=6),
+}
+"""Augmentation by the kind of images of 28 pixels: prior knowledge of which changes keep the class. Gentle for any;
+strokes for handwriting and drawings; objects that stand upright and may be mirrored; photographs, the same with more
+variation of place and light; microscopy and aerial images, which have no upright position."""

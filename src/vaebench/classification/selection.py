@@ -1,0 +1,198 @@
+"""MethodSelection: the result of comparing methods by cross-validation, and the accuracy that it lets expect."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from vaebench.core.statistics import wilson_interval
+from vaebench.deprecated import renamed_attribute
+from vaebench.evaluation.calibration import (
+    apply_temperature,
+    brier_score,
+    fit_temperature,
+    log_loss,
+    selection_corrected_accuracy,
+)
+
+MIN_LABELS = 5
+"""Labels that every class needs for a cross-validation."""
+FITTED = 0.8
+"""Fraction of the labels that a fit of the cross-validation is fitted to."""
+MAX_EXPONENT = 1.0
+"""Bound on the exponent of the learning curve, whose estimate from few labels is noisy."""
+
+
+class ExpectedAccuracy(NamedTuple):
+    """Expected accuracy with its 95 % interval."""
+
+    accuracy: float
+    low: float
+    high: float
+
+
+class AccuracyDifference(NamedTuple):
+    """Mean paired difference of two accuracies with its 95 % interval."""
+
+    mean: float
+    low: float
+    high: float
+
+
+class LabelSuspect(NamedTuple):
+    """A label that is probably wrong."""
+
+    position: int
+    """Index among the M labelled images."""
+    predicted: int
+    """The predicted class."""
+    probability: float
+    """Calibrated probability of the predicted class."""
+
+
+class StoppedMethod(NamedTuple):
+    """A method that was fitted on the first folds only, beside the selected one on the same K labels."""
+
+    correct: Bool[np.ndarray, " K"]
+    selected_correct: Bool[np.ndarray, " K"]
+
+    @property
+    def has_a_chance(self) -> bool:
+        """Whether it is behind by at most one standard error of the paired difference."""
+        gap = self.selected_correct.astype(float) - self.correct
+        return bool(gap.sum() <= math.sqrt(np.square(gap).sum()))
+
+
+class LearningSlope(NamedTuple):
+    """Cross-validated error rates of one method, by which those of others are extrapolated to more labels."""
+
+    method: str
+    error: float
+    """Fitted to four fifths of the labels."""
+    half_error: float
+    """Fitted to half as many."""
+
+    @property
+    def exponent(self) -> float:
+        """b of the power law error ~ labels^-b, between 0 and ``MAX_EXPONENT``; 0 without any error."""
+        if not self.error or self.half_error <= self.error:
+            return 0.0
+        return min(math.log2(self.half_error / self.error), MAX_EXPONENT)
+
+    @property
+    def error_ratio(self) -> float:
+        """Error rate when fitted to all labels, divided by the cross-validated one."""
+        return float(FITTED**self.exponent)
+
+
+@dataclass(frozen=True)
+class MethodSelection:
+    """Result of the cross-validation of all methods on M labelled images."""
+
+    labels: Int[Tensor, " M"]
+    probabilities: Mapping[str, Float[Tensor, "M Y"]]
+    """Class probabilities of each method, from the fit that held the image out; not calibrated."""
+    folds: Int[np.ndarray, " M"]
+    temperatures: Mapping[str, float]
+    """Temperature of each method, which divides its logits."""
+    positions: Int[np.ndarray, " M"] | None = None
+    """Index of each among all labelled images, where some are of classes with too few labels; None for all."""
+    stopped: Mapping[str, StoppedMethod] = field(default_factory=dict)
+    """Methods that were behind on the first folds."""
+    slope: LearningSlope | None = None
+    """Slope of the learning curve; None for no extrapolation."""
+
+    @property
+    def correct(self) -> dict[str, np.ndarray]:
+        """Whether each prediction is correct, (M,) for each method."""
+        return {name: (each.argmax(1) == self.labels).numpy() for name, each in self.probabilities.items()}
+
+    @property
+    def accuracies(self) -> dict[str, float]:
+        """Cross-validated accuracy of each method."""
+        return {name: float(correct.mean()) for name, correct in self.correct.items()}
+
+    @property
+    def recalls(self) -> dict[int, float]:
+        """Cross-validated recall of the selected method for each class that has held-out labels."""
+        correct, labels = self.correct[self.method], self.labels.numpy()
+        return {int(label): float(correct[labels == label].mean()) for label in np.unique(labels)}
+
+    @property
+    def balanced_accuracy(self) -> float:
+        """Mean of the recalls, which does not depend on how many labels each class has."""
+        return float(np.mean(list(self.recalls.values())))
+
+    @property
+    def method(self) -> str:
+        """Name of the method with the highest accuracy; ties are broken by the lowest log loss."""
+        losses = {name: log_loss(self.calibrated_probabilities(name), self.labels) for name in self.probabilities}
+        return max(self.probabilities, key=lambda name: (self.accuracies[name], -losses[name]))
+
+    @property
+    def expected_accuracy(self) -> ExpectedAccuracy:
+        """Accuracy of the selected method when fitted to all labels, with its 95 % interval.
+
+        The cross-validated accuracy is corrected for selecting the best of several methods on the same labels, then
+        extrapolated from four fifths of the labels to all by the slope of the learning curve. The lower end of Wilson's
+        interval is extrapolated by half as much, since the slope is uncertain.
+        """
+        accuracy = selection_corrected_accuracy(np.stack(list(self.correct.values()), 1))
+        low, high = wilson_interval(accuracy, len(self.labels))
+        ratio = 1.0 if self.slope is None else self.slope.error_ratio
+        return ExpectedAccuracy(1 - (1 - accuracy) * ratio, 1 - (1 - low) * (1 + ratio) / 2, 1 - (1 - high) * ratio)
+
+    def difference_to(self, other: str) -> AccuracyDifference:
+        """Accuracy of the selected method minus that of ``other``: mean of paired differences, normal interval."""
+        gap = self.correct[self.method].astype(float) - self.correct[other]
+        half = 1.96 * float(gap.std(ddof=1)) / len(gap) ** 0.5
+        return AccuracyDifference(float(gap.mean()), float(gap.mean()) - half, float(gap.mean()) + half)
+
+    def calibrated_probabilities(self, name: str) -> Float[Tensor, "M Y"]:
+        """Probabilities of a method, each fold calibrated by the temperature fitted to the other folds."""
+        probabilities = self.probabilities[name]
+        calibrated = probabilities.double().clone()
+        for fold in np.unique(self.folds):
+            held_out = torch.from_numpy(self.folds == fold)
+            temperature = fit_temperature(probabilities[~held_out], self.labels[~held_out])
+            calibrated[held_out] = apply_temperature(probabilities[held_out], temperature)
+        return calibrated
+
+    @property
+    def scores(self) -> dict[str, float]:
+        """Brier score and log loss (nats per image) of the selected method, and Brier score of class frequencies."""
+        probabilities = self.calibrated_probabilities(self.method)
+        counts = torch.bincount(self.labels, minlength=probabilities.shape[1]).double()
+        frequencies = (counts / counts.sum()).expand(len(self.labels), -1)
+        return {
+            "brier_score": brier_score(probabilities, self.labels),
+            "brier_score_of_class_frequencies": brier_score(frequencies, self.labels),
+            "log_loss": log_loss(probabilities, self.labels),
+        }
+
+    def label_suspects(self) -> list[LabelSuspect]:
+        """Labels that are probably wrong, the most probable errors first.
+
+        The predicted class must be more probable than it is on average for the images with that label: Northcutt
+        et al. 2021, "Confident learning", eq. 2.
+        """
+        probabilities = self.calibrated_probabilities(self.method)
+        own = probabilities.gather(1, self.labels[:, None])[:, 0]
+        classes = probabilities.shape[1]
+        thresholds = torch.tensor([float(own[self.labels == label].mean()) for label in range(classes)])  # or NaN
+        best, predicted = probabilities.max(1)
+        suspected = (predicted != self.labels) & (best > thresholds[predicted].clamp(min=0.5))
+        rows = torch.nonzero(suspected)[:, 0].tolist()
+        positions = range(len(self.labels)) if self.positions is None else self.positions.tolist()
+        suspects = [LabelSuspect(positions[row], int(predicted[row]), float(best[row])) for row in rows]
+        return sorted(suspects, key=lambda suspect: -suspect.probability)
+
+    expected = renamed_attribute("expected", "expected_accuracy")
+    suspects = renamed_attribute("suspects", "label_suspects")

@@ -1,0 +1,114 @@
+"""Pilots: the augmentation is chosen by labels that were held out."""
+
+import numpy as np
+import pytest
+import torch
+from miniature import COMPUTE, tiny
+from sklearn.datasets import load_digits
+
+from vaebench.classification import pilots as module
+from vaebench.classification.job import classify
+from vaebench.classification.pilots import Pilots, best_augmentation, candidates, pilot_sample
+from vaebench.classification.time_estimate import ClassificationInfo
+from vaebench.core.errors import VaebenchError
+from vaebench.core.local_pool import LocalPool
+from vaebench.data.augment import PRESETS
+from vaebench.experiments.experiment import Experiment
+
+
+@pytest.fixture
+def digits(tmp_path, monkeypatch):
+    """Pilots of 400 digits in two settings, with few pairs."""
+    monkeypatch.setattr(module, "PILOT_PAIRS", 800)
+    source = load_digits()
+    np.save(tmp_path / "pixels.npy", (source.images[:400, None] * 15).astype(np.uint8))
+    rows = np.concatenate([np.flatnonzero(source.target[:400] == label)[:6] for label in range(10)])
+    return Pilots(
+        settings={"gentle": tiny(400), "strokes": tiny(400).model_copy(update={"seed": 1})},
+        folder=tmp_path,
+        pixels=tmp_path / "pixels.npy",
+        sample=np.arange(400),
+        rows=np.sort(rows),
+        labels=source.target[:400][np.sort(rows)].astype(np.int64),
+        classes=10,
+        compute=COMPUTE,
+        identity={"data": "digits"},
+    )
+
+
+def experiment_in(folder):
+    return Experiment(ClassificationInfo({"cpu": 1.0}), "cpu", folder, COMPUTE)
+
+
+def test_labels_are_predicted_from_other_labels(digits, tmp_path):
+    """Right for true labels; no better than chance for labels without a relation to the images."""
+    correct = digits.correct(experiment_in(tmp_path), "gentle")
+    assert correct.shape == (module.REPEATS, 60)
+    assert correct.mean() > 0.5
+    permuted = np.random.default_rng(0).permutation(digits.labels)
+    other = Pilots(**{**vars(digits), "labels": permuted, "identity": {"data": "permuted"}})
+    assert other.correct(experiment_in(tmp_path / "other"), "gentle").mean() < 0.3
+
+
+def test_a_result_is_kept_and_each_repetition_has_other_folds(digits, tmp_path, monkeypatch):
+    first = digits.correct(experiment_in(tmp_path), "gentle")
+    assert not digits.kept(experiment_in(tmp_path))
+    monkeypatch.setattr(module, "train", lambda *args, **kwargs: pytest.fail("trained again"))
+    np.testing.assert_array_equal(digits.correct(experiment_in(tmp_path), "gentle"), first)
+    held_out = [sorted(map(tuple, (fold[1] for fold in digits._folds(repeat)))) for repeat in range(2)]
+    assert held_out[0] != held_out[1]
+
+
+def test_the_most_accurate_is_best_and_of_equal_ones_the_first():
+    low, high = np.zeros((2, 4), bool), np.ones((2, 4), bool)
+    assert best_augmentation({"gentle": low, "strokes": high, "objects": high}) == "strokes"
+    assert best_augmentation({"gentle": low, "strokes": low}) == "gentle"
+
+
+def test_candidates_depend_on_colour():
+    assert candidates(1)[0] == candidates(3)[0] == "gentle"
+    assert "photographs" not in candidates(1)
+    assert "strokes" not in candidates(3)
+    assert set(candidates(1)) | set(candidates(5)) == set(PRESETS)
+
+
+def test_a_sample_holds_every_labelled_image(monkeypatch):
+    labelled = np.array([3, 900, 4999])
+    assert pilot_sample(100, labelled[:1], 0).tolist() == list(range(100))
+    monkeypatch.setattr(module, "PILOT_IMAGES", 50)
+    sample = pilot_sample(5000, labelled, 0)
+    assert len(sample) == 50 == len(np.unique(sample))
+    assert np.isin(labelled, sample).all()
+    np.testing.assert_array_equal(sample, np.sort(sample))
+
+
+def test_classify_says_which_augmentation_it_chose_and_how(shared, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "PILOT_PAIRS", 240)
+    monkeypatch.setattr("vaebench.classification.job.candidates", lambda channels: ["gentle", "strokes"])
+    small = lambda shape, images, labels, name="gentle": tiny(images).model_copy(update={"augmentation": name})  # noqa: E731
+    monkeypatch.setattr("vaebench.classification.job.settings_for", small)
+    messages = []
+    two = classify(
+        shared.folder,
+        [shared.labels],
+        tmp_path / "two",
+        compute=COMPUTE,
+        message_callback=messages.append,
+        executor=LocalPool(2),
+    )
+    (sentence,) = [message for message in messages if message.startswith("Augmentation")]
+    assert "gentle" in sentence
+    assert "strokes" in sentence
+    one = classify(shared.folder, [shared.labels], tmp_path / "one", compute=COMPUTE)
+    assert one.settings.augmentation == two.settings.augmentation
+    assert torch.equal(one.probabilities, two.probabilities)
+
+
+def test_a_named_augmentation_is_taken_and_a_wrong_one_is_one_sentence(shared, tmp_path, monkeypatch):
+    small = lambda shape, images, labels, name="gentle": tiny(images).model_copy(update={"augmentation": name})  # noqa: E731
+    monkeypatch.setattr("vaebench.classification.job.settings_for", small)
+    result = classify(shared.folder, [shared.labels], tmp_path / "out", augmentation="objects", compute=COMPUTE)
+    assert result.settings.augmentation == "objects"
+    assert not list((tmp_path / "out" / "work" / "steps").glob("augmentation/*"))
+    with pytest.raises(VaebenchError, match="augmentation is 'bold'; expected one of gentle, strokes"):
+        classify(shared.folder, [shared.labels], tmp_path / "other", augmentation="bold")
