@@ -12,11 +12,13 @@ from jaxtyping import Float, Int
 from sklearn.model_selection import StratifiedKFold
 from torch import Tensor
 
+from vaebench.classification.encoder_methods import ENCODER_METHODS
 from vaebench.classification.methods import (
     DEFAULT,
     METHODS,
     MIN_LABELS,
     TEMPERATURE,
+    Method,
     MethodContext,
     MethodSelection,
 )
@@ -52,8 +54,17 @@ class CrossValidation:
         """Fit a method without the images of a fold, and return their class probabilities."""
         context, rows, labels, seed = self.context, self.rows, self.labels, self.seed
         held_out = torch.from_numpy(self.folds == fold)
-        network = METHODS[method].fit(context, rows[~held_out], labels[~held_out], seed)
+        network = methods_with(context)[method].fit(context, rows[~held_out], labels[~held_out], seed)
+        if method in ENCODER_METHODS and context.encoded is not None:
+            with torch.no_grad():
+                logits: Tensor = network(context.encoded.codes.mean[rows[held_out]])
+            return logits.softmax(-1).numpy()
         return predict_with(network, seed, context.compute)(context.images.take(rows[held_out])).numpy()
+
+
+def methods_with(context: MethodContext) -> dict[str, Method]:
+    """Methods by name, those of an encoder only where there is one."""
+    return METHODS if context.encoded is None else METHODS | ENCODER_METHODS
 
 
 def frequent_classes(labels: Int[Tensor, " M"]) -> Int[np.ndarray, " Y"]:
@@ -78,7 +89,7 @@ def cross_validate(
     validation = CrossValidation(context, rows, labels, seed)
     positions = np.flatnonzero(validation.folds >= 0)
     probabilities = {}
-    for name in METHODS:
+    for name in methods_with(context):
         probabilities[name] = torch.zeros(len(rows), context.classes)
         for fold in range(FOLDS):
             held_out = torch.from_numpy(validation.folds == fold)

@@ -14,6 +14,8 @@ import torch
 from jaxtyping import Int
 
 from vaebench.classification.cross_validation import FOLDS, CrossValidation
+from vaebench.classification.encoded_images import EncodedFiles
+from vaebench.classification.encoder_methods import ALL_METHODS, without_encoder
 from vaebench.classification.methods import METHODS, MethodContext
 from vaebench.classification.settings import ClassificationInfo, Settings
 from vaebench.core.progress import ProgressCallback, ProgressEvent
@@ -52,12 +54,14 @@ def divide_fits(compute: Compute, executor: Executor | None, seconds: float) -> 
 
 def fold_step(method: str, fold: int, identity: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     """Name and identity of the step that keeps the held-out probabilities of a fit."""
+    identity = without_encoder(method, identity)
     return f"{method}/fold-{fold + 1}", {**identity, "method": method, "fold": fold}
 
 
-def all_fits() -> list[tuple[str, int]]:
-    """Method and fold of every fit, those of networks first, which take longest."""
-    names = sorted(METHODS, key=lambda name: METHODS[name].kind != "network")
+def all_fits(encoder: bool = False) -> list[tuple[str, int]]:
+    """Method and fold of every fit, those of networks first, which take longest; on request those of an encoder."""
+    methods = ALL_METHODS if encoder else METHODS
+    names = sorted(methods, key=lambda name: methods[name].kind != "network")
     return [(name, fold) for name in names for fold in range(FOLDS)]
 
 
@@ -80,16 +84,20 @@ class FoldFits:
     """That of a worker."""
     identity: dict[str, Any]
     """Everything that decides a fit except its method and fold."""
+    encoded: EncodedFiles | None = None
+    """Features of all images under the user's encoder."""
 
     def validation(self) -> CrossValidation:
         """Read the images and the VAE, and return the cross-validation."""
         pixels, settings = torch.from_numpy(read_pixels(self.pixels)), self.settings
         images = Images(pixels, torch.full((len(pixels),), HIDDEN))
         vae = load_vae(settings, self.folder, images.shape)
+        encoded = None if self.encoded is None else self.encoded.load()
         if self.pool is not None:
-            images = images.take(torch.from_numpy(self.pool))
+            pool = torch.from_numpy(self.pool)
+            images, encoded = images.take(pool), encoded and encoded.take(pool)
         training = settings.semi_supervised, settings.supervised, self.compute
-        context = MethodContext(images, self.classes, settings.model, vae, *training)
+        context = MethodContext(images, self.classes, settings.model, vae, *training, encoded)
         return CrossValidation(context, torch.from_numpy(self.rows), torch.from_numpy(self.labels), settings.seed)
 
 
@@ -115,7 +123,8 @@ def fit_in_worker(worker: Worker, fits: FoldFits, count: int) -> StepReport:
         name, identity = fold_step(method, fold, fits.identity)
         experiment.arrays(name, identity, lambda: {"values": validation.probabilities(method, fold)})
 
-    experiment.run_tasks({f"{method}-{fold + 1}": partial(fit, method, fold) for method, fold in all_fits()})
+    every = all_fits(fits.encoded is not None)
+    experiment.run_tasks({f"{method}-{fold + 1}": partial(fit, method, fold) for method, fold in every})
     return experiment.cache.report
 
 

@@ -10,6 +10,9 @@ from threadpoolctl import threadpool_limits
 from vaebench.classification.active_learning import select_to_label_next
 from vaebench.classification.collection import Collection, collect
 from vaebench.classification.cross_validation import can_cross_validate, selected_method
+from vaebench.classification.encoder import EncoderFile
+from vaebench.classification.encoder_file import CheckedEncoder, read_encoder
+from vaebench.classification.encoder_steps import EncoderSteps
 from vaebench.classification.fold_fits import (
     divide_fits,
 )
@@ -47,6 +50,7 @@ def classify(
     *,
     side: int | None = None,
     projection: Projection | None = None,
+    encoder: EncoderFile | str | Path | None = None,
     compute: Compute | None = None,
     callback: ProgressCallback = lambda event: None,
     message_callback: Callable[[str], None] = lambda message: None,
@@ -66,6 +70,8 @@ def classify(
         out: output folder, by default ``runs/classify-NAME``.
         side: side in pixels of the square that images are scaled to.
         projection: how the planes of a stack become one image; None leaves stacks out.
+        encoder: a frozen encoder as an ONNX file, whose features compete with the other methods; see
+            :func:`vaebench.classification.encoder_file.read_encoder`.
         compute: device, precision and threads; chosen for the machine by default.
         callback: receives progress events.
         message_callback: receives sentences: how many images were read, the estimated time.
@@ -74,8 +80,8 @@ def classify(
             :func:`vaebench.classification.fold_fits.divide_fits`.
 
     Raises:
-        VaebenchError: nothing can be read, labels are invalid, the output folder is in use, not writable or of other
-            images, or the executor is a cluster that does not answer.
+        VaebenchError: nothing can be read, labels are invalid, the encoder cannot be used, the output folder is in use,
+            not writable or of other images, or the executor is a cluster that does not answer.
         KeyboardInterrupt: Ctrl-C; completed steps are kept.
     """
     path = Path(path).expanduser()
@@ -83,23 +89,44 @@ def classify(
     folder = Path(out) if out is not None else Path("runs") / f"classify-{path.resolve().stem}"
     with lock_folder(folder):
         _claim(folder, path)
+        checked = _checked(encoder, folder)
         reading = Reading(side, tuple(map(str, label_files)), projection)
         collection = collect(path, reading, folder / "work", lambda task, done: callback(ProgressEvent(task, done)))
         settings = settings or settings_for(
             collection.images.shape, len(collection.names), len(collection.labelled_rows)
         )
-        for sentence in (_describe(collection), *collection.warnings):
+        checked = checked and _for_collection(checked, collection)
+        for sentence in (_describe(collection), *collection.warnings, *(checked.sentences if checked else ())):
             message_callback(sentence)
         own = (compute or Compute()).resolve()
         estimate = estimate_time(settings, collection.images, len(collection.classes), own)
         division, minutes = _plan(collection, estimate, compute or Compute(), executor)
+        minutes += checked.seconds_for(len(collection.names)) / 60 if checked else 0.0
         message_callback(
             f"Estimated time: {max(1, round(minutes))} minutes on this machine, less if an earlier call was interrupted"
         )
         experiment = Experiment(ClassificationInfo({"cpu": minutes}), "cpu", folder / "work", own, callback)
-        steps = Steps(experiment, collection, settings, division, estimate if executor is None else None)
+        encoding = checked and EncoderSteps(checked, experiment, collection, settings, executor)
+        steps = Steps(experiment, collection, settings, division, estimate if executor is None else None, encoding)
         with threadpool_limits(own.threads):
             return _run(folder, steps)
+
+
+def _checked(encoder: EncoderFile | str | Path | None, folder: Path) -> CheckedEncoder | None:
+    """The encoder, copied and run on a few images; before the images are read, which takes longer."""
+    if encoder is None:
+        return None
+    given = encoder if isinstance(encoder, EncoderFile) else EncoderFile(encoder)
+    return read_encoder(given, folder / "work" / "encoder")
+
+
+def _for_collection(checked: CheckedEncoder, collection: Collection) -> CheckedEncoder:
+    """The encoder for these images, with a sentence where it cannot be compared with other methods."""
+    checked = checked.for_images(collection.rule)
+    if can_cross_validate(collection.labels):
+        return checked
+    unused = "the encoder is not used: too few images have labels to compare methods"
+    return checked._replace(sentences=(*checked.sentences, unused))
 
 
 def _plan(
@@ -128,7 +155,8 @@ def _run(folder: Path, steps: Steps) -> ClassificationResult:
     detector.save(folder / "model")  # first, as model.json makes the folder look complete
     onnx = classifier.save(folder / "model")
     predicted = probabilities, outlier_scores, to_label_next
-    result = ClassificationResult(folder, collection, settings, selection, classifier, *predicted, onnx, steps.seconds)
+    rest = onnx, steps.seconds, None if steps.encoder is None else steps.encoder.cost
+    result = ClassificationResult(folder, collection, settings, selection, classifier, *predicted, *rest)
     write_results(result)
     experiment.finish()
     return result

@@ -14,6 +14,7 @@ from sklearn.decomposition import PCA
 from torch import Tensor, nn
 
 from vaebench.classification.classifier import LinearProbe, NetworkKind
+from vaebench.classification.encoded_images import EncodedImages
 from vaebench.core.statistics import wilson_interval
 from vaebench.data.images import Images
 from vaebench.deprecated import renamed_attribute
@@ -52,6 +53,8 @@ class MethodContext:
     semi_supervised: SelfTraining
     supervised: SupervisedTraining
     compute: Compute
+    encoded: EncodedImages | None = None
+    """Features of the images under the user's encoder; None without one."""
 
     @cached_property
     def means(self) -> Float[np.ndarray, "N D"]:

@@ -15,7 +15,10 @@ from torch import Tensor
 
 from vaebench.classification.classifier import ImageClassifier
 from vaebench.classification.collection import Collection
-from vaebench.classification.methods import METHODS, ExpectedAccuracy, MethodSelection
+from vaebench.classification.encoder_methods import ALL_METHODS
+from vaebench.classification.encoder_report import encoder_summary
+from vaebench.classification.encoder_steps import EncoderCost
+from vaebench.classification.methods import ExpectedAccuracy, MethodSelection
 from vaebench.classification.outliers import THRESHOLD
 from vaebench.classification.prediction import PredictionResult
 from vaebench.classification.settings import Settings
@@ -47,6 +50,8 @@ class ClassificationResult:
     """Rows of the images to label next."""
     onnx: Path | None
     seconds: float
+    encoder: EncoderCost | None = None
+    """Cost of the features of the user's encoder; None without one."""
 
     def __repr__(self) -> str:
         expected = self.selection.expected_accuracy if self.selection else None
@@ -142,6 +147,7 @@ def summary(result: ClassificationResult) -> dict[str, Any]:
         "test_images": len(collection.test_rows),
         "methods": None if selection is None else _method_rows(selection),
         "scores": None if selection is None else selection.scores,
+        "encoder": encoder_summary(result.encoder, selection),
         "preprocessing": collection.rule.description,
         "settings": result.settings.model_dump(mode="json"),
         "seconds": round(result.seconds, 1),
@@ -156,7 +162,7 @@ def _method_rows(selection: MethodSelection) -> list[dict[str, Any]]:
     return [
         {
             "method": name,
-            "title": METHODS[name].title,
+            "title": ALL_METHODS[name].title,
             "accuracy": accuracy,
             "selected": name == selected,
             "difference": None if name == selected else selection.difference_to(name)._asdict(),

@@ -15,7 +15,10 @@ from torch import Tensor
 
 from vaebench.classification.classifier import Description, ImageClassifier
 from vaebench.classification.collection import Collection
-from vaebench.classification.cross_validation import cross_validate
+from vaebench.classification.cross_validation import can_cross_validate, cross_validate
+from vaebench.classification.encoded_images import EncodedImages
+from vaebench.classification.encoder_methods import ALL_METHODS
+from vaebench.classification.encoder_steps import EncoderSteps
 from vaebench.classification.fold_fits import (
     LONG,
     FoldFits,
@@ -23,7 +26,7 @@ from vaebench.classification.fold_fits import (
     fold_step,
     share_fits,
 )
-from vaebench.classification.methods import METHODS, MethodContext, MethodSelection
+from vaebench.classification.methods import MethodContext, MethodSelection
 from vaebench.classification.outliers import OutlierDetector
 from vaebench.classification.settings import (
     Settings,
@@ -54,6 +57,8 @@ class Steps:
     """How the fits of the cross-validation are divided."""
     estimate: TimeEstimate | None
     """None where the workers were asked for, however short the fits are."""
+    encoder: EncoderSteps | None = None
+    """None without an encoder of the user's."""
 
     @property
     def seconds(self) -> float:
@@ -95,19 +100,26 @@ class Steps:
     def method_context(self) -> tuple[MethodContext, Int[Tensor, " M"]]:
         """Return what methods are fitted with, and the rows of the labelled images in it."""
         images, settings, rows = self.collection.images, self.settings, self.collection.labelled_rows
+        encoded = self._encoded() if can_cross_validate(self.collection.labels) else None
         if self.pool is not None:
             images, rows = images.take(self.pool), torch.searchsorted(self.pool, rows)
+            encoded = encoded and encoded.take(self.pool)
         training = settings.semi_supervised, settings.supervised, self.experiment.compute
-        return MethodContext(images, len(self.collection.classes), settings.model, self.vae, *training), rows
+        context = MethodContext(images, len(self.collection.classes), settings.model, self.vae, *training, encoded)
+        return context, rows
 
-    def _identity(self) -> dict[str, Any]:
-        """Everything that decides a fit except its method and fold."""
-        return {
+    def _encoded(self) -> EncodedImages | None:
+        return None if self.encoder is None else self.encoder.encoded(self.trained.data)
+
+    def _identity(self, with_encoder: bool = True) -> dict[str, Any]:
+        """Everything that decides a fit except its method and fold; the encoder, if any, decides those that use it."""
+        identity = {
             "vae": self.trained.key,
             "rows": self.collection.labelled_rows.tolist(),
             "labels": self.collection.labels.tolist(),
             "settings": self.settings.model_dump(mode="json", include={"semi_supervised", "supervised", "seed"}),
         }
+        return {**identity, "encoder": self.encoder.key} if self.encoder is not None and with_encoder else identity
 
     def _array(self, name: str, identity: dict[str, Any], compute: Callable[[], np.ndarray]) -> np.ndarray:
         """The only array of a step, by whatever name it is stored."""
@@ -140,8 +152,8 @@ class Steps:
     def _shares_fits(self) -> bool:
         if self.division.executor is None:
             return False
-        cache, identity = self.experiment.cache, self._identity()
-        missing = [name for name, fold in all_fits() if not cache.has_arrays(*fold_step(name, fold, identity))]
+        cache, identity, fits = self.experiment.cache, self._identity(), all_fits(self.encoder is not None)
+        missing = [name for name, fold in fits if not cache.has_arrays(*fold_step(name, fold, identity))]
         if self.estimate is None:
             return bool(missing)
         return sum(self.estimate.fits.get(name, 0.0) for name in missing) >= LONG
@@ -158,32 +170,43 @@ class Steps:
             settings=self.settings,
             compute=self.division.compute,
             identity=self._identity(),
+            encoded=None if self.encoder is None else self.encoder.files,
         )
 
     def fit_classifier(
         self, context: MethodContext, rows: Int[Tensor, " M"], method: str, temperature: float
     ) -> ImageClassifier:
         """Fit a method to all labelled images."""
-        title, kind, fit_method = METHODS[method]
-        rule, classes, model = self.collection.rule, self.collection.classes, self.settings.model
+        title, kind, fit_method = ALL_METHODS[method]
+        encoder = self.encoder.checked.encoder if self.encoder is not None and kind == "encoder" else None
         description = Description(
-            kind=kind, method=title, rule=rule, classes=classes, model=model, temperature=temperature
+            format="vaebench image classifier, 1" if encoder is None else "vaebench image classifier, 2",
+            kind=kind,
+            method=title,
+            rule=self.collection.rule,
+            classes=self.collection.classes,
+            model=self.settings.model,
+            temperature=temperature,
+            encoder=None if encoder is None else encoder.description,
         )
 
         def fit() -> dict[str, np.ndarray]:
             network = fit_method(context, rows, self.collection.labels, self.settings.seed).cpu()
             return {name: value.numpy() for name, value in network.state_dict().items()}
 
-        weights = self.experiment.arrays("chosen", {**self._identity(), "method": method}, fit)
+        weights = self.experiment.arrays("chosen", {**self._identity(encoder is not None), "method": method}, fit)
         network = description.load({name: torch.from_numpy(value) for name, value in weights.items()})
-        return ImageClassifier(description, network)
+        return ImageClassifier(description, network, encoder)
 
     def probabilities(self, classifier: ImageClassifier) -> Float[Tensor, "N Y"]:
         """Return the class probabilities of all images."""
         description = classifier.description
-        identity = {**self._identity(), "method": description.method, "temperature": description.temperature}
+        decides = {"method": description.method, "temperature": description.temperature}
+        identity = {**self._identity(classifier.encoder is not None), **decides}
 
         def compute(images: Images, callback: Callable[[float], None]) -> np.ndarray:
+            if classifier.encoder is not None and self.encoder is not None:
+                return classifier.probabilities_of_features(torch.from_numpy(self.encoder.features)).numpy()
             return classifier.probabilities(images, callback).numpy()
 
         return torch.from_numpy(self._array_of_all("answers", "classifying all images", compute, identity))
