@@ -13,6 +13,7 @@ __version__ = "0.2.0"
 _PUBLIC = {
     "Compute": "vaebench.training.compute",
     "Data": "vaebench.data.datasets",
+    "EncoderFile": "vaebench.classification.encoder",
     "Images": "vaebench.data.images",
     "Model": "vaebench.models.vae",
     "RECIPES": "vaebench.runs.recipe",

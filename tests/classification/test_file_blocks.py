@@ -114,7 +114,7 @@ def test_a_cluster_gives_the_bits_of_one_process_and_needs_no_gpu(result, many, 
 
 def test_a_block_that_is_lost_and_files_that_a_worker_does_not_see_are_one_sentence(result, many, monkeypatch):
     model = result.folder / "model"
-    install(monkeypatch, FakeRay(lost=["block 2"]))
+    install(monkeypatch, FakeRay(lost=["block 2 of 6"]))
     with pytest.raises(VaebenchError, match=r"^block 2 of 6 of many: it was lost 3 times \(Lost\)"):
         predict(model, many, executor=RayPool("auto"))
     install(monkeypatch, FakeRay())

@@ -13,7 +13,8 @@ from jaxtyping import Bool, Float, Int
 from sklearn.model_selection import StratifiedKFold
 from torch import Tensor
 
-from vaebench.classification.methods import DEFAULT, METHODS, TEMPERATURE, MethodContext
+from vaebench.classification.encoder_methods import ENCODER_METHODS
+from vaebench.classification.methods import DEFAULT, METHODS, TEMPERATURE, Method, MethodContext
 from vaebench.classification.selection import MIN_LABELS, LearningSlope, MethodSelection, StoppedMethod
 from vaebench.evaluation.calibration import fit_temperature
 from vaebench.training.prediction import predict_with
@@ -74,20 +75,26 @@ class CrossValidation:
         fitted = torch.nonzero(~held_out)[:, 0]
         if fit.half:
             fitted = fitted[half_of_each_class(self.labels[fitted], (self.seed, fit.fold))]
-        network = METHODS[fit.method].fit(context, self.rows[fitted], self.labels[fitted], self.seed)
+        method = methods_with(context)[fit.method]
+        network = method.fit(context, self.rows[fitted], self.labels[fitted], self.seed)
+        if method.kind == "encoder" and context.encoded is not None:
+            with torch.no_grad():
+                logits: Tensor = network(context.encoded.codes.mean[self.rows[held_out]])
+            return logits.softmax(-1).numpy()
         return predict_with(network, self.seed, context.compute)(context.images.take(self.rows[held_out])).numpy()
 
     def select(self, results: Results) -> MethodSelection:
         """Compare the methods that were fitted on every fold; the others were stopped."""
         positions = np.flatnonzero(self.folds >= 0)
-        complete = [name for name in METHODS if all(Fit(name, fold) in results for fold in range(FOLDS))]
+        methods = methods_with(self.context)
+        complete = [name for name in methods if all(Fit(name, fold) in results for fold in range(FOLDS))]
         probabilities = {name: self._joined(results, name)[positions] for name in complete}
         labels = self.labels[positions]
         temperatures = {name: fit_temperature(each, labels) for name, each in probabilities.items()}
         selection = MethodSelection(labels, probabilities, self.folds[positions], temperatures, positions)
         stopped = {
             name: self._stopped(results, name, selection)
-            for name in METHODS
+            for name in methods
             if name not in complete and Fit(name, FIRST_FOLDS[0]) in results
         }
         return replace(selection, stopped=stopped, slope=self._slope(results, selection))
@@ -119,6 +126,11 @@ class CrossValidation:
         return LearningSlope(best, 1 - selection.accuracies[best], half)
 
 
+def methods_with(context: MethodContext) -> dict[str, Method]:
+    """Methods by name, those of an encoder only where there is one."""
+    return METHODS if context.encoded is None else METHODS | ENCODER_METHODS
+
+
 def half_of_each_class(labels: Int[Tensor, " M"], seed: tuple[int, int]) -> Int[Tensor, " K"]:
     """Return the sorted positions of a random half, rounded up, of the labels of each class."""
     order = np.random.default_rng(seed).permutation(len(labels))
@@ -145,7 +157,8 @@ def cross_validate(validation: CrossValidation, run_fits: RunFits) -> Iterator[M
     standard error of the difference. Images of classes with fewer than ``MIN_LABELS`` labels are fitted to in every
     fold and evaluated in none.
     """
-    cheap = [name for name, method in METHODS.items() if not method.trains_network]
+    methods = methods_with(validation.context)
+    cheap = [name for name, method in methods.items() if not method.trains_network]
     results = dict(
         run_fits([Fit(name, fold, half) for half in (False, True) for name in cheap for fold in range(FOLDS)])
     )
@@ -153,7 +166,7 @@ def cross_validate(validation: CrossValidation, run_fits: RunFits) -> Iterator[M
     yield selection
     if not leaves_a_chance(selection):
         return
-    networks = [name for name in METHODS if name not in cheap]
+    networks = [name for name in methods if name not in cheap]
     results |= run_fits([Fit(name, fold) for fold in FIRST_FOLDS for name in networks])
     stopped = validation.select(results).stopped
     others = [fold for fold in range(FOLDS) if fold not in FIRST_FOLDS]

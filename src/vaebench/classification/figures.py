@@ -10,7 +10,7 @@ import torch
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from vaebench.classification.methods import METHODS
+from vaebench.classification.encoder_methods import ALL_METHODS
 from vaebench.classification.results import ClassificationResult
 from vaebench.classification.selection import MIN_LABELS, MethodSelection
 from vaebench.core.errors import VaebenchError
@@ -45,7 +45,7 @@ def methods(result: ClassificationResult) -> Figure:
         low, high = wilson_interval(accuracy, len(selection.labels))
         ax.plot([100 * low, 100 * high], [y, y], color=colour, linewidth=2)
         ax.plot(100 * accuracy, y, "o", color=colour, markersize=7)
-    ax.set_yticks(range(len(names)), [METHODS[name].title for name in names])
+    ax.set_yticks(range(len(names)), [ALL_METHODS[name].title for name in names])
     ax.set_ylim(-0.6, len(names) - 0.4)
     ax.set_xlabel(f"cross-validated accuracy on {len(selection.labels):,} labels (%), 95 % interval")
     ax.grid(axis="x")

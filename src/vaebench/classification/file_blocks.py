@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
@@ -145,22 +145,15 @@ class _Run:
 
     def process_in(self, executor: Executor) -> None:
         """Process the other blocks by tasks of an executor."""
-        job = replace(self.job, model=self.job.model.resolve(), path=self.job.path.resolve())
-        numbers = {f"block {index + 1}": index for index in range(len(self.results), len(self.blocks))}
+        numbers = {
+            f"block {index + 1} of {len(self.blocks)}": index for index in range(len(self.results), len(self.blocks))
+        }
         names = [self.images.names[row] for row in range(len(self.images))]
-        tasks = [
-            Task(key, process_block, (job, self.rule, tuple(names[row] for row in self.blocks[index])))
-            for key, index in numbers.items()
-        ]
+        blocks = {key: tuple(names[row] for row in self.blocks[index]) for key, index in numbers.items()}
         self.report()
-        with closing(executor(tasks, lambda number, key, event: self.report())) as outcomes:
-            for task, error, value in outcomes:
-                if isinstance(error, TaskError | FloatingPointError):
-                    place = f"{task.key} of {len(self.blocks)} of {self.images.title}"
-                    raise VaebenchError(f"{place}: {error}") from error
-                if error is not None:
-                    raise error
-                self.results[numbers[task.key]] = value
+        with closing(process_blocks(self.job, self.rule, blocks, executor, self.report)) as results:
+            for key, result in results:
+                self.results[numbers[key]] = result
                 self.report()
 
     def joined(self) -> FileResults:
@@ -179,6 +172,43 @@ class _Run:
             self.images.left_out | skipped,
             (*self.images.warnings, *notes),
         )
+
+
+def process_blocks(
+    job: FileJob,
+    rule: PreprocessingRule,
+    blocks: Mapping[str, tuple[str, ...]],
+    executor: Executor | None,
+    callback: Callable[[], None] = lambda: None,
+) -> Generator[tuple[str, BlockResult], None, None]:
+    """Process the images of these names; yield the key and the result of each block in the order of completion.
+
+    Args:
+        job: the model and the path of the images.
+        rule: their preprocessing.
+        blocks: names of the images of each block.
+        executor: runs a task for each block; None processes them here.
+        callback: called at each sign of life of a worker.
+
+    Raises:
+        VaebenchError: a worker does not see the files, or the workers of a block were lost three times.
+    """
+    job = replace(job, model=job.model.resolve(), path=job.path.resolve())
+    if executor is None:
+        try:
+            for key, names in blocks.items():
+                yield key, process_block(Worker(available_cores()), job, rule, names)
+        finally:
+            _opened.cache_clear()  # what was loaded may be large
+        return
+    tasks = [Task(key, process_block, (job, rule, names)) for key, names in blocks.items()]
+    with closing(executor(tasks, lambda number, key, event: callback())) as outcomes:
+        for task, error, value in outcomes:
+            if isinstance(error, TaskError | FloatingPointError):
+                raise VaebenchError(f"{task.key} of {job.path.name}: {error}") from error
+            if error is not None:
+                raise error
+            yield task.key, value
 
 
 def process_block(worker: Worker, job: FileJob, rule: PreprocessingRule, names: tuple[str, ...]) -> BlockResult:

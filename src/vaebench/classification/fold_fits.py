@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Int
 
 from vaebench.classification.cross_validation import CrossValidation, Fit
+from vaebench.classification.encoder_methods import without_encoder
 from vaebench.classification.latents import Latents
 from vaebench.classification.methods import MethodContext
 from vaebench.classification.settings import Settings
@@ -26,7 +27,8 @@ from vaebench.training.compute import Compute
 
 def fold_identity(fit: Fit, identity: dict[str, Any]) -> dict[str, Any]:
     """Identity of the step that keeps the held-out probabilities of a fit."""
-    return {**identity, "method": fit.method, "fold": fit.fold} | ({"half": True} if fit.half else {})
+    identity = {**without_encoder(fit.method, identity), "method": fit.method, "fold": fit.fold}
+    return identity | ({"half": True} if fit.half else {})
 
 
 @dataclass(frozen=True)

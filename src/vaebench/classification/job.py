@@ -12,6 +12,9 @@ from threadpoolctl import threadpool_limits
 from vaebench.classification.active_learning import select_to_label_next
 from vaebench.classification.collection import Collection, collect
 from vaebench.classification.cross_validation import can_cross_validate, frequent_classes, selected_method
+from vaebench.classification.encoder import EncoderFile
+from vaebench.classification.encoder_file import CheckedEncoder, read_encoder
+from vaebench.classification.encoder_steps import EncoderSteps
 from vaebench.classification.outliers import THRESHOLD
 from vaebench.classification.pilots import Pilots, candidates, choose_augmentation, pilot_sample
 from vaebench.classification.results import ClassificationResult, write_results
@@ -51,6 +54,7 @@ def classify(
     projection: Projection | None = None,
     masks: str | Path | None = None,
     augmentation: str | None = None,
+    encoder: EncoderFile | str | Path | None = None,
     compute: Compute | None = None,
     callback: ProgressCallback = lambda event: None,
     message_callback: MessageCallback = lambda message: None,
@@ -76,6 +80,8 @@ def classify(
             is not known.
         augmentation: name in :data:`vaebench.data.augment.PRESETS` of changes that keep the class; by default chosen by
             cross-validation.
+        encoder: a frozen encoder as an ONNX file, whose features compete with the other methods; see
+            :func:`vaebench.classification.encoder_file.read_encoder`.
         compute: device, precision and threads; chosen for the machine by default.
         callback: receives progress events.
         message_callback: receives sentences: how many images were read, the estimated time.
@@ -86,8 +92,8 @@ def classify(
             :func:`vaebench.classification.shared_work.divide_fits`.
 
     Raises:
-        VaebenchError: nothing can be read, labels are invalid, the output folder is in use, not writable or of other
-            images, or the executor is a cluster that does not answer.
+        VaebenchError: nothing can be read, labels are invalid, the encoder cannot be used, the output folder is in use,
+            not writable or of other images, or the executor is a cluster that does not answer.
         KeyboardInterrupt: Ctrl-C; completed steps are kept.
     """
     path = Path(path).expanduser()
@@ -96,11 +102,13 @@ def classify(
     folder = Path(out) if out is not None else Path("runs") / f"classify-{path.resolve().stem}"
     with lock_folder(folder):
         _claim(folder, path)
+        checked = _checked(encoder, folder)
         reading = Reading(side, tuple(map(str, label_files)), projection, None if masks is None else str(masks))
         collection = collect(path, reading, folder / "work", lambda task, done: callback(ProgressEvent(task, done)))
-        for sentence in (_describe(collection), *collection.warnings):
+        checked = checked and _for_collection(checked, collection)
+        for sentence in (_describe(collection), *collection.warnings, *(checked.sentences if checked else ())):
             message_callback(sentence)
-        job = _Job(folder, collection, callback, message_callback, result_callback)
+        job = _Job(folder, collection, checked, callback, message_callback, result_callback)
         return job.run(augmentation, settings, compute or Compute(), executor)
 
 
@@ -110,6 +118,8 @@ class _Job:
 
     folder: Path
     collection: Collection
+    checked: CheckedEncoder | None
+    """The user's encoder."""
     callback: ProgressCallback
     message_callback: MessageCallback
     result_callback: ResultCallback
@@ -127,7 +137,8 @@ class _Job:
         experiment = Experiment(ClassificationInfo({"cpu": minutes}), "cpu", self.folder / "work", own, self.callback)
         if names:
             chosen = self._settings(self._choose_augmentation(experiment, names, division, estimate))
-        steps = Steps(experiment, self.collection, chosen, division, estimate if executor is None else None)
+        encoding = self.checked and EncoderSteps(self.checked, experiment, self.collection, chosen, executor)
+        steps = Steps(experiment, self.collection, chosen, division, estimate if executor is None else None, encoding)
         with threadpool_limits(own.threads):
             return self._write_results(steps)
 
@@ -146,7 +157,9 @@ class _Job:
             self.message_callback(f"Estimated time: {_minutes(minutes)} on this machine")
             return Division(None, 1, compute.resolve()), minutes
         division = divide_fits(compute, executor, estimate.seconds_of_folds)
-        first, minutes = estimate.minutes_to_first(division.workers), estimate.minutes(True, division.workers)
+        encoding = self.checked.seconds_for(len(self.collection.names)) / 60 if self.checked else 0.0
+        first = estimate.minutes_to_first(division.workers) + encoding
+        minutes = estimate.minutes(True, division.workers) + encoding
         self.message_callback(
             f"Estimated time on this machine: {_minutes(first)} to the first results, {_minutes(minutes)} where a "
             "network is worth training; less if an earlier call was interrupted"
@@ -204,9 +217,8 @@ class _Job:
         detector.save(folder / "model")  # first, as model.json makes the folder look complete
         onnx = classifier.save(folder / "model")
         predicted = probabilities, outlier_scores, to_label_next
-        result = ClassificationResult(
-            folder, collection, steps.settings, selection, classifier, *predicted, onnx, steps.seconds
-        )
+        rest = onnx, steps.seconds, None if steps.encoder is None else steps.encoder.cost
+        result = ClassificationResult(folder, collection, steps.settings, selection, classifier, *predicted, *rest)
         write_results(result)
         self.result_callback(result)
         return result
@@ -225,6 +237,23 @@ def _describe(collection: Collection) -> str:
     labelled, skipped = len(collection.labelled_rows), len(collection.skipped)
     text = f"{len(collection.names):,} images read, {labelled:,} of them labelled in {len(collection.classes)} classes"
     return text + (f"; {skipped:,} skipped" if skipped else "")
+
+
+def _checked(encoder: EncoderFile | str | Path | None, folder: Path) -> CheckedEncoder | None:
+    """The encoder, copied and run on a few images; before the images are read, which takes longer."""
+    if encoder is None:
+        return None
+    given = encoder if isinstance(encoder, EncoderFile) else EncoderFile(encoder)
+    return read_encoder(given, folder / "work" / "encoder")
+
+
+def _for_collection(checked: CheckedEncoder, collection: Collection) -> CheckedEncoder:
+    """The encoder for these images, with a sentence where it cannot be compared with other methods."""
+    checked = checked.for_images(collection.rule)
+    if can_cross_validate(collection.labels):
+        return checked
+    unused = "the encoder is not used: too few images have labels to compare methods"
+    return checked._replace(sentences=(*checked.sentences, unused))
 
 
 def _check_augmentation(name: str | None) -> None:

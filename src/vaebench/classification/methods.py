@@ -52,6 +52,8 @@ class MethodContext:
     """Neighbour graph of the means; None where every image is labelled."""
     settings: Settings
     compute: Compute
+    encoded: EncodedImages | None = None
+    """Features of the images under the user's encoder; None without one."""
 
     @classmethod
     def from_vae(cls, images: Images, classes: int, vae: VAE, settings: Settings, compute: Compute) -> MethodContext:

@@ -13,6 +13,9 @@ import torch
 
 from vaebench import __version__
 from vaebench.classification import figures
+from vaebench.classification.encoder_methods import ALL_METHODS
+from vaebench.classification.encoder_methods import WITHOUT_VAE as ENCODER_WITHOUT_VAE
+from vaebench.classification.encoder_report import encoder_sentences
 from vaebench.classification.methods import DEFAULT, METHODS
 from vaebench.classification.results import ClassificationResult, summary
 from vaebench.classification.selection import MIN_LABELS, MethodSelection
@@ -31,7 +34,7 @@ IMBALANCED = 3
 """Ratio of the largest to the smallest number of labels of a class from which balanced accuracy is stated."""
 MAX_CLASSES_DRAWN = 40
 """Classes up to which a confusion matrix and bars can be read."""
-WITHOUT_VAE = ("pca-line", "pixel-line", "supervised")
+WITHOUT_VAE = ("pca-line", "pixel-line", "supervised", *ENCODER_WITHOUT_VAE)
 
 
 FIGURES: dict[str, tuple[str, str, figures.Draw]] = {
@@ -139,6 +142,7 @@ def verdict(result: ClassificationResult) -> list[str]:
             f"or more, and these have fewer: {', '.join(rare[:5])}{', ...' if len(rare) > 5 else ''}.",
             f"The default method was used: {METHODS[DEFAULT].title}. The temperature of its probabilities was chosen "
             "on other data sets and not checked on these images.",
+            *encoder_sentences(result.encoder, selection),
             *_test_sentence(result),
         ]
     expected, scores = selection.expected_accuracy, selection.scores
@@ -147,6 +151,7 @@ def verdict(result: ClassificationResult) -> list[str]:
         f"{100 * expected.high:.0f} %).",
         *_test_sentence(result),
         _selected_method_sentence(selection),
+        *encoder_sentences(result.encoder, selection),
     ]
     sentences += _imbalance_sentence(result)
     if rare:
@@ -191,8 +196,8 @@ def _selected_method_sentence(selection: MethodSelection) -> str:
     gap = selection.difference_to(second)
     significant = gap.low > 0
     text = (
-        f"Selected method: {METHODS[selected].title}, cross-validated accuracy {100 * accuracies[selected]:.1f} %. "
-        f"The second best, {METHODS[second].title}, is {100 * gap.mean:.1f} points lower (95 % interval: "
+        f"Selected method: {ALL_METHODS[selected].title}, cross-validated accuracy {100 * accuracies[selected]:.1f} %. "
+        f"The second best, {ALL_METHODS[second].title}, is {100 * gap.mean:.1f} points lower (95 % interval: "
         f"{signed(100 * gap.low, '.1f')} to {signed(100 * gap.high, '.1f')})"
     )
     text += "." if significant else "; the difference is not significant."

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from uuid import uuid4
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from vaebench.classification.classifier import ImageClassifier, load_classifier
-from vaebench.classification.file_blocks import FileJob, process_files
+from vaebench.classification.file_blocks import FileJob, FileResults, process_files
 from vaebench.classification.outliers import THRESHOLD, OutlierDetector, load_outlier_detector
 from vaebench.core.progress import ProgressCallback
 from vaebench.core.workers import Executor
@@ -65,29 +66,70 @@ def predict(
         VaebenchError: the model or the path does not exist, no image can be read, or workers were lost.
     """
     job = FileJob("classifying", load_predictor, Path(model), Path(path).expanduser())
-    results = process_files(job, executor, callback)
-    classes, arrays = load_classifier(job.model).classes, results.arrays
-    probabilities = torch.from_numpy(arrays["probabilities"])
-    scores = arrays["outlier_scores"]
-    return PredictionResult(results.names, classes, probabilities, scores, results.skipped, results.notes)
+    results, classifier = process_files(job, executor, callback), load_classifier(job.model)
+    if classifier.encoder is not None:
+        job = replace(job, task="encoding", load=load_encoder_classifier, call=uuid4().hex)
+        results = _joined(results, process_files(job, executor, callback))
+    probabilities = torch.from_numpy(results.arrays["probabilities"])
+    scores = results.arrays["outlier_scores"]
+    return PredictionResult(results.names, classifier.classes, probabilities, scores, results.skipped, results.notes)
+
+
+def _joined(first: FileResults, second: FileResults) -> FileResults:
+    """The arrays of both for the images that both could read."""
+    skipped = first.skipped | second.skipped
+    names = tuple(name for name in first.names if name not in skipped)
+    arrays: dict[str, np.ndarray] = {}
+    for results in (first, second):
+        row_of = {name: row for row, name in enumerate(results.names)}
+        rows = [row_of[name] for name in names]
+        arrays |= {name: array[rows] for name, array in results.arrays.items()}
+    return FileResults(names, arrays, skipped, tuple(dict.fromkeys(first.notes + second.notes)))
 
 
 @dataclass(frozen=True)
 class Predictor:
-    """A classifier and its outlier detector."""
+    """A classifier and its outlier detector, on images of the size of the VAE."""
 
     classifier: ImageClassifier
     detector: OutlierDetector
 
     @property
     def rule(self) -> PreprocessingRule:
-        """The classifier's preprocessing."""
+        """The preprocessing of the VAE."""
         return self.classifier.description.rule
 
     def __call__(self, images: Images) -> dict[str, np.ndarray]:
-        """``probabilities`` (N, Y) and ``outlier_scores`` (N,)."""
-        probabilities = self.classifier.probabilities(images).numpy()
-        return {"probabilities": probabilities, "outlier_scores": self.detector.scores(images)}
+        """``outlier_scores`` (N,) and, if the classifier reads the same images, ``probabilities`` (N, Y)."""
+        scores = {"outlier_scores": self.detector.scores(images)}
+        if self.classifier.encoder is not None:
+            return scores
+        return {"probabilities": self.classifier.probabilities(images).numpy(), **scores}
+
+
+@dataclass(frozen=True)
+class EncoderClassifier:
+    """A classifier of the features of a user's encoder, on images of the encoder's size."""
+
+    classifier: ImageClassifier
+
+    @property
+    def rule(self) -> PreprocessingRule:
+        """The preprocessing of the encoder."""
+        return self.classifier.rule
+
+    def __call__(self, images: Images) -> dict[str, np.ndarray]:
+        """``probabilities`` (N, Y)."""
+        return {"probabilities": self.classifier.probabilities(images).numpy()}
+
+
+def load_encoder_classifier(folder: Path) -> EncoderClassifier:
+    """Load the classifier of a model folder.
+
+    Raises:
+        VaebenchError: a file is missing or damaged.
+    """
+    return EncoderClassifier(load_classifier(folder))
 
 
 def load_predictor(folder: Path) -> Predictor:

@@ -15,7 +15,9 @@ from torch import Tensor
 
 from vaebench.classification.classifier import ImageClassifier
 from vaebench.classification.collection import Collection
-from vaebench.classification.methods import METHODS
+from vaebench.classification.encoder_methods import ALL_METHODS
+from vaebench.classification.encoder_report import encoder_summary
+from vaebench.classification.encoder_steps import EncoderCost
 from vaebench.classification.outliers import THRESHOLD
 from vaebench.classification.prediction import PredictionResult
 from vaebench.classification.selection import ExpectedAccuracy, MethodSelection
@@ -48,6 +50,8 @@ class ClassificationResult:
     """Rows of the images to label next."""
     onnx: Path | None
     seconds: float
+    encoder: EncoderCost | None = None
+    """Cost of the features of the user's encoder; None without one."""
 
     def __repr__(self) -> str:
         expected = self.selection.expected_accuracy if self.selection else None
@@ -148,6 +152,7 @@ def summary(result: ClassificationResult) -> dict[str, Any]:
         "balanced_accuracy": None if selection is None else selection.balanced_accuracy,
         "recalls": None if selection is None else _recalls(selection, collection.classes),
         "scores": None if selection is None else selection.scores,
+        "encoder": encoder_summary(result.encoder, selection),
         "preprocessing": collection.rule.description,
         "settings": result.settings.model_dump(mode="json"),
         "seconds": round(result.seconds, 1),
@@ -162,7 +167,7 @@ def _method_rows(selection: MethodSelection) -> list[dict[str, Any]]:
     return [
         {
             "method": name,
-            "title": METHODS[name].title,
+            "title": ALL_METHODS[name].title,
             "accuracy": accuracy,
             "selected": name == selected,
             "difference": None if name == selected else selection.difference_to(name)._asdict(),
@@ -172,7 +177,7 @@ def _method_rows(selection: MethodSelection) -> list[dict[str, Any]]:
 
 
 def _trained_networks(selection: MethodSelection) -> bool:
-    return any(METHODS[name].trains_network for name in (*selection.probabilities, *selection.stopped))
+    return any(ALL_METHODS[name].trains_network for name in (*selection.probabilities, *selection.stopped))
 
 
 def _stopped_rows(selection: MethodSelection) -> list[dict[str, Any]]:
@@ -180,7 +185,7 @@ def _stopped_rows(selection: MethodSelection) -> list[dict[str, Any]]:
     return [
         {
             "method": name,
-            "title": METHODS[name].title,
+            "title": ALL_METHODS[name].title,
             "labels": len(stopped.correct),
             "accuracy": float(stopped.correct.mean()),
             "accuracy_of_selected": float(stopped.selected_correct.mean()),

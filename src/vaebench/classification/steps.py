@@ -23,9 +23,12 @@ from vaebench.classification.cross_validation import (
     cross_validate,
     leaves_a_chance,
 )
+from vaebench.classification.encoded_images import EncodedImages
+from vaebench.classification.encoder_methods import ALL_METHODS
+from vaebench.classification.encoder_steps import EncoderSteps
 from vaebench.classification.fold_fits import FoldFits, fold_identity
 from vaebench.classification.latents import Latents
-from vaebench.classification.methods import METHODS, MethodContext
+from vaebench.classification.methods import MethodContext
 from vaebench.classification.outliers import OutlierDetector
 from vaebench.classification.selection import MethodSelection
 from vaebench.classification.settings import Settings
@@ -55,6 +58,8 @@ class Steps:
     """How the fits of the cross-validation are divided."""
     estimate: TimeEstimate | None
     """None where the workers were asked for, however short the fits are."""
+    encoder: EncoderSteps | None = None
+    """None without an encoder of the user's."""
 
     @property
     def seconds(self) -> float:
@@ -108,16 +113,25 @@ class Steps:
         """What methods are fitted with."""
         latents, classes = self.latents, len(self.collection.classes)
         images, means = latents.pool_images, latents.pool_means
-        return MethodContext(images, classes, self.vae, means, latents.graph, self.settings, self.experiment.compute)
+        own = self.vae, means, latents.graph, self.settings, self.experiment.compute
+        return MethodContext(images, classes, *own, self._encoded())
 
-    def _identity(self) -> dict[str, Any]:
-        """Everything that decides a fit except its method and fold."""
-        return {
+    def _encoded(self) -> EncodedImages | None:
+        """Features of the pool under the user's encoder."""
+        if self.encoder is None or not can_cross_validate(self.collection.labels):
+            return None
+        encoded = self.encoder.encoded(self.trained.data)
+        return encoded if self.pool is None else encoded.take(torch.from_numpy(self.pool))
+
+    def _identity(self, with_encoder: bool = True) -> dict[str, Any]:
+        """Everything that decides a fit except its method and fold; the encoder, if any, decides those that use it."""
+        identity = {
             "vae": self.trained.key,
             "rows": self.collection.labelled_rows.tolist(),
             "labels": self.collection.labels.tolist(),
             "settings": self.settings.model_dump(mode="json", include={"semi_supervised", "supervised", "seed"}),
         }
+        return {**identity, "encoder": self.encoder.key} if self.encoder is not None and with_encoder else identity
 
     def _array(self, name: str, identity: dict[str, Any], compute: Callable[[], np.ndarray]) -> np.ndarray:
         """The only array of a step, by whatever name it is stored."""
@@ -147,7 +161,7 @@ class Steps:
 
     def seconds_of_networks(self, selection: MethodSelection) -> float:
         """Seconds after a selection that the trainings of networks are expected to take; 0 if there are none."""
-        trained = any(METHODS[name].trains_network for name in (*selection.probabilities, *selection.stopped))
+        trained = any(ALL_METHODS[name].trains_network for name in (*selection.probabilities, *selection.stopped))
         if trained or not leaves_a_chance(selection):
             return 0.0
         return math.inf if self.estimate is None else self.estimate.seconds_of_folds / self.division.workers
@@ -166,7 +180,7 @@ class Steps:
         return self._array(fit.name, fold_identity(fit, self._identity()), lambda: validation.probabilities(fit))
 
     def _shares(self, missing: Sequence[Fit]) -> bool:
-        networks = [fit for fit in missing if METHODS[fit.method].trains_network]
+        networks = [fit for fit in missing if ALL_METHODS[fit.method].trains_network]
         if self.division.executor is None or not networks:
             return False
         if self.estimate is None:
@@ -190,9 +204,11 @@ class Steps:
 
     def fit_classifier(self, method: str, temperature: float) -> ImageClassifier:
         """Fit a method to all labelled images."""
-        title, kind, fit_method, neighbours = METHODS[method]
+        title, kind, fit_method, neighbours = ALL_METHODS[method]
         collection = self.collection
+        encoder = self.encoder.checked.encoder if self.encoder is not None and kind == "encoder" else None
         description = Description(
+            format="vaebench image classifier, 1" if encoder is None else "vaebench image classifier, 2",
             kind=kind,
             method=title,
             rule=collection.rule,
@@ -200,22 +216,27 @@ class Steps:
             model=self.settings.model,
             temperature=temperature,
             neighbours=neighbours,
+            encoder=None if encoder is None else encoder.description,
         )
 
         def fit() -> dict[str, np.ndarray]:
             network = fit_method(self.context, self.pool_rows, collection.labels, self.settings.seed).cpu()
             return {name: value.numpy() for name, value in network.state_dict().items()}
 
-        weights = self.experiment.arrays(f"chosen/{method}", {**self._identity(), "method": method}, fit)
+        identity = {**self._identity(encoder is not None), "method": method}
+        weights = self.experiment.arrays(f"chosen/{method}", identity, fit)
         network = description.load({name: torch.from_numpy(value) for name, value in weights.items()})
-        return ImageClassifier(description, network)
+        return ImageClassifier(description, network, encoder)
 
     def probabilities(self, classifier: ImageClassifier) -> Float[Tensor, "N Y"]:
         """Return the class probabilities of all images."""
         description = classifier.description
-        identity = {**self._identity(), "method": description.method, "temperature": description.temperature}
+        decides = {"method": description.method, "temperature": description.temperature}
+        identity = {**self._identity(classifier.encoder is not None), **decides}
 
         def compute(images: Images, callback: Callable[[float], None]) -> np.ndarray:
+            if classifier.encoder is not None and self.encoder is not None:
+                return classifier.probabilities_of_features(torch.from_numpy(self.encoder.features)).numpy()
             return classifier.probabilities(images, callback).numpy()
 
         return torch.from_numpy(self._array_of_all("probabilities", "classifying all images", compute, identity))

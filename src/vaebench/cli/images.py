@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -29,10 +30,14 @@ how many predictions are right. Writes predictions.csv, to-label-next.csv with a
 after the fast methods, and again where a method that trains a network is better. The same command continues where it
 was stopped; with more labels it keeps what was learned without labels.
 
+With --encoder, methods on the features of a pretrained encoder compete with the others. Its file says the size of its
+images; mean and deviation come from its metadata (keys mean and std, for pixels from 0 to 1) or from the options.
+
 Examples:
   vaebench classify photos
   vaebench classify photos.zip --labels labels.csv --size 64
-  vaebench classify images.npz --out runs/shells"""
+  vaebench classify images.npz --out runs/shells
+  vaebench classify photos --labels labels.csv --encoder resnet18.onnx"""
 PREDICT = """\
 MODEL is the folder model/ that `vaebench classify` wrote.
 
@@ -55,6 +60,7 @@ def add_parser(commands: Any) -> None:
     _add_inspect(commands)
     parser = add_command(commands, classify, "classify", "classify your own images from the labels of a few", CLASSIFY)
     _add_reading(parser)
+    _add_encoder(parser)
     parser.add_argument("--out", metavar="FOLDER", help="folder of the results (default: runs/classify-NAME)")
     about = f"changes that keep the class: {', '.join(AUGMENTATIONS)} (default: chosen by cross-validation)"
     parser.add_argument("--augment", type=one_of(*AUGMENTATIONS), metavar="NAME", help=about)
@@ -86,6 +92,18 @@ def _add_reading(parser: Parser) -> None:
     parser.add_argument("--masks", type=Path, metavar="PATH", help=about)
 
 
+def _add_encoder(parser: Parser) -> None:
+    """Add the options of a user's encoder."""
+    about = "frozen encoder whose features compete with the other methods (needs pip install 'vaebench[onnx]')"
+    parser.add_argument("--encoder", type=Path, metavar="FILE.onnx", help=about)
+    about = "subtracted from pixels from 0 to 1, one number for each channel, for example 0.485,0.456,0.406"
+    parser.add_argument("--encoder-mean", type=_numbers, metavar="NUMBERS", help=f"{about} (default: as the file says)")
+    about = "divides them afterwards, for example 0.229,0.224,0.225 (default: as the file says)"
+    parser.add_argument("--encoder-std", type=_numbers, metavar="NUMBERS", help=about)
+    about = "side in pixels of its images, where its file allows any"
+    parser.add_argument("--encoder-size", type=count, metavar="N", help=about)
+
+
 def _add_files(parser: Parser, default: str, out: str) -> None:
     """Add MODEL, PATH, --out and the workers; ``default`` is the name of the written file, ``out`` describes it."""
     parser.add_argument("model", metavar="MODEL", help="folder of the model")
@@ -109,6 +127,16 @@ def _size(word: str) -> int:
     if side not in SIZES:
         raise argparse.ArgumentTypeError(f"is {side}; expected {SIZES[0]} to {SIZES[-1]} pixels")
     return side
+
+
+def _numbers(word: str) -> tuple[float, ...]:
+    try:
+        numbers = tuple(map(float, word.split(",")))
+    except ValueError:
+        numbers = ()
+    if not numbers or not all(map(math.isfinite, numbers)):
+        raise argparse.ArgumentTypeError(f"is {word!r}; expected numbers separated by commas")
+    return numbers
 
 
 def inspect(args: argparse.Namespace) -> int:
@@ -140,6 +168,11 @@ def inspect(args: argparse.Namespace) -> int:
 
 def classify(args: argparse.Namespace) -> int:
     """Run ``vaebench classify``."""
+    further = args.encoder_mean, args.encoder_std, args.encoder_size
+    if args.encoder is None and any(further):
+        args.parser.error("--encoder-mean, --encoder-std and --encoder-size describe an encoder; give it by --encoder")
+
+    from vaebench.classification.encoder import EncoderFile
     from vaebench.classification.job import classify
     from vaebench.classification.page import verdict, write_page
 
@@ -152,6 +185,7 @@ def classify(args: argparse.Namespace) -> int:
             projection=args.projection,
             masks=args.masks,
             augmentation=args.augment,
+            encoder=None if args.encoder is None else EncoderFile(args.encoder, *further),
             callback=callback,
             message_callback=lambda line: print(line, flush=True),
             result_callback=write_page,
@@ -160,7 +194,7 @@ def classify(args: argparse.Namespace) -> int:
     for line in verdict(result):
         print(line)
     if result.onnx is None:
-        print("model.onnx was not written: it needs pip install 'vaebench[onnx]'")
+        print(f"model.onnx was not written: {result.classifier.without_onnx}")
     print(f"open {result.folder / 'report.html'}")
     return 0
 
