@@ -24,7 +24,8 @@ from vaebench.classification.encoder_report import advantage, best_methods, comp
 from vaebench.classification.methods import METHODS
 from vaebench.core.errors import VaebenchError
 from vaebench.core.files import write_arrays
-from vaebench.data.images import HIDDEN, Images, balanced_draw
+from vaebench.data.draws import balanced_draw
+from vaebench.data.images import HIDDEN, Images
 from vaebench.data.preprocessing import PreprocessingRule
 from vaebench.models.export import to_onnx
 from vaebench.models.objectives import Elbo

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vaebench.classification.classifier import LinearProbe, NetworkKind
+from vaebench.classification.encoded_images import EncodedImages
 from vaebench.classification.neighbours import NeighbourClassifier
 from vaebench.classification.settings import Settings
 from vaebench.data.images import Images
