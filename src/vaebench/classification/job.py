@@ -122,9 +122,10 @@ def _run(folder: Path, steps: Steps) -> ClassificationResult:
     means = steps.latent_means()
     detector, outlier_scores = steps.fit_outlier_detector(means)
     experiment.report("selecting images to label next")
-    to_label_next = select_to_label_next(
-        means, probabilities.numpy(), collection.labelled_rows.numpy(), TO_LABEL_NEXT, outlier_scores > THRESHOLD
-    )
+    outside = outlier_scores > THRESHOLD
+    outside[collection.test_rows.numpy()] = True  # they are labelled, too
+    given = collection.labelled_rows.numpy(), collection.labels.numpy()
+    to_label_next = select_to_label_next(means, *given, TO_LABEL_NEXT, outside)
     detector.save(folder / "model")  # first, as model.json makes the folder look complete
     onnx = classifier.save(folder / "model")
     predicted = probabilities, outlier_scores, to_label_next
