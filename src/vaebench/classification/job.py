@@ -8,7 +8,8 @@ from pathlib import Path
 from threadpoolctl import threadpool_limits
 
 from vaebench.classification.active_learning import select_to_label_next
-from vaebench.classification.collection import Collection, collect
+from vaebench.classification.cold_start import LabelProposal, propose_labels
+from vaebench.classification.collection import Collection, collect, default_folder
 from vaebench.classification.cross_validation import can_cross_validate, selected_method
 from vaebench.classification.fold_fits import (
     divide_fits,
@@ -52,12 +53,13 @@ def classify(
     message_callback: Callable[[str], None] = lambda message: None,
     settings: Settings | None = None,
     executor: Executor | None = None,
-) -> ClassificationResult:
+) -> ClassificationResult | LabelProposal:
     """Classify a collection of images of which some are labelled.
 
     A VAE is trained on all images, the best of several methods is selected by cross-validation on the labelled
     images, and all images are classified. An interrupted call can be repeated and continues; a call with more labels
-    reuses the VAE.
+    reuses the VAE. Where fewer than two classes have labels, nothing is classified: the images to label first are
+    selected by the latents of the VAE.
 
     Args:
         path: a folder, an archive or a file of images in any format that is read.
@@ -80,9 +82,10 @@ def classify(
     """
     path = Path(path).expanduser()
     label_files = [Path(file) for file in ([labels] if isinstance(labels, str | Path) else labels)]
-    folder = Path(out) if out is not None else Path("runs") / f"classify-{path.resolve().stem}"
+    folder = Path(out) if out is not None else default_folder(path)
     with lock_folder(folder):
         _claim(folder, path)
+        _check_tables(folder, label_files)
         reading = Reading(side, tuple(map(str, label_files)), projection)
         collection = collect(path, reading, folder / "work", lambda task, done: callback(ProgressEvent(task, done)))
         settings = settings or settings_for(
@@ -91,7 +94,7 @@ def classify(
         for sentence in (_describe(collection), *collection.warnings):
             message_callback(sentence)
         own = (compute or Compute()).resolve()
-        estimate = estimate_time(settings, collection.images, len(collection.classes), own)
+        estimate = estimate_time(settings, collection.images, max(2, len(collection.classes)), own)
         division, minutes = _plan(collection, estimate, compute or Compute(), executor)
         message_callback(
             f"Estimated time: {max(1, round(minutes))} minutes on this machine, less if an earlier call was interrupted"
@@ -99,6 +102,8 @@ def classify(
         experiment = Experiment(ClassificationInfo({"cpu": minutes}), "cpu", folder / "work", own, callback)
         steps = Steps(experiment, collection, settings, division, estimate if executor is None else None)
         with threadpool_limits(own.threads):
+            if len(collection.classes) < 2:
+                return propose_labels(folder, steps, TO_LABEL_NEXT)
             return _run(folder, steps)
 
 
@@ -106,6 +111,8 @@ def _plan(
     collection: Collection, estimate: TimeEstimate, compute: Compute, executor: Executor | None
 ) -> tuple[Division, float]:
     """Division of the fits of the cross-validation, if there is one, and the estimated minutes of the whole."""
+    if len(collection.classes) < 2:
+        return Division(None, 1, compute.resolve()), (estimate.vae + estimate.rest) / 60
     if can_cross_validate(collection.labels):
         division = divide_fits(compute, executor, estimate.seconds_of_folds)
         return division, estimate.minutes(True, division.workers)
@@ -144,7 +151,22 @@ def _claim(folder: Path, path: Path) -> None:
         raise VaebenchError(f"{folder} holds the classification of {other}; choose another folder (--out)")
 
 
+def _check_tables(folder: Path, tables: Sequence[Path]) -> None:
+    """Refuse to read labels from the table that the next images to label are written to."""
+    written = (folder / "to-label-next.csv").resolve()
+    if any(table.expanduser().resolve() == written for table in tables):
+        raise VaebenchError(
+            f"{folder / 'to-label-next.csv'} would be overwritten with the next images to label; copy it, for example "
+            "to labels-2.csv, and give the copy"
+        )
+
+
 def _describe(collection: Collection) -> str:
-    labelled, skipped = len(collection.labelled_rows), len(collection.skipped)
-    text = f"{len(collection.names):,} images read, {labelled:,} of them labelled in {len(collection.classes)} classes"
+    labelled, skipped, classes = len(collection.labelled_rows), len(collection.skipped), len(collection.classes)
+    which = (
+        f"{labelled:,} of them labelled in {classes} class{'es' if classes > 1 else ''}"
+        if labelled
+        else "none labelled"
+    )
+    text = f"{len(collection.names):,} images read, {which}"
     return text + (f"; {skipped:,} skipped" if skipped else "")

@@ -24,11 +24,14 @@ Examples:
   vaebench inspect photos --json > photos.json"""
 CLASSIFY = """\
 Learns from all images, chooses a method by cross-validation on the labelled ones, classifies the rest, and estimates
-how many predictions are right. Writes predictions.csv, to-label-next.csv with a contact sheet, report.html and model/.
-The same command continues where it was stopped; with more labels it keeps what was learned without labels.
+how many predictions are right. Writes predictions.csv, report.html and model/, and the images to label next:
+to-label-next.csv, a contact sheet, and label.html, on which they are labelled by keys. Without labels of two classes it
+writes the images to label first alone. The same command continues where it was stopped; with more labels it keeps what
+was learned without labels.
 
 Examples:
   vaebench classify photos
+  vaebench classify photos --labels labels.csv --labels labels-2.csv
   vaebench classify photos.zip --labels labels.csv --size 64
   vaebench classify images.npz --out runs/shells"""
 PREDICT = """\
@@ -128,6 +131,7 @@ def inspect(args: argparse.Namespace) -> int:
 
 def classify(args: argparse.Namespace) -> int:
     """Run ``vaebench classify``."""
+    from vaebench.classification.cold_start import LabelProposal
     from vaebench.classification.job import classify
     from vaebench.classification.page import verdict, write_page
 
@@ -142,11 +146,19 @@ def classify(args: argparse.Namespace) -> int:
             message_callback=lambda line: print(line, flush=True),
             executor=executor_of(args),
         )
+    if isinstance(result, LabelProposal):
+        print("\n".join(result.sentences()))
+        if len(result.to_label_next):
+            print(f"open {result.folder / 'label.html'}")
+        return 0
     for line in verdict(result):
         print(line)
     if result.onnx is None:
         print("model.onnx was not written: it needs pip install 'vaebench[onnx]'")
-    print(f"open {write_page(result)}")
+    page = write_page(result)
+    if len(result.to_label_next):
+        print(f"label more: open {page.with_name('label.html')}")
+    print(f"open {page}")
     return 0
 
 
