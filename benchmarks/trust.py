@@ -193,14 +193,14 @@ def measure_queries(experiment: Experiment, name: str, draw: int, strategy: str)
 def fit_and_query(experiment: Experiment, subject: Subject, step: str, rows: Tensor, draw: int) -> dict[str, Any]:
     """Accuracy on the other images when ``rows`` are labelled, and the images to label next."""
     settings = subject.settings.model_dump(mode="json")
-    identity = {"vae": subject.key, "settings": settings, "draw": draw, "rows": rows.tolist()}
+    identity = {"vae": subject.key, "settings": settings, "draw": draw, "rows": rows.tolist(), "rule": "coverage"}
 
     def make() -> dict[str, Any]:
         network = METHODS["self-trained"].fit(subject.context, rows, subject.truth[rows], draw)
         probabilities = predict_with(network, 0, experiment.compute)(subject.images)
         hidden = torch.ones(len(subject.truth), dtype=torch.bool)
         hidden[rows] = False
-        ask = select_to_label_next(subject.context.means, probabilities.numpy(), rows.numpy(), MORE, seed=draw)
+        ask = select_to_label_next(subject.context.means, rows.numpy(), subject.truth[rows].numpy(), MORE)
         accuracy = float((probabilities.argmax(1) == subject.truth)[hidden].double().mean())
         return {"accuracy": accuracy, "ask": ask.tolist()}
 

@@ -29,6 +29,11 @@ from vaebench.deprecated import renamed_attribute
 MIN_IMAGES = 10
 
 
+def default_folder(path: Path) -> Path:
+    """Return the output folder of a classification of the images at ``path`` unless another is chosen."""
+    return Path("runs") / f"classify-{path.resolve().stem}"
+
+
 @dataclass(frozen=True)
 class Collection:
     """All readable images, with labels for some of them."""
@@ -37,7 +42,8 @@ class Collection:
     title: str
     names: tuple[str, ...]
     images: Images
-    """Images without labels; the pixels are memory-mapped."""
+    """Images without labels and classes, on which a VAE trained on them thus does not depend; the pixels are
+    memory-mapped."""
     rule: PreprocessingRule
     classes: tuple[str, ...]
     labelled_rows: Int[Tensor, " M"]
@@ -61,6 +67,13 @@ class Collection:
             f"Collection({self.title!r}: {len(self.names):,} images, {len(self.labelled_rows):,} labelled in "
             f"{len(self.classes)} classes, {len(self.skipped):,} skipped)"
         )
+
+    @property
+    def given_labels(self) -> dict[str, str]:
+        """Class by name of every labelled image, those of the part "test" among them, in the order of the rows."""
+        rows, labels = torch.cat([self.labelled_rows, self.test_rows]), torch.cat([self.labels, self.test_labels])
+        given = sorted(zip(rows.tolist(), labels.tolist(), strict=True))
+        return {self.names[row]: self.classes[label] for row, label in given}
 
     @property
     def label_counts(self) -> list[int]:
@@ -106,7 +119,7 @@ def collect(path: Path, reading: Reading, folder: Path, progress: Progress) -> C
         progress: receives the current task and the completed fraction in [0, 1].
 
     Raises:
-        VaebenchError: nothing can be read, labels are invalid, or there are fewer than two classes or ten images.
+        VaebenchError: nothing can be read, labels are invalid, or there are fewer than ten images.
     """
     progress(f"listing {path.name}", 0.0)
     tables = [Path(table).expanduser() for table in reading.labels]
@@ -121,7 +134,6 @@ def _labelled_collection(images: ImageSet, reading: Reading, record: dict[str, A
     label_of = dict(zip(images.names, images.labels, strict=True)) if images.labels else {}
     part_of = dict(zip(images.names, images.parts, strict=True)) if images.parts else {}
     numbers = {name: number for number, name in enumerate(_used_classes(images, names, label_of))}
-    _check_classes(images, tuple(numbers))
     labels = torch.tensor([numbers.get(label_of.get(name, ""), HIDDEN) for name in names])
     test = torch.tensor([part_of.get(name) == "test" for name in names])
     if not ((labels != HIDDEN) & ~test).any():
@@ -133,7 +145,7 @@ def _labelled_collection(images: ImageSet, reading: Reading, record: dict[str, A
         source=images.path,
         title=images.title,
         names=names,
-        images=Images(pixels, torch.full((len(names),), HIDDEN), tuple(numbers), channel_names=rule.channel_names),
+        images=Images(pixels, torch.full((len(names),), HIDDEN), channel_names=rule.channel_names),
         rule=rule,
         classes=tuple(numbers),
         labelled_rows=known,
@@ -163,19 +175,6 @@ def _check_enough(path: Path, names: Sequence[str], skipped: dict[str, str]) -> 
     if len(names) < MIN_IMAGES:
         also = f" ({len(skipped):,} more cannot be read: {_most_common(Counter(skipped.values()))})" if skipped else ""
         raise VaebenchError(f"{path} has {len(names)} readable images{also}; expected at least {MIN_IMAGES}")
-
-
-def _check_classes(images: ImageSet, classes: Sequence[str]) -> None:
-    if not images.labels:
-        raise VaebenchError(
-            f"{images.path} has no labels; expected class folders (CLASS/IMAGE, and unlabelled/IMAGE), labels in the "
-            "file itself, or the labels of some images in a table (--labels labels.csv)"
-        )
-    if len(classes) < 2:
-        only = f"only the class {classes[0]!r}" if classes else "no class"
-        raise VaebenchError(
-            f"{images.path}: the labels name {only}; expected at least 2: label images of another class"
-        )
 
 
 def _most_common(reasons: Counter[str]) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
+from vaebench.classification.collection import Collection
 from vaebench.classification.encoder_methods import ALL_METHODS
 from vaebench.classification.results import ClassificationResult
 from vaebench.classification.selection import MIN_LABELS, MethodSelection
@@ -19,7 +20,6 @@ from vaebench.data.pixels import to_8_bits
 from vaebench.evaluation.calibration import reliability
 from vaebench.evaluation.panels import confusion
 from vaebench.plotting import plots
-from vaebench.plotting.palette import shortened
 from vaebench.plotting.sheets import COLUMNS, channels_alone
 from vaebench.plotting.style import FAINT, INK, STYLE, class_names
 
@@ -112,22 +112,18 @@ def class_frequencies(result: ClassificationResult) -> Figure:
 
 
 @rc_context(STYLE)
-def contact_sheet(result: ClassificationResult) -> Figure:
-    """The images to label next with rank, predicted class and its probability."""
-    rows = result.to_label_next.tolist()
-    best, predicted = result.probabilities.max(1)
-    names = class_names(result.collection.classes, length=11)
+def contact_sheet(collection: Collection, rows: Sequence[int], captions: Sequence[str]) -> Figure:
+    """Images with rank and caption, in rows of ten."""
     columns, lines = SHEET_COLUMNS, max(1, math.ceil(len(rows) / SHEET_COLUMNS))
     figure = Figure(figsize=(1.05 * columns, 1.38 * lines + 0.1))
-    thumbnails = result.collection.thumbnails(rows, THUMBNAIL)
-    for index, (row, image) in enumerate(zip(rows, thumbnails, strict=True)):
+    thumbnails = collection.thumbnails(rows, THUMBNAIL)
+    for index, (caption, image) in enumerate(zip(captions, thumbnails, strict=True)):
         line, column = divmod(index, columns)
         box = (column + 0.04) / columns, 1 - (line + 1 - 0.24) / lines, 0.92 / columns, 0.74 / lines
         ax = figure.add_axes(box)
         ax.imshow(image, interpolation="nearest")
         ax.set_axis_off()
-        caption = f"{index + 1}. {shortened(names[int(predicted[row])], 11)}\n{100 * float(best[row]):.0f} %"
-        ax.text(0.5, -0.04, caption, transform=ax.transAxes, ha="center", va="top", fontsize=7.5)
+        ax.text(0.5, -0.04, f"{index + 1}. {caption}", transform=ax.transAxes, ha="center", va="top", fontsize=7.5)
     return figure
 
 

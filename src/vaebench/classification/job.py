@@ -10,7 +10,8 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from vaebench.classification.active_learning import select_to_label_next
-from vaebench.classification.collection import Collection, collect
+from vaebench.classification.cold_start import LabelProposal, propose_labels
+from vaebench.classification.collection import Collection, collect, default_folder
 from vaebench.classification.cross_validation import can_cross_validate, frequent_classes, selected_method
 from vaebench.classification.encoder import EncoderFile
 from vaebench.classification.encoder_file import CheckedEncoder, read_encoder
@@ -61,13 +62,14 @@ def classify(
     result_callback: ResultCallback = lambda result: None,
     settings: Settings | None = None,
     executor: Executor | None = None,
-) -> ClassificationResult:
+) -> ClassificationResult | LabelProposal:
     """Classify a collection of images of which some are labelled.
 
     A VAE is trained on all images, the best of several methods is selected by cross-validation on the labelled
     images, and all images are classified. Predictions, report and model are written after the fast methods, and again
     where a method that trains a network is better. An interrupted call can be repeated and continues; a call with more
-    labels reuses the VAE where the augmentation is the same.
+    labels reuses augmentation and VAE. Where fewer than two classes have labels, nothing is classified: the images to
+    label first are selected by the latents of the VAE.
 
     Args:
         path: a folder, an archive or a file of images in any format that is read.
@@ -99,9 +101,10 @@ def classify(
     path = Path(path).expanduser()
     _check_augmentation(augmentation)
     label_files = [Path(file) for file in ([labels] if isinstance(labels, str | Path) else labels)]
-    folder = Path(out) if out is not None else Path("runs") / f"classify-{path.resolve().stem}"
+    folder = Path(out) if out is not None else default_folder(path)
     with lock_folder(folder):
         _claim(folder, path)
+        _check_tables(folder, label_files)
         checked = _checked(encoder, folder)
         reading = Reading(side, tuple(map(str, label_files)), projection, None if masks is None else str(masks))
         collection = collect(path, reading, folder / "work", lambda task, done: callback(ProgressEvent(task, done)))
@@ -126,12 +129,11 @@ class _Job:
 
     def run(
         self, augmentation: str | None, settings: Settings | None, compute: Compute, executor: Executor | None
-    ) -> ClassificationResult:
+    ) -> ClassificationResult | LabelProposal:
         """Choose what is not given, run all steps and write the results."""
-        own = compute.resolve()
+        own, images, classes = compute.resolve(), self.collection.images, max(2, len(self.collection.classes))
         chosen = settings or self._settings(augmentation or "gentle")
         names = [] if settings or augmentation or not can_cross_validate(self.collection.labels) else self._candidates
-        images, classes = self.collection.images, len(self.collection.classes)
         estimate = estimate_time(chosen, images, classes, len(names), own)
         division, minutes = self._plan(estimate, compute, executor)
         experiment = Experiment(ClassificationInfo({"cpu": minutes}), "cpu", self.folder / "work", own, self.callback)
@@ -140,6 +142,8 @@ class _Job:
         encoding = self.checked and EncoderSteps(self.checked, experiment, self.collection, chosen, executor)
         steps = Steps(experiment, self.collection, chosen, division, estimate if executor is None else None, encoding)
         with threadpool_limits(own.threads):
+            if len(self.collection.classes) < 2:
+                return propose_labels(self.folder, steps, TO_LABEL_NEXT)
             return self._write_results(steps)
 
     def _settings(self, augmentation: str) -> Settings:
@@ -153,7 +157,8 @@ class _Job:
     def _plan(self, estimate: TimeEstimate, compute: Compute, executor: Executor | None) -> tuple[Division, float]:
         """Division of the fits of the cross-validation, if there is one, and the estimated minutes of the whole."""
         if not can_cross_validate(self.collection.labels):
-            minutes = estimate.minutes(False)
+            few = len(self.collection.classes) < 2
+            minutes = (estimate.vae + estimate.rest) / 60 if few else estimate.minutes(False)
             self.message_callback(f"Estimated time: {_minutes(minutes)} on this machine")
             return Division(None, 1, compute.resolve()), minutes
         division = divide_fits(compute, executor, estimate.seconds_of_folds)
@@ -169,8 +174,14 @@ class _Job:
     def _choose_augmentation(
         self, experiment: Experiment, names: Sequence[str], division: Division, estimate: TimeEstimate
     ) -> str:
-        """Choose the augmentation by cross-validation, and say how."""
-        collection = self.collection
+        """Choose the augmentation by cross-validation, or keep the earlier choice for these images, and say so."""
+        collection, file = self.collection, experiment.folder / "augmentation.json"
+        identity = {"data": collection.images.fingerprint()}
+        kept = read_json(file) if file.exists() else {}
+        if kept.get("identity") == identity and kept["augmentation"] in names:
+            name = str(kept["augmentation"])
+            self.message_callback(f"Augmentation chosen by an earlier call: {name}; --augment NAME changes it")
+            return name
         rows, labels = collection.labelled_rows.numpy(), collection.labels.numpy()
         sample = pilot_sample(len(collection.names), rows, 0)
         known = np.isin(labels, frequent_classes(collection.labels))
@@ -183,9 +194,10 @@ class _Job:
             labels=labels[known],
             classes=len(collection.classes),
             compute=division.compute,
-            identity={"data": collection.images.fingerprint()},
+            identity=identity,
         )
         best, accuracies = choose_augmentation(experiment, pilots, division, estimate.pilots)
+        write_json(file, {"identity": identity, "augmentation": best})
         compared = ", ".join(f"{name} {100 * accuracies[name]:.0f} %" for name in names)
         self.message_callback(f"Augmentation chosen by cross-validation after short trainings: {best} (of {compared})")
         return best
@@ -207,13 +219,10 @@ class _Job:
         probabilities = steps.probabilities(classifier)
         detector, outlier_scores = steps.fit_outlier_detector()
         steps.experiment.report("selecting images to label next")
-        to_label_next = select_to_label_next(
-            steps.latents.means,
-            probabilities.numpy(),
-            collection.labelled_rows.numpy(),
-            TO_LABEL_NEXT,
-            outlier_scores > THRESHOLD,
-        )
+        outside = outlier_scores > THRESHOLD
+        outside[collection.test_rows.numpy()] = True  # they are labelled, too
+        given = collection.labelled_rows.numpy(), collection.labels.numpy()
+        to_label_next = select_to_label_next(steps.latents.means, *given, TO_LABEL_NEXT, outside)
         detector.save(folder / "model")  # first, as model.json makes the folder look complete
         onnx = classifier.save(folder / "model")
         predicted = probabilities, outlier_scores, to_label_next
@@ -233,9 +242,24 @@ def _claim(folder: Path, path: Path) -> None:
         raise VaebenchError(f"{folder} holds the classification of {other}; choose another folder (--out)")
 
 
+def _check_tables(folder: Path, tables: Sequence[Path]) -> None:
+    """Refuse to read labels from the table that the next images to label are written to."""
+    written = (folder / "to-label-next.csv").resolve()
+    if any(table.expanduser().resolve() == written for table in tables):
+        raise VaebenchError(
+            f"{folder / 'to-label-next.csv'} would be overwritten with the next images to label; copy it, for example "
+            "to labels-2.csv, and give the copy"
+        )
+
+
 def _describe(collection: Collection) -> str:
-    labelled, skipped = len(collection.labelled_rows), len(collection.skipped)
-    text = f"{len(collection.names):,} images read, {labelled:,} of them labelled in {len(collection.classes)} classes"
+    labelled, skipped, classes = len(collection.labelled_rows), len(collection.skipped), len(collection.classes)
+    which = (
+        f"{labelled:,} of them labelled in {classes} class{'es' if classes > 1 else ''}"
+        if labelled
+        else "none labelled"
+    )
+    text = f"{len(collection.names):,} images read, {which}"
     return text + (f"; {skipped:,} skipped" if skipped else "")
 
 

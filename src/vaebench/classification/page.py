@@ -16,13 +16,14 @@ from vaebench.classification import figures
 from vaebench.classification.encoder_methods import ALL_METHODS
 from vaebench.classification.encoder_methods import WITHOUT_VAE as ENCODER_WITHOUT_VAE
 from vaebench.classification.encoder_report import encoder_sentences
+from vaebench.classification.label_page import write_label_page
 from vaebench.classification.methods import DEFAULT, METHODS
 from vaebench.classification.results import ClassificationResult, summary
 from vaebench.classification.selection import MIN_LABELS, MethodSelection
 from vaebench.core.files import write_bytes, write_text
 from vaebench.plotting.channels import is_composite
 from vaebench.plotting.palette import clean
-from vaebench.plotting.style import png, signed
+from vaebench.plotting.style import class_names, png, signed
 from vaebench.plotting.templates import template
 
 MAX_CLASSES = 20
@@ -86,16 +87,24 @@ class PageFigure(NamedTuple):
 
 
 def write_page(result: ClassificationResult) -> Path:
-    """Write report.html, its figures as PNG files, and the contact sheet of the images to label next.
+    """Write report.html, its figures as PNG files, and the images to label next: a contact sheet, and label.html.
 
     Raises:
         VaebenchError: the folder is not writable.
     """
     if len(result.to_label_next):
-        write_bytes(result.folder / "to-label-next.png", png(figures.contact_sheet(result)))
+        _write_to_label_next(result)
     path = result.folder / "report.html"
     write_text(path, render(result))
     return path
+
+
+def _write_to_label_next(result: ClassificationResult) -> None:
+    collection, rows, guesses = result.collection, result.to_label_next.tolist(), result.guesses
+    shown = dict(zip(collection.classes, class_names(collection.classes, length=11), strict=True))
+    captions = [f"{shown[guess.label]}\n{_percent(guess.probability)}" for guess in guesses]
+    write_bytes(result.folder / "to-label-next.png", png(figures.contact_sheet(collection, rows, captions)))
+    write_label_page(result.folder, collection, rows, guesses)
 
 
 def render(result: ClassificationResult) -> str:

@@ -6,7 +6,7 @@ import csv
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -30,6 +30,13 @@ from vaebench.training.compute import machine
 
 SCHEMA = 2
 """Of summary.json."""
+
+
+class Guess(NamedTuple):
+    """What the classifier predicts for an image."""
+
+    label: str
+    probability: float
 
 
 @dataclass(frozen=True)
@@ -74,6 +81,13 @@ class ClassificationResult:
         return [self.collection.classes[index] for index in self.probabilities.argmax(1).tolist()]
 
     @property
+    def guesses(self) -> list[Guess]:
+        """The prediction for each of the images to label next."""
+        best, predicted = self.probabilities[self.to_label_next].max(1)
+        classes = [self.collection.classes[index] for index in predicted.tolist()]
+        return [Guess(*pair) for pair in zip(classes, best.tolist(), strict=True)]
+
+    @property
     def test_accuracy(self) -> ExpectedAccuracy | None:
         """Accuracy on the labelled images of the part "test", which nothing was fitted to; None without any."""
         rows, labels = self.collection.test_rows, self.collection.test_labels
@@ -98,13 +112,15 @@ def write_results(result: ClassificationResult) -> None:
         PredictionResult(names, classes, probabilities, result.outlier_scores, collection.skipped),
         [classes[given[row]] if row in given else "" for row in range(len(names))],
     )
-    best, predicted = probabilities.max(1)
-    rows = (
-        (rank, names[row], classes[int(predicted[row])], f"{best[row]:.4f}", "")
-        for rank, row in enumerate(result.to_label_next.tolist(), start=1)
-    )
-    _write_csv(result.folder / "to-label-next.csv", ("rank", "file", "guess", "probability", "label"), rows)
+    write_to_label_next(result.folder, [names[row] for row in result.to_label_next], result.guesses)
     write_json(result.folder / "summary.json", summary(result))
+
+
+def write_to_label_next(folder: Path, names: Sequence[str], guesses: Sequence[Guess]) -> None:
+    """Write ``to-label-next.csv``, whose last column is to be filled in; without guesses two more are empty."""
+    predictions = [(guess.label, f"{guess.probability:.4f}") for guess in guesses] or [("", "")] * len(names)
+    rows = ((rank, name, *predictions[rank - 1], "") for rank, name in enumerate(names, start=1))
+    _write_csv(folder / "to-label-next.csv", ("rank", "file", "guess", "probability", "label"), rows)
 
 
 def write_predictions(path: Path, result: PredictionResult, given: Sequence[str] | None = None) -> None:

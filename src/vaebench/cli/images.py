@@ -26,15 +26,17 @@ Examples:
   vaebench inspect photos --json > photos.json"""
 CLASSIFY = """\
 Learns from all images, chooses a method by cross-validation on the labelled ones, classifies the rest, and estimates
-how many predictions are right. Writes predictions.csv, to-label-next.csv with a contact sheet, report.html and model/
-after the fast methods, and again where a method that trains a network is better. The same command continues where it
-was stopped; with more labels it keeps what was learned without labels.
+how many predictions are right. Writes predictions.csv, report.html and model/ after the fast methods, and again where a
+method that trains a network is better, and the images to label next: to-label-next.csv, a contact sheet, and
+label.html, on which they are labelled by keys. Without labels of two classes it writes the images to label first alone.
+The same command continues where it was stopped; with more labels it keeps what was learned without labels.
 
 With --encoder, methods on the features of a pretrained encoder compete with the others. Its file says the size of its
 images; mean and deviation come from its metadata (keys mean and std, for pixels from 0 to 1) or from the options.
 
 Examples:
   vaebench classify photos
+  vaebench classify photos --labels labels.csv --labels labels-2.csv
   vaebench classify photos.zip --labels labels.csv --size 64
   vaebench classify images.npz --out runs/shells
   vaebench classify photos --labels labels.csv --encoder resnet18.onnx"""
@@ -172,6 +174,7 @@ def classify(args: argparse.Namespace) -> int:
     if args.encoder is None and any(further):
         args.parser.error("--encoder-mean, --encoder-std and --encoder-size describe an encoder; give it by --encoder")
 
+    from vaebench.classification.cold_start import LabelProposal
     from vaebench.classification.encoder import EncoderFile
     from vaebench.classification.job import classify
     from vaebench.classification.page import verdict, write_page
@@ -191,10 +194,17 @@ def classify(args: argparse.Namespace) -> int:
             result_callback=write_page,
             executor=executor_of(args),
         )
+    if isinstance(result, LabelProposal):
+        print("\n".join(result.sentences()))
+        if len(result.to_label_next):
+            print(f"open {result.folder / 'label.html'}")
+        return 0
     for line in verdict(result):
         print(line)
     if result.onnx is None:
         print(f"model.onnx was not written: {result.classifier.without_onnx}")
+    if len(result.to_label_next):
+        print(f"label more: open {result.folder / 'label.html'}")
     print(f"open {result.folder / 'report.html'}")
     return 0
 

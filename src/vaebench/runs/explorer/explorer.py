@@ -7,7 +7,6 @@ import base64
 import gzip
 import html
 import io
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,7 +27,7 @@ from vaebench.evaluation.panels import prior_samples
 from vaebench.evaluation.probes import LinearClassifier
 from vaebench.plotting.channels import channel_titles, is_composite
 from vaebench.plotting.palette import class_style, clean, shortened
-from vaebench.plotting.templates import template
+from vaebench.plotting.templates import script_json, template
 from vaebench.runs.explorer.networks import decoder_onnx, encoder_onnx, stored_error
 
 if TYPE_CHECKING:
@@ -199,7 +198,7 @@ class Explorer:
         return template("page/explorer.html.j2", "vaebench.runs.explorer").render(
             name=clean(self.name),
             lead=clean(self.lead),
-            page_data=_script_json(self.page_data(error)),
+            page_data=script_json(self.page_data(error)),
             blobs={name: base64.b64encode(content).decode() for name, content in blobs.items()},
             script="\n".join((folder / "page" / f"{name}.js").read_text() for name in SCRIPTS),
             style=(folder / "page" / "explorer.css").read_text(),
@@ -265,9 +264,3 @@ def quantise(values: Float[np.ndarray, ...]) -> tuple[float, bytes]:
 def _encoded(values: np.ndarray) -> dict[str, Any]:
     step, content = quantise(values)
     return {"step": step, "values": base64.b64encode(content).decode()}
-
-
-def _script_json(value: Any) -> str:
-    """JSON that is safe inside a script element."""
-    text = json.dumps(value, allow_nan=False)
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
