@@ -13,7 +13,7 @@ from PIL import Image
 from vaebench.classification.collection import collect
 from vaebench.classification.label_page import saved_table, write_label_page
 from vaebench.classification.page import write_page
-from vaebench.classification.results import ClassificationResult, Guess
+from vaebench.classification.results import ClassificationResult, Prediction
 from vaebench.data.label_files import read_labels
 from vaebench.data.reading import Reading
 
@@ -166,7 +166,7 @@ def test_names_of_files_and_classes_are_saved_as_they_are(tmp_path, opened):
     write_images(tmp_path / "in" / 'y,"z', ["1.png"])
     collection = collected(tmp_path / "in", tmp_path / "out")
     rows = [row for row, name in enumerate(collection.names) if name.startswith("unlabelled/")]
-    page = opened(write_label_page(tmp_path / "out", collection, rows, [Guess("x<", 0.5)] * len(rows)))
+    page = opened(write_label_page(tmp_path / "out", collection, rows, [Prediction("x<", 0.5)] * len(rows)))
     assert page.classes == ["x<", 'y,"z']
     page.label('</script><img src=x> "é, ü"')
     page.press(*["2"] * (len(rows) - 1))
@@ -251,7 +251,7 @@ def test_a_key_that_is_held_labels_one_image(plain, tmp_path, opened):
 
 
 def test_buttons_do_the_same_by_keyboard_and_say_what_they_did(plain, tmp_path, opened):
-    page = opened(write_label_page(tmp_path / "out", plain, range(12), [Guess("owl", 0.614)] * 12))
+    page = opened(write_label_page(tmp_path / "out", plain, range(12), [Prediction("owl", 0.614)] * 12))
     page.label("cat")
     assert page.text("#status") == "Labelled cat. Image 2 of 12. Guess: owl, 61\N{NO-BREAK SPACE}%."
     page.page.focus("#classes button")
@@ -268,7 +268,7 @@ def test_buttons_do_the_same_by_keyboard_and_say_what_they_did(plain, tmp_path, 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_page_fits_a_narrow_screen_and_follows_the_scheme(plain, tmp_path, opened, scheme):
-    path = write_label_page(tmp_path / "out", plain, range(12), [Guess("a class with a long name" * 3, 0.5)] * 12)
+    path = write_label_page(tmp_path / "out", plain, range(12), [Prediction("a class with a long name" * 3, 0.5)] * 12)
     page = opened(path, viewport={"width": 390, "height": 800}, color_scheme=scheme)
     page.label("another class with a long name" * 3)
     assert page.page.evaluate("document.documentElement.scrollWidth") <= 390

@@ -14,7 +14,7 @@ from PIL import Image
 
 from vaebench import __version__
 from vaebench.classification.collection import Collection, default_folder
-from vaebench.classification.results import Guess
+from vaebench.classification.results import Prediction
 from vaebench.core.files import write_text
 from vaebench.core.steps import content_key
 from vaebench.data.labels.classes import NO_LABEL, UNLABELLED, is_missing
@@ -37,7 +37,9 @@ class SavedTable(NamedTuple):
     command: str
 
 
-def write_label_page(folder: Path, collection: Collection, rows: Sequence[int], guesses: Sequence[Guess] = ()) -> Path:
+def write_label_page(
+    folder: Path, collection: Collection, rows: Sequence[int], guesses: Sequence[Prediction] = ()
+) -> Path:
     """Write ``label.html`` and return its path.
 
     Args:
@@ -54,7 +56,7 @@ def write_label_page(folder: Path, collection: Collection, rows: Sequence[int], 
     return path
 
 
-def render(folder: Path, collection: Collection, rows: Sequence[int], guesses: Sequence[Guess]) -> str:
+def render(folder: Path, collection: Collection, rows: Sequence[int], guesses: Sequence[Prediction]) -> str:
     """Return the page as HTML, with all names escaped."""
     saved = saved_table(folder, collection)
     lost = [clean(name) for name in collection.classes if is_missing(name)] if saved.given else []
@@ -82,29 +84,29 @@ def saved_table(folder: Path, collection: Collection) -> SavedTable:
     names = {Path(table).name for table in reading.labels}
     candidates = ("labels.csv" if number == 1 else f"labels-{number}.csv" for number in count(1))
     name = next(each for each in candidates if each not in names)
-    words = ["vaebench", "classify", str(collection.source)]
+    arguments = ["vaebench", "classify", str(collection.source)]
     for table in (*reading.labels, name):
-        words += ["--labels", table]
-    words += [] if reading.side is None else ["--size", str(reading.side)]
-    words += [] if reading.projection is None else ["--projection", reading.projection]
-    words += [] if folder.resolve() == default_folder(collection.source).resolve() else ["--out", str(folder)]
-    return SavedTable(name, {} if reading.labels else collection.given_labels, clean(shlex.join(words)))
+        arguments += ["--labels", table]
+    arguments += [] if reading.side is None else ["--size", str(reading.side)]
+    arguments += [] if reading.projection is None else ["--projection", reading.projection]
+    arguments += [] if folder.resolve() == default_folder(collection.source).resolve() else ["--out", str(folder)]
+    return SavedTable(name, {} if reading.labels else collection.given_labels, clean(shlex.join(arguments)))
 
 
 def _page_data(
-    collection: Collection, rows: Sequence[int], guesses: Sequence[Guess], saved: SavedTable
+    collection: Collection, rows: Sequence[int], guesses: Sequence[Prediction], saved: SavedTable
 ) -> dict[str, Any]:
     """Return the data of the page's script as JSON values; names of files are exact, and shown ones are cleaned."""
     names = [collection.names[row] for row in rows]
     images = []
-    known: Sequence[Guess | None] = guesses or [None] * len(names)
-    for name, guess, image in zip(names, known, collection.thumbnails(rows, SIDE), strict=True):
+    known: Sequence[Prediction | None] = guesses or [None] * len(names)
+    for name, prediction, image in zip(names, known, collection.thumbnails(rows, SIDE), strict=True):
         images.append(
             {
                 "file": name,
                 "shown": clean(name),
-                "guess": None if guess is None else guess.label,
-                "probability": None if guess is None else guess.probability,
+                "guess": None if prediction is None else prediction.label,
+                "probability": None if prediction is None else prediction.probability,
                 **_picture(image),
             }
         )
@@ -122,7 +124,7 @@ def _picture(image: Image.Image) -> dict[str, Any]:
     """Return the image as an address that holds it, and whether its pixels are to be seen when it is enlarged."""
     lossless, lossy = io.BytesIO(), io.BytesIO()
     image.save(lossless, "WEBP", lossless=True)
-    pixels = lossless.tell() <= LOSSLESS_BYTES
+    pixels = len(lossless.getvalue()) <= LOSSLESS_BYTES
     if not pixels:
         image.save(lossy, "WEBP", quality=QUALITY)
     data = base64.b64encode((lossless if pixels else lossy).getvalue()).decode()

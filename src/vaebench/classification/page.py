@@ -102,7 +102,7 @@ def write_page(result: ClassificationResult) -> Path:
 def _write_to_label_next(result: ClassificationResult) -> None:
     collection, rows, guesses = result.collection, result.to_label_next.tolist(), result.guesses
     shown = dict(zip(collection.classes, class_names(collection.classes, length=11), strict=True))
-    captions = [f"{shown[guess.label]}\n{_percent(guess.probability)}" for guess in guesses]
+    captions = [f"{shown[each.label]}\n{_percent(each.probability)}" for each in guesses]
     write_bytes(result.folder / "to-label-next.png", png(figures.contact_sheet(collection, rows, captions)))
     write_label_page(result.folder, collection, rows, guesses)
 

@@ -32,7 +32,7 @@ SCHEMA = 2
 """Of summary.json."""
 
 
-class Guess(NamedTuple):
+class Prediction(NamedTuple):
     """What the classifier predicts for an image."""
 
     label: str
@@ -81,11 +81,11 @@ class ClassificationResult:
         return [self.collection.classes[index] for index in self.probabilities.argmax(1).tolist()]
 
     @property
-    def guesses(self) -> list[Guess]:
+    def guesses(self) -> list[Prediction]:
         """The prediction for each of the images to label next."""
         best, predicted = self.probabilities[self.to_label_next].max(1)
         classes = [self.collection.classes[index] for index in predicted.tolist()]
-        return [Guess(*pair) for pair in zip(classes, best.tolist(), strict=True)]
+        return [Prediction(*pair) for pair in zip(classes, best.tolist(), strict=True)]
 
     @property
     def test_accuracy(self) -> ExpectedAccuracy | None:
@@ -116,9 +116,9 @@ def write_results(result: ClassificationResult) -> None:
     write_json(result.folder / "summary.json", summary(result))
 
 
-def write_to_label_next(folder: Path, names: Sequence[str], guesses: Sequence[Guess]) -> None:
+def write_to_label_next(folder: Path, names: Sequence[str], guesses: Sequence[Prediction]) -> None:
     """Write ``to-label-next.csv``, whose last column is to be filled in; without guesses two more are empty."""
-    predictions = [(guess.label, f"{guess.probability:.4f}") for guess in guesses] or [("", "")] * len(names)
+    predictions = [(each.label, f"{each.probability:.4f}") for each in guesses] or [("", "")] * len(names)
     rows = ((rank, name, *predictions[rank - 1], "") for rank, name in enumerate(names, start=1))
     _write_csv(folder / "to-label-next.csv", ("rank", "file", "guess", "probability", "label"), rows)
 
