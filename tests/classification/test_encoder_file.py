@@ -18,7 +18,7 @@ from vaebench.data.preprocessing import PreprocessingRule
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
-COLOURS = ("N", 3, 6, 4)
+COLOURS, GREY = ("N", 3, 6, 4), ("N", 1, 8, 8)
 PLAIN = {"mean": "0", "std": "1"}
 
 
@@ -93,6 +93,14 @@ def test_channels_may_be_last_and_pixels_of_8_bits(tmp_path):
     torch.testing.assert_close(checked.encoder.features(x), by_hand)
     assert checked.encoder.description.layout == "NHWC"
     assert len(checked.sentences) == 1
+
+
+@pytest.mark.parametrize(("kind", "tolerance"), [("FLOAT16", 1e-3), ("DOUBLE", 1e-6)])
+def test_floats_of_16_and_64_bits_are_taken(tmp_path, kind, tolerance):
+    cast = [("Cast", ["images"], ["floats"], {"to": 1}), ("Flatten", ["floats"], ["features"], {"axis": 1})]
+    path = write_graph(tmp_path / "e.onnx", cast, GREY, dtype=getattr(onnx.TensorProto, kind), metadata=PLAIN)
+    x = pixels()
+    torch.testing.assert_close(read(path).encoder.features(x), x.flatten(1), rtol=0, atol=tolerance)
 
 
 @pytest.mark.parametrize(
@@ -173,7 +181,6 @@ INFINITE = [
 ONE_ROW = [("ReduceMean", ["images"], ["features"], {"axes": [0], "keepdims": 1})]
 TWO_INPUTS = [("Add", ["images", "masks"], ["sum"], {}), ("Flatten", ["sum"], ["features"], {})]
 UNKNOWN = [("Whiten", ["images"], ["features"], {"domain": "custom"})]
-GREY = ("N", 1, 8, 8)
 
 
 @pytest.mark.parametrize(
