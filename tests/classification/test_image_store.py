@@ -74,6 +74,9 @@ def test_warnings_follow_the_labels_without_reading_again(doubtful, tmp_path, mo
     for words in ("look like one class", "A has fewer than 5", "1 labelled file is not among the images read"):
         assert words in said, words
     assert said.count("look like one class") == 1
+    page = (tmp_path / "run" / "inspection.html").read_text()
+    assert "A has fewer than 5 labelled images" in page
+    assert "1 labelled file is not among the images read" in page
 
 
 def test_an_interrupted_reading_continues_without_another_survey(doubtful, tmp_path, monkeypatch):
@@ -93,7 +96,7 @@ def test_an_interrupted_reading_continues_without_another_survey(doubtful, tmp_p
     assert resumed.skipped == expected.skipped
     assert resumed.images.fingerprint() == expected.images.fingerprint()
     files = [sorted(path.name for path in (tmp_path / each / "run").rglob("*")) for each in ("whole", "resumed")]
-    assert files[0] == files[1] == ["images.json", "inspection.html", "pixels.npy", "work"]
+    assert files[0] == files[1] == ["images.json", "inspection.html", "pixels.npy", "survey.npz", "work"]
 
 
 def test_a_survey_comes_back_as_it_was_written(tmp_path):

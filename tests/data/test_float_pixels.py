@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from vaebench.data import draws
 from vaebench.data import images as module
 from vaebench.data.augment import Augmentation, rotate
 from vaebench.data.draws import split
@@ -156,3 +157,11 @@ def test_8_bits_for_display():
     assert shown.dtype == np.uint8
     assert shown.tolist() == [0, 128, 255, 0, 255, 0]
     assert to_8_bits(torch.tensor([0, 7, 255], dtype=torch.uint8)).tolist() == [0, 7, 255]
+
+
+@pytest.mark.parametrize("name", ["balanced_draw", "epoch_batches", "split"])
+def test_functions_that_moved_are_found_where_they_were_and_warn(name):
+    with pytest.warns(FutureWarning, match=rf"vaebench\.data\.images\.{name} is now vaebench\.data\.draws\.{name}"):
+        assert getattr(module, name) is getattr(draws, name)
+    with pytest.raises(AttributeError, match="has no attribute 'gone'"):
+        _ = module.gone

@@ -263,3 +263,11 @@ def test_masks_reach_run_classify_and_inspect(tmp_path, capsys):
     result = json.loads(capsys.readouterr().out)
     assert "unknown-pixels" in [each["kind"] for each in result["warnings"]]
     assert result["rule"]["high"] == [255.0]
+
+
+def test_the_range_of_values_is_that_of_the_known_pixels(tmp_path):
+    values = GREY.astype(np.uint16) * 10 + 1000
+    write(tmp_path, images=np.where(KNOWN, values, np.uint16(65535)))
+    rule = load_images(tmp_path, Reading(masks=str(tmp_path / "masks"))).rule
+    assert rule.white == 4095
+    np.testing.assert_allclose([*rule.low, *rule.high], np.percentile(values[KNOWN], [0.1, 99.9]), rtol=1e-6)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from vaebench.core.files import read_json, write_text
+from vaebench.core.steps import content_key
 from vaebench.data.blocks import Written, read_pixels, write_pixels
 from vaebench.data.checks.duplicates import Groups
 from vaebench.data.checks.evidence import Evidence
@@ -32,11 +33,12 @@ PAGE = "inspection.html"
 
 
 def read_images(images: ImageSet, reading: Reading, folder: Path, progress: Progress) -> dict[str, Any]:
-    """Preprocess all readable images and write the page of their inspection, unless this is done already.
+    """Preprocess all readable images and write the page of their inspection, unless both are done already.
 
     Returns:
         ``pixels``, the file; ``names`` of its rows; ``rule``; ``skipped``, the reasons by name; sentences ``reading``
-        and ``image_warnings``; ``equal`` and ``near``, rows of images that are alike.
+        and ``image_warnings``; ``equal`` and ``near``, rows of images that are alike; ``page_of``, a hash of the labels
+        that the page shows.
 
     Raises:
         VaebenchError: no image can be read, or the folder cannot be written.
@@ -69,9 +71,32 @@ def read_images(images: ImageSet, reading: Reading, folder: Path, progress: Prog
     if not surveyed.exists():
         survey_file.unlink(missing_ok=True)
     record = _stored(record_file, identity, read)
-    for file in (survey_file, surveyed):
-        file.unlink(missing_ok=True)
+    survey_file.unlink(missing_ok=True)
+    if record["page_of"] != _labels_key(images) and surveyed.exists():
+        _renew_page(images, record, read_survey(surveyed), pixels, progress)
+        write_text(record_file, json.dumps(record | {"page_of": _labels_key(images)}))
     return record | {"pixels": str(pixels)}
+
+
+def _renew_page(images: ImageSet, record: dict[str, Any], seen: Survey, pixels: Path, progress: Progress) -> None:
+    done = _preprocessed(images, record["names"], record["skipped"], pixels)
+    rule = PreprocessingRule(**record["rule"])
+    _write_page(evidence_of_pixels(images, rule, seen, done, progress), pixels, progress)
+
+
+def _labels_key(images: ImageSet) -> str:
+    """Return a hash of what the page says of labels."""
+    return content_key([list(images.labels), list(images.classes), list(images.warnings)])
+
+
+def _preprocessed(images: ImageSet, names: Sequence[str], damaged: dict[str, str], pixels: Path) -> Preprocessed:
+    row_of = {name: row for row, name in enumerate(images.names)}
+    return Preprocessed(read_pixels(pixels), [row_of[name] for name in names], damaged)
+
+
+def _write_page(evidence: Evidence, pixels: Path, progress: Progress) -> None:
+    """Write the page of the inspection beside the folder of the pixels."""
+    write_page(describe(evidence), evidence.images, pixels.parent.parent / PAGE, progress)
 
 
 def _stored(path: Path, identity: dict[str, Any], compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -88,10 +113,9 @@ def _describe(
 ) -> dict[str, Any]:
     """Write the page of the inspection, and return what is known of the images whatever their labels are."""
     rule, seen = how
-    row_of = {name: row for row, name in enumerate(images.names)}
-    done = Preprocessed(read_pixels(pixels), [row_of[name] for name in written.names], written.skipped)
+    done = _preprocessed(images, written.names, written.skipped, pixels)
     evidence = evidence_of_pixels(images, rule, seen, done, progress)
-    write_page(describe(evidence), images, pixels.parent.parent / PAGE, progress)
+    _write_page(evidence, pixels, progress)
     silent = replace(images, warnings=())
     sentences = (*describe_reading(silent, seen, rule, written.skipped), *describe_greyed(written.greyed))
     unlabelled = replace(evidence, images=replace(silent, labels=(), classes=(), parts=()))
@@ -103,6 +127,7 @@ def _describe(
         "image_warnings": further_sentences(image_warnings(unlabelled, IMAGE_CHECKS)),
         "equal": [evidence.equal.rows.tolist(), evidence.equal.starts.tolist()],
         "near": evidence.near.tolist(),
+        "page_of": _labels_key(images),
     }
 
 
