@@ -24,7 +24,7 @@ from vaebench.semi_supervised.label_propagation import (
     confident_labels,
 )
 from vaebench.semi_supervised.pseudo_labels import PSEUDO_LABELLERS, GraphPseudoLabels, NetworkPseudoLabels
-from vaebench.semi_supervised.self_training import SelfTraining, _sample_subset, recompute_batch_norm
+from vaebench.semi_supervised.self_training import FewLabels, SelfTraining, _sample_subset, recompute_batch_norm
 from vaebench.training.compute import Compute
 from vaebench.training.loop import Training, train
 from vaebench.training.prediction import predict_with
@@ -54,7 +54,7 @@ def graph(digits, vae):
 def fit(method, digits, vae, graph, labels=None, images=None, count=2):
     rows = balanced_draw(digits.train.labels, count, (0, 0))
     labels = digits.train.labels[rows] if labels is None else labels
-    return method.fit(vae, images or digits.train, graph, rows, labels, 10, 0, COMPUTE)
+    return method.fit(vae, FewLabels(images or digits.train, rows, labels, 10, graph), 0, COMPUTE)
 
 
 def accuracy(network, images):
@@ -170,7 +170,7 @@ def test_precision_between_rounds_is_that_of_training(digits, vae, graph, monkey
     compute = COMPUTE.model_copy(update={"precision": precision})
     rows = balanced_draw(digits.train.labels, 2, (0, 0))
     method = SHORT.model_copy(update={"rounds": (3, 3)})
-    method.fit(vae, digits.train, graph, rows, digits.train.labels[rows], 10, 0, compute)
+    method.fit(vae, FewLabels(digits.train, rows, digits.train.labels[rows], 10, graph), 0, compute)
     assert rounded == 3 * [precision == "bf16"]
 
 

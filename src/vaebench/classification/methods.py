@@ -24,6 +24,7 @@ from vaebench.evaluation.probes import LinearClassifier, Logistic
 from vaebench.models.vae import VAE
 from vaebench.semi_supervised.graphs import NEIGHBOURS, Graph
 from vaebench.semi_supervised.label_propagation import unit_scale
+from vaebench.semi_supervised.self_training import FewLabels
 from vaebench.training.compute import Compute
 
 TEMPERATURE = 3.0
@@ -96,9 +97,8 @@ class Method(NamedTuple):
 
 def _fit_self_training(context: MethodContext, rows: Tensor, labels: Tensor, seed: int) -> nn.Module:
     graph = context.graph if len(context.images) > len(rows) else None
-    return context.settings.semi_supervised.fit(
-        context.vae, context.images, graph, rows, labels, context.classes, seed, context.compute
-    ).eval()
+    data = FewLabels(context.images, rows, labels, context.classes, graph)
+    return context.settings.semi_supervised.fit(context.vae, data, seed, context.compute).eval()
 
 
 def _fit_supervised(context: MethodContext, rows: Tensor, labels: Tensor, seed: int) -> nn.Module:

@@ -22,7 +22,7 @@ from vaebench.models.classifying_vae import SelfTrainingLoss
 from vaebench.models.loss import Objective
 from vaebench.models.objectives import Contrastive, Elbo
 from vaebench.semi_supervised.graphs import Graph
-from vaebench.semi_supervised.self_training import SelfTraining
+from vaebench.semi_supervised.self_training import FewLabels, SelfTraining
 
 
 @dataclass(eq=False, repr=False)
@@ -189,7 +189,8 @@ class SemiSupervisedVAEClassifier(ClassifierMixin, BaseEstimator):
             raise ValueError(f"steps is {self.steps!r}; expected the steps of each round, such as (200, 200, 200)")
         method = SelfTraining(objective=loss, rounds=tuple(self.steps))
         graph = Graph.from_codes(encode(vae, images).mean.numpy()) if len(rows) < len(images) else None
-        network = method.fit(vae, images, graph, rows, labels, len(self.classes_), seed, compute_of(self))
+        data = FewLabels(images, rows, labels, len(self.classes_), graph)
+        network = method.fit(vae, data, seed, compute_of(self))
         self.network_ = network.cpu().eval().double()
         self.transduction_ = self.predict(X)
         return self

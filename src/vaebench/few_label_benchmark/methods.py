@@ -34,7 +34,12 @@ from vaebench.semi_supervised.classifiers import ADGMClassifier, M2Classifier
 from vaebench.semi_supervised.graphs import Graph
 from vaebench.semi_supervised.label_propagation import LabelPropagation, LabelSpreading, PoissonLearning, unit_scale
 from vaebench.semi_supervised.pseudo_labels import NetworkPseudoLabels
-from vaebench.semi_supervised.self_training import SelfTraining, SupervisedTraining, probabilities_from_scores
+from vaebench.semi_supervised.self_training import (
+    FewLabels,
+    SelfTraining,
+    SupervisedTraining,
+    probabilities_from_scores,
+)
 from vaebench.training.prediction import predict_with
 from vaebench.training.schedules import Adam, OneCycle
 
@@ -210,7 +215,8 @@ def self_train(
 ) -> ClassifyingVAE:
     """Network that self-training makes of a copy of ``vae``; see :meth:`SelfTraining.fit`."""
     rows, known, seed = labels
-    return method.fit(vae, context.unlabelled, graph, rows, known, context.classes, seed, context.experiment.compute)
+    data = FewLabels(context.unlabelled, rows, known, context.classes, graph)
+    return method.fit(vae, data, seed, context.experiment.compute)
 
 
 def supervised_method(level: AugmentationLevel, steps: int) -> FewLabelMethod:

@@ -6,6 +6,7 @@ import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -34,6 +35,19 @@ from vaebench.training.prediction import LabelledSource, Predict, predict_with
 from vaebench.training.schedules import Adam, AnyOptimiser, Muon, OneCycle
 
 BATCH_NORM_BATCH = 200
+
+
+class FewLabels(NamedTuple):
+    """Images of which few are labelled."""
+
+    images: Images
+    """All images; their own labels are not read."""
+    rows: Int[Tensor, " M"]
+    """Rows of the labelled images."""
+    labels: Int[Tensor, " M"]
+    classes: int
+    graph: Graph | None = None
+    """Graph of the codes of the images, in the same order; without it, the first round uses labels alone."""
 
 
 class SelfTraining(Frozen):
@@ -72,11 +86,7 @@ class SelfTraining(Frozen):
     def fit(
         self,
         vae: VAE,
-        images: Images,
-        graph: Graph | None,
-        rows: Int[Tensor, " M"],
-        labels: Int[Tensor, " M"],
-        classes: int,
+        data: FewLabels,
         seed: int,
         compute: Compute,
         callback: Callable[[float], None] = lambda fraction: None,
@@ -84,13 +94,13 @@ class SelfTraining(Frozen):
         """Train a copy of ``vae`` with a class head.
 
         Args:
-            vae: trained on ``images`` without labels; it is not changed.
-            images: training images of ``vae``; their labels are not read.
-            graph: graph of the codes of ``images``, in the same order; without it, the first round uses labels alone.
-            rows: rows of the labelled images.
-            labels: labels of ``rows``.
+            vae: trained on the images of ``data`` without labels; it is not changed.
+            data: the images, few of them labelled.
+            seed: of the head's initial weights, the order of images and the noise.
+            compute: where it is trained.
             callback: receives the completed fraction in [0, 1].
         """
+        images, rows, labels, classes, graph = data
         unlabelled, labels_of_all = images.without_labels(), torch.full((len(images),), HIDDEN)
         labels_of_all[rows] = labels
         with torch.random.fork_rng():
@@ -218,9 +228,8 @@ class SelfTrainingProbe:
     ) -> ClassifyingVAE:
         """Train and return the network."""
         rows = torch.nonzero(source.labels != HIDDEN)[:, 0]
-        return self.method.fit(
-            self.vae, source, self.graph, rows, source.labels[rows], classes, seed, compute, callback
-        )
+        data = FewLabels(source, rows, source.labels[rows], classes, self.graph)
+        return self.method.fit(self.vae, data, seed, compute, callback)
 
 
 class SupervisedTraining(Frozen):
