@@ -374,7 +374,7 @@ def test_the_page_of_trust_summarises_its_draws(benchmark):
 def test_both_strategies_start_with_the_same_labels_and_never_repeat_one(benchmark, monkeypatch):
     trust, called = benchmark("trust"), []
     truth = torch.arange(400) % 4
-    subject = trust.Subject("made-up", None, truth, None, None, "key")
+    subject = trust.Subject("made-up", None, truth, None, None, "key", "gentle")
     monkeypatch.setattr(trust, "load_subject", lambda experiment, name: subject)
 
     def fit_and_query(experiment, subject, step, rows, draw):
