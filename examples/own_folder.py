@@ -29,7 +29,7 @@ with (folder / "labels.csv").open("w", newline="") as file:
         for index in np.flatnonzero(digits.target[:400] == label)[:4]:
             table.writerow([f"{index:03}.png", f"digit {label}"])
 
-result = vb.classify(photos, [folder / "labels.csv"], folder / "classified", side=16)
+result = vb.classify(photos, [folder / "labels.csv"], folder / "classified", side=16, augmentation="strokes")
 predicted = result.probabilities.argmax(1).numpy()
 classes = np.array([int(name.split()[1]) for name in result.classifier.classes])
 print(f"accuracy on all 400 images: {np.mean(classes[predicted] == digits.target[:400]):.3f}")

@@ -62,7 +62,7 @@ def test_onnx_agrees_with_torch(context, truth, tmp_path, kind):
         method="tested",
         rule=PreprocessingRule(height=8, width=8, channels=1),
         classes=names,
-        model=context.model,
+        model=context.settings.model,
         temperature=1.7,
     )
     classifier = ImageClassifier(description, network)

@@ -76,7 +76,7 @@ def test_where_all_images_are_of_one_class_there_is_none_to_label(files, tmp_pat
 
 def test_the_command_says_what_to_do_next(files, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(job, "settings_for", lambda shape, images, labels: tiny(images))
+    monkeypatch.setattr(job, "settings_for", lambda shape, images, labels, name: tiny(images))
     monkeypatch.setattr(job, "Compute", lambda: COMPUTE)
     assert main(["classify", "images"]) == 0
     lines = capsys.readouterr().out.splitlines()

@@ -179,7 +179,7 @@ def test_a_saved_classifier_gives_the_same_bits(with_encoder, truth, checked, tm
         method=ENCODER_METHODS[name].title,
         rule=OWN_RULE,
         classes=tuple(map(str, range(10))),
-        model=with_encoder.model,
+        model=with_encoder.settings.model,
         temperature=1.5,
         encoder=checked.encoder.description,
     )

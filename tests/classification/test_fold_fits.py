@@ -69,7 +69,7 @@ def test_two_workers_give_the_bits_of_one(result, shared_fits):
 
 def test_the_same_call_with_other_workers_fits_nothing(result, shared_fits, shared, monkeypatch):
     two, _ = shared_fits
-    monkeypatch.setattr("vaebench.classification.steps.share", lambda *of: pytest.fail("shared again"))
+    monkeypatch.setattr("vaebench.classification.steps.run_shared", lambda *of: pytest.fail("shared again"))
     monkeypatch.setattr(SelfTraining, "fit", lambda *of: pytest.fail("fitted again"))
     for workers in (1, 3):
         assert_same(shared.classify(two.folder, executor=LocalPool(workers)), result)

@@ -4,6 +4,7 @@ import csv
 import io
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -308,6 +309,8 @@ def test_the_command_repeats_tables_and_options(run_in):
         "vaebench classify 'in pictures' --labels labels.csv --size 16 --projection max --out elsewhere"
     )
     assert saved.given == {}
+    masked = replace(collection, reading=replace(collection.reading, masks="my masks"))
+    assert "--projection max --masks 'my masks' --out" in saved_table(Path("elsewhere"), masked).command
 
 
 def test_labels_of_folders_are_saved_with_the_new_ones_those_of_the_test_part_too(tmp_path):

@@ -39,5 +39,5 @@ def test_an_image_is_not_its_own_neighbour(context):
 def test_a_saved_detector_gives_the_same_scores(context, tmp_path):
     detector, _ = OutlierDetector.fit(context.vae, context.images, context.means)
     detector.save(tmp_path)
-    again = load_outlier_detector(context.model.build((1, 8, 8)), tmp_path)
+    again = load_outlier_detector(context.settings.model.build((1, 8, 8)), tmp_path)
     np.testing.assert_allclose(detector.scores(new_digits(20)), again.scores(new_digits(20)), atol=1e-5)  # layout

@@ -89,6 +89,7 @@ def saved_table(folder: Path, collection: Collection) -> SavedTable:
         arguments += ["--labels", table]
     arguments += [] if reading.side is None else ["--size", str(reading.side)]
     arguments += [] if reading.projection is None else ["--projection", reading.projection]
+    arguments += [] if reading.masks is None else ["--masks", reading.masks]
     arguments += [] if folder.resolve() == default_folder(collection.source).resolve() else ["--out", str(folder)]
     return SavedTable(name, {} if reading.labels else collection.given_labels, clean(shlex.join(arguments)))
 

@@ -16,7 +16,7 @@ from sklearn.model_selection import StratifiedKFold
 from threadpoolctl import threadpool_limits
 
 from vaebench.classification.settings import PILOT_PAIRS, Settings
-from vaebench.classification.shared_work import LONG, share
+from vaebench.classification.shared_work import LONG, run_shared
 from vaebench.data.augment import PRESETS
 from vaebench.data.blocks import read_pixels
 from vaebench.data.images import HIDDEN, Images
@@ -135,7 +135,7 @@ def choose_augmentation(
         seconds: what they take in one process, by which it is decided whether they are shared.
     """
     if division.executor is not None and seconds >= LONG and not pilots.kept(experiment):
-        share(experiment, pilots, division)
+        run_shared(experiment, pilots, division)
     with threadpool_limits(division.compute.threads):
         correct = {name: pilots.correct(experiment, name) for name in pilots.settings}
     return best_augmentation(correct), {name: float(each.mean()) for name, each in correct.items()}

@@ -58,7 +58,7 @@ def divide_fits(compute: Compute, executor: Executor | None, seconds: float) -> 
     return divide_work(compute, executor, MAX_WORKERS)
 
 
-def share(experiment: Experiment, work: SharedWork, division: Division) -> None:
+def run_shared(experiment: Experiment, work: SharedWork, division: Division) -> None:
     """Run the tasks in the workers of a division, and add the seconds that they took to the experiment.
 
     Raises:

@@ -32,7 +32,7 @@ from vaebench.classification.methods import MethodContext
 from vaebench.classification.outliers import OutlierDetector
 from vaebench.classification.selection import MethodSelection
 from vaebench.classification.settings import Settings
-from vaebench.classification.shared_work import LONG, share
+from vaebench.classification.shared_work import LONG, run_shared
 from vaebench.classification.time_estimate import TimeEstimate
 from vaebench.data.blocks import Blocks
 from vaebench.data.images import Dataset, Images, Source
@@ -169,7 +169,7 @@ class Steps:
     def _run_fits(self, validation: CrossValidation, fits: Sequence[Fit]) -> dict[Fit, np.ndarray]:
         missing = [fit for fit in fits if not self._has(fit)]
         if self._shares(missing):
-            share(self.experiment, self._fold_fits(missing), self.division)
+            run_shared(self.experiment, self._fold_fits(missing), self.division)
         with threadpool_limits(self.division.compute.threads):
             return {fit: self._probabilities_of(validation, fit) for fit in fits}
 
