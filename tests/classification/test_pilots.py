@@ -59,10 +59,22 @@ def test_a_result_is_kept_and_each_repetition_has_other_folds(digits, tmp_path, 
     assert held_out[0] != held_out[1]
 
 
-def test_the_most_accurate_is_best_and_of_equal_ones_the_first():
+def test_the_most_accurate_of_the_others_is_best():
     low, high = np.zeros((2, 4), bool), np.ones((2, 4), bool)
     assert best_augmentation({"gentle": low, "strokes": high, "objects": high}) == "strokes"
-    assert best_augmentation({"gentle": low, "strokes": low}) == "gentle"
+    assert best_augmentation({"gentle": low, "strokes": high, "objects": low}) == "strokes"
+    assert best_augmentation({"gentle": low}) == "gentle"
+
+
+def test_the_mildest_is_chosen_only_where_it_is_clearly_ahead():
+    other = np.array([[True] * 6 + [False] * 4])
+    ahead = np.array([[True] * 7 + [False] * 3])  # by 0.1, with a standard error of 0.3 / sqrt(10)
+    equal = np.array([[True] * 6 + [False, True] + [False] * 2])
+    assert best_augmentation({"gentle": ahead, "strokes": other}) == "gentle"
+    swapped = equal.copy()
+    swapped[0, 0] = False  # one more right, one more wrong
+    assert best_augmentation({"gentle": swapped, "strokes": other}) == "strokes"
+    assert best_augmentation({"gentle": other, "strokes": other}) == "strokes"
 
 
 def test_candidates_depend_on_colour():
