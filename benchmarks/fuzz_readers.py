@@ -208,7 +208,7 @@ def _classifiers() -> list[bytes]:
     )
     with tempfile.TemporaryDirectory() as folder:
         saved = Path(folder) / "model"
-        ImageClassifier(description, description.build()).save(saved)
+        ImageClassifier(description, description.build({})).save(saved)
         data = (saved / "model.json").read_bytes() + b"\0\0" + (saved / "weights.safetensors").read_bytes()
         shutil.rmtree(saved)
     return [data]

@@ -129,13 +129,12 @@ def measure_coverage(experiment: Experiment, name: str, count: int, draw: int) -
     folder = f"{name}/{count}-{draw}"
     validation = CrossValidation(context, rows, labels)
 
+    def run_fit(fit: Fit) -> np.ndarray:
+        name = f"{folder}/{fit.name}"
+        return experiment.arrays(name, identity, lambda: {"values": validation.probabilities(fit)})["values"]
+
     def run_fits(fits: Sequence[Fit]) -> dict[Fit, np.ndarray]:
-        return {
-            fit: experiment.arrays(
-                f"{folder}/{fit.name}", identity, lambda fit=fit: {"values": validation.probabilities(fit)}
-            )["values"]
-            for fit in fits
-        }
+        return {fit: run_fit(fit) for fit in fits}
 
     *_, selection = cross_validate(validation, run_fits)
     selected, temperature = selected_method(selection)
