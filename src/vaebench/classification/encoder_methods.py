@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -12,19 +11,10 @@ from torch.nn import functional as F
 
 from vaebench.classification.classifier import LinearProbe
 from vaebench.classification.encoded_images import EncodedImages
-from vaebench.classification.methods import METHODS, Method, MethodContext
+from vaebench.classification.methods import METHODS, SCORE_SCALE, Method, MethodContext, propagate_labels
 from vaebench.classification.neighbours import NeighbourClassifier
 from vaebench.evaluation.features import Codes
 from vaebench.evaluation.probes import Logistic
-from vaebench.semi_supervised.graphs import Graph
-from vaebench.semi_supervised.label_propagation import PropagationByLabelCount, unit_scale
-
-SCORE_SCALE = 10.0
-"""Logits of scores of unit scale, to which the cross-validation fits a temperature."""
-IMPOSSIBLE = -1e4
-"""Score of a class without labels."""
-STORED = 30_000
-"""Images whose codes and scores are kept for new images, the labelled ones among them."""
 
 
 def _fit_line(context: MethodContext, rows: Tensor, labels: Tensor, seed: int) -> nn.Module:
@@ -38,7 +28,7 @@ def _fit_neighbours(context: MethodContext, rows: Tensor, labels: Tensor, seed: 
 
 def _fit_graph(context: MethodContext, rows: Tensor, labels: Tensor, seed: int) -> nn.Module:
     encoded = _encoded(context)
-    return _propagated(encoded.feature_graph, rows, labels, context.classes, encoded.projection)
+    return propagate_labels(context, encoded.feature_graph, rows, labels, encoded.projection)
 
 
 def _fit_vae_line(context: MethodContext, rows: Tensor, labels: Tensor, seed: int) -> nn.Module:
@@ -48,7 +38,7 @@ def _fit_vae_line(context: MethodContext, rows: Tensor, labels: Tensor, seed: in
 
 def _fit_vae_graph(context: MethodContext, rows: Tensor, labels: Tensor, seed: int) -> nn.Module:
     encoded = _encoded(context)
-    return _propagated(encoded.latent_graph, rows, labels, context.classes, encoded.network)
+    return propagate_labels(context, encoded.latent_graph, rows, labels, encoded.network)
 
 
 def _encoded(context: MethodContext) -> EncodedImages:
@@ -70,17 +60,6 @@ def _linear_probe(
     probe = LinearProbe(codes.shape[1], classes, encoder)
     probe.linear.load_state_dict({"weight": fitted.weight, "bias": fitted.bias})
     return probe.eval()
-
-
-def _propagated(
-    graph: Graph, rows: Int[Tensor, " M"], labels: Int[Tensor, " M"], classes: int, encoder: nn.Module | None
-) -> nn.Module:
-    """Labels propagated along the graph of all images; new images take the scores of their nearest neighbours."""
-    scores = PropagationByLabelCount().propagate(graph, rows.numpy(), labels.numpy(), classes)
-    scores = SCORE_SCALE * unit_scale(scores)
-    scores[:, np.setdiff1d(np.arange(classes), labels.numpy())] = IMPOSSIBLE
-    stored = np.union1d(np.random.default_rng(0).permutation(len(scores))[:STORED], rows.numpy())
-    return NeighbourClassifier(encoder, torch.from_numpy(graph.codes[stored]), torch.from_numpy(scores[stored])).eval()
 
 
 ENCODER_METHODS: dict[str, Method] = {

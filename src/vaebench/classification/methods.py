@@ -33,6 +33,8 @@ PIXEL_SAMPLE = 20_000
 """Images that the PCA and the pixel scale are fitted to."""
 SCORE_SCALE = 10.0
 """Logits of neighbours' scores of unit scale; cross-validation fits a temperature to them."""
+IMPOSSIBLE = -1e4
+"""Score of a class without labels."""
 STORED = 30_000
 """Codes that label propagation keeps for new images, the labelled ones among them."""
 NEAREST = 5
@@ -107,14 +109,33 @@ def _fit_supervised(context: MethodContext, rows: Tensor, labels: Tensor, seed: 
 
 
 def _fit_propagation(context: MethodContext, rows: Tensor, labels: Tensor, seed: int) -> nn.Module:
-    """Label propagation; a new image has the mean score of its nearest neighbours in the graph."""
     if context.graph is None or len(context.images) <= len(rows):
         return _fit_nearest_neighbours(context, rows, labels, seed)
-    propagation = context.settings.semi_supervised.propagation
-    scores = propagation.propagate(context.graph, rows.numpy(), labels.numpy(), context.classes)
-    stored = np.union1d(np.random.default_rng(seed).permutation(len(scores))[:STORED], rows.numpy())
-    codes, scores = context.means[stored], SCORE_SCALE * unit_scale(scores)[stored]
-    return NeighbourClassifier(context.vae.encoder, torch.from_numpy(codes), torch.from_numpy(scores)).eval()
+    return propagate_labels(context, context.graph, rows, labels, context.vae.encoder)
+
+
+def propagate_labels(
+    context: MethodContext,
+    graph: Graph,
+    rows: Int[Tensor, " M"],
+    labels: Int[Tensor, " M"],
+    encoder: nn.Module | None,
+) -> nn.Module:
+    """Propagate the labels along a graph of all images; a new image has the mean score of its nearest neighbours in it.
+
+    Args:
+        context: gives the propagation and the number of classes.
+        graph: graph of the codes.
+        rows: rows of the labelled images.
+        labels: their class indices.
+        encoder: maps images to codes; None for the codes themselves.
+    """
+    propagation, classes = context.settings.semi_supervised.propagation, context.classes
+    scores = propagation.propagate(graph, rows.numpy(), labels.numpy(), classes)
+    scores = SCORE_SCALE * unit_scale(scores)
+    scores[:, np.setdiff1d(np.arange(classes), labels.numpy())] = IMPOSSIBLE
+    stored = np.union1d(np.random.default_rng(0).permutation(len(scores))[:STORED], rows.numpy())
+    return NeighbourClassifier(encoder, torch.from_numpy(graph.codes[stored]), torch.from_numpy(scores[stored])).eval()
 
 
 def _fit_nearest_neighbours(context: MethodContext, rows: Tensor, labels: Tensor, seed: int) -> nn.Module:
