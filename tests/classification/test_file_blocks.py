@@ -261,3 +261,74 @@ def test_killing_a_machine_of_a_real_cluster_changes_no_line(result, shared, tmp
     assert json.loads(line.removeprefix("result ")) == [True]
     assert (tmp_path / "cluster.csv").read_bytes() == (tmp_path / "alone.csv").read_bytes()
     assert len((tmp_path / "alone.csv").read_text().splitlines()) == 12_001
+
+
+def masked_scans(folder):
+    """60 images of floats with masks, and the same images as an array in which unknown pixels are NaN."""
+    generator = np.random.default_rng(0)
+    values = generator.random((60, 8, 8), np.float32) * 500
+    known = generator.random(values.shape) > 0.2
+    for row in range(60):
+        (folder / "scans").mkdir(parents=True, exist_ok=True)
+        (folder / "masks").mkdir(exist_ok=True)
+        Image.fromarray(values[row]).save(folder / "scans" / f"{row:02}.tif")
+        if row % 5:  # the others have no mask
+            Image.fromarray(known[row].astype(np.uint8) * 255).save(folder / "masks" / f"{row:02}.png")
+    known[::5] = True
+    np.save(folder / "scans.npy", np.where(known, values, np.nan).astype(np.float32))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_masks_make_pixels_unknown_also_to_encode(tmp_path, monkeypatch, workers):
+    """The latents are those of the array with NaN; under the masks they do not depend on what stands there."""
+    masked_scans(tmp_path)
+    monkeypatch.setattr(file_blocks, "BLOCK", 25)
+    recipe = Recipe(
+        name="scans",
+        data=Data(source=str(tmp_path / "scans.npy")),
+        model=Model(latent=3, network=MLP(hidden=(16,))),
+        training=Training(epochs=1),
+        evaluation=Evaluation(labels_per_class=(1,), draws=1, features=("vae",), supervised=None, samples=None),
+        compute=Compute(device="cpu", precision="fp32", threads=1),
+    )
+    run(recipe, tmp_path / "run")
+    of_array = encode_files(tmp_path / "run", tmp_path / "scans.npy", executor=LocalPool(1))
+    pool = LocalPool(workers)
+    of_masks = encode_files(tmp_path / "run", tmp_path / "scans", executor=pool, masks=tmp_path / "masks")
+    assert len(of_masks.names) == 60
+    np.testing.assert_allclose(of_masks.mean, of_array.mean, atol=1e-5)
+    assert "48 of 60 images have a mask in masks; all pixels of the others are known" in of_masks.notes
+    without = encode_files(tmp_path / "run", tmp_path / "scans", executor=LocalPool(1))
+    assert np.abs(without.mean - of_masks.mean)[1:5].max() > 1e-3
+    np.testing.assert_allclose(without.mean[::5], of_masks.mean[::5], atol=1e-5)
+
+
+def test_a_model_of_8_bit_images_leaves_masked_ones_out_by_name(result, shared, tmp_path, capsys):
+    names = sorted(path.name for path in shared.folder.iterdir())
+    (tmp_path / "masks").mkdir()
+    for name in names[:3]:
+        with Image.open(shared.folder / name) as image:
+            mask = np.full(image.size[::-1], 255, np.uint8)
+        mask[0] = 0
+        Image.fromarray(mask).save(tmp_path / "masks" / name)
+    out = tmp_path / "out.csv"
+    model, masks = str(result.folder / "model"), str(tmp_path / "masks")
+    assert main(["predict", model, str(shared.folder), "--masks", masks, "--out", str(out)]) == 0
+    said = capsys.readouterr().out
+    assert all(f"skipped {name}: has pixels that are not known" in said for name in names[:3])
+    assert len(out.read_text().splitlines()) == 1 + len(names) - 3
+
+
+def test_images_in_other_units_are_said(result, tmp_path, capsys):
+    """Zeros and ones are nearly black to a model of 8-bit images; nothing is said of images with contrast."""
+    generator = np.random.default_rng(0)
+    (tmp_path / "new").mkdir()
+    for row in range(12):
+        top = 2 if row < 9 else 256
+        Image.fromarray(generator.integers(0, top, (8, 8), np.uint8)).save(tmp_path / "new" / f"{row}.png")
+    out = str(tmp_path / "out.csv")
+    assert main(["predict", str(result.folder / "model"), str(tmp_path / "new"), "--out", out]) == 0
+    said = capsys.readouterr().out
+    expected = "9 images almost of one colour in the range of the training images, 0 to 255: check that the values have"
+    assert expected in said
+    assert predict(result.folder / "model", tmp_path / "new" / "11.png").notes == ()

@@ -52,6 +52,7 @@ def encode_files(
     path: str | Path,
     callback: ProgressCallback = lambda event: None,
     executor: Executor | None = None,
+    masks: str | Path | None = None,
 ) -> EncodingResult:
     """Encode all images at a path.
 
@@ -61,12 +62,15 @@ def encode_files(
         callback: receives progress events.
         executor: the workers, on which the result does not depend; see
             :func:`vaebench.classification.file_blocks.process_files`.
+        masks: a folder, an archive or a file of masks of two values: where one is 0, the pixel of the image of its name
+            is not known.
 
     Raises:
-        VaebenchError: the model or the path does not exist, the run is of binarised images, no image can be read, or
-            workers were lost.
+        VaebenchError: the model or the path does not exist, the run is of binarised images, no image can be read, the
+            masks are of no image, or workers were lost.
     """
-    job = FileJob("encoding", load_encoder, Path(model), Path(path).expanduser())
+    given = None if masks is None else Path(masks).expanduser()
+    job = FileJob("encoding", load_encoder, Path(model), Path(path).expanduser(), given)
     names, arrays, skipped, notes = process_files(job, executor, callback)
     return EncodingResult(names, arrays["mean"], arrays["log_variance"], skipped, notes)
 

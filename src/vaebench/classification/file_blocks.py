@@ -24,12 +24,14 @@ from vaebench.core.workers import Executor, Task, TaskError, Worker
 from vaebench.data.image_set import ImageSet
 from vaebench.data.images import HIDDEN, Images, Progress, ignore_progress
 from vaebench.data.opening import NamedImages, open_images
-from vaebench.data.preprocessing import PreprocessingRule
+from vaebench.data.preprocessing import PreprocessingRule, ranges_of
 from vaebench.data.reading import check_readable, count_images
 from vaebench.data.survey import map_rows, rule_for_new
 
 BLOCK = 500
 """Images of a block. The bits of a result depend on the blocks, and not on who processes them."""
+FLAT = 0.02
+"""Difference of the values of an image, as a fraction of their range, up to which it has no contrast."""
 LONG = 10.0
 """Seconds of work in this process from which further processes are worth the seconds that they take to start."""
 
@@ -60,6 +62,8 @@ class FileJob:
     """Folder of the model."""
     path: Path
     """Anything that :func:`vaebench.data.opening.open_images` reads."""
+    masks: Path | None = None
+    """Masks of the images, as for :func:`vaebench.data.opening.open_images`."""
     call: str = field(default_factory=lambda: uuid4().hex)
     """Distinguishes jobs in processes that keep what they have loaded."""
 
@@ -69,8 +73,8 @@ class BlockResult(NamedTuple):
 
     arrays: dict[str, np.ndarray]
     skipped: dict[str, str]
-    converted: Counter[str]
-    """Number of images whose depth was changed, by how."""
+    remarks: Counter[str]
+    """Number of images whose depth was changed, by how, or that have no contrast."""
 
 
 class FileResults(NamedTuple):
@@ -101,7 +105,7 @@ def process_files(
             the workers of a block were lost three times.
     """
     processor = job.load(job.model)
-    with open_images(job.path, (), processor.rule.projection, labelled=False) as images:
+    with open_images(job.path, (), processor.rule.projection, job.masks, labelled=False) as images:
         rule = rule_for_new(processor.rule, images)
         run = _Run(job, images, rule, callback)
         if executor is None:
@@ -164,8 +168,8 @@ class _Run:
         if not names:
             check_readable(self.job.path, 0, self.images.left_out | skipped)
         arrays = [result.arrays for result in results if result.arrays]
-        converted = sum((result.converted for result in results), Counter())
-        notes = [f"{count_images(count)} {how}" for how, count in sorted(converted.items())]
+        remarks = sum((result.remarks for result in results), Counter())
+        notes = [f"{count_images(count)} {remark}" for remark, count in sorted(remarks.items())]
         return FileResults(
             names,
             {name: np.concatenate([each[name] for each in arrays]) for name in arrays[0]},
@@ -193,7 +197,8 @@ def process_blocks(
     Raises:
         VaebenchError: a worker does not see the files, or the workers of a block were lost three times.
     """
-    job = replace(job, model=job.model.resolve(), path=job.path.resolve())
+    masks = job.masks and job.masks.expanduser().resolve()
+    job = replace(job, model=job.model.resolve(), path=job.path.resolve(), masks=masks)
     if executor is None:
         try:
             for key, names in blocks.items():
@@ -225,11 +230,11 @@ def process_block(worker: Worker, job: FileJob, rule: PreprocessingRule, names: 
 @lru_cache(maxsize=1)
 def _opened(job: FileJob) -> tuple[Processor, NamedImages]:
     """The loaded model and the images, kept for further blocks of the same job."""
-    for path in (job.model, job.path):
-        if not path.exists():
+    for path in (job.model, job.path, job.masks):
+        if path is not None and not path.exists():
             raise VaebenchError(f"a worker does not find {path}; it must be on a disk that all machines share")
     processor = job.load(job.model)
-    return processor, NamedImages(job.path, processor.rule.projection)
+    return processor, NamedImages(job.path, processor.rule.projection, job.masks)
 
 
 def _process(
@@ -243,21 +248,31 @@ def _process(
     images, rows = block
     at_least, pixels, skipped = max(rule.width, rule.height), [], {}
 
-    def preprocess(row: int) -> tuple[np.ndarray, str]:
+    def preprocess(row: int) -> tuple[np.ndarray, tuple[str, str]]:
         image = images.read(row, at_least)
         how = "in colour, read as grey" if rule.loses_colour(image) else rule.converted(image.format)
-        return rule.pixels(image), how
+        preprocessed = rule.pixels(image)
+        return preprocessed, (how, _without_contrast(preprocessed, rule))
 
-    converted: Counter[str] = Counter()
+    remarks: Counter[str] = Counter()
     for row, result in map_rows(images, preprocess, rows, "", progress, threads=threads):
         if isinstance(result, str):
             skipped[images.names[row]] = result
         else:
             pixels.append(result[0])
-            converted[result[1]] += 1
-    del converted[""]
+            remarks.update(result[1])
+    del remarks[""]
     if not pixels:
-        return BlockResult({}, skipped, converted)
+        return BlockResult({}, skipped, remarks)
     with threadpool_limits(1):
         read = Images(torch.from_numpy(np.stack(pixels)), torch.full((len(pixels),), HIDDEN))
-        return BlockResult(processor(read), skipped, converted)
+        return BlockResult(processor(read), skipped, remarks)
+
+
+def _without_contrast(pixels: np.ndarray, rule: PreprocessingRule) -> str:
+    """What is said of an image whose values hardly differ in the range of the training images; "" for others."""
+    white = 255 if pixels.dtype == np.uint8 else 1.0
+    if np.nanmax(pixels) - np.nanmin(pixels) > FLAT * white:
+        return ""
+    ranges = " and ".join(dict.fromkeys(ranges_of(rule))) if rule.low else "0 to 255"
+    return f"almost of one colour in the range of the training images, {ranges}: check that the values have their units"

@@ -52,6 +52,7 @@ def predict(
     path: str | Path,
     callback: ProgressCallback = lambda event: None,
     executor: Executor | None = None,
+    masks: str | Path | None = None,
 ) -> PredictionResult:
     """Classify all images at a path.
 
@@ -61,11 +62,15 @@ def predict(
         callback: receives progress events.
         executor: the workers, on which the result does not depend; see
             :func:`vaebench.classification.file_blocks.process_files`.
+        masks: a folder, an archive or a file of masks of two values: where one is 0, the pixel of the image of its name
+            is not known.
 
     Raises:
-        VaebenchError: the model or the path does not exist, no image can be read, or workers were lost.
+        VaebenchError: the model or the path does not exist, no image can be read, the masks are of no image, or workers
+            were lost.
     """
-    job = FileJob("classifying", load_predictor, Path(model), Path(path).expanduser())
+    given = None if masks is None else Path(masks).expanduser()
+    job = FileJob("classifying", load_predictor, Path(model), Path(path).expanduser(), given)
     results, classifier = process_files(job, executor, callback), load_classifier(job.model)
     if classifier.encoder is not None:
         job = replace(job, task="encoding", load=load_encoder_classifier, call=uuid4().hex)

@@ -90,6 +90,10 @@ def _add_reading(parser: Parser) -> None:
     parser.add_argument("--size", type=_size, metavar="N", help=about)
     about = f"how planes of a stack become one image: {', '.join(PROJECTIONS)} (default: stacks are left out)"
     parser.add_argument("--projection", type=one_of(*PROJECTIONS), metavar="NAME", help=about)
+    _add_masks(parser)
+
+
+def _add_masks(parser: Parser) -> None:
     about = "masks with the names of the images, in a folder, archive or file; where one is 0, the pixel is not known"
     parser.add_argument("--masks", type=Path, metavar="PATH", help=about)
 
@@ -112,6 +116,7 @@ def _add_files(parser: Parser, default: str, out: str) -> None:
     parser.add_argument("path", metavar="PATH", help="images in any format that is read: a folder, an archive, a file")
     about = f"{out} (default: {default})"
     parser.add_argument("--out", type=lambda word: Path(word or default), default=default, metavar="FILE", help=about)
+    _add_masks(parser)
     add_workers(parser, WORKERS, shared="MODEL and PATH are")
 
 
@@ -216,7 +221,7 @@ def predict(args: argparse.Namespace) -> int:
     from vaebench.data.reading import count_images
 
     with progress() as callback:
-        result = predict(args.model, args.path, callback, executor_of(args, gpus=False))
+        result = predict(args.model, args.path, callback, executor_of(args, gpus=False), args.masks)
     write_predictions(args.out, result)
     print(f"{count_images(len(result.names))}, {int(result.outliers.sum()):,} outliers")
     for note in result.notes:
@@ -235,7 +240,7 @@ def encode(args: argparse.Namespace) -> int:
     from vaebench.data.reading import count_images
 
     with progress() as callback:
-        result = encode_files(args.model, args.path, callback, executor_of(args, gpus=False))
+        result = encode_files(args.model, args.path, callback, executor_of(args, gpus=False), args.masks)
     result.write(args.out)
     print(f"{count_images(len(result.names))}, {result.mean.shape[1]} latents")
     for note in result.notes:

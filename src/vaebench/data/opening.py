@@ -84,10 +84,11 @@ class NamedImages:
     Args:
         path: as for :func:`open_images`.
         projection: how the planes of a stack become one image.
+        masks: as for :func:`open_images`; with them, all images and masks are listed.
     """
 
-    def __init__(self, path: str | Path, projection: str | None = None) -> None:
-        self.path, self.projection = Path(path).expanduser(), projection
+    def __init__(self, path: str | Path, projection: str | None = None, masks: str | Path | None = None) -> None:
+        self.path, self.projection, self.masks = Path(path).expanduser(), projection, masks
         self.stack = ExitStack()
 
     @cached_property
@@ -104,7 +105,7 @@ class NamedImages:
 
     @cached_property
     def _whole(self) -> tuple[ImageSet, dict[str, int]]:
-        images = self.stack.enter_context(open_images(self.path, (), self.projection))
+        images = self.stack.enter_context(open_images(self.path, (), self.projection, self.masks))
         return images, {name: row for row, name in enumerate(images.names)}
 
     def select(self, names: Sequence[str]) -> ImageSet:
@@ -113,7 +114,8 @@ class NamedImages:
         Raises:
             VaebenchError: as :func:`open_images`, or a name is not among the images.
         """
-        if self._is_of_files or (names and self.path.is_dir() and self.path.joinpath(names[0]).exists()):
+        of_files = self._is_of_files or (names and self.path.is_dir() and self.path.joinpath(names[0]).exists())
+        if of_files and self.masks is None:
             parts = tuple(tuple(name.split("/")) for name in names)
             return file_set(Files(self.path, parts, frozenset(), *self._contents), self.projection, "none")
         images, rows = self._whole
