@@ -157,7 +157,9 @@ def test_most_images_may_be_missing(tmp_path):
         assert f"its file gone {number}.png does not exist" in said(loaded)
     cells += [{"bytes": None, "path": f"gone {number}.png"} for number in range(4, 10)]
     parquet.write_table(pa.table({"image": cells}), tmp_path / "images.parquet")
-    assert "4 images more left out for other reasons" in said(load_images(tmp_path / "images.parquet"))
+    assert "4 images more left out; vaebench inspect --json names each with its reason" in said(
+        load_images(tmp_path / "images.parquet")
+    )
     parquet.write_table(pa.table({"image": cells[1:]}), tmp_path / "images.parquet")
     with pytest.raises(VaebenchError, match="none of its 9 images can be read"):
         load_images(tmp_path / "images.parquet")

@@ -118,7 +118,7 @@ def _describe(
     _write_page(evidence, pixels, progress)
     silent = replace(images, warnings=())
     sentences = (*describe_reading(silent, seen, rule, written.skipped), *describe_greyed(written.greyed))
-    unlabelled = replace(evidence, images=replace(silent, labels=(), classes=(), parts=()))
+    unlabelled = replace(evidence, images=replace(silent, labels=(), classes=()))
     return {
         "rule": rule.model_dump(mode="json"),
         "names": written.names,

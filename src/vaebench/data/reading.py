@@ -63,7 +63,7 @@ def _left_out(skipped: dict[str, str]) -> list[str]:
         name = next(name for name, each in skipped.items() if each == reason)
         sentences.append(f"{count_images(count)} left out, for example {printable(name)}: {reason}")
     if more := len(skipped) - sum(count for _, count in reasons):
-        sentences.append(f"{count_images(more)} more left out for other reasons; vaebench inspect lists them")
+        sentences.append(f"{count_images(more)} more left out; vaebench inspect --json names each with its reason")
     return sentences
 
 

@@ -65,6 +65,22 @@ def test_a_clean_set_has_no_warning(tmp_path):
     assert repr(inspection).endswith("24 images, 0 unreadable, 2 classes, 0 warnings)")
 
 
+def test_a_part_of_another_exposure_is_named(tmp_path):
+    generator = np.random.default_rng(0)
+    for part, added in (("train", 0), ("val", 100), ("test", 1500)):
+        (tmp_path / part).mkdir()
+        for row in range(30):
+            values = generator.integers(200, 2500, (12, 12)) + added
+            tifffile.imwrite(tmp_path / part / f"{row}.tif", values.astype(np.uint16))
+    warning = warnings_of(tmp_path)["brightness-of-parts"]
+    assert warning.sentence.startswith("the images of test are much brighter than those of train: mean brightness 0.9")
+    assert "values beyond the range of train are clipped" in warning.advice
+    with open_images(tmp_path) as images:
+        said = [str(each) for each in warnings_of(tmp_path).values() if "images of val" in str(each)]
+        assert images.parts
+        assert not said
+
+
 def test_the_embedded_digits_have_no_warning(tmp_path):
     digits = load_digits()
     for row, (image, label) in enumerate(zip(digits.images, digits.target, strict=True)):
@@ -88,7 +104,9 @@ def test_real_sets_have_no_warning(name, real_data, tmp_path):
 
 def test_few_images(tmp_path):
     write(tmp_path, [f"{row}.png" for row in range(5)])
-    assert only(tmp_path, "few-images").sentence == ("only 5 images can be read; vaebench classify needs at least 10")
+    assert only(tmp_path, "few-images").sentence == (
+        "only 5 images can be read; vaebench run and classify need at least 10"
+    )
 
 
 def test_unreadable_files_are_named_up_to_ten(tmp_path):

@@ -14,9 +14,12 @@ from vaebench.data.preprocessing import PreprocessingRule
 from vaebench.data.printing import printable
 
 FEWEST_IMAGES = 10
-"""Images that ``classify`` needs."""
+"""Images that ``run`` and ``classify`` need."""
 DARK = 0.01
 """Mean brightness of an image that is almost black; almost white images are as near to white."""
+SHIFTED, LEAST_SHIFT = 1.5, 0.05
+"""Difference of the mean brightness of a part from that of train that is reported: in standard deviations over the
+images of train, and at least."""
 CLIPPED = 0.01
 """Fraction of clipped values that is reported."""
 FILLED = 0.5
@@ -36,7 +39,7 @@ LOOK = "Look at them; if they are copies, "
 def too_few(evidence: Evidence) -> Iterator[ImageWarning]:
     count = int(evidence.readable.sum())
     if count < FEWEST_IMAGES:
-        sentence = f"only {images_in_words(count)} can be read; vaebench classify needs at least {FEWEST_IMAGES}"
+        sentence = f"only {images_in_words(count)} can be read; vaebench run and classify need at least {FEWEST_IMAGES}"
         yield ImageWarning("few-images", sentence, "Add images")
 
 
@@ -110,6 +113,29 @@ def flat_images(evidence: Evidence) -> Iterator[ImageWarning]:
             sentence = f"{images_in_words(len(rows), 'is')} almost {word}"
             advice = "Look at them: they may be failed exposures, or be stored in another range of values"
             yield evidence.about(f"almost-{word}", sentence, advice, rows)
+
+
+def parts_of_other_brightness(evidence: Evidence) -> Iterator[ImageWarning]:
+    means, parts, names = evidence.measures.mean, evidence.part_codes, evidence.part_names
+    if names[0] != "train" or len(names) == 1:
+        return
+    known = evidence.measures.known
+    trained = means[known & (parts == 0)]
+    for number, name in enumerate(names[1:], start=1):
+        rows = np.flatnonzero(known & (parts == number))
+        if not name or not len(rows) or not len(trained):
+            continue
+        gap = float(means[rows].mean() - trained.mean())
+        if abs(gap) > max(SHIFTED * float(trained.std()), LEAST_SHIFT):
+            than = f"{'brighter' if gap > 0 else 'darker'} than those of train"
+            sentence = (
+                f"the images of {name} are much {than}: mean brightness {means[rows].mean():.2f} and "
+                f"{trained.mean():.2f} of the range of the images"
+            )
+            advice = (
+                "Check that all parts have the same units and exposure: values beyond the range of train are clipped"
+            )
+            yield ImageWarning("brightness-of-parts", sentence, advice, evidence.names(rows), tuple(rows[:PICTURED]))
 
 
 def stored_values(evidence: Evidence) -> Iterator[ImageWarning]:

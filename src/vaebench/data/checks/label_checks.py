@@ -12,6 +12,8 @@ import numpy as np
 from vaebench.data.checks.evidence import LISTED, Evidence, ImageWarning, images_in_words
 from vaebench.data.printing import printable
 
+SPLIT = 3
+"""Sets that ``run`` splits images without parts into."""
 FEWEST_LABELS = 5
 """Labels of a class with which methods are compared by cross-validation."""
 IMBALANCE = 10
@@ -100,6 +102,8 @@ def rare_classes(evidence: Evidence) -> Iterator[ImageWarning]:
         verb = "has" if len(rare) == 1 else "have"
         sentence = f"{_classes(rare)} {verb} fewer than {FEWEST_LABELS} labelled images"
         advice = "Label more of them: methods cannot be compared on classes with so few"
+        if min(counts) < SPLIT and not evidence.images.parts:
+            advice += f"; vaebench run splits the images into {SPLIT} sets and needs {SPLIT} images of each class"
         yield ImageWarning("few-labels", sentence, advice, rare[:LISTED])
 
 

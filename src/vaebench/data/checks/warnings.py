@@ -17,12 +17,13 @@ LABEL_CHECKS: tuple[Check, ...] = (
 """Checks whose sentences depend on labels and parts, and neither on the survey nor on the measures."""
 IMAGE_CHECKS: tuple[Check, ...] = (
     image_checks.flat_images,
+    image_checks.parts_of_other_brightness,
     image_checks.stored_values,
     image_checks.unknown_pixels,
     image_checks.sizes,
     image_checks.grey_images,
 )
-"""Checks that depend on the images alone."""
+"""Checks that depend on images and parts, whatever the labels are."""
 CHECKS: tuple[Check, ...] = (
     image_checks.too_few,
     image_checks.unreadable_images,
