@@ -77,6 +77,10 @@ def refuse(worker):
     raise VaebenchError("no such data")
 
 
+def stumble(worker):
+    return {}["absent"]
+
+
 def diverge(worker):
     raise FloatingPointError("the loss is nan")
 

@@ -24,6 +24,7 @@ from pool_tasks import (
     refuse,
     stay,
     step,
+    stumble,
     threads,
     walk,
 )
@@ -103,6 +104,16 @@ def test_errors_of_a_task_are_its_outcome(caplog, capfd):
     assert (type(diverged.error), str(diverged.error)) == (FloatingPointError, "the loss is nan")
     assert caplog.text == ""
     assert "Traceback" not in capfd.readouterr().err
+
+
+def test_an_unexpected_error_is_said_once_with_its_traceback(caplog, capfd):
+    (outcome,) = outcomes(LocalPool(1), (stumble,))
+    assert isinstance(outcome.error, TaskError)
+    assert str(outcome.error) == "it failed: KeyError: 'absent'"
+    assert caplog.text == ""  # the worker was not lost, and the task not run again
+    said = capfd.readouterr().err
+    assert said.count("Traceback") == 1
+    assert "in stumble" in said
 
 
 def test_one_that_begins_after_the_end_does_nothing(tmp_path):

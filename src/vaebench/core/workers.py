@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, runtime_checkable
@@ -12,6 +13,7 @@ from vaebench.core.errors import VaebenchError
 from vaebench.core.memory import keep_freed_memory
 from vaebench.core.progress import ProgressCallback, ProgressEvent
 
+LOG = logging.getLogger(__name__)
 MAX_ATTEMPTS = 3
 """Attempts at a task whose worker is lost."""
 
@@ -71,10 +73,18 @@ class Executor(Protocol):
 
 
 def run_task(task: Task, worker: Worker) -> tuple[Exception | None, Any]:
-    """Run a task in this process; return its error, if it is one that an outcome may have, and its value."""
+    """Run a task in this process; return its error, if it has one, and its value.
+
+    An error that is no mistake of the user is logged with its traceback; for lack of memory the worker is lost instead.
+    """
     keep_freed_memory()
     try:
         with threadpool_limits(worker.threads):
             return None, task.function(worker, *task.arguments)
     except (VaebenchError, FloatingPointError) as error:
         return error, None
+    except MemoryError:
+        raise
+    except Exception as error:
+        LOG.exception("%s failed", task.key)
+        return TaskError(f"it failed: {type(error).__name__}: {error}"), None
