@@ -3,7 +3,6 @@
 import csv
 import io
 import os
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,21 +18,8 @@ from vaebench.data.label_files import read_labels
 from vaebench.data.reading import Reading
 
 pytestmark = pytest.mark.xdist_group("browser")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 KEYS = "123456789abcdefghijklmopqrtvwxyz"
 HOSTILE = ('a "b", c.png', "=1+1.png", "two\nlines.png", "'; drop.png", " outer .png", "é;|\t.png", "-x.png", "@y.png")
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    if CHROMIUM is None:
-        pytest.skip("chromium is not installed")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM)
-        yield browser
-        browser.close()
 
 
 class Opened:

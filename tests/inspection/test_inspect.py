@@ -1,7 +1,6 @@
 """vaebench inspect: the Python call, the command's text and JSON, and its page in a browser."""
 
 import json
-import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -13,7 +12,6 @@ import vaebench as vb
 from vaebench.cli import main
 from vaebench.inspection.text import MAX_CLASSES, lines
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 HOSTILE = "<script>alert(1)</script>"
 
 
@@ -157,18 +155,6 @@ def test_page_is_well_formed_and_escapes_names(photos, tmp_path):
     assert "&amp;lt;0.png" in text
     assert "http:" not in text
     assert "https:" not in text
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    if CHROMIUM is None:
-        pytest.skip("chromium is not installed")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM)
-        yield browser
-        browser.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
