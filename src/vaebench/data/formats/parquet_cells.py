@@ -74,6 +74,7 @@ class Cells:
             break
         info = self.file.metadata.row_group(group)
         leaves = [info.column(index) for index in range(info.num_columns)]
+        check_types([leaf.physical_type for leaf in leaves], self.file.schema, self.path)
         return [leaf for leaf in leaves if leaf.path_in_schema.partition(".")[0] == self.column]
 
     def _find_missing(self, group: int, start: int) -> None:
@@ -192,3 +193,17 @@ def _as_array(path: Path, column: Any, name: str) -> np.ndarray:
         raise VaebenchError(f"{wrong} {kind}; expected numbers, or images as bytes")
     values: np.ndarray = column.to_numpy(zero_copy_only=False)
     return values.reshape(shape)
+
+
+def check_types(physical_types: Sequence[str], schema: Any, path: Path) -> None:
+    """Refuse a row group of other types than the schema says, whose statistics end the process in pyarrow 26.0.1.
+
+    Raises:
+        VaebenchError: the types differ.
+    """
+    expected = [schema.column(index).physical_type for index in range(len(schema))]
+    if list(physical_types) != expected:
+        raise VaebenchError(
+            f"{path} is damaged: a row group has columns of types {', '.join(physical_types)}; expected "
+            f"{', '.join(expected)}, as its schema says"
+        )
