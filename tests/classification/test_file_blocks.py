@@ -332,3 +332,11 @@ def test_images_in_other_units_are_said(result, tmp_path, capsys):
     expected = "9 images almost of one colour in the range of the training images, 0 to 255: check that the values have"
     assert expected in said
     assert predict(result.folder / "model", tmp_path / "new" / "11.png").notes == ()
+
+
+def test_predictions_do_not_import_scikit_learn():
+    """It takes a second, as long as classifying ten thousand small images."""
+    modules = "vaebench.classification.prediction, vaebench.classification.results"
+    check = f"import sys, {modules}; print([name for name in ('sklearn', 'pandas') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

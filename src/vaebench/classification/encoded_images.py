@@ -10,7 +10,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from sklearn.decomposition import PCA
 from torch import Tensor, nn
 
 from vaebench.core.files import read_arrays
@@ -118,6 +117,8 @@ class EncodedImages:
         features = self.codes.mean
         if features.shape[1] <= MAX_COMPONENTS:
             return None
+        from sklearn.decomposition import PCA  # takes a second, which predictions should not cost
+
         rows = torch.linspace(0, len(features) - 1, min(PCA_SAMPLE, len(features))).long()
         sample = features[rows].numpy()
         pca = PCA(min(MAX_COMPONENTS, *sample.shape), random_state=0).fit(sample)

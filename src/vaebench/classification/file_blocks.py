@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Generator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
@@ -138,14 +139,27 @@ class _Run:
         self.callback(ProgressEvent(f"{self.job.task} {self.images.title}", fraction))
 
     def process_here(self, processor: Processor, limit: float | None = None) -> None:
-        """Process blocks in this process, until the rest would take longer than ``limit`` seconds on several cores."""
-        limit = None if available_cores() == 1 else limit
-        for index, block in enumerate(self.blocks):
-            start = time.monotonic()
-            self.results[index] = _process(processor, self.rule, (self.images, block), self.report)
-            rest = (time.monotonic() - start) * (len(self.blocks) - len(self.results))
-            if limit is not None and index and rest > limit:  # the first block also warms up
-                return
+        """Process blocks in this process, until the rest would take longer than ``limit`` seconds on several cores.
+
+        Blocks are read one after the other, and processed meanwhile by one thread a core.
+        """
+        cores = available_cores()
+        limit = None if cores == 1 else limit
+        start, running = time.monotonic(), deque[Future[BlockResult]]()
+        with threadpool_limits(1), ThreadPoolExecutor(cores) as pool:  # on which the bits depend
+            try:
+                for number, block in enumerate(self.blocks, start=1):
+                    read = _read(self.rule, (self.images, block), self.report)
+                    running.append(pool.submit(_process, processor, read))
+                    if len(running) > cores:
+                        self.results[len(self.results)] = running.popleft().result()
+                    rest = (time.monotonic() - start) / number * (len(self.blocks) - number)
+                    if limit is not None and number > cores and rest > limit:  # the first blocks also warm up
+                        break
+                while running:
+                    self.results[len(self.results)] = running.popleft().result()
+            finally:
+                pool.shutdown(cancel_futures=True)
 
     def process_in(self, executor: Executor) -> None:
         """Process the other blocks by tasks of an executor."""
@@ -224,7 +238,7 @@ def process_block(worker: Worker, job: FileJob, rule: PreprocessingRule, names: 
     """
     processor, stored = _opened(job)
     images = stored.select(names)
-    return _process(processor, rule, (images, range(len(images))), threads=worker.threads)
+    return _process(processor, _read(rule, (images, range(len(images))), threads=worker.threads))
 
 
 @lru_cache(maxsize=1)
@@ -237,36 +251,49 @@ def _opened(job: FileJob) -> tuple[Processor, NamedImages]:
     return processor, NamedImages(job.path, processor.rule.projection, job.masks)
 
 
-def _process(
-    processor: Processor,
+class ReadBlock(NamedTuple):
+    """The preprocessed images of a block, and what is said of the others and of these."""
+
+    pixels: list[np.ndarray]
+    skipped: dict[str, str]
+    remarks: Counter[str]
+
+
+def _read(
     rule: PreprocessingRule,
     block: tuple[ImageSet, range],
     progress: Progress = ignore_progress,
     threads: int | None = None,
-) -> BlockResult:
-    """The result of the rows of a set; ``threads`` read them, by default one a core."""
+) -> ReadBlock:
+    """Read and preprocess the rows of a set; ``threads`` read them, by default one a core."""
     images, rows = block
-    at_least, pixels, skipped = max(rule.width, rule.height), [], {}
+    at_least = max(rule.width, rule.height)
 
     def preprocess(row: int) -> tuple[np.ndarray, tuple[str, str]]:
         image = images.read(row, at_least)
         how = "in colour, read as grey" if rule.loses_colour(image) else rule.converted(image.format)
-        preprocessed = rule.pixels(image)
-        return preprocessed, (how, _without_contrast(preprocessed, rule))
+        pixels = rule.pixels(image)
+        return pixels, (how, _without_contrast(pixels, rule))
 
-    remarks: Counter[str] = Counter()
+    read = ReadBlock([], {}, Counter())
     for row, result in map_rows(images, preprocess, rows, "", progress, threads=threads):
         if isinstance(result, str):
-            skipped[images.names[row]] = result
+            read.skipped[images.names[row]] = result
         else:
-            pixels.append(result[0])
-            remarks.update(result[1])
-    del remarks[""]
+            read.pixels.append(result[0])
+            read.remarks.update(result[1])
+    del read.remarks[""]
+    return read
+
+
+def _process(processor: Processor, read: ReadBlock) -> BlockResult:
+    """The result of the images of a block, by one thread."""
+    pixels, skipped, remarks = read
     if not pixels:
         return BlockResult({}, skipped, remarks)
     with threadpool_limits(1):
-        read = Images(torch.from_numpy(np.stack(pixels)), torch.full((len(pixels),), HIDDEN))
-        return BlockResult(processor(read), skipped, remarks)
+        images = Images(torch.from_numpy(np.stack(pixels)), torch.full((len(pixels),), HIDDEN))
+        return BlockResult(processor(images), skipped, remarks)
 
 
 def _without_contrast(pixels: np.ndarray, rule: PreprocessingRule) -> str:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from sklearn.decomposition import PCA
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -26,6 +25,9 @@ from vaebench.semi_supervised.graphs import NEIGHBOURS, Graph
 from vaebench.semi_supervised.label_propagation import unit_scale
 from vaebench.semi_supervised.self_training import FewLabels
 from vaebench.training.compute import Compute
+
+if TYPE_CHECKING:
+    from sklearn.decomposition import PCA
 
 TEMPERATURE = 3.0
 """Temperature of the default method without cross-validation, chosen on other data (LOG.md, 2026-11-22)."""
@@ -74,6 +76,8 @@ class MethodContext:
     @cached_property
     def pca(self) -> PCA:
         """PCA of the pixels with as many components as the VAE has latents, or as many as there can be."""
+        from sklearn.decomposition import PCA  # takes a second, which predictions should not cost
+
         return PCA(min(self.settings.model.latent, *self.pixel_sample.shape), random_state=0).fit(self.pixel_sample)
 
     def flat_pixels(self, rows: Int[Tensor, " M"]) -> Float[np.ndarray, "M P"]:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from sklearn.neighbors import NearestNeighbors
 
 from vaebench.core.errors import VaebenchError
 from vaebench.data.images import Images
@@ -18,6 +16,7 @@ from vaebench.deprecated import OLD_OUTLIERS_FILE
 from vaebench.models.folding import fold_batch_norm
 from vaebench.models.loss import log_likelihood
 from vaebench.models.vae import VAE
+from vaebench.semi_supervised.graphs import nearest
 from vaebench.training.checkpoint import join_groups, read_tensors, select_prefix, write_tensors
 
 FILE = "outliers.safetensors"
@@ -70,10 +69,6 @@ class OutlierDetector:
         detector = cls(vae, means[rows], medians, spreads)
         return detector, detector._scores(statistics)
 
-    @cached_property
-    def _neighbours(self) -> NearestNeighbors:
-        return NearestNeighbors(n_neighbors=min(NEIGHBOURS + 1, len(self.codes))).fit(self.codes)
-
     @torch.no_grad()
     def statistics(
         self, images: Images, callback: Callable[[float], None] = lambda fraction: None
@@ -88,12 +83,12 @@ class OutlierDetector:
         for rows in torch.arange(len(images)).split(BATCH):
             batch = images.batch(rows)
             means = vae.posterior(batch.x).base_dist.loc
-            distances = self._neighbours.kneighbors(means.numpy())[0]
+            distances, _ = nearest(self.codes, means.numpy(), min(NEIGHBOURS + 1, len(self.codes)))
             is_self = distances[:, :1] <= SELF_DISTANCE * distances[:, -1:]
-            nearest = np.where(is_self, distances[:, 1:], distances[:, :-1])
+            others = np.where(is_self, distances[:, 1:], distances[:, :-1])
             loss = -log_likelihood(vae.decode(means), batch)
             log_loss = torch.asinh(loss)  # a logarithm that also takes the negative losses of densities above 1
-            statistics.append(np.stack([np.log(nearest.mean(1) + 1e-9), log_loss.numpy()], 1))
+            statistics.append(np.stack([np.log(others.mean(1) + 1e-9), log_loss.numpy()], 1))
             callback(sum(map(len, statistics)) / max(1, len(images)))
         return np.concatenate(statistics).astype(np.float64)
 
