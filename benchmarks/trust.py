@@ -133,7 +133,7 @@ def measure_coverage(experiment: Experiment, name: str, count: int, draw: int) -
         name = f"{folder}/{fit.name}"
         return experiment.arrays(name, identity, lambda: {"values": validation.probabilities(fit)})["values"]
 
-    def run_fits(fits: Sequence[Fit]) -> dict[Fit, np.ndarray]:
+    def run_fits(fits: Sequence[Fit], final: Sequence[str]) -> dict[Fit, np.ndarray]:
         return {fit: run_fit(fit) for fit in fits}
 
     *_, selection = cross_validate(validation, run_fits)

@@ -205,6 +205,8 @@ BREAKAGES = [
     ("classification/cross_validation.py", "torch.nonzero(~held_out)[:, 0]", "torch.arange(len(held_out))", "tests/classification/test_selection.py"),
     ("classification/cross_validation.py", "if stopped[name].has_a_chance]", "]", "tests/classification/test_selection.py"),
     ("classification/selection.py", "float(FITTED**self.exponent)", "float(0.5**self.exponent)", "tests/classification/test_selection.py"),
+    ("classification/cross_validation.py", "if stopped[name].is_ahead]", "]", "tests/classification/test_selection.py"),
+    ("classification/selection.py", "differing / count / scale**2", "differing / scale**2", "tests/classification/test_selection.py"),
     ("classification/selection.py", "math.sqrt(np.square(gap).sum())", "0.0", "tests/classification/test_selection.py"),
     ("classification/neighbours.py", "[:, -1:].clamp(min=1e-12)", "[:, :1].clamp(min=1e-12)", "tests/classification/test_neighbour_classifier.py"),
     ("classification/methods.py", "labels.numpy())] = IMPOSSIBLE", "labels.numpy())] = 0", "tests/classification/test_methods.py"),

@@ -12,13 +12,15 @@ from fake_ray import FakeRay, install
 from vaebench.classification import shared_work
 from vaebench.classification.cross_validation import FIRST_FOLDS
 from vaebench.classification.job import classify
+from vaebench.classification.latents import Latents
 from vaebench.classification.methods import METHODS
 from vaebench.classification.shared_work import divide_fits
 from vaebench.classification.steps import Steps
-from vaebench.classification.time_estimate import TimeEstimate
+from vaebench.classification.time_estimate import ClassificationInfo, TimeEstimate
 from vaebench.cli import main
 from vaebench.core.local_pool import LocalPool
 from vaebench.core.ray_pool import RayPool
+from vaebench.experiments.experiment import Experiment
 from vaebench.semi_supervised.self_training import SelfTraining
 from vaebench.training.compute import Compute
 
@@ -112,6 +114,22 @@ def test_a_cluster_gives_the_bits_of_one_process_also_from_an_npz(tmp_path, monk
     assert ray.options["num_cpus"] == 1
 
 
+def test_a_worker_reads_the_latents_of_the_pool_alone(context, tmp_path, monkeypatch):
+    experiment = Experiment(ClassificationInfo({"cpu": 1.0}), "cpu", tmp_path, COMPUTE)
+    pool = np.arange(0, 400, 4)
+    first = Latents(experiment, context.images, context.vae, "a", pool)
+    np.testing.assert_allclose(first.pool_means, context.means[pool], atol=1e-5)
+    graph = first.graph
+    monkeypatch.setattr("vaebench.classification.latents.encode", lambda *args: pytest.fail("encoded again"))
+    for path in (tmp_path / "steps" / "all").glob("codes.*"):
+        path.unlink()
+    second = Latents(experiment, context.images, context.vae, "a", pool)
+    np.testing.assert_array_equal(second.pool_means, first.pool_means)
+    assert (second.graph.weights != graph.weights).nnz == 0
+    with pytest.raises(pytest.fail.Exception):
+        Latents(experiment, context.images, context.vae, "another", pool).pool_means  # noqa: B018
+
+
 def test_fits_are_shared_where_they_take_long(monkeypatch):
     monkeypatch.setattr("vaebench.training.compute.available_cores", lambda: 4)
     free = Compute(device="cpu", precision="fp32")
@@ -152,11 +170,11 @@ def _divided(values, separator):
 
 def test_the_estimate_counts_the_workers():
     estimate = TimeEstimate(pilots=20.0, vae=60.0, fits={"self-trained": 30.0, "supervised": 6.0}, rest=12.0)
-    folds = 5 * 30 + 2 * 6
-    assert estimate.seconds_of_folds == folds
+    fits = (3 + 1) * 30 + 2 * 6  # the folds and all labels
+    assert estimate.seconds_of_fits == fits
     assert estimate.minutes(cross_validated=False) == pytest.approx((60 + 30 + 12) / 60)
-    assert estimate.minutes(cross_validated=True) == pytest.approx((20 + 60 + folds + 30 + 12) / 60)
-    assert estimate.minutes(cross_validated=True, workers=2) == pytest.approx((10 + 60 + folds / 2 + 30 + 12) / 60)
+    assert estimate.minutes(cross_validated=True) == pytest.approx((20 + 60 + fits + 12) / 60)
+    assert estimate.minutes(cross_validated=True, workers=2) == pytest.approx((10 + 60 + fits / 2 + 12) / 60)
     assert estimate.minutes_to_first(2) == pytest.approx((10 + 60 + 12) / 60)
 
 

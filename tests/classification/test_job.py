@@ -17,6 +17,7 @@ from vaebench.classification.job import classify
 from vaebench.classification.methods import TEMPERATURE
 from vaebench.classification.outliers import OutlierDetector
 from vaebench.classification.page import write_page
+from vaebench.classification.selection import FOLDS
 from vaebench.cli import main
 from vaebench.core.errors import VaebenchError
 from vaebench.data import decoding
@@ -97,6 +98,20 @@ def test_more_labels_keep_the_vae_and_the_same_call_trains_nothing(files, tmp_pa
     assert len(fitted) >= len(FIRST_FOLDS)
 
 
+def test_when_all_are_labelled_no_page_asks_for_labels(files, tmp_path):
+    out = tmp_path / "out"
+    write_page(files.classify(out))
+    assert (out / "label.html").exists()
+    every = tmp_path / "every.csv"
+    every.write_text("file,label\n" + "".join(f"{name},{label}\n" for name, label in files.truth.items()))
+    result = files.classify(out, [every])
+    write_page(result)
+    assert not len(result.to_label_next)
+    assert not (out / "label.html").exists()
+    assert not (out / "to-label-next.png").exists()
+    assert rows_of(out / "to-label-next.csv") == []
+
+
 def with_few_labels(files, tmp_path, count, classes):
     """A table with ``count`` labels of each of these classes, and all labels of the others."""
     lines = files.labels.read_text().splitlines()
@@ -127,7 +142,7 @@ def test_a_rare_class_is_named_and_the_others_are_estimated(files, tmp_path):
     positions = np.flatnonzero(labels != rare)
     np.testing.assert_array_equal(result.selection.positions, positions)
     assert torch.equal(result.selection.labels, labels[positions])
-    assert set(result.selection.folds) == set(range(5))
+    assert set(result.selection.folds) == set(range(FOLDS))
     assert "leaves out the classes with fewer than 5 labels: digit 3 (4)." in write_page(result).read_text()
     suspects = result.selection.label_suspects()
     assert all(labels[suspect.position] != rare for suspect in suspects)

@@ -1,5 +1,7 @@
 """Pilots: the augmentation is chosen by labels that were held out."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -8,8 +10,10 @@ from sklearn.datasets import load_digits
 
 from vaebench.classification import pilots as module
 from vaebench.classification.job import classify
+from vaebench.classification.methods import METHODS
+from vaebench.classification.page import write_page
 from vaebench.classification.pilots import Pilots, best_augmentation, candidates, pilot_sample
-from vaebench.classification.time_estimate import ClassificationInfo
+from vaebench.classification.time_estimate import ClassificationInfo, TimeEstimate
 from vaebench.core.errors import VaebenchError
 from vaebench.core.local_pool import LocalPool
 from vaebench.data.augment import PRESETS
@@ -92,6 +96,62 @@ def test_a_sample_holds_every_labelled_image(monkeypatch):
     assert len(sample) == 50 == len(np.unique(sample))
     assert np.isin(labelled, sample).all()
     np.testing.assert_array_equal(sample, np.sort(sample))
+
+
+@pytest.fixture
+def with_pilots(shared, monkeypatch):
+    """Classify with pilots of 240 pairs, where the training of the VAE is expected to take 100 seconds."""
+    monkeypatch.setattr(module, "PILOT_PAIRS", 240)
+    monkeypatch.setattr("vaebench.classification.job.candidates", lambda channels: ["gentle", "strokes"])
+    small = lambda shape, images, labels, name="gentle": tiny(images).model_copy(update={"augmentation": name})  # noqa: E731
+    monkeypatch.setattr("vaebench.classification.job.settings_for", small)
+    estimate = TimeEstimate(1.0, 100.0, {"self-trained": 1.0, "supervised": 1.0}, 1.0)
+    monkeypatch.setattr("vaebench.classification.job.estimate_time", lambda *of: estimate)
+
+    def run(out, **options):
+        return classify(shared.folder, [shared.labels], out, compute=COMPUTE, **options)
+
+    return run
+
+
+def test_first_results_come_from_the_short_training(with_pilots, tmp_path, monkeypatch):
+    results, trained = [], []
+    vae = tmp_path / "out" / "work" / "networks" / "vae.json"
+
+    def keep(result):
+        results.append(result)
+        trained.append(vae.exists())
+        assert "These are first results" in write_page(result).read_text() or not result.preliminary
+
+    last = with_pilots(tmp_path / "out", result_callback=keep)
+    assert [result.preliminary for result in results] == [True, False]
+    assert trained == [False, True]
+    first = results[0]
+    assert not METHODS[first.selection.method].trains_network
+    assert not np.array_equal(first.outlier_scores, last.outlier_scores)  # by the latents of another VAE
+    assert "These are first results" not in (tmp_path / "out" / "report.html").read_text()
+    assert not (tmp_path / "out" / "work" / "first").exists()
+    monkeypatch.setattr("vaebench.classification.job.FIRST_RESULTS", 1000.0)
+    plain = with_pilots(tmp_path / "plain", result_callback=results.append)
+    assert len(results) == 3
+    assert torch.equal(plain.probabilities, last.probabilities)
+
+
+def test_first_results_are_not_written_again_after_a_stop(with_pilots, tmp_path):
+    results = []
+
+    def stop_in_training(event):
+        if results and event.note.startswith("vae"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        with_pilots(tmp_path / "out", result_callback=results.append, callback=stop_in_training)
+    assert [result.preliminary for result in results] == [True]
+    assert json.loads((tmp_path / "out" / "summary.json").read_text())["preliminary"]
+    last = with_pilots(tmp_path / "out", result_callback=results.append)
+    assert [result.preliminary for result in results] == [True, False]
+    with_pilots(tmp_path / "whole", result_callback=results.append)
+    assert torch.equal(results[-1].probabilities, last.probabilities)
 
 
 def test_classify_says_which_augmentation_it_chose_and_how(shared, tmp_path, monkeypatch):

@@ -8,7 +8,6 @@ import torch
 
 from vaebench.classification.cross_validation import (
     FIRST_FOLDS,
-    FOLDS,
     CrossValidation,
     Fit,
     can_cross_validate,
@@ -17,7 +16,14 @@ from vaebench.classification.cross_validation import (
     selected_method,
 )
 from vaebench.classification.methods import DEFAULT, METHODS, TEMPERATURE, Method
-from vaebench.classification.selection import LearningSlope, MethodSelection, StoppedMethod
+from vaebench.classification.selection import (
+    FITTED,
+    FOLDS,
+    PRIOR_EXPONENT,
+    LearningSlope,
+    MethodSelection,
+    StoppedMethod,
+)
 from vaebench.data.draws import balanced_draw
 
 
@@ -40,16 +46,16 @@ def probabilities(labels, correct, classes):
 
 
 def scripted(validation, rule, made=None):
-    """``run_fits`` whose fits are correct where ``rule(fit, positions)`` says; ``made`` receives the fits."""
+    """``run_fits`` whose fits are correct where ``rule(fit, positions)`` says; ``made`` receives fits and names."""
 
-    def run_fits(fits):
+    def run_fits(fits, final):
         results = {}
         for fit in fits:
             positions = np.flatnonzero(validation.folds == fit.fold)
             correct = rule(fit, positions)
             results[fit] = probabilities(validation.labels.numpy()[positions], correct, validation.context.classes)
         if made is not None:
-            made.extend(fits)
+            made.extend([*fits, *final])
         return results
 
     return run_fits
@@ -76,7 +82,7 @@ def test_every_prediction_comes_from_a_fit_without_its_label(context, truth, mon
         assert fitted[-1] == every - held_out
         validation.probabilities(Fit("spied", fold, half=True))
         assert fitted[-1] < every - held_out
-    assert sorted(validation.folds.tolist()) == sorted(list(range(FOLDS)) * 12)
+    assert sorted(validation.folds.tolist()) == sorted(list(range(FOLDS)) * (60 // FOLDS))
 
 
 def test_half_of_the_labels_is_half_of_each_class():
@@ -95,18 +101,20 @@ def test_networks_are_trained_only_where_they_have_a_chance(context, truth):
     def made_by(rule):
         made = []
         selections = list(cross_validate(validation, scripted(validation, rule, made)))
-        return made, selections
+        final = [name for name in made if isinstance(name, str)]
+        return [fit for fit in made if isinstance(fit, Fit)], final, selections
 
-    made, selections = made_by(lambda fit, positions: np.ones(len(positions), bool))
+    made, final, selections = made_by(lambda fit, positions: np.ones(len(positions), bool))
     assert len(selections) == 1
     assert not {fit.method for fit in made} & set(networks)
+    assert not final
 
     def only_the_first_network(fit, positions):
         if fit.method == networks[0]:
             return np.ones(len(positions), bool)
         return positions % 2 == 0 if fit.method not in networks else np.zeros(len(positions), bool)
 
-    made, selections = made_by(only_the_first_network)
+    made, final, selections = made_by(only_the_first_network)
     assert [selection.method == networks[0] for selection in selections] == [False, True]
     folds = {name: sorted(fit.fold for fit in made if fit.method == name) for name in networks}
     assert folds == {networks[0]: list(range(FOLDS)), networks[1]: list(FIRST_FOLDS)}
@@ -114,6 +122,9 @@ def test_networks_are_trained_only_where_they_have_a_chance(context, truth):
     assert list(selections[1].stopped) == [networks[1]]
     assert stopped.correct.mean() == 0
     assert stopped.selected_correct.mean() == 1
+    assert final == [networks[0]]  # fitted to all labels beside the last fold
+    _, final, _ = made_by(lambda fit, positions: positions % 2 == 0)
+    assert not final  # networks that are not ahead on the first folds are not
 
 
 def test_a_method_that_is_behind_by_less_than_chance_is_not_stopped():
@@ -127,7 +138,7 @@ def test_a_method_that_is_behind_by_less_than_chance_is_not_stopped():
 
 
 def test_accuracy_is_extrapolated_by_the_slope_of_the_learning_curve(context, truth):
-    validation = validation_of(context, truth, 20)
+    validation = validation_of(context, truth, 24)
     errors = {False: 5, True: 4}  # every fifth is wrong, with half of the labels every fourth
 
     def rule(fit, positions):
@@ -135,21 +146,42 @@ def test_accuracy_is_extrapolated_by_the_slope_of_the_learning_curve(context, tr
 
     (selection, *_) = cross_validate(validation, scripted(validation, rule))
     slope = selection.slope
-    assert slope.half_error / slope.error == pytest.approx(10 / 8)
-    assert slope.error_ratio == pytest.approx(0.8 ** np.log2(10 / 8))
+    assert slope.half_error / slope.error == pytest.approx(20 / 16)
     plain = replace(selection, slope=None).expected_accuracy
     expected = selection.expected_accuracy
     assert 1 - expected.accuracy == pytest.approx((1 - plain.accuracy) * slope.error_ratio)
-    assert plain.accuracy < expected.accuracy
-    assert plain.low < expected.low < expected.accuracy < expected.high
-    assert 1 - expected.low == pytest.approx((1 - plain.low) * (1 + slope.error_ratio) / 2)
+    assert plain.low == expected.low < plain.accuracy < expected.accuracy < expected.high
+    assert 1 - expected.high == pytest.approx((1 - plain.high) * slope.error_ratio)
+
+
+def test_the_exponent_is_observed_with_many_labels_and_the_prior_with_few():
+    def slope(count):
+        index = np.arange(count)
+        return LearningSlope.of("a", index % 5 != 0, index % 5 > 1)  # error rates 0.2 and 0.4: an exponent of 1
+
+    assert slope(100_000).exponent == pytest.approx(1, abs=0.01)
+    assert slope(10).exponent == pytest.approx(PRIOR_EXPONENT, abs=0.35)
+    assert PRIOR_EXPONENT < slope(10).exponent < slope(40).exponent < slope(400).exponent
+    assert slope(400).error_ratio == FITTED ** slope(400).exponent
+
+
+def test_the_standard_error_of_the_slope_is_that_of_the_bootstrap():
+    generator = np.random.default_rng(0)
+    correct = generator.random(400) < 0.8
+    half = np.where(generator.random(400) < 0.85, correct, generator.random(400) < 0.4)
+    logs = []
+    for _ in range(4000):
+        rows = generator.integers(0, 400, 400)
+        logs.append(np.log2((~half[rows]).mean() / (~correct[rows]).mean()))
+    assert LearningSlope.of("a", correct, half).variance == pytest.approx(np.var(logs), rel=0.15)
 
 
 @pytest.mark.parametrize(
-    ("error", "half", "ratio"), [(0.0, 0.1, 1.0), (0.2, 0.1, 1.0), (0.1, 0.9, 0.8), (0.2, 0.2, 1.0)]
+    ("error", "half", "exponent"),
+    [(0.0, 0.1, PRIOR_EXPONENT), (0.1, 0.0, PRIOR_EXPONENT), (0.4, 0.1, 0.0), (0.1, 0.9, 1.0)],
 )
-def test_a_slope_without_sense_is_bounded(error, half, ratio):
-    assert LearningSlope("a", error, half).error_ratio == pytest.approx(ratio)
+def test_a_slope_without_sense_is_bounded(error, half, exponent):
+    assert LearningSlope("a", error, half, 1e-9).exponent == exponent
 
 
 def test_recalls_and_balanced_accuracy_do_not_depend_on_the_number_of_labels():

@@ -19,7 +19,7 @@ from vaebench.core.errors import VaebenchError
 from vaebench.data.blocks import read_pixels
 from vaebench.data.checks.label_checks import ALIKE
 from vaebench.data.image_set import ImageSet
-from vaebench.data.images import HIDDEN, Images, Progress
+from vaebench.data.images import HIDDEN, Dataset, Images, Progress
 from vaebench.data.opening import NamedImages, open_images
 from vaebench.data.pictures import enlarge, thumbnail
 from vaebench.data.preprocessing import PreprocessingRule
@@ -67,6 +67,12 @@ class Collection:
             f"Collection({self.title!r}: {len(self.names):,} images, {len(self.labelled_rows):,} labelled in "
             f"{len(self.classes)} classes, {len(self.skipped):,} skipped)"
         )
+
+    @property
+    def dataset(self) -> Dataset:
+        """All images, as the training images of a data set."""
+        empty = self.images.take(slice(0, 0))
+        return Dataset(self.title, self.images, empty, empty)
 
     @property
     def given_labels(self) -> dict[str, str]:

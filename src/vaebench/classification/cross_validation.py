@@ -10,16 +10,14 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
-from sklearn.model_selection import StratifiedKFold
 from torch import Tensor
 
 from vaebench.classification.encoder_methods import ENCODER_METHODS
 from vaebench.classification.methods import DEFAULT, METHODS, TEMPERATURE, Method, MethodContext
-from vaebench.classification.selection import MIN_LABELS, LearningSlope, MethodSelection, StoppedMethod
+from vaebench.classification.selection import FOLDS, MIN_LABELS, LearningSlope, MethodSelection, StoppedMethod
 from vaebench.evaluation.calibration import fit_temperature
 from vaebench.training.prediction import predict_with
 
-FOLDS = 5
 FIRST_FOLDS = (0, 1)
 """Folds of which a network is fitted before it is decided whether the others are worth their time."""
 FEW_ERRORS = 0.02
@@ -40,8 +38,9 @@ class Fit(NamedTuple):
         return f"{self.method}/fold-{self.fold + 1}{'-half' if self.half else ''}"
 
 
-RunFits = Callable[[Sequence[Fit]], Mapping[Fit, np.ndarray]]
-"""Returns the held-out probabilities (K, Y) of each fit: kept ones, or :meth:`CrossValidation.probabilities`."""
+RunFits = Callable[[Sequence[Fit], Sequence[str]], Mapping[Fit, np.ndarray]]
+"""Returns the held-out probabilities (K, Y) of each fit: kept ones, or :meth:`CrossValidation.probabilities`. The names
+are those of methods that may also be fitted to all labels now, as one of them will probably be selected."""
 Results = Mapping[Fit, np.ndarray]
 
 
@@ -58,6 +57,8 @@ class CrossValidation:
     @cached_property
     def folds(self) -> Int[np.ndarray, " M"]:
         """The fold that holds out each labelled image; -1 for those of classes with too few labels, which none does."""
+        from sklearn.model_selection import StratifiedKFold  # takes a second, which predictions should not cost
+
         folds = np.full(len(self.rows), -1, dtype=np.int64)
         known = np.flatnonzero(np.isin(self.labels.numpy(), frequent_classes(self.labels)))
         splitter = StratifiedKFold(FOLDS, shuffle=True, random_state=self.seed)
@@ -82,6 +83,12 @@ class CrossValidation:
                 logits: Tensor = network(context.encoded.codes.mean[self.rows[held_out]])
             return logits.softmax(-1).numpy()
         return predict_with(network, self.seed, context.compute)(context.images.take(self.rows[held_out])).numpy()
+
+    def weights(self, method: str) -> dict[str, np.ndarray]:
+        """Fit a method to all labelled images, and return the weights of its network."""
+        fit = methods_with(self.context)[method].fit
+        network = fit(self.context, self.rows, self.labels, self.seed).cpu()
+        return {name: value.numpy() for name, value in network.state_dict().items()}
 
     def select(self, results: Results) -> MethodSelection:
         """Compare the methods that were fitted on every fold; the others were stopped."""
@@ -120,10 +127,8 @@ class CrossValidation:
         if not names:
             return None
         best = max(names, key=selection.accuracies.__getitem__)
-        known = selection.positions
-        predicted = self._joined(results, best, half=True)[known].argmax(1)
-        half = float((predicted != selection.labels).double().mean())
-        return LearningSlope(best, 1 - selection.accuracies[best], half)
+        predicted = self._joined(results, best, half=True)[selection.positions].argmax(1)
+        return LearningSlope.of(best, selection.correct[best], (predicted == selection.labels).numpy())
 
 
 def methods_with(context: MethodContext) -> dict[str, Method]:
@@ -159,18 +164,19 @@ def cross_validate(validation: CrossValidation, run_fits: RunFits) -> Iterator[M
     """
     methods = methods_with(validation.context)
     cheap = [name for name, method in methods.items() if not method.trains_network]
-    results = dict(
-        run_fits([Fit(name, fold, half) for half in (False, True) for name in cheap for fold in range(FOLDS)])
-    )
+    fits = [Fit(name, fold, half) for half in (False, True) for name in cheap for fold in range(FOLDS)]
+    results = dict(run_fits(fits, ()))
     selection = validation.select(results)
     yield selection
     if not leaves_a_chance(selection):
         return
     networks = [name for name in methods if name not in cheap]
-    results |= run_fits([Fit(name, fold) for fold in FIRST_FOLDS for name in networks])
+    results |= run_fits([Fit(name, fold) for name in networks for fold in FIRST_FOLDS], ())
     stopped = validation.select(results).stopped
+    left = [name for name in networks if stopped[name].has_a_chance]
     others = [fold for fold in range(FOLDS) if fold not in FIRST_FOLDS]
-    results |= run_fits([Fit(name, fold) for fold in others for name in networks if stopped[name].has_a_chance])
+    ahead = [name for name in left if stopped[name].is_ahead]
+    results |= run_fits([Fit(name, fold) for name in left for fold in others], ahead)
     yield validation.select(results)
 
 

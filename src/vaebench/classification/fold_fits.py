@@ -31,11 +31,18 @@ def fold_identity(fit: Fit, identity: dict[str, Any]) -> dict[str, Any]:
     return identity | ({"half": True} if fit.half else {})
 
 
+def weights_identity(method: str, identity: dict[str, Any]) -> dict[str, Any]:
+    """Identity of the step that keeps the weights of a method fitted to all labels."""
+    return {**without_encoder(method, identity), "method": method}
+
+
 @dataclass(frozen=True)
 class FoldFits:
     """What a worker needs to make fits of a cross-validation."""
 
     fits: tuple[Fit, ...]
+    final: tuple[str, ...]
+    """Methods that are fitted to all labels."""
     folder: Path
     """Folder of the steps, which also holds the weights of the VAE."""
     pixels: Path
@@ -60,7 +67,12 @@ class FoldFits:
             identity = fold_identity(fit, self.identity)
             experiment.arrays(fit.name, identity, lambda: {"values": validation.probabilities(fit)})
 
-        return {fit.name.replace("/", "-"): partial(run, fit) for fit in self.fits}
+        def run_final(method: str) -> None:
+            identity = weights_identity(method, self.identity)
+            experiment.arrays(f"chosen/{method}", identity, lambda: validation.weights(method))
+
+        tasks: dict[str, Callable[[], object]] = {fit.name.replace("/", "-"): partial(run, fit) for fit in self.fits}
+        return tasks | {f"chosen-{method}": partial(run_final, method) for method in self.final}
 
     def _validation(self, experiment: Experiment) -> CrossValidation:
         """Read the images, the VAE and its latents, and return the cross-validation."""

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 from threadpoolctl import threadpool_limits
 
 from vaebench.classification.active_learning import select_to_label_next
 from vaebench.classification.cold_start import LabelProposal, propose_labels
 from vaebench.classification.collection import Collection, collect, default_folder
-from vaebench.classification.cross_validation import can_cross_validate, frequent_classes, selected_method
+from vaebench.classification.cross_validation import can_cross_validate, selected_method
 from vaebench.classification.encoder import EncoderFile
 from vaebench.classification.encoder_file import CheckedEncoder, read_encoder
 from vaebench.classification.encoder_steps import EncoderSteps
 from vaebench.classification.outliers import THRESHOLD
-from vaebench.classification.pilots import Pilots, candidates, choose_augmentation, pilot_sample
+from vaebench.classification.pilots import Pilots, candidates, choose_augmentation
 from vaebench.classification.results import ClassificationResult, write_results
 from vaebench.classification.selection import MethodSelection
 from vaebench.classification.settings import Settings, settings_for
@@ -41,6 +42,8 @@ TO_LABEL_NEXT = 50
 """Images that are suggested for labelling."""
 FIRST_RESULTS = 10.0
 """Seconds of further training from which results are written before it."""
+RENEWED_RESULTS = 120.0
+"""The same, where first results have been written."""
 MessageCallback = Callable[[str], None]
 ResultCallback = Callable[[ClassificationResult], object]
 
@@ -137,14 +140,20 @@ class _Job:
         estimate = estimate_time(chosen, images, classes, len(names), own)
         division, minutes = self._plan(estimate, compute, executor)
         experiment = Experiment(ClassificationInfo({"cpu": minutes}), "cpu", self.folder / "work", own, self.callback)
+        pilots = None
         if names:
-            chosen = self._settings(self._choose_augmentation(experiment, names, division, estimate))
+            settings_of = {name: self._settings(name) for name in names}
+            pilots = Pilots.of(self.collection, settings_of, experiment.folder, division.compute)
+            chosen = settings_of[self._choose_augmentation(experiment, pilots, division, estimate)]
         encoding = self.checked and EncoderSteps(self.checked, experiment, self.collection, chosen, executor)
         steps = Steps(experiment, self.collection, chosen, division, estimate if executor is None else None, encoding)
         with threadpool_limits(own.threads):
             if len(self.collection.classes) < 2:
                 return propose_labels(self.folder, steps, TO_LABEL_NEXT)
-            return self._write_results(steps)
+            if pilots is not None and estimate.vae >= max(FIRST_RESULTS, estimate.rest):
+                self._write_first_results(steps, pilots)
+                return self._write_results(steps, RENEWED_RESULTS)
+            return self._write_results(steps, FIRST_RESULTS)
 
     def _settings(self, augmentation: str) -> Settings:
         collection = self.collection
@@ -161,7 +170,7 @@ class _Job:
             minutes = (estimate.vae + estimate.rest) / 60 if few else estimate.minutes(False)
             self.message_callback(f"Estimated time: {_minutes(minutes)} on this machine")
             return Division(None, 1, compute.resolve()), minutes
-        division = divide_fits(compute, executor, estimate.seconds_of_folds)
+        division = divide_fits(compute, executor, estimate.seconds_of_fits)
         encoding = self.checked.seconds_for(len(self.collection.names)) / 60 if self.checked else 0.0
         first = estimate.minutes_to_first(division.workers) + encoding
         minutes = estimate.minutes(True, division.workers) + encoding
@@ -172,47 +181,52 @@ class _Job:
         return division, minutes
 
     def _choose_augmentation(
-        self, experiment: Experiment, names: Sequence[str], division: Division, estimate: TimeEstimate
+        self, experiment: Experiment, pilots: Pilots, division: Division, estimate: TimeEstimate
     ) -> str:
         """Choose the augmentation by cross-validation, or keep the earlier choice for these images, and say so."""
-        collection, file = self.collection, experiment.folder / "augmentation.json"
-        identity = {"data": collection.images.fingerprint()}
+        file, names = experiment.folder / "augmentation.json", list(pilots.settings)
         kept = read_json(file) if file.exists() else {}
-        if kept.get("identity") == identity and kept["augmentation"] in names:
+        if kept.get("identity") == pilots.identity and kept["augmentation"] in names:
             name = str(kept["augmentation"])
             self.message_callback(f"Augmentation chosen by an earlier call: {name}; --augment NAME changes it")
             return name
-        rows, labels = collection.labelled_rows.numpy(), collection.labels.numpy()
-        sample = pilot_sample(len(collection.names), rows, 0)
-        known = np.isin(labels, frequent_classes(collection.labels))
-        pilots = Pilots(
-            settings={name: self._settings(name) for name in names},
-            folder=experiment.folder.resolve(),
-            pixels=collection.pixel_file.resolve(),
-            sample=sample,
-            rows=np.searchsorted(sample, rows[known]),
-            labels=labels[known],
-            classes=len(collection.classes),
-            compute=division.compute,
-            identity=identity,
-        )
         best, accuracies = choose_augmentation(experiment, pilots, division, estimate.pilots)
-        write_json(file, {"identity": identity, "augmentation": best})
+        write_json(file, {"identity": pilots.identity, "augmentation": best})
         compared = ", ".join(f"{name} {100 * accuracies[name]:.0f} %" for name in names)
         self.message_callback(f"Augmentation chosen by cross-validation after short trainings: {best} (of {compared})")
         return best
 
-    def _write_results(self, steps: Steps) -> ClassificationResult:
-        """Write the results of the fast methods, and again those of all where networks were trained."""
+    def _write_first_results(self, steps: Steps, pilots: Pilots) -> None:
+        """Write the results of the VAE of a short training, unless they are kept or the full training is done."""
+        experiment, name = steps.experiment, steps.settings.augmentation
+        if (experiment.folder / "networks" / "vae.json").exists():
+            return
+        folder = experiment.folder / "first"
+        pilot = pilots.trained(experiment, name, self.collection.dataset)
+        first = replace(steps, experiment=replace(experiment, folder=folder), pilot=pilot)
+        first.experiment.cache.add(experiment.cache.report)  # whose seconds were spent, too
+
+        def write() -> dict[str, Any]:
+            result = self._write(first, next(first.cross_validate()), preliminary=True)
+            self.message_callback(_describe_first(result))
+            return {"method": result.method}
+
+        experiment.step("first-results", first.identity(), write)
+        shutil.rmtree(folder, ignore_errors=True)
+
+    def _write_results(self, steps: Steps, least: float) -> ClassificationResult:
+        """Write the results of all methods; first those of the fast ones, where the others take ``least`` seconds."""
         selection = None
         for selection in steps.cross_validate():
-            if steps.seconds_of_networks(selection) >= FIRST_RESULTS:
-                self.message_callback(_describe_first(self._write(steps, selection)))
+            if steps.seconds_of_networks(selection) >= least:
+                self.message_callback(_describe_first(self._write(steps, selection, preliminary=True)))
         result = self._write(steps, selection)
         steps.experiment.finish()
         return result
 
-    def _write(self, steps: Steps, selection: MethodSelection | None) -> ClassificationResult:
+    def _write(
+        self, steps: Steps, selection: MethodSelection | None, preliminary: bool = False
+    ) -> ClassificationResult:
         """Fit the selected method, classify all images and write everything."""
         collection, folder = self.collection, self.folder
         classifier = steps.fit_classifier(*selected_method(selection))
@@ -227,7 +241,9 @@ class _Job:
         onnx = classifier.save(folder / "model")
         predicted = probabilities, outlier_scores, to_label_next
         rest = onnx, steps.seconds, None if steps.encoder is None else steps.encoder.cost
-        result = ClassificationResult(folder, collection, steps.settings, selection, classifier, *predicted, *rest)
+        result = ClassificationResult(
+            folder, collection, steps.settings, selection, classifier, *predicted, *rest, preliminary=preliminary
+        )
         write_results(result)
         self.result_callback(result)
         return result

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -44,16 +45,22 @@ class Latents:
         """The images that methods are fitted with."""
         return self.images if self.pool is None else self.images.take(torch.from_numpy(self.pool))
 
-    @property
+    @cached_property
     def pool_means(self) -> Float[np.ndarray, "P D"]:
-        """Their latent means."""
-        return self.means if self.pool is None else self.means[self.pool]
+        """Their latent means, kept apart so that a worker need not read those of all images."""
+        if self.pool is None:
+            return self.means
+        arrays = self.experiment.arrays("all/pool", self._pool_identity, lambda: {"values": self.means[self.pool]})
+        return arrays["values"]
+
+    @property
+    def _pool_identity(self) -> dict[str, Any]:
+        return {"vae": self.key, "pool": None if self.pool is None else content_key(self.pool.tolist())}
 
     @cached_property
     def graph(self) -> Graph:
         """Neighbour graph of the pool."""
-        identity = {"vae": self.key, "pool": None if self.pool is None else content_key(self.pool.tolist())}
-        arrays = self.experiment.arrays("all/graph", identity, self._graph_arrays)
+        arrays = self.experiment.arrays("all/graph", self._pool_identity, self._graph_arrays)
         weights = sparse.csr_array(
             (arrays["data"], arrays["indices"], arrays["indptr"]), shape=(self._size, self._size)
         )

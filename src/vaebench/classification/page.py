@@ -42,7 +42,7 @@ FIGURES: dict[str, tuple[str, str, figures.Draw]] = {
     "methods": (
         "Methods",
         "Cross-validated accuracy of each method that was fitted on all folds, the selected one in orange. In each of "
-        "five folds, the same for all methods, a method is fitted to four fifths of the labels and tested on the rest.",
+        "three folds, the same for all methods, a method is fitted to two thirds of the labels and tested on the rest.",
         figures.methods,
     ),
     "reliability": (
@@ -94,6 +94,9 @@ def write_page(result: ClassificationResult) -> Path:
     """
     if len(result.to_label_next):
         _write_to_label_next(result)
+    else:  # those of an earlier call ask for images that have labels by now
+        for name in ("label.html", "to-label-next.png"):
+            result.folder.joinpath(name).unlink(missing_ok=True)
     path = result.folder / "report.html"
     write_text(path, render(result))
     return path

@@ -15,13 +15,18 @@ from jaxtyping import Bool, Int
 from sklearn.model_selection import StratifiedKFold
 from threadpoolctl import threadpool_limits
 
+from vaebench.classification.collection import Collection
+from vaebench.classification.cross_validation import frequent_classes
 from vaebench.classification.settings import PILOT_PAIRS, Settings
 from vaebench.classification.shared_work import LONG, run_shared
+from vaebench.core.steps import Arrays, content_key
 from vaebench.data.augment import PRESETS
 from vaebench.data.blocks import read_pixels
-from vaebench.data.images import HIDDEN, Images
+from vaebench.data.images import HIDDEN, Dataset, Images
 from vaebench.evaluation.features import encode
 from vaebench.experiments.experiment import Experiment
+from vaebench.experiments.trained import TrainedModel
+from vaebench.models.vae import VAE
 from vaebench.semi_supervised.graphs import Graph
 from vaebench.training.compute import Compute
 from vaebench.training.loop import Training, train
@@ -32,6 +37,8 @@ PILOT_IMAGES = 10_000
 REPEATS = 4
 """Repetitions of the cross-validation, with other folds each."""
 FOLDS = 5
+WEIGHTS = "weights/"
+"""Prefix of the names of weights among the kept arrays."""
 ONLY_GREY = ("strokes",)
 """Augmentations that are no candidates for colour images."""
 ONLY_COLOUR = ("photographs",)
@@ -73,6 +80,24 @@ class Pilots:
     identity: dict[str, Any]
     """Identifies the pixels."""
 
+    @classmethod
+    def of(cls, collection: Collection, settings: Mapping[str, Settings], folder: Path, compute: Compute) -> Pilots:
+        """Pilots of a sample of the images, cross-validated on the classes that have enough labels."""
+        rows, labels = collection.labelled_rows.numpy(), collection.labels.numpy()
+        sample = pilot_sample(len(collection.names), rows, 0)
+        known = np.isin(labels, frequent_classes(collection.labels))
+        return cls(
+            settings=settings,
+            folder=folder.resolve(),
+            pixels=collection.pixel_file.resolve(),
+            sample=sample,
+            rows=np.searchsorted(sample, rows[known]),
+            labels=labels[known],
+            classes=len(collection.classes),
+            compute=compute,
+            identity={"data": collection.images.fingerprint()},
+        )
+
     def tasks(self, experiment: Experiment) -> dict[str, Callable[[], object]]:
         """One task for each augmentation."""
         return {f"augmentation-{name}": partial(self.correct, experiment, name) for name in self.settings}
@@ -83,14 +108,26 @@ class Pilots:
 
     def correct(self, experiment: Experiment, name: str) -> Bool[np.ndarray, "R M"]:
         """Whether each label is predicted correctly in each repetition of the cross-validation."""
-        return experiment.arrays(*self._step(name), lambda: {"correct": self._measure(name)})["correct"]
+        return experiment.arrays(*self._step(name), lambda: self._measure(name))["correct"]
+
+    def trained(self, experiment: Experiment, name: str, data: Dataset) -> TrainedModel:
+        """The VAE of a short training; ``data`` are all images."""
+        settings, (step, identity) = self.settings[name], self._step(name)
+
+        def load() -> VAE:
+            arrays = experiment.arrays(step, identity, lambda: self._measure(name))
+            vae = settings.model.build(data.train.shape)
+            vae.load_state_dict({key: torch.from_numpy(arrays[WEIGHTS + key]) for key in vae.state_dict()})
+            return vae.eval()
+
+        return TrainedModel(content_key(identity), data, lambda: {"pairs": PILOT_PAIRS}, load)
 
     def _step(self, name: str) -> tuple[str, dict[str, Any]]:
         settings = self.settings[name].model_dump(mode="json", exclude={"semi_supervised", "supervised"})
         labels = {"rows": self.rows.tolist(), "labels": self.labels.tolist(), "settings": settings}
         return f"augmentation/{name}", {**self.identity, **labels, "pairs": PILOT_PAIRS, "images": len(self.sample)}
 
-    def _measure(self, name: str) -> Bool[np.ndarray, "R M"]:
+    def _measure(self, name: str) -> Arrays:
         settings = self.settings[name]
         pixels = torch.from_numpy(read_pixels(self.pixels)[self.sample])
         images = Images(pixels, torch.full((len(pixels),), HIDDEN))
@@ -103,7 +140,8 @@ class Pilots:
         )
         train(vae, settings.objective, images, pilot, compute=self.compute, seed=settings.seed)
         graph = Graph.from_codes(encode(vae.cpu().eval(), images).mean.numpy())
-        return np.stack([self._cross_validate(settings, graph, repeat) for repeat in range(REPEATS)])
+        correct = np.stack([self._cross_validate(settings, graph, repeat) for repeat in range(REPEATS)])
+        return {"correct": correct, **{WEIGHTS + key: value.numpy() for key, value in vae.state_dict().items()}}
 
     def _cross_validate(self, settings: Settings, graph: Graph, repeat: int) -> Bool[np.ndarray, " M"]:
         correct = np.zeros(len(self.rows), dtype=bool)

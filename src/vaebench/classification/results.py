@@ -59,6 +59,8 @@ class ClassificationResult:
     seconds: float
     encoder: EncoderCost | None = None
     """Cost of the features of the user's encoder; None without one."""
+    preliminary: bool = False
+    """Whether better results may replace these: the training of the VAE or of networks goes on."""
 
     def __repr__(self) -> str:
         expected = self.selection.expected_accuracy if self.selection else None
@@ -162,6 +164,7 @@ def summary(result: ClassificationResult) -> dict[str, Any]:
         "test_accuracy": None if result.test_accuracy is None else result.test_accuracy._asdict(),
         "test_images": len(collection.test_rows),
         "methods": None if selection is None else _method_rows(selection),
+        "preliminary": result.preliminary,
         "trained_networks": selection is not None and _trained_networks(selection),
         "stopped_methods": None if selection is None else _stopped_rows(selection),
         "learning_slope": None if selection is None or selection.slope is None else selection.slope._asdict(),

@@ -24,10 +24,12 @@ from vaebench.evaluation.calibration import (
 
 MIN_LABELS = 5
 """Labels that every class needs for a cross-validation."""
-FITTED = 0.8
+FOLDS = 3
+"""Folds of the cross-validation."""
+FITTED = 1 - 1 / FOLDS
 """Fraction of the labels that a fit of the cross-validation is fitted to."""
-MAX_EXPONENT = 1.0
-"""Bound on the exponent of the learning curve, whose estimate from few labels is noisy."""
+PRIOR_EXPONENT, PRIOR_DEVIATION = 0.25, 0.2
+"""Mean and standard deviation of the exponent of a learning curve before any label is seen (LOG.md, 2026-11-30)."""
 
 
 class ExpectedAccuracy(NamedTuple):
@@ -69,22 +71,44 @@ class StoppedMethod(NamedTuple):
         gap = self.selected_correct.astype(float) - self.correct
         return bool(gap.sum() <= math.sqrt(np.square(gap).sum()))
 
+    @property
+    def is_ahead(self) -> bool:
+        """Whether it is right about more of the labels."""
+        return bool(self.correct.sum() > self.selected_correct.sum())
+
 
 class LearningSlope(NamedTuple):
     """Cross-validated error rates of one method, by which those of others are extrapolated to more labels."""
 
     method: str
     error: float
-    """Fitted to four fifths of the labels."""
+    """Fitted to ``FITTED`` of the labels."""
     half_error: float
     """Fitted to half as many."""
+    variance: float
+    """Squared standard error of log2(half_error / error)."""
+
+    @classmethod
+    def of(cls, method: str, correct: Bool[np.ndarray, " M"], half: Bool[np.ndarray, " M"]) -> LearningSlope:
+        """The slope by whether each held-out label is predicted correctly, fitted to ``FITTED`` and to half as many.
+
+        The variance is that of the paired difference of the error rates by the delta method, with one more image of
+        which one of the two is right.
+        """
+        count = len(correct)
+        errors = 1 - np.array([correct.mean(), half.mean()])
+        scale = math.log(2) * max(float(errors.mean()), 0.5 / count)
+        differing = float((correct.astype(float) - half).var()) + 1 / count
+        return cls(method, float(errors[0]), float(errors[1]), differing / count / scale**2)
 
     @property
     def exponent(self) -> float:
-        """b of the power law error ~ labels^-b, between 0 and ``MAX_EXPONENT``; 0 without any error."""
-        if not self.error or self.half_error <= self.error:
-            return 0.0
-        return min(math.log2(self.half_error / self.error), MAX_EXPONENT)
+        """b of the power law error ~ labels^-b: the mean given the error rates and a normal prior, 0 to 1."""
+        if not self.error or not self.half_error:
+            return PRIOR_EXPONENT
+        observed, prior = math.log2(self.half_error / self.error), PRIOR_DEVIATION**2
+        mean = (observed * prior + PRIOR_EXPONENT * self.variance) / (prior + self.variance)
+        return min(max(mean, 0.0), 1.0)
 
     @property
     def error_ratio(self) -> float:
@@ -141,13 +165,13 @@ class MethodSelection:
         """Accuracy of the selected method when fitted to all labels, with its 95 % interval.
 
         The cross-validated accuracy is corrected for selecting the best of several methods on the same labels, then
-        extrapolated from four fifths of the labels to all by the slope of the learning curve. The lower end of Wilson's
-        interval is extrapolated by half as much, since the slope is uncertain.
+        extrapolated from ``FITTED`` of the labels to all by the slope of the learning curve. The lower end of Wilson's
+        interval is not, since the slope is uncertain.
         """
         accuracy = selection_corrected_accuracy(np.stack(list(self.correct.values()), 1))
         low, high = wilson_interval(accuracy, len(self.labels))
         ratio = 1.0 if self.slope is None else self.slope.error_ratio
-        return ExpectedAccuracy(1 - (1 - accuracy) * ratio, 1 - (1 - low) * (1 + ratio) / 2, 1 - (1 - high) * ratio)
+        return ExpectedAccuracy(1 - (1 - accuracy) * ratio, low, 1 - (1 - high) * ratio)
 
     def difference_to(self, other: str) -> AccuracyDifference:
         """Accuracy of the selected method minus that of ``other``: mean of paired differences, normal interval."""

@@ -26,7 +26,7 @@ from vaebench.classification.cross_validation import (
 from vaebench.classification.encoded_images import EncodedImages
 from vaebench.classification.encoder_methods import ALL_METHODS
 from vaebench.classification.encoder_steps import EncoderSteps
-from vaebench.classification.fold_fits import FoldFits, fold_identity
+from vaebench.classification.fold_fits import FoldFits, fold_identity, weights_identity
 from vaebench.classification.latents import Latents
 from vaebench.classification.methods import MethodContext
 from vaebench.classification.outliers import OutlierDetector
@@ -35,7 +35,7 @@ from vaebench.classification.settings import Settings
 from vaebench.classification.shared_work import LONG, run_shared
 from vaebench.classification.time_estimate import TimeEstimate
 from vaebench.data.blocks import Blocks
-from vaebench.data.images import Dataset, Images, Source
+from vaebench.data.images import Images, Source
 from vaebench.experiments.experiment import Experiment
 from vaebench.experiments.trained import TrainedModel
 from vaebench.models.vae import VAE
@@ -60,6 +60,8 @@ class Steps:
     """None where the workers were asked for, however short the fits are."""
     encoder: EncoderSteps | None = None
     """None without an encoder of the user's."""
+    pilot: TrainedModel | None = None
+    """A VAE of a short training that takes the place of the VAE in the first results."""
 
     @property
     def seconds(self) -> float:
@@ -69,12 +71,13 @@ class Steps:
     @cached_property
     def trained(self) -> TrainedModel:
         """The VAE, trained on all images without labels."""
+        if self.pilot is not None:
+            return self.pilot
         images, settings = self.collection.images, self.settings
-        empty, file = images.take(slice(0, 0)), self.collection.pixel_file
-        source: Source = images if images.pixels.nbytes <= IN_MEMORY else Blocks(file)
+        source: Source = images if images.pixels.nbytes <= IN_MEMORY else Blocks(self.collection.pixel_file)
         return self.experiment.network(
             "vae",
-            Dataset(self.collection.title, images, empty, empty),
+            self.collection.dataset,
             lambda: settings.model.build(images.shape),
             (source, None),
             settings.objective,
@@ -123,7 +126,7 @@ class Steps:
         encoded = self.encoder.encoded(self.trained.data)
         return encoded if self.pool is None else encoded.take(torch.from_numpy(self.pool))
 
-    def _identity(self, with_encoder: bool = True) -> dict[str, Any]:
+    def identity(self, with_encoder: bool = True) -> dict[str, Any]:
         """Everything that decides a fit except its method and fold; the encoder, if any, decides those that use it."""
         identity = {
             "vae": self.trained.key,
@@ -150,34 +153,37 @@ class Steps:
 
         Fits that are not stored are shared where that is faster. Yields nothing without enough labels.
         """
-        labels, compute = self.collection.labels, self.experiment.compute
-        if not can_cross_validate(labels):
-            return
+        if can_cross_validate(self.collection.labels):
+            yield from cross_validate(self.validation, self._run_fits)
+
+    @cached_property
+    def validation(self) -> CrossValidation:
+        """The fits to the labelled images, with the threads of a worker."""
+        compute = self.experiment.compute
         compute.set_threads()  # on which the bits of fits without a training depend
         threads = self.division.compute.threads
         context = replace(self.context, compute=compute.model_copy(update={"threads": threads}))
-        validation = CrossValidation(context, self.pool_rows, labels, self.settings.seed)
-        yield from cross_validate(validation, lambda fits: self._run_fits(validation, fits))
+        return CrossValidation(context, self.pool_rows, self.collection.labels, self.settings.seed)
 
     def seconds_of_networks(self, selection: MethodSelection) -> float:
         """Seconds after a selection that the trainings of networks are expected to take; 0 if there are none."""
         trained = any(ALL_METHODS[name].trains_network for name in (*selection.probabilities, *selection.stopped))
         if trained or not leaves_a_chance(selection):
             return 0.0
-        return math.inf if self.estimate is None else self.estimate.seconds_of_folds / self.division.workers
+        return math.inf if self.estimate is None else self.estimate.seconds_of_fits / self.division.workers
 
-    def _run_fits(self, validation: CrossValidation, fits: Sequence[Fit]) -> dict[Fit, np.ndarray]:
+    def _run_fits(self, fits: Sequence[Fit], final: Sequence[str]) -> dict[Fit, np.ndarray]:
         missing = [fit for fit in fits if not self._has(fit)]
         if self._shares(missing):
-            run_shared(self.experiment, self._fold_fits(missing), self.division)
+            run_shared(self.experiment, self._fold_fits(missing, final), self.division)
         with threadpool_limits(self.division.compute.threads):
-            return {fit: self._probabilities_of(validation, fit) for fit in fits}
+            return {fit: self._probabilities_of(fit) for fit in fits}
 
     def _has(self, fit: Fit) -> bool:
-        return self.experiment.cache.has_arrays(fit.name, fold_identity(fit, self._identity()))
+        return self.experiment.cache.has_arrays(fit.name, fold_identity(fit, self.identity()))
 
-    def _probabilities_of(self, validation: CrossValidation, fit: Fit) -> np.ndarray:
-        return self._array(fit.name, fold_identity(fit, self._identity()), lambda: validation.probabilities(fit))
+    def _probabilities_of(self, fit: Fit) -> np.ndarray:
+        return self._array(fit.name, fold_identity(fit, self.identity()), lambda: self.validation.probabilities(fit))
 
     def _shares(self, missing: Sequence[Fit]) -> bool:
         networks = [fit for fit in missing if ALL_METHODS[fit.method].trains_network]
@@ -187,10 +193,11 @@ class Steps:
             return True
         return sum(self.estimate.fits.get(fit.method, 0.0) for fit in networks) >= LONG
 
-    def _fold_fits(self, fits: Sequence[Fit]) -> FoldFits:
+    def _fold_fits(self, fits: Sequence[Fit], final: Sequence[str]) -> FoldFits:
         collection = self.collection
         return FoldFits(
             fits=tuple(fits),
+            final=tuple(final),
             folder=self.experiment.folder.resolve(),
             pixels=collection.pixel_file.resolve(),
             pool=self.pool,
@@ -199,12 +206,12 @@ class Steps:
             classes=len(collection.classes),
             settings=self.settings,
             compute=self.division.compute,
-            identity=self._identity(),
+            identity=self.identity(),
         )
 
     def fit_classifier(self, method: str, temperature: float) -> ImageClassifier:
         """Fit a method to all labelled images."""
-        title, kind, fit_method, neighbours = ALL_METHODS[method]
+        title, kind, _, neighbours = ALL_METHODS[method]
         collection = self.collection
         encoder = self.encoder.checked.encoder if self.encoder is not None and kind == "encoder" else None
         description = Description(
@@ -218,13 +225,9 @@ class Steps:
             neighbours=neighbours,
             encoder=None if encoder is None else encoder.description,
         )
-
-        def fit() -> dict[str, np.ndarray]:
-            network = fit_method(self.context, self.pool_rows, collection.labels, self.settings.seed).cpu()
-            return {name: value.numpy() for name, value in network.state_dict().items()}
-
-        identity = {**self._identity(encoder is not None), "method": method}
-        weights = self.experiment.arrays(f"chosen/{method}", identity, fit)
+        identity = weights_identity(method, self.identity())
+        with threadpool_limits(self.division.compute.threads):
+            weights = self.experiment.arrays(f"chosen/{method}", identity, lambda: self.validation.weights(method))
         network = description.load({name: torch.from_numpy(value) for name, value in weights.items()})
         return ImageClassifier(description, network, encoder)
 
@@ -232,7 +235,7 @@ class Steps:
         """Return the class probabilities of all images."""
         description = classifier.description
         decides = {"method": description.method, "temperature": description.temperature}
-        identity = {**self._identity(classifier.encoder is not None), **decides}
+        identity = {**self.identity(classifier.encoder is not None), **decides}
 
         def compute(images: Images, callback: Callable[[float], None]) -> np.ndarray:
             if classifier.encoder is not None and self.encoder is not None:

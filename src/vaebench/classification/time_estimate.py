@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 import torch
 
-from vaebench.classification.cross_validation import FIRST_FOLDS, FOLDS
+from vaebench.classification.cross_validation import FIRST_FOLDS
+from vaebench.classification.selection import FOLDS
 from vaebench.classification.settings import PILOT_PAIRS, Settings
 from vaebench.data.images import Images, Source
 from vaebench.experiments.info import Budget
@@ -48,16 +49,14 @@ class TimeEstimate(NamedTuple):
     """Classifying, encoding and outlier scores of all images."""
 
     @property
-    def seconds_of_folds(self) -> float:
-        """Seconds of the fits of a cross-validation in which the semi-supervised VAE is not stopped."""
-        return FOLDS * self.fits["self-trained"] + len(FIRST_FOLDS) * self.fits["supervised"]
+    def seconds_of_fits(self) -> float:
+        """Seconds of the networks of a cross-validation that selects the semi-supervised VAE, and of its final fit."""
+        return (FOLDS + 1) * self.fits["self-trained"] + len(FIRST_FOLDS) * self.fits["supervised"]
 
     def minutes(self, cross_validated: bool, workers: int = 1) -> float:
         """Minutes of a whole classification whose cross-validation is shared by so many workers."""
-        fits = self.fits["self-trained"]
-        if cross_validated:
-            fits += (self.seconds_of_folds + self.pilots) / workers
-        return (self.vae + fits + self.rest) / 60
+        shared = (self.seconds_of_fits + self.pilots) / workers
+        return (self.vae + (shared if cross_validated else self.fits["self-trained"]) + self.rest) / 60
 
     def minutes_to_first(self, workers: int = 1) -> float:
         """Minutes to the results of the methods that train no network."""
