@@ -172,7 +172,8 @@ def factor_vae_score(coded: FactorCodes, seed: int) -> float:
     them, relative to its variance over all images, is lowest. Chance, and the score of a code without active latents,
     is 1/K. It detects mixed factors hardly better than :func:`beta_vae_score`.
 
-    Kim & Mnih 2018, "Disentangling by factorising", section 4; inactive latents have no vote.
+    Kim & Mnih 2018, "Disentangling by factorising", section 4. Latents with a variance of at most ``INACTIVE_BELOW``
+    are inactive and have no vote, so codes must have the scale of the prior N(0, I): those of an autoencoder do not.
     """
     generator = np.random.default_rng(seed)
     variances = coded.codes.var(0)
