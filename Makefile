@@ -107,7 +107,7 @@ faults: .stamp-run  ## fault injection: kill, starve and damage runs, about an h
 	cp runs/faults/faults.json docs/results/
 	cp runs/faults/reliability.md docs/
 
-fuzz: .stamp-run  ## coverage-guided fuzzing of the file readers, 22 minutes; renews docs/results
+fuzz: .stamp-run  ## coverage-guided fuzzing of the file readers, 25 minutes; renews docs/results
 	$(PIP) -e '.[onnx,fuzz]'
 	$(BIN)/python benchmarks/fuzz.py
 	cp runs/fuzz/fuzz.json runs/fuzz/fuzz.md docs/results/
