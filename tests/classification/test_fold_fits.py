@@ -173,9 +173,13 @@ def test_the_estimate_counts_the_workers():
     fits = (3 + 1) * 30 + 2 * 6  # the folds and all labels
     assert estimate.seconds_of_fits == fits
     assert estimate.minutes(cross_validated=False) == pytest.approx((60 + 30 + 12) / 60)
-    assert estimate.minutes(cross_validated=True) == pytest.approx((20 + 60 + fits + 12) / 60)
-    assert estimate.minutes(cross_validated=True, workers=2) == pytest.approx((10 + 60 + fits / 2 + 12) / 60)
-    assert estimate.minutes_to_first(2) == pytest.approx((10 + 60 + 12) / 60)
+    twice = 2 * 12  # results of all images by the short training, and by the full one
+    assert estimate.minutes(cross_validated=True) == pytest.approx((20 + 60 + fits + twice) / 60)
+    assert estimate.minutes(cross_validated=True, workers=2) == pytest.approx((10 + 60 + fits / 2 + twice) / 60)
+    assert estimate.minutes_to_first(2) == pytest.approx((10 + 12) / 60)
+    for other in (estimate._replace(pilots=0.0), estimate._replace(vae=9.0), estimate._replace(rest=61.0)):
+        assert not other.short_training_first
+        assert other.minutes_to_first(2) == pytest.approx((other.pilots / 2 + other.vae + other.rest) / 60)
 
 
 def test_a_cluster_that_does_not_answer_is_one_sentence(shared, tmp_path, monkeypatch, capsys):

@@ -131,7 +131,7 @@ def test_first_results_come_from_the_short_training(with_pilots, tmp_path, monke
     assert not np.array_equal(first.outlier_scores, last.outlier_scores)  # by the latents of another VAE
     assert "These are first results" not in (tmp_path / "out" / "report.html").read_text()
     assert not (tmp_path / "out" / "work" / "first").exists()
-    monkeypatch.setattr("vaebench.classification.job.FIRST_RESULTS", 1000.0)
+    monkeypatch.setattr("vaebench.classification.time_estimate.FIRST_RESULTS", 1000.0)
     plain = with_pilots(tmp_path / "plain", result_callback=results.append)
     assert len(results) == 3
     assert torch.equal(plain.probabilities, last.probabilities)

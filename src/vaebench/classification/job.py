@@ -24,7 +24,7 @@ from vaebench.classification.selection import MethodSelection
 from vaebench.classification.settings import Settings, settings_for
 from vaebench.classification.shared_work import divide_fits
 from vaebench.classification.steps import Steps
-from vaebench.classification.time_estimate import ClassificationInfo, TimeEstimate, estimate_time
+from vaebench.classification.time_estimate import FIRST_RESULTS, ClassificationInfo, TimeEstimate, estimate_time
 from vaebench.core.errors import VaebenchError
 from vaebench.core.files import read_json, write_json
 from vaebench.core.locks import lock_folder
@@ -40,10 +40,8 @@ from vaebench.training.sharing import Division
 
 TO_LABEL_NEXT = 50
 """Images that are suggested for labelling."""
-FIRST_RESULTS = 10.0
-"""Seconds of further training from which results are written before it."""
 RENEWED_RESULTS = 120.0
-"""The same, where first results have been written."""
+"""Seconds of further training from which results are written before it, where first results have been written."""
 MessageCallback = Callable[[str], None]
 ResultCallback = Callable[[ClassificationResult], object]
 
@@ -150,7 +148,7 @@ class _Job:
         with threadpool_limits(own.threads):
             if len(self.collection.classes) < 2:
                 return propose_labels(self.folder, steps, TO_LABEL_NEXT)
-            if pilots is not None and estimate.vae >= max(FIRST_RESULTS, estimate.rest):
+            if pilots is not None and estimate.short_training_first:
                 self._write_first_results(steps, pilots)
                 return self._write_results(steps, RENEWED_RESULTS)
             return self._write_results(steps, FIRST_RESULTS)
@@ -311,6 +309,6 @@ def _describe_first(result: ClassificationResult) -> str:
     expected = result.selection.expected_accuracy
     return (
         f"First results in {result.folder / 'report.html'}: {result.method}, expected accuracy "
-        f"{100 * expected.accuracy:.0f} % ({100 * expected.low:.0f} to {100 * expected.high:.0f} %); they are renewed "
-        "where training a network gives better ones"
+        f"{100 * expected.accuracy:.0f} % ({100 * expected.low:.0f} to {100 * expected.high:.0f} %); training goes "
+        "on, and renews them"
     )

@@ -21,6 +21,8 @@ from vaebench.training.compute import Compute
 from vaebench.training.loop import Training, train
 from vaebench.training.schedules import AnyOptimiser
 
+FIRST_RESULTS = 10.0
+"""Seconds of further training from which results are written before it."""
 TIMED_STEPS = 4
 SECONDS_PER_IMAGE = 0.001
 """Time for classifying, encoding, outlier scores and writing; a million of 28 x 28 pixels took 0.0007 per image
@@ -56,11 +58,17 @@ class TimeEstimate(NamedTuple):
     def minutes(self, cross_validated: bool, workers: int = 1) -> float:
         """Minutes of a whole classification whose cross-validation is shared by so many workers."""
         shared = (self.seconds_of_fits + self.pilots) / workers
-        return (self.vae + (shared if cross_validated else self.fits["self-trained"]) + self.rest) / 60
+        first = self.rest if self.short_training_first else 0.0
+        return (self.vae + (shared + first if cross_validated else self.fits["self-trained"]) + self.rest) / 60
+
+    @property
+    def short_training_first(self) -> bool:
+        """Whether the results of a short training come well before those of the full one."""
+        return self.pilots > 0 and self.vae >= max(FIRST_RESULTS, self.rest)
 
     def minutes_to_first(self, workers: int = 1) -> float:
-        """Minutes to the results of the methods that train no network."""
-        return (self.pilots / workers + self.vae + self.rest) / 60
+        """Minutes to the first results: of a short training, or of the methods that train no network."""
+        return (self.pilots / workers + (0.0 if self.short_training_first else self.vae) + self.rest) / 60
 
 
 def estimate_time(settings: Settings, images: Images, classes: int, presets: int, compute: Compute) -> TimeEstimate:

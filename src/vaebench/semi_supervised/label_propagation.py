@@ -129,8 +129,7 @@ class PropagationByLabelCount(Frozen):
     kind: Literal["by-labels"] = "by-labels"
     name: str = "by labels"
     many: float = Field(4, gt=0)
-    """Labels per class from which ``many_labels`` is used. With five labels per class, the least for five-fold
-    cross-validation, folds have four: they then use the same propagation as all labels together."""
+    """Labels per class from which ``many_labels`` is used."""
     few_labels: PoissonLearning | PoissonThenSpreading = PoissonThenSpreading()
     many_labels: LabelSpreading | CentredSpreading = CentredSpreading()
 
