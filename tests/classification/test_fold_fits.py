@@ -120,7 +120,7 @@ def test_a_worker_reads_the_latents_of_the_pool_alone(context, tmp_path, monkeyp
     first = Latents(experiment, context.images, context.vae, "a", pool)
     np.testing.assert_allclose(first.pool_means, context.means[pool], atol=1e-5)
     graph = first.graph
-    monkeypatch.setattr("vaebench.classification.latents.encode", lambda *args: pytest.fail("encoded again"))
+    monkeypatch.setattr("vaebench.classification.latents.encode_means", lambda *args: pytest.fail("encoded again"))
     for path in (tmp_path / "steps" / "all").glob("codes.*"):
         path.unlink()
     second = Latents(experiment, context.images, context.vae, "a", pool)

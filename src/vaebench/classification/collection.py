@@ -180,7 +180,9 @@ def _used_classes(images: ImageSet, names: Sequence[str], label_of: dict[str, st
 def _check_enough(path: Path, names: Sequence[str], skipped: dict[str, str]) -> None:
     if len(names) < MIN_IMAGES:
         also = f" ({len(skipped):,} more cannot be read: {_most_common(Counter(skipped.values()))})" if skipped else ""
-        raise VaebenchError(f"{path} has {len(names)} readable images{also}; expected at least {MIN_IMAGES}")
+        raise VaebenchError(
+            f"{path} has {len(names)} readable images{also}; expected at least {MIN_IMAGES}: add images"
+        )
 
 
 def _most_common(reasons: Counter[str]) -> str:

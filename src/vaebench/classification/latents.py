@@ -13,7 +13,7 @@ from scipy import sparse
 
 from vaebench.core.steps import content_key
 from vaebench.data.images import Images
-from vaebench.evaluation.features import encode
+from vaebench.evaluation.features import encode_means
 from vaebench.experiments.experiment import Experiment
 from vaebench.models.vae import VAE
 from vaebench.semi_supervised.graphs import Graph
@@ -37,7 +37,7 @@ class Latents:
         """Means of q(z|x) of all images."""
         callback = self.experiment.progress_callback("encoding all images")
         return self.experiment.arrays(
-            "all/codes", {"vae": self.key}, lambda: {"values": encode(self.vae, self.images, callback).mean.numpy()}
+            "all/codes", {"vae": self.key}, lambda: {"values": encode_means(self.vae, self.images, callback).numpy()}
         )["values"]
 
     @property

@@ -18,7 +18,7 @@ from vaebench.classification.encoded_images import EncodedImages
 from vaebench.classification.neighbours import NeighbourClassifier
 from vaebench.classification.settings import Settings
 from vaebench.data.images import Images
-from vaebench.evaluation.features import Codes, encode
+from vaebench.evaluation.features import Codes, encode_means
 from vaebench.evaluation.probes import LinearClassifier, Logistic
 from vaebench.models.vae import VAE
 from vaebench.semi_supervised.graphs import NEIGHBOURS, Graph
@@ -64,7 +64,7 @@ class MethodContext:
     @classmethod
     def from_vae(cls, images: Images, classes: int, vae: VAE, settings: Settings, compute: Compute) -> MethodContext:
         """Encode the images and build their graph."""
-        means = encode(vae, images).mean.numpy()
+        means = encode_means(vae, images).numpy()
         return cls(images, classes, vae, means, Graph.from_codes(means), settings, compute)
 
     @cached_property

@@ -23,7 +23,7 @@ from vaebench.core.steps import Arrays, content_key
 from vaebench.data.augment import PRESETS
 from vaebench.data.blocks import read_pixels
 from vaebench.data.images import HIDDEN, Dataset, Images
-from vaebench.evaluation.features import encode
+from vaebench.evaluation.features import encode_means
 from vaebench.experiments.experiment import Experiment
 from vaebench.experiments.trained import TrainedModel
 from vaebench.models.vae import VAE
@@ -139,7 +139,7 @@ class Pilots:
             epochs=math.ceil(PILOT_PAIRS / len(images)), batch=training.batch, optimiser=training.optimiser
         )
         train(vae, settings.objective, images, pilot, compute=self.compute, seed=settings.seed)
-        graph = Graph.from_codes(encode(vae.cpu().eval(), images).mean.numpy())
+        graph = Graph.from_codes(encode_means(vae.cpu().eval(), images).numpy())
         correct = np.stack([self._cross_validate(settings, graph, repeat) for repeat in range(REPEATS)])
         return {"correct": correct, **{WEIGHTS + key: value.numpy() for key, value in vae.state_dict().items()}}
 

@@ -72,6 +72,7 @@ class StepCache:
                 with self.timed(name):
                     result = compute()
                 write_arrays(values, result)
+                del result  # which may be large, and is read again below
                 self.write(path, name, identity, {"result": {}})
         self.note(name, read_json(path))
         with np.load(values, allow_pickle=False) as stored:
