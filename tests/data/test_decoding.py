@@ -284,3 +284,17 @@ def test_damaged_files_are_read_or_refused_with_a_reason(data):
                 reasons.append(str(error))
     assert len(reasons) > 10
     assert not any("\n" in reason for reason in reasons)
+
+
+def test_an_image_too_large_as_floats_is_refused_before_it_is_read(monkeypatch):
+    """8 bits stay 8 bits; all other types are scaled as floats."""
+    monkeypatch.setattr("vaebench.data.tiff.FLOAT_LIMIT", 20 * 30 * 2 * 4)
+    for samples, dtype, refused in ((2, np.uint16, False), (3, np.uint16, True), (3, np.uint8, False), (3, bool, True)):
+        data = tiff(np.ones((20, 30, samples), dtype), photometric="minisblack", planarconfig="contig")
+        if refused:
+            with pytest.raises(
+                UnreadableImageError, match=rf"is 30 x 20 with 3 channels of type {np.dtype(dtype)}, 0 MB"
+            ):
+                decode(data, "a.tif")
+        else:
+            assert decode(data, "a.tif").values.shape == (20, 30, samples)

@@ -19,6 +19,8 @@ PROJECTIONS = {"max": np.nanmax, "mean": np.nanmean, "first": None}
 PIXEL_LIMIT = 80_000_000
 BYTE_LIMIT = 1 << 30
 """Bytes of the largest decoded file, with all planes of a stack."""
+FLOAT_LIMIT = 1 << 29
+"""Bytes of the largest image that is not uint8 as float32, of which scaling needs some copies."""
 TYPES = "uint8, uint16, uint32, int8, int16, int32, float16, float32 and float64"
 NODATA = 42113
 """Tag in which GDAL keeps the value of pixels that are not known, as text."""
@@ -119,6 +121,12 @@ def _check(layout: _Layout, dtype: np.dtype, projection: str | None) -> None:
         raise UnreadableImageError(f"has the axes {layout.axes}; expected rows (Y) and columns (X)")
     if width * height > PIXEL_LIMIT or int(np.prod(layout.shape, dtype=object)) * dtype.itemsize > BYTE_LIMIT:
         raise UnreadableImageError(f"is {width} x {height}, over the limit of {PIXEL_LIMIT:,} pixels")
+    floats = width * height * layout.samples * np.dtype(np.float32).itemsize
+    if dtype != np.uint8 and floats > FLOAT_LIMIT:
+        raise UnreadableImageError(
+            f"is {width} x {height} with {layout.samples} channels of type {dtype}, {floats / 1e6:,.0f} MB as floats, "
+            f"over the limit of {FLOAT_LIMIT / 1e6:,.0f} MB"
+        )
     if layout.samples > MAX_CHANNELS + 1:
         raise UnreadableImageError(f"has {layout.samples} channels; expected 1 to {MAX_CHANNELS}")
     if dtype.kind not in "biuf" or dtype.itemsize > 8:
