@@ -231,7 +231,7 @@ BREAKAGES = [
     ("data/tiff.py", "return (white - values).astype(values.dtype)", "return values", "tests/data/test_decoding.py"),
     ("data/tiff.py", "    if orientation in (5, 6, 7, 8):\n        values = values.swapaxes(0, 1)\n", "", "tests/data/test_decoding.py"),
     ("classification/classifier.py", ".clamp(0, 1).nan_to_num(0.0)", ".nan_to_num(0.0)", "tests/classification/test_deep_images.py"),
-    ("classification/cross_validation.py", "np.flatnonzero(self.folds >= 0)", "np.arange(len(rows))", "tests/classification/test_job.py"),
+    ("classification/cross_validation.py", "np.flatnonzero(self.folds >= 0)", "np.arange(len(self.rows))", "tests/classification/test_job.py"),
     ("classification/collection.py", "for rows in ((labels != HIDDEN) & ~test,", "for rows in (labels != HIDDEN,", "tests/classification/test_job.py"),
     ("data/masks.py", "known: np.ndarray = values != 0", "known: np.ndarray = values == 0", "tests/data/test_masks.py"),
     ("data/masks.py", "if others.min() != others.max():", "if False:", "tests/data/test_masks.py"),

@@ -130,6 +130,7 @@ def collect(path: Path, reading: Reading, folder: Path, progress: Progress) -> C
     progress(f"listing {path.name}", 0.0)
     tables = [Path(table).expanduser() for table in reading.labels]
     with open_images(path, tables, reading.projection, reading.masks) as images:
+        progress(f"listing {path.name}", 1.0)
         record = read_images(images, reading, folder, progress)
         _check_enough(path, record["names"], record["skipped"])
         return _labelled_collection(images, reading, record)
