@@ -206,6 +206,7 @@ BREAKAGES = [
     ("classification/cross_validation.py", "if stopped[name].has_a_chance]", "]", "tests/classification/test_selection.py"),
     ("classification/selection.py", "float(FITTED**self.exponent)", "float(0.5**self.exponent)", "tests/classification/test_selection.py"),
     ("classification/cross_validation.py", "if stopped[name].is_ahead]", "]", "tests/classification/test_selection.py"),
+    ("classification/selection.py", "self.exponent + PRIOR_DEVIATION", "self.exponent", "tests/classification/test_selection.py"),
     ("classification/selection.py", "differing / count / scale**2", "differing / scale**2", "tests/classification/test_selection.py"),
     ("classification/selection.py", "math.sqrt(np.square(gap).sum())", "0.0", "tests/classification/test_selection.py"),
     ("classification/neighbours.py", "[:, -1:].clamp(min=1e-12)", "[:, :1].clamp(min=1e-12)", "tests/classification/test_neighbour_classifier.py"),

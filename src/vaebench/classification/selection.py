@@ -115,6 +115,11 @@ class LearningSlope(NamedTuple):
         """Error rate when fitted to all labels, divided by the cross-validated one."""
         return float(FITTED**self.exponent)
 
+    @property
+    def lowest_error_ratio(self) -> float:
+        """The same for an exponent that is higher by one standard deviation of the prior."""
+        return float(FITTED ** (self.exponent + PRIOR_DEVIATION))
+
 
 @dataclass(frozen=True)
 class MethodSelection:
@@ -165,13 +170,13 @@ class MethodSelection:
         """Accuracy of the selected method when fitted to all labels, with its 95 % interval.
 
         The cross-validated accuracy is corrected for selecting the best of several methods on the same labels, then
-        extrapolated from ``FITTED`` of the labels to all by the slope of the learning curve. The lower end of Wilson's
-        interval is not, since the slope is uncertain.
+        extrapolated from ``FITTED`` of the labels to all by the slope of the learning curve. As the slope is uncertain,
+        the lower end of Wilson's interval is not extrapolated, and the upper end by ``lowest_error_ratio``.
         """
         accuracy = selection_corrected_accuracy(np.stack(list(self.correct.values()), 1))
         low, high = wilson_interval(accuracy, len(self.labels))
-        ratio = 1.0 if self.slope is None else self.slope.error_ratio
-        return ExpectedAccuracy(1 - (1 - accuracy) * ratio, low, 1 - (1 - high) * ratio)
+        ratio, lowest = (1.0, 1.0) if self.slope is None else (self.slope.error_ratio, self.slope.lowest_error_ratio)
+        return ExpectedAccuracy(1 - (1 - accuracy) * ratio, low, 1 - (1 - high) * lowest)
 
     def difference_to(self, other: str) -> AccuracyDifference:
         """Accuracy of the selected method minus that of ``other``: mean of paired differences, normal interval."""
