@@ -12,7 +12,7 @@ from PIL import Image
 
 from vaebench.data.decoding import DECODERS, Options, decode, describe
 from vaebench.data.image_set import UnreadableImageError
-from vaebench.data.tiff import _check_pages
+from vaebench.data.tiff import _check_pages, _check_segments
 
 GENERATOR = np.random.default_rng(0)
 GREY = GENERATOR.integers(0, 65536, (9, 12), np.uint16)
@@ -156,6 +156,13 @@ def test_tiff_orientation_is_applied(orientation):
     }[orientation]
     data = tiff(np.ascontiguousarray(stored), extratags=[(274, "H", 1, orientation, True)])
     check(data, upright, "grey", 65535)
+
+
+def test_strips_without_a_place_are_refused():
+    for needed, stated in ((3, 1), (1000, 1), (5000, 5000), (5000, 2500)):
+        _check_segments(SimpleNamespace(chunked=(needed, 1), dataoffsets=(8,) * stated))
+    with pytest.raises(UnreadableImageError, match="it has 5,000 strips or tiles, and states where 1 are"):
+        _check_segments(SimpleNamespace(chunked=(500, 10), dataoffsets=(8,)))
 
 
 def test_pages_that_lead_back_are_refused():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import math
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -19,6 +20,8 @@ PROJECTIONS = {"max": np.nanmax, "mean": np.nanmean, "first": None}
 PIXEL_LIMIT = 80_000_000
 BYTE_LIMIT = 1 << 30
 """Bytes of the largest decoded file, with all planes of a stack."""
+FEW_SEGMENTS = 1000
+"""Strips and tiles that may be missing in a file."""
 FLOAT_LIMIT = 1 << 29
 """Bytes of the largest image that is not uint8 as float32, of which scaling needs some copies."""
 TYPES = "uint8, uint16, uint32, int8, int16, int32, float16, float32 and float64"
@@ -98,11 +101,19 @@ def _check_pages(pages: Iterable[Any]) -> None:
         offsets.add(page.offset)
 
 
+def _check_segments(page: Any) -> None:
+    """Refuse a page of many strips or tiles whose places it does not state, each of which tifffile would fill in."""
+    needed, stated = math.prod(page.chunked), len(page.dataoffsets)
+    if needed > max(FEW_SEGMENTS, 2 * stated):
+        raise UnreadableImageError(f"is damaged: it has {needed:,} strips or tiles, and states where {stated:,} are")
+
+
 def _layout(file: tifffile.TiffFile, projection: str | None) -> _Layout:
     _check_pages(file.pages)
     if not file.series:
         raise UnreadableImageError("contains no image")
     series, page = file.series[0], file.series[0].keyframe
+    _check_segments(page)
     lengths = [(axis, n) for axis, n in zip(series.axes, series.shape, strict=True) if n > 1 or axis in "YX"]
     axes, shape = "".join(axis for axis, _ in lengths), tuple(n for _, n in lengths)
     notes = _notes(page, len(file.series))
