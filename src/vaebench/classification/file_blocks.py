@@ -211,7 +211,7 @@ def process_blocks(
     Raises:
         VaebenchError: a worker does not see the files, or the workers of a block were lost three times.
     """
-    masks = job.masks and job.masks.expanduser().resolve()
+    masks = job.masks and job.masks.resolve()
     job = replace(job, model=job.model.resolve(), path=job.path.resolve(), masks=masks)
     if executor is None:
         try:
