@@ -45,11 +45,13 @@ few-labels: .stamp-run  ## the few-label benchmark on two cores, 5 h; renews doc
 	cp runs/few-labels/few-labels.json runs/few-labels/few-labels-made.json runs/few-labels/few-labels.md docs/results/
 	cp runs/few-labels/few-labels/*.png docs/results/few-labels/
 
-trust: .stamp-run  ## reliability of classify, 2 h 40 min; renews docs/results
-	$(BIN)/python benchmarks/trust.py
+trust: .stamp-run  ## reliability of classify, about an hour a data set (DATA=NAME: one of them); renews docs/results
 	mkdir -p docs/results/trust
-	cp runs/trust/trust.json runs/trust/trust.md docs/results/
-	cp runs/trust/trust/*.png docs/results/trust/
+	set -e; for data in $(or $(DATA),digits quickdraw mnist fashion-mnist cifar10); do \
+	  $(BIN)/python benchmarks/trust.py --data $$data --out runs/trust/$$data; \
+	  cp runs/trust/$$data/$$data.json docs/results/trust/; \
+	done
+	$(BIN)/python benchmarks/trust_page.py
 
 likelihood: .stamp-dev  ## log p(x) of binarised MNIST, an hour; renews docs/results
 	$(BIN)/python benchmarks/likelihood.py

@@ -59,18 +59,19 @@ class BenchmarkScript:
 
     def run(self, description: str | None) -> None:
         """Run as a command; ``description`` is its help text."""
-        parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-        parser.add_argument("--minutes", type=float, help="stop after this many minutes, as by Ctrl-C")
-        parser.add_argument("--out", type=Path, default=Path("runs") / self.title_in_short)
-        options = parser.parse_args()
+        self.execute(arguments(description).parse_args())
+
+    def execute(self, options: argparse.Namespace) -> None:
+        """Measure and publish by the options of :func:`arguments`."""
         keep_freed_memory()
-        folder, total = options.out / "kept", self.cpu_minutes
+        out = options.out or Path("runs") / self.title_in_short
+        folder, total = out / "kept", self.cpu_minutes
         done = min(seconds_done(folder) / 60, total)
         print(f"about {total} minutes on two cores, of which {done:.0f} are done", flush=True)
         seconds = None if options.minutes is None else 60 * options.minutes
         with without_traceback(), interrupted_after(seconds), lock_folder(folder), progress() as callback:
             experiment, rows = self._measure(folder, with_time_left(callback, folder, total))
-        self._publish(options.out, experiment, rows)
+        self._publish(out, experiment, rows)
 
     def _measure(self, folder: Path, callback: ProgressCallback) -> tuple[Experiment, list[Row]]:
         division = divide_work(maximum=self.max_workers)
@@ -86,6 +87,14 @@ class BenchmarkScript:
         made = {"seconds": seconds_done(experiment.folder), "date": time.strftime("%Y-%m-%d"), "commit": commit()}
         report = {"made": made | {"machine": machine(), "workers": experiment.workers}, "rows": rows}
         write_report(report, self.render, out / f"{self.title_in_short}.json")
+
+
+def arguments(description: str | None) -> argparse.ArgumentParser:
+    """Parser of the options that all benchmarks take; ``description`` is the help text."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, help="stop after this many minutes, as by Ctrl-C")
+    parser.add_argument("--out", type=Path, help="folder of the results, by default runs/NAME")
+    return parser
 
 
 class KeptResults:

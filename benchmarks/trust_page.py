@@ -1,30 +1,45 @@
-"""Page and figures of trust.py."""
+"""Page and figure of trust.py: `python benchmarks/trust_page.py` makes them from docs/results/trust/NAME.json."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from benchmark_script import Report, Row, provenance
+from benchmark_script import Report, Row
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from trust_queries import COLD, FIRST, MORE
 
 from vaebench.classification.methods import METHODS
-from vaebench.core.statistics import mean_interval
-from vaebench.plotting.plots import COLOURS, Panel, Series, lines
-from vaebench.plotting.style import INK
+from vaebench.core.files import read_json, write_bytes, write_text
+from vaebench.plotting.plots import COLOURS
+from vaebench.plotting.style import INK, png
 
-CAPTIONS = {
-    "intervals": "Expected accuracy of the report with its 95 % interval, and true accuracy, for each draw of labels.",
-    "asking": "Accuracy on the images without labels, mean over draws, with 95 % intervals (Student's t).",
-}
+RESULTS = Path("docs/results")
+COVERAGE_DATA = ("mnist", "fashion-mnist", "quickdraw", "cifar10", "digits")
+CAPTION = (
+    "Expected accuracy of the report with its 95 % interval, and true accuracy, for each draw of 10 labels per class."
+)
+COLUMNS = 3
+"""Panels in a row of the figure."""
+EARLIER = (
+    "Without a named augmentation: measured before label propagation, nearest neighbours and a chosen augmentation "
+    "were added to `classify`, with 32 or 64 latents."
+)
 
 
-def draw_intervals(rows: list[Row]) -> Figure:
+def draw_intervals(rows: Sequence[Row]) -> Figure:
     """Interval and true accuracy of each draw, draws sorted by true accuracy."""
-    figure = Figure(figsize=(4.4 * len(rows), 3.8), layout="constrained")
-    for ax, row in zip(figure.subplots(1, len(rows), squeeze=False).flat, rows, strict=True):
+    columns = min(COLUMNS, len(rows))
+    lines = -(-len(rows) // columns)
+    figure = Figure(figsize=(4.4 * columns, 3.5 * lines + 0.4), layout="constrained")
+    panels = figure.subplots(lines, columns, squeeze=False).flatten()
+    for ax, row in zip(panels, rows, strict=False):
         _interval_panel(ax, row)
+    for ax in panels[len(rows) :]:
+        ax.remove()
     figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return figure
 
@@ -44,23 +59,6 @@ def _interval_panel(ax: Axes, row: Row) -> None:
     ax.grid(axis="y")
 
 
-def draw_queries(rows: list[Row]) -> Figure:
-    """Accuracy by number of labels, of images chosen by `to-label-next` and of random ones."""
-    panels = []
-    for name in dict.fromkeys(row["data"] for row in rows):
-        own, series = [row for row in rows if row["data"] == name], {}
-        for strategy, title in (("asked", "chosen by to-label-next"), ("random", "random")):
-            means = [100 * row[strategy] for row in own]
-            intervals = [[100 * end for end in mean_interval(row["values"][strategy])] for row in own]
-            low, high = ([interval[side] for interval in intervals] for side in (0, 1))
-            series[title] = Series([row["labels"] for row in own], means, low, high)
-        panels.append(Panel(name, series, "labels in total", "accuracy (%)"))
-    figure = lines(panels, 2, (4.0, 3.2))
-    for ax in figure.axes:
-        ax.set_xticks(sorted({row["labels"] for row in rows}))
-    return figure
-
-
 def true_accuracy(draw: dict[str, Any]) -> float:
     """True accuracy of the selected method."""
     return float(draw["true"][draw["method"]])
@@ -71,97 +69,133 @@ def median_bias(draws: list[dict[str, Any]]) -> float:
     return float(np.median([draw["expected"]["accuracy"] - true_accuracy(draw) for draw in draws]))
 
 
-def describe_augmentation(rows: list[Row]) -> str:
-    """How the coverage was measured, also where it was before augmentations were compared."""
-    if any("augmentation" not in row for row in rows):
-        how = "one VAE for all draws, with gentle augmentation. Measured before label propagation, nearest neighbours "
-        how += "and a chosen augmentation were added to `classify`, with 32 or 64 latents"
-    else:
-        how = "one VAE for all draws, with the augmentation that the first draw chooses"
-    return (
-        f"Random labels of each class, {how}. In each draw cross-validation on the labelled images selects one of the "
-        "methods, and the report states its expected accuracy with a 95 % interval. Brier scores: lower is better. The "
-        "label propagation and the optimiser of self-training were selected with images and labels of MNIST, "
-        "Fashion-MNIST, Quick Draw and CIFAR-10 (lab book, 2026-11-22)."
-    )
+def render(report: Report) -> str:
+    """Render the report of one data set as Markdown."""
+    return render_page([report])
 
 
-def render_page(report: Report, first: int, more: int, draws: int) -> str:
-    """Render trust.json as Markdown.
-
-    Args:
-        report: content of trust.json.
-        first: random labels at the start of active learning.
-        more: labels per round of active learning.
-        draws: draws of active learning.
-    """
-    coverage, queries = ([row for row in report["rows"] if row["measure"] == key] for key in ("coverage", "asking"))
+def render_page(reports: Sequence[Report]) -> str:
+    """Render the reports of several data sets as Markdown."""
+    found = [row for report in reports for row in report["rows"]]
+    coverage, queries = ([row for row in found if row["measure"] == measure] for measure in ("coverage", "asking"))
     out = [
         "# Reliability of `vaebench classify`",
         "",
-        provenance(report, "trust"),
-        "",
         "`classify` learns from all training images of a data set, few of them labelled; here the labels of the "
-        "others are known too.",
+        "others are known too. Each data set is measured by a call of `make trust DATA=NAME`:",
+        "",
+        *provenance_table(reports),
         "",
         "## Coverage of the accuracy interval",
         "",
-        describe_augmentation(coverage),
+        *describe_coverage(coverage),
         "",
+        *coverage_table(coverage),
+        "",
+    ]
+    out += [f"{row['data']}: {row['note']}." for row in first_rows(coverage) if row["note"]]
+    if any("augmentation" not in row for row in coverage):
+        out += ["", EARLIER]
+    out += ["", f"![{CAPTION}](trust/intervals.png)", "", f"*{CAPTION}*", ""] if len(reports) > 1 else [""]
+    out += [
+        "Median of the true accuracy, and number of draws in which cross-validation selected the method:",
+        "",
+        *method_table(coverage),
+    ]
+    return "\n".join([*out, *describe_queries(queries)]).rstrip() + "\n"
+
+
+def provenance_table(reports: Sequence[Report]) -> list[str]:
+    """Machine, time and commit of each data set, as a table in Markdown."""
+    lines = ["| data | minutes | machine | date | commit |", "|---|---|---|---|---|"]
+    for report in reports:
+        made = report["made"]
+        machine = f"{made['machine']['processor']}, {made['machine']['cores']} cores"
+        commit = (made["commit"] or "unknown")[:12]
+        name = report["rows"][0]["data"]
+        lines.append(f"| {name} | {made['seconds'] / 60:.0f} | {machine} | {made['date']} | {commit} |")
+    return lines
+
+
+def first_rows(rows: Sequence[Row]) -> list[Row]:
+    """The first row of each data set."""
+    found: dict[str, Row] = {}
+    for row in rows:
+        found.setdefault(row["data"], row)
+    return list(found.values())
+
+
+def describe_coverage(rows: Sequence[Row]) -> list[str]:
+    """How the coverage was measured, and what was found in sentences."""
+    lines = [
+        "Random labels of each class, one VAE for all draws, with the augmentation that the first draw chooses. In "
+        "each draw cross-validation on the labelled images selects one of the methods, and the report states its "
+        "expected accuracy with a 95 % interval. Brier scores: lower is better. The label propagation and the optimiser of "
+        "self-training were selected with images and labels of MNIST, Fashion-MNIST, Quick Draw and CIFAR-10 (lab "
+        "book, 2026-11-22).",
+        "",
+    ]
+    for count in sorted({row["labels_per_class"] for row in rows}):
+        own = [row for row in rows if row["labels_per_class"] == count]
+        draws = [draw for row in own for draw in row["values"]]
+        width = np.mean([draw["expected"]["high"] - draw["expected"]["low"] for draw in draws])
+        lines.append(
+            f"- {count} labels per class: the interval contained the true accuracy in "
+            f"**{sum(row['covered'] for row in own)} of {len(draws)}** draws; mean width {100 * width:.1f} points, "
+            f"median of expected minus true accuracy {100 * median_bias(draws):+.1f}."
+        )
+    return lines
+
+
+def coverage_table(rows: Sequence[Row]) -> list[str]:
+    """Coverage, width and bias of the intervals, and the accuracy, as a table in Markdown."""
+    lines = [
         "| data | labels per class | intervals that contain the true accuracy | mean width | median accuracy | median "
         "of expected minus true | best single method | its median accuracy | Brier score | of the class frequencies |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
-    for row in coverage:
-        out.append(
-            f"| {row['data']}, {row.get('augmentation', 'gentle')} | {row['labels_per_class']} | "
-            f"{row['covered']} of {row['draws']} | "
+    for row in rows:
+        name = ", ".join(filter(None, (row["data"], row.get("augmentation"))))
+        lines.append(
+            f"| {name} | {row['labels_per_class']} | {row['covered']} of {row['draws']} | "
             f"{100 * row['mean_width']:.1f} points | {100 * row['median_accuracy']:.1f} % | "
             f"{100 * median_bias(row['values']):+.1f} | {METHODS[row['best_single']].title} | "
             f"{100 * row['median_accuracy_of_best_single']:.1f} % | {row['brier']:.3f} | "
             f"{row['brier_by_frequencies']:.3f} |"
         )
-    out += ["", *dict.fromkeys(f"{row['data']}: {row['note']}." for row in coverage if row["note"])]
-    out += [
-        *figure_with_caption("intervals"),
-        "Median of the true accuracy, and number of draws in which cross-validation selected the method:",
-        "",
-        *method_table(coverage),
+    return lines
+
+
+def describe_queries(rows: Sequence[Row]) -> list[str]:
+    """Section on active learning, as lines of Markdown; none without rows."""
+    if not rows:
+        return []
+    out = [
         "",
         "## Active learning by `to-label-next`",
         "",
-        f"The semi-supervised VAE, starting from {first} random labels, at least one per class; each round adds "
-        f"{more} labels, of the images in `to-label-next` or of random images; {draws} draws, both with the same "
-        "first labels.",
+        f"{rows[0]['draws']} draws; in each, the images to label are selected from a random half of the set: {MORE} "
+        f"further ones after {FIRST} random labels, at least one per class, or {COLD} per class on average where no "
+        "image has a label. By the rule of `classify`, or at random; both share the first labels.",
         "",
-        "| data | labels | to-label-next | random | difference (95 % interval, points) |",
-        "|---|---|---|---|---|",
+        "| data | labels at the start | method | by `to-label-next` | random | difference (95 % interval, points) |",
+        "|---|---|---|---|---|---|",
     ]
-    for row in queries:
+    for row in rows:
         low, high = (100 * end for end in row["interval"])
         mark = "**" if low > 0 or high < 0 else ""
         out.append(
-            f"| {row['data']} | {row['labels']} | {100 * row['asked']:.1f} % | {100 * row['random']:.1f} % | "
+            f"| {row['data']} | {row['start']} | {METHODS[row['method']].title} | {100 * row['asked']:.1f} % | "
+            f"{100 * row['random']:.1f} % | "
             f"{mark}{100 * row['difference']:+.1f} ({low:+.1f} to {high:+.1f}){mark} |"
         )
-    out += ["", "Bold: the interval excludes 0.", "", describe_queries(queries)]
-    return "\n".join([*out, *figure_with_caption("asking")]).rstrip() + "\n"
-
-
-def describe_queries(rows: list[Row]) -> str:
-    """Whether active learning is better than random labels, as a sentence."""
     better, worse = sum(row["interval"][0] > 0 for row in rows), sum(row["interval"][1] < 0 for row in rows)
-    if better == len(rows):
-        return "Labels chosen by `to-label-next` are significantly better than random ones in every row."
-    return (
-        f"Labels chosen by `to-label-next` are significantly better than random ones in {better} of {len(rows)} rows "
-        f"and significantly worse in {worse}: an advantage is not shown."
-    )
-
-
-def figure_with_caption(name: str) -> list[str]:
-    """Lines of Markdown that show a figure with its caption."""
-    return ["", f"![{CAPTIONS[name]}](trust/{name}.png)", "", f"*{CAPTIONS[name]}*", ""]
+    return [
+        *out,
+        "",
+        f"Bold: the interval excludes 0. The rule is significantly better than random images in {better} of "
+        f"{len(rows)} rows and significantly worse in {worse}.",
+    ]
 
 
 def method_table(rows: list[Row]) -> list[str]:
@@ -178,3 +212,17 @@ def method_table(rows: list[Row]) -> list[str]:
         ]
         lines.append(f"| {method.title} | {' | '.join(cells)} |")
     return lines
+
+
+def published() -> list[Report]:
+    """The reports in docs/results/trust, in the order of ``COVERAGE_DATA``."""
+    files = [RESULTS / "trust" / f"{name}.json" for name in COVERAGE_DATA]
+    return [read_json(file) for file in files if file.exists()]
+
+
+if __name__ == "__main__":
+    reports = published()
+    drawn = [row for report in reports for row in report["rows"] if row.get("labels_per_class") == 10]
+    write_bytes(RESULTS / "trust" / "intervals.png", png(draw_intervals(drawn)))
+    write_text(RESULTS / "trust.md", render_page(reports))
+    print(f"open {RESULTS / 'trust.md'}")

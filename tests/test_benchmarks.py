@@ -4,8 +4,8 @@ import importlib
 import json
 import signal
 import sys
-from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -38,6 +38,8 @@ def benchmark(monkeypatch):
         "comparison",
         "trust",
         "trust_page",
+        "trust_queries",
+        "trust_subjects",
         "counting",
     )
     yield importlib.import_module
@@ -338,67 +340,78 @@ def test_time_spent_adds_up_the_stages_of_kept_steps(benchmark, tmp_path):
     assert "| others | 0.0 | 0% |" in page
 
 
-def test_the_page_of_trust_summarises_its_draws(benchmark):
-    trust, trust_page = benchmark("trust"), benchmark("trust_page")
-    names = list(trust.METHODS)
+def trust_draws(names):
+    """Four draws, of which the last has an interval above the truth and the third selects a method below its own."""
     draws = []
     for draw in range(4):
-        low = 0.5 + 0.1 * (draw == 3)  # above the truth; draw 2 selects a method that is below its interval
         true = {name: 0.58 - 0.1 * index for index, name in enumerate(names)}
-        expected = {"accuracy": 0.65, "low": low, "high": 0.7}
+        expected = {"accuracy": 0.65, "low": 0.5 + 0.1 * (draw == 3), "high": 0.7}
         scores = {"brier": 0.4 + 0.1 * draw, "brier_by_frequencies": 0.9}
         draws.append({"draw": draw, "method": names[draw == 2], "expected": expected, "true": true, **scores})
-    rows = [trust.coverage_row("a", 10, "a copy", draws) | {"augmentation": "gentle"}]
-    for name, gain in (("a", 0.02), ("b", 0.0)):
-        random = [[0.5, 0.6, 0.8 + 0.01 * draw] for draw in range(3)]
-        curves = {"random": random, "asked": [[value + gain for value in curve] for curve in random]}
-        rows += trust.query_rows(name, curves)
-    page = trust.render({"made": MADE, "rows": rows})
+    return draws
+
+
+def test_the_page_of_trust_summarises_its_draws(benchmark):
+    trust, trust_page, trust_queries = (benchmark(name) for name in ("trust", "trust_page", "trust_queries"))
+    names = list(trust.METHODS)
+    row = trust.coverage_row("a", 10, trust_draws(names)) | {"augmentation": "gentle", "note": "a copy"}
+    reports = [{"made": MADE, "rows": [row]}]
+    for name, gain in (("b", 0.02), ("c", 0.0)):
+        random = [dict.fromkeys(trust_queries.QUERY_METHODS, 0.8 + 0.01 * draw) for draw in range(3)]
+        asked = [{method: value + gain for method, value in draw.items()} for draw in random]
+        reports.append(
+            {"made": MADE, "rows": list(trust_queries.query_rows(name, 20, {"asked": asked, "random": random}))}
+        )
+    page = trust_page.render_page(reports)
     title = trust.METHODS[names[0]].title
     assert f"| a, gentle | 10 | 2 of 4 | 17.5 points | 58.0 % | +7.0 | {title} | 58.0 % | 0.550 | 0.900 |" in page
+    assert "in **2 of 4** draws; mean width 17.5 points, median of expected minus true accuracy +7.0." in page
     assert f"| {trust.METHODS[names[1]].title} | 48.0 %, 1 of 4 |" in page
     assert "a: a copy." in page
-    assert "| a | 80 | 83.0 % | 81.0 % | **+2.0 (+2.0 to +2.0)** |" in page
-    assert "significantly better than random ones in 2 of 4 rows and significantly worse in 0: " in page
-    assert "| b | 80 | 81.0 % | 81.0 % | +0.0 (+0.0 to +0.0) |" in page
-    (axes,) = trust_page.draw_intervals(rows[:1]).axes
-    assert axes.get_title() == "a: 2 of 4"
-    (truth,) = (line for line in axes.lines if line.get_marker() == "o")
+    for method in trust_queries.QUERY_METHODS:
+        title = trust.METHODS[method].title
+        assert f"| b | 20 | {title} | 83.0 % | 81.0 % | **+2.0 (+2.0 to +2.0)** |" in page
+        assert f"| c | 20 | {title} | 81.0 % | 81.0 % | +0.0 (+0.0 to +0.0) |" in page
+    assert "significantly better than random images in 2 of 4 rows and significantly worse in 0." in page
+    assert [line.split(" | ")[0] for line in page.splitlines() if MADE["date"] in line] == ["| a", "| b", "| c"]
+
+
+def test_the_figure_of_trust_has_a_panel_for_each_data_set(benchmark):
+    trust, trust_page = benchmark("trust"), benchmark("trust_page")
+    rows = [trust.coverage_row(name, 10, trust_draws(list(trust.METHODS))) for name in "abcd"]
+    panels = trust_page.draw_intervals(rows).axes
+    assert [axes.get_title() for axes in panels] == [f"{name}: 2 of 4" for name in "abcd"]
+    (truth,) = (line for line in panels[0].lines if line.get_marker() == "o")
     assert truth.get_ydata().tolist() == pytest.approx([48.0, 58.0, 58.0, 58.0])
-    panels = trust_page.draw_queries(rows[1:]).axes
-    assert [axes.get_title() for axes in panels] == ["a", "b"]
-    assert panels[0].lines[0].get_ydata().tolist() == pytest.approx([62.0, 83.0])
-    assert panels[0].get_xticks().tolist() == [50, 80]
 
 
-def test_both_strategies_start_with_the_same_labels_and_never_repeat_one(benchmark, monkeypatch):
-    trust, called = benchmark("trust"), []
+@pytest.mark.parametrize("start", [20, 0])
+def test_both_strategies_share_the_first_labels_and_select_from_the_same_half(benchmark, monkeypatch, start):
+    queries, fitted = benchmark("trust_queries"), {}
     truth = torch.arange(400) % 4
-    subject = trust.Subject("made-up", None, truth, None, None, "key", "gentle")
-    monkeypatch.setattr(trust, "load_subject", lambda experiment, name: subject)
-
-    def fit_and_query(experiment, subject, step, rows, draw):
-        called.append((step, rows.tolist()))
-        unlabelled = np.setdiff1d(np.arange(400), rows.numpy())
-        return {"accuracy": len(rows) / 400, "ask": unlabelled[: trust.MORE].tolist()}
-
-    monkeypatch.setattr(trust, "fit_and_query", fit_and_query)
-    sizes = [trust.FIRST + trust.MORE * step for step in range(trust.ROUNDS + 1)]
-    for strategy in trust.STRATEGIES:
-        assert trust.measure_queries(None, "made-up", 0, strategy) == [size / 400 for size in sizes]
-    asked, random = called[: len(sizes)], called[len(sizes) :]
-    assert asked[0] == random[0]  # one step, trained once
-    assert len({step for step, _ in called}) == len(called) - 1
-    for curve in (asked, random):
-        for (_, before), (_, after) in pairwise(curve):
-            assert set(before) < set(after)
-            assert len(set(after)) == len(set(before)) + trust.MORE
-    (_, first), (_, second) = asked[:2]
-    assert sorted(set(second) - set(first)) == np.setdiff1d(np.arange(400), first)[: trust.MORE].tolist()
-    trust.measure_queries(None, "made-up", 0, "random")
-    assert called[-len(sizes) :] == random
-    trust.measure_queries(None, "made-up", 1, "random")
-    assert called[-len(sizes)] != random[0]
+    means = np.random.default_rng(0).normal(size=(400, 3)).astype(np.float32)
+    images, settings = SimpleNamespace(classes=list("abcd")), SimpleNamespace(model_dump=lambda mode: {})
+    subject = SimpleNamespace(
+        truth=truth, images=images, context=SimpleNamespace(means=means), key="", settings=settings
+    )
+    monkeypatch.setattr(queries, "load_subject", lambda experiment, name: subject)
+    monkeypatch.setattr(queries, "accuracies", lambda experiment, subject, rows, seed: {"rows": rows.tolist()})
+    experiment = SimpleNamespace(step=lambda name, identity, compute: compute())
+    for draw in range(2):
+        for strategy in queries.STRATEGIES:
+            result = queries.measure_queries(experiment, "made-up", start, draw, strategy)
+            fitted[strategy, draw] = set(result["rows"])
+    count = start + queries.MORE if start else queries.COLD * 4
+    assert {len(rows) for rows in fitted.values()} == {count}
+    for draw in range(2):
+        pool = set(np.random.default_rng((1, draw, start)).permutation(400)[:200].tolist())
+        asked, random = fitted["asked", draw], fitted["random", draw]
+        assert asked | random <= pool
+        assert len(asked & random) >= start
+        assert asked != random
+    assert fitted["asked", 0] != fitted["asked", 1]
+    again = queries.measure_queries(experiment, "made-up", start, 0, "random")
+    assert set(again["rows"]) == fitted["random", 0]
 
 
 def test_errors_on_unknown_and_on_known_pixels(benchmark):

@@ -23,7 +23,6 @@ BENCHMARKS = {
         "missing_pixels",
         "schedules",
         "speed",
-        "trust",
         "outliers",
         "readers",
         "crowded",
@@ -40,6 +39,15 @@ def test_the_published_page_is_the_rendered_one(name, where, monkeypatch):
     spec.loader.exec_module(benchmark)
     report = json.loads((ROOT / "docs" / "results" / f"{name}.json").read_text())
     assert (ROOT / "docs" / where).read_text() == benchmark.render(report)
+
+
+def test_the_page_of_trust_is_the_rendered_one(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    monkeypatch.chdir(ROOT)
+    trust_page = importlib.import_module("trust_page")
+    reports = trust_page.published()
+    assert len(reports) == len(list((ROOT / "docs" / "results" / "trust").glob("*.json")))
+    assert (ROOT / "docs" / "results" / "trust.md").read_text() == trust_page.render_page(reports)
 
 
 def test_the_page_of_the_few_label_benchmark_is_the_rendered_one_and_has_its_figures():
