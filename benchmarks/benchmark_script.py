@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from threadpoolctl import threadpool_limits
@@ -95,6 +97,11 @@ def arguments(description: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--minutes", type=float, help="stop after this many minutes, as by Ctrl-C")
     parser.add_argument("--out", type=Path, help="folder of the results, by default runs/NAME")
     return parser
+
+
+def import_script(name: str) -> ModuleType:
+    """Import the script that runs: workers import functions by their module, and know no ``__main__`` of others."""
+    return importlib.import_module(name)
 
 
 class KeptResults:

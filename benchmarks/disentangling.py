@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from benchmark_script import BenchmarkScript, Report, Row, Tasks, figures, provenance
+from benchmark_script import BenchmarkScript, Report, Row, Tasks, figures, import_script, provenance
 from matplotlib.figure import Figure
 
 from vaebench.core.statistics import mean_interval
@@ -273,4 +273,4 @@ BENCHMARK = BenchmarkScript(
 )
 
 if __name__ == "__main__":
-    BENCHMARK.run(__doc__)
+    import_script("disentangling").BENCHMARK.run(__doc__)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from benchmark_script import BenchmarkScript, Report, Row, Tasks, figures, provenance
+from benchmark_script import BenchmarkScript, Report, Row, Tasks, figures, import_script, provenance
 
 from vaebench.experiments.experiment import Experiment
 from vaebench.plotting.plots import Panel, Series, lines
@@ -138,4 +138,4 @@ CAPTIONS = {
 BENCHMARK = BenchmarkScript("growth", MINUTES, tasks, rows, render, CAPTIONS, max_workers=1)
 
 if __name__ == "__main__":
-    BENCHMARK.run(__doc__)
+    import_script("growth").BENCHMARK.run(__doc__)

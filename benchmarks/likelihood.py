@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from benchmark_script import BenchmarkScript, Report, Row, Tasks, figures, provenance
+from benchmark_script import BenchmarkScript, Report, Row, Tasks, figures, import_script, provenance
 
 from vaebench.core.progress import ProgressEvent
 from vaebench.data.datasets import Data
@@ -339,4 +339,4 @@ BENCHMARK = BenchmarkScript(
 )
 
 if __name__ == "__main__":
-    BENCHMARK.run(__doc__)
+    import_script("likelihood").BENCHMARK.run(__doc__)

@@ -7,15 +7,13 @@ Three seeds, each with its own masks. Resumes where it was stopped; writes missi
 
 from __future__ import annotations
 
-import argparse
 import math
-import sys
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import torch
-from benchmark_script import BenchmarkScript, Report, Row, Tasks, provenance
+from benchmark_script import BenchmarkScript, Report, Row, Tasks, arguments, import_script, provenance
 from jaxtyping import Bool, Float
 from torch import Tensor
 
@@ -145,7 +143,7 @@ def script(epochs: int) -> BenchmarkScript:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument("--epochs", type=int, default=EPOCHS)
-    options, sys.argv[1:] = parser.parse_known_args()
-    script(options.epochs).run(__doc__)
+    parser = arguments(__doc__)
+    parser.add_argument("--epochs", type=int, default=EPOCHS, help="epochs of training")
+    options = parser.parse_args()
+    import_script("missing_pixels").script(options.epochs).execute(options)

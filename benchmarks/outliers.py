@@ -15,7 +15,7 @@ from itertools import product
 from typing import NamedTuple
 
 import numpy as np
-from benchmark_script import BenchmarkScript, Report, Row, Tasks, provenance
+from benchmark_script import BenchmarkScript, Report, Row, Tasks, import_script, provenance
 from jaxtyping import Float
 from PIL import Image
 from sklearn.metrics import roc_auc_score
@@ -194,4 +194,4 @@ def render(report: Report) -> str:
 BENCHMARK = BenchmarkScript("outliers", MINUTES, tasks, rows, render)
 
 if __name__ == "__main__":
-    BENCHMARK.run(__doc__)
+    import_script("outliers").BENCHMARK.run(__doc__)

@@ -12,7 +12,7 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-from benchmark_script import BenchmarkScript, Report, Row, Tasks, provenance
+from benchmark_script import BenchmarkScript, Report, Row, Tasks, import_script, provenance
 from matplotlib.figure import Figure
 
 from vaebench.core.statistics import mean_interval
@@ -156,4 +156,4 @@ def table_row(row: dict[str, Any]) -> str:
 BENCHMARK = BenchmarkScript("schedules", MINUTES, tasks, rows, render, {"losses": "Validation loss by epoch"})
 
 if __name__ == "__main__":
-    BENCHMARK.run(__doc__)
+    import_script("schedules").BENCHMARK.run(__doc__)

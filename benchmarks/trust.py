@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from benchmark_script import BenchmarkScript, Row, Tasks, arguments
+from benchmark_script import BenchmarkScript, Row, Tasks, arguments, import_script
 from torch import Tensor
 from trust_page import COVERAGE_DATA, render, true_accuracy
 from trust_queries import FIRST, QUERY_DRAWS, STRATEGIES, measure_queries, query_rows
@@ -154,4 +154,4 @@ if __name__ == "__main__":
     parser = arguments(__doc__)
     parser.add_argument("--data", choices=COVERAGE_DATA, required=True, help="data set to measure")
     options = parser.parse_args()
-    benchmark(options.data).execute(options)
+    import_script("trust").benchmark(options.data).execute(options)

@@ -130,9 +130,9 @@ def describe_coverage(rows: Sequence[Row]) -> list[str]:
     lines = [
         "Random labels of each class, one VAE for all draws, with the augmentation that the first draw chooses. In "
         "each draw cross-validation on the labelled images selects one of the methods, and the report states its "
-        "expected accuracy with a 95 % interval. Brier scores: lower is better. The label propagation and the optimiser of "
-        "self-training were selected with images and labels of MNIST, Fashion-MNIST, Quick Draw and CIFAR-10 (lab "
-        "book, 2026-11-22).",
+        "expected accuracy with a 95 % interval. Brier scores: lower is better. The label propagation and the "
+        "optimiser of self-training were selected with images and labels of MNIST, Fashion-MNIST, Quick Draw and "
+        "CIFAR-10 (lab book, 2026-11-22).",
         "",
     ]
     for count in sorted({row["labels_per_class"] for row in rows}):

@@ -2,7 +2,10 @@
 
 import importlib
 import json
+import os
+import re
 import signal
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -48,7 +51,8 @@ def benchmark(monkeypatch):
 
 
 COUNTING = """
-from benchmark_script import BenchmarkScript
+from benchmark_script import BenchmarkScript, import_script
+WORKERS = 1
 def count(experiment, name):
     def make():
         with (experiment.folder / "made").open("a") as file:
@@ -61,7 +65,9 @@ def rows(experiment):
     return [count(experiment, name) for name in ("a", "bb", "ccc")]
 def render(report):
     return f"{[row['value'] for row in report['rows']]}"
-BENCHMARK = BenchmarkScript("counting", 1, tasks, rows, render, max_workers=1)
+BENCHMARK = BenchmarkScript("counting", 1, tasks, rows, render, max_workers=WORKERS)
+if __name__ == "__main__":
+    import_script("counting").BENCHMARK.run(__doc__)
 """
 
 
@@ -79,6 +85,27 @@ def test_a_script_computes_every_step_once_and_renders_what_it_wrote(benchmark, 
     assert report["rows"] == [{"value": 1}, {"value": 2}, {"value": 3}]
     assert {"seconds", "commit", "machine", "date", "workers"} <= set(report["made"])
     assert "open " in capsys.readouterr().out
+
+
+def test_a_script_that_runs_as_a_command_shares_its_tasks_among_workers(tmp_path):
+    (tmp_path / "counting.py").write_text(COUNTING.replace("WORKERS = 1", "WORKERS = 2"))
+    paths = os.pathsep.join([str(ROOT / "benchmarks"), os.environ.get("PYTHONPATH", "")])
+    command = [sys.executable, str(tmp_path / "counting.py"), "--out", str(tmp_path / "out")]
+    subprocess.run(command, env={**os.environ, "PYTHONPATH": paths}, check=True, timeout=300)
+    assert (tmp_path / "out" / "counting.md").read_text() == "[1, 2, 3]"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        path
+        for path in (ROOT / "benchmarks").glob("*.py")
+        if re.search(r"^BENCHMARK = |-> BenchmarkScript", path.read_text(), re.M)
+    ],
+    ids=str,
+)
+def test_every_script_imports_itself_before_it_starts_workers(path):
+    assert f'import_script("{path.stem}")' in path.read_text()
 
 
 def test_the_page_of_speed_has_the_difference_in_losses_and_their_deviation_over_seeds(benchmark):
