@@ -283,7 +283,13 @@ def test_samples_and_training_images_are_scored_with_an_evaluation_classifier(tm
     evaluation = Evaluation(labels_per_class=(), supervised=None, features=("vae",), samples=100)
     result = run_recipe(SMALL.model_copy(update={"evaluation": evaluation}), tmp_path / "run")
     rows = {(row["features"], row["metric"]): row for row in result.rows if "evaluation_classifier_accuracy" in row}
-    assert {key[0] for key in rows} == {"training images", "reconstructions", "samples", "fitted samples"}
+    assert {key[0] for key in rows} == {
+        "training images",
+        "reconstructions",
+        "samples",
+        "fitted samples",
+        "mixture samples",
+    }
     assert rows["samples", "frechet"]["images"] == 100
     assert rows["training images", "frechet"]["mean"] < rows["samples", "frechet"]["mean"]
     assert result.panels["nearest_samples"].shape == result.panels["nearest_images"].shape
@@ -292,6 +298,14 @@ def test_samples_and_training_images_are_scored_with_an_evaluation_classifier(tm
     assert f"<td>{rows['samples', 'frechet']['mean']:.2f}</td>" in page
     assert f"test accuracy {rows['samples', 'frechet']['evaluation_classifier_accuracy']:.1%}." in page
     assert 'id="nearest-training-images"' in page
+    assert "samples from a fitted mixture of 10 Gaussians" in page
+    images = {name: result.sample(20, 0, name) for name in ("prior", "gaussian", "mixture")}
+    assert {tuple(each.shape) for each in images.values()} == {(20, 1, 8, 8)}
+    assert not torch.equal(images["gaussian"], images["mixture"])
+    mean = result.decode(torch.zeros(1, result.recipe.model.latent))
+    torch.testing.assert_close(result.sample(3, temperature=0.0), mean.expand(3, -1, -1, -1))
+    with pytest.raises(VaebenchError, match="expected 'prior' or one of"):
+        result.sample(1, sampler="flow")
 
 
 @pytest.mark.parametrize("labelled", [True, False])

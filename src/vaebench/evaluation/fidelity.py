@@ -14,7 +14,7 @@ from vaebench.data.pixels import to_8_bits
 from vaebench.evaluation.evaluation_classifier import ClassifierOutput, EvaluationClassifier
 from vaebench.evaluation.features import Codes
 from vaebench.evaluation.panels import PAIRS, decoded, prior_samples
-from vaebench.evaluation.samples import confident_fraction, fitted_samples, inception_score
+from vaebench.evaluation.samples import SAMPLERS, confident_fraction, inception_score
 from vaebench.models.vae import VAE
 
 NEIGHBOURS = 3
@@ -77,7 +77,7 @@ def authenticity(train: Float[Tensor, "N F"], generated: Float[Tensor, "M F"]) -
 
 @dataclass(frozen=True)
 class Fidelity:
-    """Scores of training images, reconstructions, samples and fitted samples against test images."""
+    """Scores of training images, reconstructions, samples of the prior and of ``SAMPLERS`` against test images."""
 
     scores: dict[str, dict[str, float]]
     images: int
@@ -113,10 +113,12 @@ def fidelity(
         "training images": classifier.predict(data.train.take(rows)),
         "reconstructions": classifier.predict_pixels(_generate(vae, codes[1].mean[:count], data, seed)),
         "samples": classifier.predict_pixels(samples),
-        "fitted samples": classifier.predict_pixels(_generate(vae, fitted_samples(codes[0], count, seed), data, seed)),
     }
+    for sampler in SAMPLERS.values():
+        drawn = sampler.draw(codes[0], count, seed, 1.0)
+        outputs[sampler.features] = classifier.predict_pixels(_generate(vae, drawn, data, seed))
     scores = {name: _scores(real, output) for name, output in outputs.items()}
-    for name in ("samples", "fitted samples"):
+    for name in ("samples", *(sampler.features for sampler in SAMPLERS.values())):
         scores[name]["authenticity"] = authenticity(train, outputs[name].features)
     closest, _ = nearest(outputs["samples"].features[:PAIRS], train)
     return Fidelity(scores, count, classifier.accuracy, samples[:PAIRS], to_8_bits(data.train.pixels[closest]))

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.distributions import Independent
 
 from vaebench.core.errors import VaebenchError
 from vaebench.core.files import read_arrays, read_json, write_text
@@ -18,6 +19,7 @@ from vaebench.data.images import HIDDEN, Images
 from vaebench.deprecated import upgrade_results
 from vaebench.evaluation.features import Codes, encode
 from vaebench.evaluation.panels import prior_samples
+from vaebench.evaluation.samples import SAMPLERS
 from vaebench.models.classifying_vae import ClassifyingVAE
 from vaebench.models.export import can_export
 from vaebench.models.likelihoods import BernoulliPixels, check_pixels
@@ -182,9 +184,37 @@ class Run:
         """Means of p(x|z) for codes (N, D)."""
         return self.vae.decode(torch.as_tensor(codes, dtype=torch.float32)).mean
 
-    def sample(self, count: int, seed: int = 0) -> Float[Tensor, "N C H W"]:
-        """Means of p(x|z) for ``count`` codes drawn from the prior."""
-        return self.decode(prior_samples(self.vae, seed, count))
+    def sample(
+        self, count: int, seed: int = 0, sampler: str = "prior", temperature: float = 1.0
+    ) -> Float[Tensor, "N C H W"]:
+        """Means of p(x|z) for ``count`` codes.
+
+        Args:
+            count: N.
+            seed: of the codes.
+            sampler: ``"prior"``, or a density that is fitted to the codes of the training images: ``"gaussian"`` or
+                ``"mixture"`` (:data:`vaebench.evaluation.samples.SAMPLERS`).
+            temperature: factor of the standard deviation of the codes, for a mixture within its components; below 1
+                images are more typical and less varied.
+
+        Raises:
+            VaebenchError: no such sampler, or a temperature for a learned prior.
+        """
+        if sampler in SAMPLERS:
+            arrays = read_arrays(self.path / "latents.npz")
+            mean, labels, log_variance = (
+                torch.from_numpy(arrays[f"train_{name}"]) for name in ("mean", "labels", "log_variance")
+            )
+            codes = Codes(mean, labels, log_variance)
+            return self.decode(SAMPLERS[sampler].draw(codes, count, seed, temperature))
+        if sampler != "prior":
+            raise VaebenchError(f"sampler is {sampler!r}; expected 'prior' or one of {sorted(SAMPLERS)}")
+        if temperature != 1.0 and not isinstance(self.vae.prior(), Independent):
+            raise VaebenchError(
+                f"temperature is {temperature}, but the prior of {self.path} is learned and has no single standard "
+                "deviation; leave it at 1, or choose the sampler 'gaussian' or 'mixture'"
+            )
+        return self.decode(temperature * prior_samples(self.vae, seed, count))
 
 
 def load_vae(model: VAEModel, path: Path) -> VAE:

@@ -13,7 +13,7 @@ from vaebench.data.images import Dataset
 from vaebench.evaluation.features import encode
 from vaebench.evaluation.image_statistics import binary_fraction, ink, sharpness
 from vaebench.evaluation.panels import Arrays, decoded
-from vaebench.evaluation.samples import fitted_samples
+from vaebench.evaluation.samples import gaussian_samples
 from vaebench.experiments.measurements import bounds_step, pixels, reconstructions
 from vaebench.experiments.trained import ProbeInput, TrainedModel
 from vaebench.papers.experiment import PaperExperiment
@@ -206,7 +206,7 @@ def fitted_to_latents(experiment: PaperExperiment, name: str, vae: TrainedModel)
 
     def measure() -> Arrays:
         codes = encode(vae.vae, vae.data.train)
-        return {"samples": decoded(vae.vae, fitted_samples(codes, 2000, seed=0))}
+        return {"samples": decoded(vae.vae, gaussian_samples(codes, 2000, seed=0))}
 
     return experiment.arrays(f"fitted/{name}", {"trial": vae.key}, measure)["samples"]
 

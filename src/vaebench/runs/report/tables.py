@@ -11,6 +11,7 @@ from typing import Any
 from vaebench.evaluation.bounds import ACTIVE_ABOVE, DEAD_BELOW
 from vaebench.evaluation.disentanglement import SCORE_NAMES
 from vaebench.evaluation.learning_curves import LabelCount
+from vaebench.evaluation.samples import SAMPLERS
 from vaebench.plotting.palette import clean
 from vaebench.plotting.style import REPRESENTATIONS, representation_title
 from vaebench.runs.rows import ResultRow
@@ -140,7 +141,7 @@ SETS = {
     "training images": "training images",
     "reconstructions": "reconstructions",
     "samples": "samples from the prior",
-    "fitted samples": "samples from a fitted Gaussian",
+    **{sampler.features: f"samples from {sampler.title}" for sampler in SAMPLERS.values()},
 }
 FRECHET = "Fr\N{LATIN SMALL LETTER E WITH ACUTE}chet distance"
 SAMPLE_SCORES = {
@@ -169,6 +170,7 @@ def samples_table(run: Run) -> tuple[Table, str] | None:
     rows = [
         [title, *(cell(name, metric, form) for metric, (_, form) in SAMPLE_SCORES.items())]
         for name, title in SETS.items()
+        if (name, "frechet") in scores
     ]
     first = next(iter(scores.values()))
     note = (
@@ -176,7 +178,8 @@ def samples_table(run: Run) -> tuple[Table, str] | None:
         "probabilities of an evaluation classifier: a small CNN trained on the labelled training images, with test "
         f"accuracy {first['evaluation_classifier_accuracy']:.1%}. The scores are comparable only on the same data and "
         "number of images, and the distance is not an FID. The training images show what perfect samples would score; "
-        f"the fitted Gaussian has the mean and covariance of the training codes. {FRECHET}: lower is better. Precision "
+        "the Gaussian and the mixture are fitted to the training codes after training. "
+        f"{_sampler_sentence(scores)}{FRECHET}: lower is better. Precision "
         "is the fraction of the set within the manifold of the test images, recall the fraction of the test images "
         "within the manifold of the set. Inception score: from 1 to the number of classes. Confident: fraction to "
         "which the classifier gives some class at least 90 % probability. Authenticity: fraction no nearer to a "
@@ -184,6 +187,19 @@ def samples_table(run: Run) -> tuple[Table, str] | None:
         "expected of new images."
     )
     return Table(["", *(name for name, _ in SAMPLE_SCORES.values())], rows, strong=(2,)), note
+
+
+def _sampler_sentence(scores: Mapping[tuple[str, str], ResultRow]) -> str:
+    """By how much the better of the fitted densities improves on the prior."""
+    titles = {each.features: each.title for each in SAMPLERS.values() if (each.features, "frechet") in scores}
+    if not titles:
+        return ""
+    distances = {name: scores[name, "frechet"]["mean"] for name in ("samples", *titles)}
+    best = min(titles, key=lambda name: distances[name])
+    if distances[best] >= distances["samples"]:
+        return "Neither improves on the prior. " if len(titles) > 1 else "It does not improve on the prior. "
+    lower = 1 - distances[best] / distances["samples"]
+    return f"With {titles[best]} the distance is {lower:.0%} lower than with the prior. "
 
 
 def stage_table(run: Run) -> Table:
