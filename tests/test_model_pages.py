@@ -43,6 +43,7 @@ OWNERS = {
     "model.prior": PRIORS.values(),
     "model.likelihood": LIKELIHOODS.values(),
     "model.network": NETWORKS.values(),
+    "model.posterior": POSTERIORS.values(),
     "evaluation": [Evaluation],
     "evaluation.self_training": [SelfTraining],
     "evaluation.self_training.objective": [SelfTrainingLoss],

@@ -18,7 +18,7 @@ COMPLETED = {
     ("run", "mnist", "--res"): ["--resume"],
     ("run", "mnist", "--training.ep"): ["--training.epochs"],
     ("sweep", "mnist", "--evaluation.self-training.net"): ["--evaluation.self-training.network-fraction"],
-    ("run", "mnist", "--model.network.kind", ""): ["mlp", "conv"],
+    ("run", "mnist", "--model.network.kind", ""): ["mlp", "conv", "residual"],
     ("run", "mnist", "--data", "qu"): ["quickdraw"],
     ("reproduce", ""): ["A", "B", "C", "D", "E", "all"],
     ("reproduce", "A", "--budget", ""): ["quick", "cpu", "full"],

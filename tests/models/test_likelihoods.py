@@ -5,11 +5,13 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy.stats import logistic
 from torch.autograd import gradcheck
 from torch.distributions import ContinuousBernoulli as TorchContinuousBernoulli
 from torch.testing import assert_close
 
 from vaebench.core.errors import VaebenchError
+from vaebench.models.discretised_logistic import DiscretisedLogisticMixture
 from vaebench.models.likelihoods import (
     LIKELIHOODS,
     ContinuousBernoulli,
@@ -20,6 +22,7 @@ from vaebench.models.likelihoods import (
 )
 
 pytestmark = pytest.mark.usefixtures("float64")
+DISCRETE = ("bernoulli", "discretised-logistic")
 LOGITS = torch.tensor(
     [-800.0, -40, -5, -1, -0.21, -0.19, -1e-3, -1e-9, 0, 1e-9, 1e-3, 0.19, 0.21, 1, 5, 40, 800], dtype=torch.float64
 )
@@ -43,13 +46,62 @@ def test_bernoulli_sums_to_one_over_all_images():
     assert_close(p.log_prob(all_binary_images()).exp().sum(), torch.tensor(1.0))
 
 
-@pytest.mark.parametrize("name", [name for name in LIKELIHOODS if name != "bernoulli"])
+@pytest.mark.parametrize("name", [name for name in LIKELIHOODS if name not in DISCRETE])
 def test_every_continuous_likelihood_integrates_to_one(name):
     likelihood = LIKELIHOODS[name]()
     low, high = (0.0, 1.0) if likelihood.unit_interval else (-40.0, 40.0)
     points = torch.linspace(low, high, 400_001)
     for _ in range(3):
         assert_close(torch.trapezoid(one_pixel(likelihood, points).exp(), points), torch.tensor(1.0), atol=1e-6, rtol=0)
+
+
+class TestDiscretisedLogistic:
+    @pytest.mark.parametrize("spread", [0.1, 1.0, 6.0])
+    def test_sums_to_one_over_the_8_bit_values(self, spread):
+        likelihood = LIKELIHOODS["discretised-logistic"]()
+        raw = torch.randn(20, likelihood.outputs * 3, 1, 1) * spread
+        values = (torch.arange(256) / 255).view(256, 1, 1, 1, 1).expand(256, 20, 3, 1, 1)
+        total = likelihood(raw).base_dist.log_prob(values).exp().sum(0)
+        assert_close(total, torch.ones(20, 3, 1, 1))
+
+    def test_is_a_difference_of_logistic_distribution_functions(self):
+        logits, centred, log_scales = torch.randn(4, 5), torch.randn(4, 5) * 0.3, torch.randn(4, 5) - 2
+        p = DiscretisedLogisticMixture(logits, centred, log_scales)
+        weights = np.exp(logits.numpy()) / np.exp(logits.numpy()).sum(-1, keepdims=True)
+        for value in (0, 1, 100, 254, 255):
+            low, high = (value - 0.5) / 255 if value else -np.inf, (value + 0.5) / 255 if value < 255 else np.inf
+            law = logistic(loc=centred.numpy() + 0.5, scale=log_scales.exp().numpy())
+            expected = np.log((weights * (law.cdf(high) - law.cdf(low))).sum(-1))
+            assert_close(p.log_prob(torch.full((4,), value / 255)), torch.from_numpy(expected), atol=1e-9, rtol=0)
+
+    def test_mean_and_samples_are_those_of_the_8_bit_values(self):
+        p = DiscretisedLogisticMixture(torch.randn(6, 5), torch.randn(6, 5) * 0.4, torch.randn(6, 5) * 2 - 3)
+        values = torch.arange(256) / 255
+        exact = (p.log_prob(values[:, None].expand(256, 6)).exp() * values[:, None]).sum(0)
+        assert_close(p.mean, exact, atol=0.5 / 255, rtol=0)
+        torch.manual_seed(0)
+        drawn = p.sample((40_000,))
+        assert_close(drawn * 255, (drawn * 255).round())
+        assert ((drawn.mean(0) - exact).abs() < 4.5 * drawn.std(0) / 200).all()
+        expanded = p.expand((3, 6))
+        assert_close(expanded.log_prob(torch.full((3, 6), 0.2)), p.log_prob(torch.full((6,), 0.2)).expand(3, 6))
+
+    def test_is_finite_with_gradients_far_from_the_means(self):
+        parts = [torch.full((2, 5), value, requires_grad=True) for value in (0.0, 40.0, -9.0)]
+        log_prob = DiscretisedLogisticMixture(*parts).log_prob(torch.tensor([0.0, 0.4]))
+        assert log_prob.isfinite().all()
+        assert (log_prob < -1000).all()
+        log_prob.sum().backward()
+        assert all(part.grad.isfinite().all() for part in parts)
+        assert parts[1].grad.abs().sum() > 0
+
+    def test_every_channel_has_its_own_third_of_the_raw_values(self):
+        likelihood = LIKELIHOODS["discretised-logistic"]()
+        raw = torch.randn(1, likelihood.outputs * 2, 1, 1)
+        first = raw.view(3, 5, 2)[..., 0]
+        p = DiscretisedLogisticMixture(*first[:, None])
+        x = torch.tensor([0.2, 0.9]).view(1, 2, 1, 1)
+        assert_close(likelihood(raw).base_dist.log_prob(x)[0, 0, 0, 0], p.log_prob(torch.tensor([0.2]))[0])
 
 
 @pytest.mark.parametrize("name", LIKELIHOODS)

@@ -6,8 +6,10 @@ from torch import nn
 
 from vaebench.core.errors import VaebenchError
 from vaebench.data.images import Batch
+from vaebench.models.folding import fold_batch_norm
+from vaebench.models.layers import ResidualBlock
 from vaebench.models.likelihoods import LIKELIHOODS, ContinuousBernoulliPixels, GaussianPixels, GaussianPixelScale
-from vaebench.models.networks import MLP, NETWORKS, Conv
+from vaebench.models.networks import MLP, NETWORKS, Conv, Residual
 from vaebench.models.objectives import OBJECTIVES
 from vaebench.models.posteriors import SoftplusScale
 from vaebench.models.vae import Model
@@ -100,8 +102,9 @@ def test_paper_c_decoder_is_infogan():
     "network",
     [MLP(hidden=(6,)), A.model_copy(update={"filters": (2, 3, 4)}), E.model_copy(update={"filters": (2, 2, 3, 3)}),
      Conv(filters=(2, 3), kernel=(3,), stride=(1,), padding=(0,), pool=(2,), hidden=(5,), batch_norm="none"),
-     Conv(filters=(2, 3), kernel=(5,), stride=(3, 2), padding=(2,), pool=(1, 2), batch_norm="after")],
-    ids=["mlp", "A", "E", "D", "odd"],
+     Conv(filters=(2, 3), kernel=(5,), stride=(3, 2), padding=(2,), pool=(1, 2), batch_norm="after"),
+     Residual(filters=(2, 3, 4, 4))],
+    ids=["mlp", "A", "E", "D", "odd", "residual"],
 )  # fmt: skip
 def test_the_decoder_mirrors_every_size_from_8_to_64(network, channels):
     with torch.no_grad():
@@ -126,6 +129,38 @@ def test_the_decoder_mirrors_square_images(size):
                 continue
             small = network.model_copy(update={"filters": (2,) * len(network.filters), "hidden": ()})
             assert small.decoder(2, shape).eval()(torch.randn(2, 2)).shape == (2, *shape)
+
+
+def test_a_residual_block_adds_its_input():
+    block = Residual(filters=(3,), blocks=1).encoder((1, 8, 8), 2)[3].eval()
+    x = torch.randn(2, 3, 4, 4)
+    first, norm, _, second, last = block.body
+    inner = last(second(torch.relu(norm(first(x)))))
+    torch.testing.assert_close(block(x), torch.relu(x + inner))
+    with torch.no_grad():
+        second.weight.zero_()
+    torch.testing.assert_close(block(x), torch.relu(x))
+
+
+def test_residual_networks_have_the_blocks_and_the_halvings_that_are_asked_for():
+    network = Residual(filters=(4, 6, 8), blocks=2)
+    encoder, decoder = network.encoder((3, 20, 30), 5), network.decoder(5, (3, 20, 30))
+    for part in (encoder, decoder):
+        assert [layer.body[0].in_channels for layer in part if isinstance(layer, ResidualBlock)] in (
+            [4, 4, 6, 6, 8, 8],
+            [8, 8, 6, 6, 4, 4],
+        )
+    assert encoder[-1].in_features == 8 * 3 * 4
+
+
+def test_folding_keeps_the_function_of_a_residual_network():
+    network = Residual(filters=(3, 4)).encoder((1, 9, 9), 2)
+    x = torch.rand(16, 1, 9, 9)
+    network.train()(x)
+    network.eval()
+    folded = fold_batch_norm(network)
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
+    torch.testing.assert_close(folded(x), network(x), atol=1e-5, rtol=1e-5)
 
 
 def test_too_small_images_are_an_error():

@@ -49,6 +49,9 @@ def test_log_variance_and_softplus_parametrisations():
     softplus = POSTERIORS["softplus"]()(raw).base_dist
     assert_close(softplus.loc, mean)
     assert_close(softplus.scale, F.softplus(rest), atol=2e-6, rtol=0)
+    fixed = POSTERIORS["fixed-scale"](scale=0.3)(raw).base_dist
+    assert_close(fixed.loc, mean)
+    assert_close(fixed.scale, torch.full((5, 4), 0.3))
 
 
 @pytest.mark.parametrize("name", POSTERIORS)

@@ -1,4 +1,4 @@
-"""Faster CPU versions of torch layers, with the same parameters and, up to rounding, the same function."""
+"""Faster CPU versions of torch layers, with the same parameters and function up to rounding; and residual blocks."""
 
 from __future__ import annotations
 
@@ -73,3 +73,17 @@ class OneChannel(nn.ConvTranspose2d):
         height, width = ((side - 1) * stride - 2 * pad + kernel + extra for side, stride, pad, kernel, extra in sides)
         output = F.fold(patches, (height, width), self.kernel_size, padding=padding, stride=self.stride)
         return output if self.bias is None else output + self.bias
+
+
+class ResidualBlock(nn.Module):
+    """activation(x + body(x)). He et al. 2016, "Deep residual learning for image recognition", eq. 1."""
+
+    def __init__(self, body: nn.Module, activation: nn.Module) -> None:
+        super().__init__()
+        self.body = body
+        self.activation = activation
+
+    def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
+        """The images with the body's output added."""
+        y: Tensor = self.activation(x + self.body(x))
+        return y

@@ -2,7 +2,8 @@
 
 A likelihood is called with raw values (..., outputs * C, H, W) and returns a distribution over images (..., C, H, W)
 whose ``log_prob`` is in nats per image, with all constants. All are densities except ``bernoulli``, which is a
-probability of black-and-white images and neither on grey pixels.
+probability of black-and-white images and neither on grey pixels, and ``discretised-logistic``, a probability of 8-bit
+images.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from torch.nn import functional as F
 
 from vaebench.core.errors import VaebenchError
 from vaebench.core.frozen import Frozen, one_of
+from vaebench.models.discretised_logistic import DiscretisedLogisticPixels
 from vaebench.models.networks import Network, Shape
 
 SERIES_BELOW = 0.1
@@ -238,6 +240,7 @@ LIKELIHOODS = {
     "gaussian-sigmoid": GaussianSigmoidMean,
     "gaussian-global": GaussianGlobalScale,
     "gaussian-pixel": GaussianPixelScale,
+    "discretised-logistic": DiscretisedLogisticPixels,
 }
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from torch import nn
 
 from vaebench.core.errors import VaebenchError
 from vaebench.core.frozen import Frozen, one_of
-from vaebench.models.layers import Flatten, OneChannel, Unflatten
+from vaebench.models.layers import Flatten, OneChannel, ResidualBlock, Unflatten
 
 Shape = tuple[int, int, int]
 """Channels, height, width of an image."""
@@ -166,6 +166,59 @@ class Conv(Frozen):
         return layer(after[0], before[0], kernel, stride, padding, (missing[0], missing[1]))
 
 
+class Residual(Frozen):
+    """Residual blocks after each halving of the image, for images of about 64 pixels and more.
+
+    Blocks are those of He et al. 2016, "Deep residual learning", figure 2: two convolutions of 3 x 3, each normalised,
+    added to their input before the second activation. The encoder halves by strided convolutions, the decoder doubles
+    by nearest-neighbour upsampling before a convolution, which leaves no checkerboard (Odena et al. 2016).
+    """
+
+    kind: Literal["residual"] = "residual"
+    filters: Widths = Field((32, 64, 128, 256), min_length=1)
+    """Number of filters after each halving."""
+    blocks: int = Field(1, ge=0)
+    """Residual blocks after each halving."""
+    activation: Activation = "relu"
+
+    def _shapes(self, shape: Shape) -> list[Shape]:
+        """Shape of the image and after each halving."""
+        shapes = [shape]
+        for filters in self.filters:
+            shapes.append((filters, (shapes[-1][1] + 1) // 2, (shapes[-1][2] + 1) // 2))
+        return shapes
+
+    def encoder(self, shape: Shape, outputs: int) -> nn.Module:
+        shapes, layers = self._shapes(shape), []
+        for before, after in pairwise(shapes):
+            layers += self._convolution(before[0], after[0], stride=2) + self._blocks(after[0])
+        return nn.Sequential(*layers, Flatten(), nn.Linear(math.prod(shapes[-1]), outputs))
+
+    def decoder(self, latent: int, shape: Shape) -> nn.Module:
+        shapes = self._shapes(shape)
+        layers: list[nn.Module] = [nn.Linear(latent, math.prod(shapes[-1])), Unflatten(1, shapes[-1])]
+        for after, before in pairwise(reversed(shapes)):
+            layers += [*self._blocks(after[0]), nn.Upsample(size=before[1:], mode="nearest")]
+            last = before is shapes[0]
+            layers += [nn.Conv2d(after[0], before[0], 3, padding=1)] if last else self._convolution(after[0], before[0])
+        return nn.Sequential(*layers)
+
+    def _blocks(self, filters: int) -> list[nn.Module]:
+        activation = ACTIVATIONS[self.activation]
+        return [
+            ResidualBlock(
+                nn.Sequential(*self._convolution(filters, filters), *self._convolution(filters, filters)[:2]),
+                activation(),
+            )
+            for _ in range(self.blocks)
+        ]
+
+    def _convolution(self, inputs: int, outputs: int, stride: int = 1) -> list[nn.Module]:
+        """A convolution without bias, its normalisation and its activation."""
+        convolution = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
+        return [convolution, nn.BatchNorm2d(outputs), ACTIVATIONS[self.activation]()]
+
+
 def _dense(network: MLP | Conv, widths: tuple[int, ...]) -> list[nn.Module]:
     """Fully connected layers of these widths, each with activation, normalisation and dropout."""
     layers: list[nn.Module] = []
@@ -192,7 +245,7 @@ def _activated(
     return [layer, norm, activation]
 
 
-NETWORKS = {"mlp": MLP, "conv": Conv}
+NETWORKS = {"mlp": MLP, "conv": Conv, "residual": Residual}
 
 if TYPE_CHECKING:
     AnyNetwork = Network

@@ -31,7 +31,9 @@ from vaebench.models.loss import (
     log_likelihood,
     loss_components,
 )
+from vaebench.models.mmd import InfoVAE, WassersteinAutoencoder
 from vaebench.models.posteriors import diagonal_gaussian, divergence, kl, kl_per_latent
+from vaebench.models.regularised_autoencoder import RegularisedAutoencoder
 from vaebench.models.vae import VAE
 
 
@@ -241,6 +243,9 @@ OBJECTIVES = {
     "factor": FactorVAE,
     "dip-i": DIPVAEI,
     "dip-ii": DIPVAEII,
+    "mmd": InfoVAE,
+    "wae-mmd": WassersteinAutoencoder,
+    "rae": RegularisedAutoencoder,
 }
 
 if TYPE_CHECKING:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
+from pydantic import Field
 from torch import Tensor
 from torch.distributions import Distribution, Independent, Normal, kl_divergence
 from torch.nn import functional as F
@@ -47,7 +48,25 @@ class SoftplusScale(Frozen):
         return diagonal_gaussian(mean, F.softplus(raw_scale) + 1e-6)
 
 
-POSTERIORS = {"log-variance": LogVariance, "softplus": SoftplusScale}
+class FixedScale(Frozen):
+    """q(z|x) = N(mean, scale^2 I) with the same scale for all images, which is not trained.
+
+    The VAE of constant variance of Ghosh et al. 2020, "From variational to deterministic autoencoders", section 2.1. A
+    small scale suits objectives that train the mean alone: the ELBO is then that of an autoencoder whose codes have
+    this much noise.
+    """
+
+    kind: Literal["fixed-scale"] = "fixed-scale"
+    scale: float = Field(0.01, gt=0)
+    """Standard deviation of every latent."""
+
+    def __call__(self, raw: Float[Tensor, "*batch E"]) -> Independent:
+        """The Gaussian whose mean is the first half of ``raw``; the second half is not used."""
+        mean = raw.chunk(2, dim=-1)[0]
+        return diagonal_gaussian(mean, torch.full_like(mean, self.scale))
+
+
+POSTERIORS = {"log-variance": LogVariance, "softplus": SoftplusScale, "fixed-scale": FixedScale}
 
 if TYPE_CHECKING:
     AnyPosterior = Posterior
