@@ -112,6 +112,14 @@ def test_kinds_fields_lists_and_json_override_the_recipe(monkeypatch, tmp_path):
     assert str(folder) == "runs/digits-sprites"
 
 
+def test_a_value_called_none_is_a_value(monkeypatch):
+    seen = []
+    monkeypatch.setattr("vaebench.runs.pipeline.run", lambda recipe, folder, **rest: seen.append(recipe) or 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        main(["run", "digits", "--model.network.batch-norm", "none"])
+    assert seen[0].model.network.batch_norm == "none"
+
+
 @pytest.mark.filterwarnings("default::FutureWarning")
 def test_an_old_name_of_an_option_is_one_line_on_stderr(monkeypatch, capsys):
     seen = []
