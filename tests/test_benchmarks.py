@@ -14,10 +14,13 @@ import numpy as np
 import pytest
 import torch
 
+from vaebench.data.datasets import Data
 from vaebench.data.images import Images
 from vaebench.deprecated import upgrade_rows
+from vaebench.experiments.experiment import Experiment
 from vaebench.models.networks import MLP
 from vaebench.models.vae import Model
+from vaebench.training.compute import Compute
 
 ROOT = Path(__file__).parents[1]
 
@@ -31,6 +34,7 @@ def benchmark(monkeypatch):
         "likelihood",
         "disentangling",
         "missing_pixels",
+        "fine_tuning",
         "outliers",
         "growth",
         "crowded",
@@ -463,3 +467,37 @@ def test_the_unknown_pixels_are_reconstructed_three_times_better_than_by_the_mea
     assert len(ratios["vae"]) == 3
     assert min(ratios["vae"]) >= 3
     assert ratios["mean"] == [1, 1, 1]
+
+
+def test_fine_tuning_starts_from_the_source_and_compares_with_all_steps(benchmark, tmp_path, monkeypatch):
+    tuning = benchmark("fine_tuning")
+    digits = Data(source="digits", per_class=20)
+    small = tuning.RECIPE.model_copy(update={"model": Model(latent=3, network=MLP(hidden=(16,)))})
+    for name, value in {"SEEDS": 2, "RECIPE": small, "SOURCE": digits, "TARGET": digits}.items():
+        monkeypatch.setattr(tuning, name, value)
+    script, epochs = tuning.script(5), 5
+    experiment = Experiment(script, "cpu", tmp_path, Compute(device="cpu", precision="fp32", threads=1))
+    experiment.run_tasks(script.tasks(experiment))
+    computed = list(experiment.computed)
+    rows = script.rows(experiment)
+    assert experiment.computed == computed
+    assert [(row["method"], row["epochs"]) for row in rows] == [("anew", 5), ("short", 1), ("tuned", 1), ("frozen", 1)]
+    assert rows[0]["loss"]["interval"] is None
+    source, tuned, frozen = (
+        trained.vae.state_dict()
+        for trained in (
+            tuning.train_source(experiment, epochs, 0),
+            tuning.train_target(experiment, epochs, "tuned", 0),
+            tuning.train_target(experiment, epochs, "frozen", 0),
+        )
+    )
+    encoder = [name for name in source if name.startswith("encoder.")]
+    assert all(torch.equal(source[name], frozen[name]) for name in encoder)
+    assert not torch.equal(source[encoder[0]], tuned[encoder[0]])
+    means = {row["method"]: row["loss"]["mean"] for row in rows}
+    assert means["tuned"] < means["short"]
+    assert rows[1]["loss"]["difference"] == pytest.approx(means["short"] - means["anew"])
+    machine = {"processor": "p", "cores": 2}
+    page = script.render({"made": {"seconds": 60, "machine": machine, "date": "d", "commit": None}, "rows": rows})
+    assert "| weights of MNIST, a fifth of the steps | 1 |" in page
+    assert "2 seeds. The VAEs of MNIST have 5 epochs" in page

@@ -112,6 +112,42 @@ def test_kinds_fields_lists_and_json_override_the_recipe(monkeypatch, tmp_path):
     assert str(folder) == "runs/digits-sprites"
 
 
+def test_weights_to_start_from_have_a_short_option_and_name_the_folder(monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        "vaebench.runs.pipeline.run", lambda recipe, folder, **rest: seen.append((recipe, folder)) or 1 / 0
+    )
+    for option in ("--from", "--start.weights"):
+        with pytest.raises(ZeroDivisionError):
+            main(["run", "mnist", option, "runs/mnist", "--data", "quickdraw", "--start.freeze", "encoder"])
+    with pytest.raises(ZeroDivisionError):
+        main(["run", "mnist", "--from", "runs/mnist", "--start.freeze", "none", "--out", "elsewhere"])
+    (recipe, folder), same, (other, elsewhere) = seen
+    assert (recipe.start.weights, recipe.start.freeze, str(folder)) == (
+        "runs/mnist",
+        "encoder",
+        "runs/mnist-quickdraw-fine-tuned",
+    )
+    assert same == (recipe, folder)
+    assert (other.start.freeze, str(elsewhere)) == ("none", "elsewhere")
+
+
+def test_missing_weights_are_one_sentence(tmp_path, capsys):
+    assert main(["run", "digits", "--from", str(tmp_path / "none"), "--out", str(tmp_path / "run")]) == 2
+    assert capsys.readouterr().err.strip() == (
+        f"vaebench: start.weights (--from) is {tmp_path / 'none'}, which does not exist; expected the folder of a "
+        "finished run or its weights.safetensors"
+    )
+
+
+def test_a_value_called_none_is_a_value(monkeypatch):
+    seen = []
+    monkeypatch.setattr("vaebench.runs.pipeline.run", lambda recipe, folder, **rest: seen.append(recipe) or 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        main(["run", "digits", "--model.network.batch-norm", "none"])
+    assert seen[0].model.network.batch_norm == "none"
+
+
 @pytest.mark.filterwarnings("default::FutureWarning")
 def test_an_old_name_of_an_option_is_one_line_on_stderr(monkeypatch, capsys):
     seen = []

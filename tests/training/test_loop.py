@@ -17,6 +17,7 @@ from vaebench.models.loss import LossOutput
 from vaebench.models.networks import Conv
 from vaebench.models.objectives import Elbo
 from vaebench.models.vae import Model
+from vaebench.training.averaging import moving_average
 from vaebench.training.checkpoint import Checkpoint, read_tensors, write_tensors
 from vaebench.training.compute import Compute
 from vaebench.training.loop import Training, train
@@ -243,6 +244,16 @@ def test_clipping_by_value_and_by_norm():
     norm = math.sqrt(sum(float(g.square().sum()) for g in free))
     for got, plain in zip(gradients_of_one_step(clip_norm=0.5), free, strict=True):
         assert_close(got, plain * 0.5 / norm, atol=1e-5, rtol=1e-3)
+
+
+@pytest.mark.parametrize("decay", [0.9, 0.9999])
+def test_an_average_of_equal_values_is_that_value(decay):
+    update = moving_average(decay)
+    values = torch.randn(1000)
+    for current in (values, torch.arange(3000)):
+        average = current.clone()
+        update([average], [current], 1)
+        assert torch.equal(average, current)
 
 
 def test_averaged_weights_are_the_exponential_average_of_the_steps():

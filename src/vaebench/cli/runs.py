@@ -20,6 +20,7 @@ part. `vaebench run RECIPE --help` lists every field with its value in that reci
 Examples:
   vaebench run mnist
   vaebench run mnist --data photos.zip --model.latent 10 --training.epochs 20
+  vaebench run mnist --data quickdraw --from runs/mnist --start.freeze encoder
   vaebench run fashion-mnist --few-labels --out runs/clothes"""
 SWEEP = """\
 The page shows each field against each score with intervals, and the best trial by its validation ELBO. The same
@@ -80,6 +81,8 @@ def _add_recipe(parser: Parser) -> None:
     parser.add_argument("recipe", metavar="RECIPE", help="a built-in recipe (see vaebench list) or a .toml file")
     about = "a data set by name, or a folder, .zip or .npz of your images (default: the recipe's)"
     parser.add_argument("--data", "--data.source", metavar="DATA", help=about)
+    about = "start from the weights of a finished run, its folder or its weights.safetensors (default: random weights)"
+    parser.add_argument("--from", "--start.weights", dest="weights", metavar="RUN", help=about)
 
 
 def _print_fields(parser: Parser, argv: list[str]) -> None:
@@ -102,7 +105,11 @@ def _find_overrides(args: argparse.Namespace) -> list[str]:
         option = word.partition("=")[0]
         if option.startswith("--") and "." not in option and option not in names:
             args.parser.refuse(word, names)
-    return args.overrides if args.data is None else ["--data.source", args.data, *args.overrides]
+    given = {"--data.source": args.data, "--start.weights": args.weights}
+    return [
+        *(word for option, value in given.items() if value is not None for word in (option, value)),
+        *args.overrides,
+    ]
 
 
 def run(args: argparse.Namespace) -> int:
@@ -121,6 +128,7 @@ def run(args: argparse.Namespace) -> int:
     recipe = apply_overrides(base, argv, f"recipe {args.recipe}")
     source = re.sub(r"[^A-Za-z0-9]+", "-", Path(recipe.data.source).stem).strip("-")
     name = recipe.name if recipe.data.source == base.data.source else f"{recipe.name}-{source}"
+    name = name if recipe.start.weights is None else f"{name}-fine-tuned"
     folder = Path(args.out or f"runs/{name}")
 
     with progress() as callback:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar, Union
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
 
 F = TypeVar("F", bound="Frozen")
 
@@ -30,6 +30,10 @@ class Frozen(BaseModel):
         if unknown := sorted(set(update or ()) - set(type(self).model_fields)):
             raise ValueError(f"{type(self).__name__} has no field {', '.join(unknown)}")
         return super().model_copy(update=update, deep=deep)
+
+
+NONE_IS_A_WORD = BeforeValidator(lambda value: "none" if value is None else value)
+"""Annotation of a field one of whose values is "none", which the command line reads as None."""
 
 
 def stable_key(part: object) -> str:

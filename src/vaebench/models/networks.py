@@ -13,13 +13,13 @@ from pydantic import Field, model_validator
 from torch import nn
 
 from vaebench.core.errors import VaebenchError
-from vaebench.core.frozen import Frozen, one_of
+from vaebench.core.frozen import NONE_IS_A_WORD, Frozen, one_of
 from vaebench.models.layers import Flatten, OneChannel, ResidualBlock, Unflatten
 
 Shape = tuple[int, int, int]
 """Channels, height, width of an image."""
 Activation = Literal["relu", "leaky-relu", "selu", "sigmoid", "tanh", "silu"]
-BatchNorm = Literal["none", "before", "after"]
+BatchNorm = Annotated[Literal["none", "before", "after"], NONE_IS_A_WORD]
 Widths = tuple[Annotated[int, Field(ge=1)], ...]
 Dropout = Annotated[float, Field(ge=0, lt=1)]
 

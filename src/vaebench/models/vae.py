@@ -52,6 +52,26 @@ class VAE(nn.Module):
         self.likelihood = likelihood
         self.to_prior = prior or StandardNormal().build(latent, (1, 1, 1))
         self.register_buffer("zero", torch.zeros(latent), persistent=False)
+        self.frozen: tuple[str, ...] = ()
+
+    def freeze(self, *parts: str) -> None:
+        """Exclude parts from training: their parameters get no gradient, and they stay in evaluation mode, in which
+        batch normalisation uses its running averages without updating them and there is no dropout.
+
+        Args:
+            parts: ``encoder``, ``decoder``, ``likelihood``; a likelihood without parameters is passed over.
+        """
+        self.frozen = tuple(part for part in parts if isinstance(getattr(self, part), nn.Module))
+        for part in self.frozen:
+            getattr(self, part).requires_grad_(False)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> VAE:
+        """Set the training mode of all parts that are not frozen."""
+        super().train(mode)
+        for part in self.frozen:
+            getattr(self, part).eval()
+        return self
 
     def prior(self) -> Distribution:
         """p(z), event shape (D,); it factorises over latents if it is an ``Independent``."""

@@ -54,13 +54,14 @@ def run_panels(
     return arrays | (measures.fidelity.panels if measures.fidelity else {})
 
 
-def write_results(run: RunContext, bounds: Bounds, rows: list[ResultRow]) -> None:
-    """Write results.json and results.csv."""
+def write_results(run: RunContext, bounds: Bounds, rows: list[ResultRow], start: list[str]) -> None:
+    """Write results.json and results.csv; ``start`` are sentences on the weights that the run started from."""
     folder, data, stages = run.folder, run.data, run.timer.seconds
     write_text(folder / "results.csv", rows_as_csv(rows))
     results = {
         "schema": SCHEMA,
         "recipe": run.recipe.model_dump(mode="json"),
+        "start": start,
         "machine": machine(),
         "commit": commit(),
         "seconds": run.timer.total,

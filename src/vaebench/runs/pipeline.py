@@ -20,6 +20,7 @@ from vaebench.evaluation.learning_curves import curve_rows
 from vaebench.models.registry import PretrainedModel
 from vaebench.runs.context import RunContext
 from vaebench.runs.few_labels import FewLabelProtocol
+from vaebench.runs.initial_weights import keep_initial_weights, pin_weights, start_notes
 from vaebench.runs.measures import measure
 from vaebench.runs.outputs import run_panels, write_latents, write_results
 from vaebench.runs.recipe import Recipe
@@ -68,7 +69,7 @@ def run(
         with distributed() as processes:
             if processes.is_main:
                 lock.enter_context(lock_folder(folder))
-                recipe = claim_folder(recipe, _resolve(recipe), folder, resume)
+                recipe = claim_folder(pin_weights(recipe, folder), _resolve(recipe), folder, resume)
             recipe = processes.broadcast(lambda: recipe)
             done = processes.broadcast(lambda: (folder / "results.json").exists())
             if not done:
@@ -80,6 +81,7 @@ def run(
                     _say_how_images_were_read(recipe.data, data, folder, callback)
                 context = RunContext(recipe, folder, data, timer, callback)
                 FewLabelProtocol(context).check_labels()
+                processes.broadcast(lambda: keep_initial_weights(context))
                 if free and (count := process_count(context, processes)) > 1:
                     share_trainings_and_fits(context, count, processes)
                 for train in trainings(context, processes).values():
@@ -144,5 +146,5 @@ def _evaluate(run: RunContext) -> None:
         growth.path.unlink(missing_ok=True)
         run.progress("scores and panels")(1.0)
     rows = cast(list[ResultRow], curve_rows(protocol.fits, data.name)) + measures.rows(recipe, data.name)
-    write_results(run, measures.bounds, rows)
+    write_results(run, measures.bounds, rows, start_notes(run))
     shutil.rmtree(run.claims, ignore_errors=True)

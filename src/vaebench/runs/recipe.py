@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_serializer, model_validator
 
 from vaebench.core.errors import VaebenchError, explain
 from vaebench.core.files import read_json
@@ -20,6 +21,7 @@ from vaebench.models.objectives import AnyObjective, Contrastive, Elbo
 from vaebench.models.registry import AnyModel
 from vaebench.models.vae import Model
 from vaebench.runs.evaluation import Evaluation
+from vaebench.runs.start import Start
 from vaebench.semi_supervised.self_training import SelfTraining
 from vaebench.training.compute import Compute
 from vaebench.training.loop import Training
@@ -40,6 +42,7 @@ class Recipe(Frozen):
     data: Data = Data()
     model: AnyModel = Model()
     objective: AnyObjective = Elbo()
+    start: Start = Start()
     training: Training = Training()
     evaluation: Evaluation = Evaluation()
     compute: Compute = Compute()
@@ -50,6 +53,14 @@ class Recipe(Frozen):
     @classmethod
     def _upgrade_names(cls, values: Any) -> Any:
         return upgrade_recipe(values, warn=True)
+
+    @model_serializer(mode="wrap")
+    def _leave_out_random_start(self, serialise: Callable[[Recipe], dict[str, Any]]) -> dict[str, Any]:
+        """The fields; ``start`` only where there are weights: files and identities of 0.1 have none."""
+        values = serialise(self)
+        if self.start.weights is None:
+            values.pop("start", None)
+        return values
 
 
 _MNIST = Recipe(

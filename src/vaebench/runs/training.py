@@ -21,12 +21,15 @@ from vaebench.models.objectives import Reconstruction
 from vaebench.models.registry import PretrainedModel
 from vaebench.models.vae import VAE, VAEModel
 from vaebench.runs.context import RunContext
+from vaebench.runs.initial_weights import INITIAL
 from vaebench.runs.recipe import Recipe
 from vaebench.runs.run import load_vae
+from vaebench.runs.start import Start
 from vaebench.training.checkpoint import Checkpoint, write_tensors
 from vaebench.training.compute import machine
 from vaebench.training.distributed import DistributedContext
 from vaebench.training.loop import TrainingEvent, train
+from vaebench.training.untrained import evaluate_untrained
 
 PRETRAINING, MIXTURE = "pretraining", "fitting the mixture"
 AUTOENCODER = "training the plain autoencoder"
@@ -46,6 +49,8 @@ class Stage(NamedTuple):
     epochs: int
     growth: Growth | None = None
     """Recorder of samples during training."""
+    start: Start = Start()
+    """Weights that the training starts from, directly or by way of an earlier stage, and the parts that keep them."""
 
 
 def trainings(run: RunContext, processes: DistributedContext) -> dict[str, Callable[[], None]]:
@@ -65,12 +70,19 @@ def trains_autoencoder(recipe: Recipe) -> bool:
 
 def _train_vae(run: RunContext, processes: DistributedContext) -> None:
     recipe, growth = run.recipe, growth_of(run)
-    build = partial(recipe.model.build, run.data.train.shape)
-    stage = Stage("vae", "training", run.folder, build, recipe.objective, recipe.training.epochs, growth)
+    build = _initial_vae(run, recipe.model)
+    stage = Stage("vae", "training", run.folder, build, recipe.objective, recipe.training.epochs, growth, recipe.start)
     if isinstance(recipe.model, PretrainedModel):
         start = _train_start(run, processes, recipe.model)
         stage = stage._replace(build=lambda: load_vae(recipe.model, start), objective=recipe.model.objective)
     _train_stage(run, processes, stage)
+
+
+def _initial_vae(run: RunContext, model: VAEModel) -> Callable[[], VAE]:
+    """Builds the VAE of this configuration, with random weights or those that the recipe starts from."""
+    if run.recipe.start.weights is None:
+        return partial(model.build, run.data.train.shape)
+    return partial(load_vae, model, run.folder / INITIAL)
 
 
 def _train_autoencoder(run: RunContext, processes: DistributedContext) -> None:
@@ -84,10 +96,8 @@ def _train_start(run: RunContext, processes: DistributedContext, model: Pretrain
     folder, images = run.folder / "pretrained", run.data.train
     file, device = folder / "start.safetensors", run.recipe.compute.device
     model.check_images(len(images))
-    build = model.pretrained.build
-    stage = Stage(
-        "pretrained", PRETRAINING, folder, lambda: build(images.shape), run.recipe.objective, model.pretraining_epochs
-    )
+    build, epochs = _initial_vae(run, model.pretrained), model.pretraining_epochs
+    stage = Stage("pretrained", PRETRAINING, folder, build, run.recipe.objective, epochs, start=run.recipe.start)
     _train_stage(run, processes, stage)
     if processes.is_main and not file.exists():
         with run.timer.stage(MIXTURE):
@@ -110,18 +120,24 @@ def _train_stage(run: RunContext, processes: DistributedContext, stage: Stage) -
     stage.folder.mkdir(exist_ok=True)
     torch.manual_seed(recipe.seed)
     model = stage.build()
-    checkpoint = Checkpoint(stage.folder / "checkpoint.safetensors", _checkpoint_identity(run, stage.objective))
-    result = train(
-        model,
-        stage.objective,
-        data.train.without_labels().to(recipe.compute.device).training_source,
-        recipe.training.model_copy(update={"epochs": stage.epochs}),
-        compute=recipe.compute,
-        seed=recipe.seed,
-        validation=data.validation.without_labels(),
-        checkpoint=checkpoint,
-        callback=_training_callback(run, stage, model),
-    )
+    model.freeze(*stage.start.frozen_parts)
+    checkpoint = Checkpoint(stage.folder / "checkpoint.safetensors", _checkpoint_identity(run, stage))
+    parts = data.train.without_labels().to(recipe.compute.device), data.validation.without_labels()
+    callback = _training_callback(run, stage, model)
+    if any(weight.requires_grad for weight in model.parameters()):
+        result = train(
+            model,
+            stage.objective,
+            parts[0].training_source,
+            recipe.training.model_copy(update={"epochs": stage.epochs}),
+            compute=recipe.compute,
+            seed=recipe.seed,
+            validation=parts[1],
+            checkpoint=checkpoint,
+            callback=callback,
+        )
+    else:
+        result = evaluate_untrained(model, stage.objective, parts, recipe.compute, callback)
     if not processes.is_main:
         return
     record = {"epochs": result.history, "best_epoch": result.best_epoch, "seconds": result.seconds}
@@ -135,11 +151,12 @@ def _metadata(name: str, images: Images) -> dict[str, Any]:
     return {"image_shape": images.shape, "model": name, "vaebench": __version__}
 
 
-def _checkpoint_identity(run: RunContext, objective: Objective) -> dict[str, Any]:
+def _checkpoint_identity(run: RunContext, stage: Stage) -> dict[str, Any]:
     """Everything that determines the bits of a training; a checkpoint is resumed only under the same identity."""
     recipe = run.recipe.model_dump(mode="json", include={"model", "training", "compute", "seed"})
     data = run.data.train.fingerprint()
-    return {**recipe, "objective": stable_key(objective), "data": data, "machine": machine()}
+    start = {} if stage.start.weights is None else {"start": stage.start.model_dump(include={"sha256", "freeze"})}
+    return {**recipe, **start, "objective": stable_key(stage.objective), "data": data, "machine": machine()}
 
 
 def _training_callback(run: RunContext, stage: Stage, model: VAE) -> Callable[[TrainingEvent], None]:

@@ -19,6 +19,7 @@ from vaebench.core.progress import ProgressCallback, ProgressEvent
 from vaebench.core.provenance import commit
 from vaebench.core.statistics import summary
 from vaebench.core.workers import Executor, Outcome, Task
+from vaebench.runs.initial_weights import pin_weights
 from vaebench.runs.recipe import Recipe
 from vaebench.sweeps.grid import Axis, Trial, trials
 from vaebench.sweeps.trial import BEST, is_done, run_trial_task, scores
@@ -89,9 +90,11 @@ def sweep(
         executor: runs the trials; by default one process for every two cores of this machine.
 
     Raises:
-        VaebenchError: the grid is invalid, or the folder cannot be written or is in use.
+        VaebenchError: the grid is invalid, the weights to start from are missing, or the folder cannot be written or is
+            in use.
     """
-    grid, root = trials(base, axes, seeds), Path(folder)
+    root = Path(folder)
+    grid = [trial._replace(recipe=pin_weights(trial.recipe)) for trial in trials(base, axes, seeds)]
     with lock_folder(root):
         unfinished = [trial for trial in grid if not is_done(trial.recipe, root / trial.key)]
         errors = _run_trials(unfinished, len(grid), root, executor or sweep_executor(), callback)

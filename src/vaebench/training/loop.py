@@ -12,12 +12,13 @@ from typing import Any, NamedTuple
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from vaebench.core.frozen import Frozen
 from vaebench.data.draws import epoch_batches
 from vaebench.data.images import Source
 from vaebench.models.loss import AttachableObjective, Objective
+from vaebench.training.averaging import moving_average
 from vaebench.training.checkpoint import (
     Checkpoint,
     generator_tensors,
@@ -160,7 +161,7 @@ class _TrainingRun:
         self.optimiser = self.training.optimiser.build(self.parameters)
         decay = self.training.ema
         self.averaged = (
-            AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True) if decay else None
+            AveragedModel(self.model, multi_avg_fn=moving_average(decay), use_buffers=True) if decay else None
         )
         self.evaluated: nn.Module = self.model if self.averaged is None else self.averaged.module
         self.loss = self.context.loss_function(self.model, self.compute.compile_objective(self.objective))

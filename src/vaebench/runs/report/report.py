@@ -117,10 +117,11 @@ def lead(run: Run) -> str:
     details = f" at beta {objective['beta']:g}" if "beta" in objective else ""
     details += "" if prior == "standard-normal" else f", {prior} prior"
     first = "started from a VAE of objective " if isinstance(recipe.model, PretrainedModel) else ""
+    start = clean("".join(f" {sentence}" for sentence in run.results.get("start", [])))
     return (
         f"A {recipe.model.title} ({first}{objective['kind']}{details}) trained without labels on "
         f"{images['train']:,} {kind} images of {height} x {width} pixels from {data_title(run)}, evaluated on "
-        f"{images['test']:,} test images."
+        f"{images['test']:,} test images.{start}"
     )
 
 

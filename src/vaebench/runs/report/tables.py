@@ -225,6 +225,7 @@ def facts(run: Run) -> list[tuple[str, str]]:
         ("commit", results["commit"] or "unknown (vaebench did not run from a checkout)"),
         ("machine", f"{machine['processor']}, {machine['cores']} cores, {machine['system']}"),
         ("GPU", machine["gpu"] or "none"),
+        ("initial weights", clean(" ".join(results.get("start", []))) or "random"),
         ("compute", f"{compute.device}, training in {compute.precision}, {compute.threads} threads"),
     ]
 
