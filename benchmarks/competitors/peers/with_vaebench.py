@@ -117,6 +117,7 @@ def evidence(weights, images, mean, log_variance):
 
 def resumed(x, folder):
     """Train four epochs, twice; train two, interrupt by Ctrl-C, and train to four from the checkpoint."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     weights = []
     for name in ("one", "other"):
         weights.append(from_checkpoint(x, Path(folder) / name))
