@@ -38,7 +38,8 @@ NOTES = {
 SETTINGS = (
     "Settings are the defaults, with these exceptions: multivae is asked with its `MVAE` of one modality, without "
     "subsets of modalities and without its warm-up of beta; vaebench has a Gaussian likelihood of standard deviation "
-    "1, as the default losses of the others are squared errors. pyautoencoder has no trainer; it is trained by the loop of its README."
+    "1, as the default losses of the others are squared errors. pyautoencoder has no trainer; "
+    "it is trained by the loop of its README."
 )
 
 

@@ -137,7 +137,7 @@ def from_checkpoint(x, path, callback=None):
 
 def interrupt(at):
     """Callback that sends Ctrl-C after two epochs."""
-    if at.epoch == 2:
+    if at.epoch is not None and at.epoch["epoch"] == 2:
         os.kill(os.getpid(), signal.SIGINT)
 
 
