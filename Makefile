@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip install -q -c constraints.txt $(PIP_ARGS)
 SOURCES = pyproject.toml constraints.txt
 
-.PHONY: run test test-fast check lint types site papers few-labels trust likelihood disentangling outliers missing fine-tuning schedules speed crowded time-spent readers growth faults fuzz explorer notebook vendor soak clean
+.PHONY: run test test-fast check lint types site papers few-labels trust likelihood disentangling outliers missing fine-tuning schedules speed crowded time-spent readers peers growth faults fuzz explorer notebook vendor soak clean
 
 run: .stamp-run  ## train on embedded real digits, and write a report
 	$(BIN)/vaebench run digits --resume
@@ -101,6 +101,10 @@ readers: .stamp-dev  ## what readers of images make of the same file, a minute; 
 	$(PIP) --target runs/readers/packages --upgrade --no-deps opencv-python-headless==5.0.0.93 imageio==2.38.1
 	PYTHONPATH=runs/readers/packages $(BIN)/python benchmarks/readers.py
 	cp runs/readers/readers.json runs/readers/readers.md docs/results/
+
+peers: .stamp-run  ## what other VAE libraries compute, 20 minutes; TIMES=--times measures speed too; renews docs/results
+	$(BIN)/python benchmarks/peers.py $(TIMES)
+	cp runs/peers/peers.json runs/peers/peers.md docs/results/
 
 growth: .stamp-run  ## time and memory by images, latents, sides, workers, 4 minutes; renews docs/results
 	$(BIN)/python benchmarks/growth.py

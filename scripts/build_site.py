@@ -42,6 +42,7 @@ PAGES = {
         "results/disentangling",
         "results/outliers",
         "results/readers",
+        "results/peers",
         "results/missing_pixels",
         "results/speed",
         "results/growth",

@@ -36,6 +36,8 @@ def benchmark(monkeypatch):
         "missing_pixels",
         "fine_tuning",
         "outliers",
+        "peers",
+        "peers_page",
         "growth",
         "crowded",
         "time_spent",
@@ -501,3 +503,53 @@ def test_fine_tuning_starts_from_the_source_and_compares_with_all_steps(benchmar
     page = script.render({"made": {"seconds": 60, "machine": machine, "date": "d", "commit": None}, "rows": rows})
     assert "| weights of MNIST, a fifth of the steps | 1 |" in page
     assert "2 seeds. The VAEs of MNIST have 5 epochs" in page
+
+
+def test_the_page_of_peers_has_a_row_for_each_question_and_library(benchmark):
+    page = benchmark("peers_page")
+    whole = {
+        "version": "1",
+        "versions": {"one": "1.0", "torch": "2"},
+        "imported": "yes",
+        "trains": {"reconstruction": 20.0, "kl": [0.5, 0.001]},
+        "loss": {"value": 1.0, "closed_form": 1.0, "factor": 1.0, "pixels": "mean", "latents": "sum", "constant": ""}
+        | {"beta": 392.0001},
+        "densities": {"mse": 1.7722, "normal": 1.0, "bernoulli, grey pixels": None},
+        "evidence": {"name": "nll", "value": 5.0, "exact": -5.0},
+        "resumed": {"repeated": 0.0, "resumed": 0.01},
+        "save": {"files": ["a.json", "b.pt"], "pickles": ["b.pt"]},
+    }
+    other = whole | {"versions": {"other": "2.0"}, "evidence": None, "resumed": None, "save": None}
+    other |= {"loss": whole["loss"] | {"value": 1.1}, "trains": {"error": "ValueError: x"}}
+    answers = {"one": whole, "other": other, "third": {"version": "3.0", "failed": "no such version"}}
+    rows = page.rows(answers)
+    assert len(rows) == 3 * len(page.QUESTIONS)
+    cells = {(row["question"], row["peer"]): (row["answer"], row["evidence"]) for row in rows}
+    assert cells["loss", "one"] == (
+        "squared error, mean over pixels; KL, sum over latents: effective beta 392",
+        "loss 1.00000, closed form 1.00000",
+    )
+    assert cells["loss", "other"][0] == "none of the closed forms: effective beta 392"
+    assert cells["collapse", "one"] == ("1 of 2 latents used", "KL 0.5 nats per image, largest of a latent 0.5")
+    assert cells["collapse", "other"] == ("error", "ValueError: x")
+    assert cells["densities", "one"] == ("normal", "mse: 1.772; normal: 1.000; bernoulli, grey pixels: refused")
+    assert cells["evidence", "one"] == ("`nll`: -log p(x)", "5.000, exact log p(x) -5.000")
+    assert cells["resumed", "one"] == ("no", "0.01; repeated without interruption 0")
+    assert cells["save", "one"] == ("no", "pickle in `b.pt`")
+    assert cells["objective", "one"] == ("20.50 nats per image", "reconstruction 20.00, KL 0.50")
+    assert cells["speed", "one"][0] == "not measured"
+    assert cells["evidence", "other"][0] == "reports none"
+    assert cells["import", "third"] == ("does not run", "no such version")
+    made = {"seconds": 60.0, "machine": {"processor": "p", "cores": 2}, "date": "d", "commit": None}
+    settings = {"images": 5000, "validation": 1000, "epochs": 10}
+    text = page.render({"made": made, "settings": settings, "rows": rows})
+    assert "| one 1.0 | 1 of 2 latents used | KL 0.5 nats per image, largest of a latent 0.5 |" in text
+    assert "| third 3.0 | does not run | no such version |" in text
+
+
+def test_the_evaluation_of_peers_equals_the_closed_forms(benchmark, tmp_path):
+    peers = benchmark("peers")
+    images = np.full((3, 1, 2, 2), 255, np.uint8)
+    mean, log_variance = np.full((3, 2), 2.0), np.zeros((3, 2))
+    np.savez(tmp_path / "a.npz", mean=mean, log_variance=log_variance, decoded=np.full((3, 4), 0.5))
+    assert peers.evaluate(tmp_path / "a.npz", images) == {"reconstruction": 0.5, "kl": [2.0, 2.0]}

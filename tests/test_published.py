@@ -25,6 +25,7 @@ BENCHMARKS = {
         "speed",
         "outliers",
         "readers",
+        "peers",
         "crowded",
     )
 } | {"faults": "reliability.md"}
