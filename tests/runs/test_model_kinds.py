@@ -23,6 +23,7 @@ from vaebench.runs.report.figures import FIGURES
 from vaebench.runs.report.report import elbo_notes, lead
 from vaebench.runs.report.tables import elbo_table
 from vaebench.runs.run import Run
+from vaebench.runs.start import Start
 from vaebench.sweeps.trial import scores
 from vaebench.training.checkpoint import read_tensors
 from vaebench.training.compute import Compute
@@ -166,6 +167,15 @@ def test_what_discrete_latents_do_not_have_is_refused(kind):
     ):
         with pytest.raises(VaebenchError, match=message):
             apply_overrides(RECIPES["digits"], base + options, "x")
+
+
+def test_a_run_that_starts_from_a_vq_vae_takes_its_codebook(runs, tmp_path):
+    model = runs["vq"].recipe.model.model_copy(update={"prior": AutoregressiveCodes(hidden=16)})
+    recipe = recipe_of("vq").model_copy(update={"model": model, "start": Start(weights=str(runs["vq"].path))})
+    run = run_recipe(recipe, tmp_path / "run")
+    start = read_tensors(run.path / "start.safetensors")[0]
+    assert torch.equal(start["to_posterior.codebook"], runs["vq"].vae.to_posterior.codebook)
+    assert torch.equal(start["to_posterior.counts"], runs["vq"].vae.to_posterior.counts)
 
 
 def test_the_autoencoder_of_a_run_with_discrete_latents_has_none(tmp_path):
