@@ -13,6 +13,7 @@ from typing import Any
 
 from vaebench.data.datasets import DATASETS
 from vaebench.evaluation.probes import PROBES
+from vaebench.models.code_priors import CODE_PRIORS
 from vaebench.models.likelihoods import LIKELIHOODS
 from vaebench.models.networks import NETWORKS
 from vaebench.models.objectives import OBJECTIVES
@@ -42,6 +43,7 @@ def build_table() -> dict[str, Any]:
         "likelihoods": list(LIKELIHOODS),
         "posteriors": list(POSTERIORS),
         "priors": list(PRIORS),
+        "priors of codes": list(CODE_PRIORS),
         "objectives": list(OBJECTIVES),
         "optimisers": list(OPTIMISERS),
         "schedules": list(SCHEDULES),

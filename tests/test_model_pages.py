@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from vaebench.data.augment import Augmentation
 from vaebench.models.classifying_vae import SelfTrainingLoss
+from vaebench.models.code_priors import CODE_PRIORS
 from vaebench.models.likelihoods import LIKELIHOODS
 from vaebench.models.networks import NETWORKS
 from vaebench.models.objectives import OBJECTIVES
@@ -40,7 +41,7 @@ OWNERS = {
     "objective": OBJECTIVES.values(),
     "objective.augmentation": [Augmentation],
     "model": MODELS.values(),
-    "model.prior": PRIORS.values(),
+    "model.prior": [*PRIORS.values(), *CODE_PRIORS.values()],
     "model.likelihood": LIKELIHOODS.values(),
     "model.network": NETWORKS.values(),
     "model.posterior": POSTERIORS.values(),
@@ -49,7 +50,7 @@ OWNERS = {
     "evaluation.self_training.objective": [SelfTrainingLoss],
 }
 """Classes whose fields an option of a recipe sets, by its path."""
-REGISTRIES = [MODELS, OBJECTIVES, PRIORS, LIKELIHOODS, NETWORKS, POSTERIORS, SEMI_SUPERVISED]
+REGISTRIES = [MODELS, OBJECTIVES, PRIORS, CODE_PRIORS, LIKELIHOODS, NETWORKS, POSTERIORS, SEMI_SUPERVISED]
 HEADINGS = ("## Use", "## Limits", "## References")
 
 

@@ -10,6 +10,7 @@ from torch.testing import assert_close
 from vaebench.data.images import Images
 from vaebench.evaluation.alarms import alarms
 from vaebench.evaluation.bounds import Bounds, bounds
+from vaebench.evaluation.code_use import CodeUse
 from vaebench.models.likelihoods import BernoulliPixels
 from vaebench.models.posteriors import LogVariance
 from vaebench.models.vae import VAE
@@ -91,6 +92,14 @@ def bounds_with(kl, saturated=0.0):
 )
 def test_alarms_by_name(found, names):
     assert [alarm.name for alarm in alarms(found)] == names
+
+
+def test_the_alarm_of_discrete_latents_counts_groups_with_one_code():
+    use = CodeUse(torch.tensor([[50, 50], [100, 0], [0, 100]]), (2, 2, 2))
+    found = Bounds(torch.zeros(3), use.entropies, torch.ones(3), 0.0, 2.08, use)
+    (alarm,) = alarms(found)
+    assert alarm.name == "unused-codes"
+    assert alarm.message.startswith("in 2 of 3 groups almost all test images have the same code")
 
 
 def test_the_alarm_counts_dead_latents():

@@ -19,15 +19,21 @@ class Alarm(NamedTuple):
 
 def alarms(bounds: Bounds) -> list[Alarm]:
     """Return the alarms that these bounds raise."""
-    total = len(bounds.kl_per_latent)
+    total, use = len(bounds.kl_per_latent), bounds.code_use
+    single = 0 if use is None else int((use.entropies < DEAD_BELOW).sum())
     checks = {
         "dead-latents": (
-            bounds.dead > 0,
+            use is None and bounds.dead > 0,
             f"{bounds.dead} of {total} latents have collapsed to the prior (mean KL below {DEAD_BELOW} nats); "
             f"the code effectively has {total - bounds.dead} dimensions",
         ),
+        "unused-codes": (
+            single > 0,
+            f"in {single} of {use and len(use.sizes)} groups almost all test images have the same code (entropy below "
+            f"{DEAD_BELOW} nats); the decoder learns nothing from it: use fewer groups, or a lower learning rate",
+        ),
         "posterior-collapse": (
-            bounds.kl < COLLAPSED_BELOW,
+            use is None and bounds.kl < COLLAPSED_BELOW,
             f"the KL of the whole code is {bounds.kl:.3g} nats, so the decoder ignores it: lower beta, warm it up, "
             "or check that likelihood and KL are on the same scale",
         ),

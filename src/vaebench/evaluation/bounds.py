@@ -10,8 +10,10 @@ from torch import Tensor
 from torch.distributions import Independent
 
 from vaebench.data.images import Batch, Images
+from vaebench.evaluation.code_use import CodeUse
 from vaebench.models.loss import log_likelihood
 from vaebench.models.posteriors import divergence, kl_per_latent
+from vaebench.models.quantisers import Quantiser
 from vaebench.models.vae import VAE
 
 DEAD_BELOW = 0.05
@@ -36,6 +38,9 @@ class Bounds:
     """Mean KL where it is not the sum over latents, since the prior does not factorise. Then ``kl_per_latent`` is the
     KL to a Gaussian with the moments of all codes, (log Var[z_d] - E[log Var[z_d|x]]) / 2: the information of each
     latent about the image."""
+    code_use: CodeUse | None = None
+    """Use of the codes of discrete latents. Then ``kl_per_latent`` is the entropy of each latent's code over the
+    images, which is its information about the image, and ``whole_kl`` is -log p(codes)."""
 
     @property
     def kl(self) -> float:
@@ -74,13 +79,19 @@ def bounds(vae: VAE, images: Images, seed: int = 0, batch: int = 500) -> Bounds:
             wrong, known = _certain_and_wrong(p_x.mean, part)
             saturated, pixels = saturated + wrong, pixels + known
     reconstruction, kl, mean, variance = (torch.cat(part) for part in zip(*parts, strict=True))
-    kl, mean, variance = kl.double().mean(0).cpu(), mean.cpu(), variance.cpu()
+    kl, code_use = kl.double().mean(0).cpu(), None
+    if isinstance(vae.to_posterior, Quantiser):
+        code_use = CodeUse.of(vae.to_posterior, mean)
+        information = code_use.entropies.repeat_interleave(mean.shape[1] // len(code_use.sizes))
+    else:
+        information = kl if kl.ndim else _information(mean.cpu().double(), variance.cpu().double())
     return Bounds(
         reconstruction.cpu(),
-        kl if kl.ndim else _information(mean.double(), variance.double()),
-        mean.var(0, correction=0),
+        information,
+        mean.cpu().var(0, correction=0),
         saturated / max(pixels, 1),
         None if kl.ndim else float(kl),
+        code_use,
     )
 
 

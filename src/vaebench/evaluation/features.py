@@ -12,6 +12,7 @@ from torch.distributions import Independent
 
 from vaebench.data.images import Batch, Dataset, Images
 from vaebench.models.folding import fold_batch_norm
+from vaebench.models.quantisers import Quantiser
 from vaebench.models.vae import VAE
 
 ENCODE_BATCH = 250
@@ -125,11 +126,13 @@ class Features:
 
 @torch.no_grad()
 def encode(vae: VAE, images: Images, callback: Callable[[float], None] = lambda fraction: None) -> Codes:
-    """Mean and log-variance of q(z|x) for every image, in fp32, on the CPU.
+    """Mean of q(z|x) for every image, and log-variance where it is a Gaussian, in fp32, on the CPU.
 
     Within torch.autocast the encoder runs in bf16; scores are always computed outside it. ``callback`` receives the
     completed fraction in [0, 1].
     """
+    if isinstance(vae.to_posterior, Quantiser):
+        return Codes(encode_means(vae, images, callback), images.labels)
     mean, log_variance = (torch.empty(len(images), len(vae.zero), dtype=vae.zero.dtype) for _ in range(2))
     for rows, q in _posteriors(vae, images, callback):
         mean[rows] = q.base_dist.loc.cpu()

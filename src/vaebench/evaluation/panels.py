@@ -13,6 +13,7 @@ from vaebench.data.pixels import to_8_bits
 from vaebench.evaluation.bounds import Bounds
 from vaebench.evaluation.features import Codes, encode
 from vaebench.evaluation.probes import LinearClassifier
+from vaebench.models.quantisers import Quantiser
 from vaebench.models.vae import VAE
 
 Arrays = dict[str, np.ndarray]
@@ -41,8 +42,7 @@ def panels(vae: VAE, test: Images, codes: Codes, bounds: Bounds, seed: int) -> A
         "worst_outputs": decoded(vae, codes.mean[worst]),
         "worst_nats": bounds.reconstruction[worst].numpy(),
         "samples": decoded(vae, prior_samples(vae, seed, SAMPLES)),
-        "traversal_latents": order[:TRAVERSALS].numpy(),
-        "traversals": traversals(vae, codes.mean[first[0]], order[:TRAVERSALS]),
+        **_traversal_arrays(vae, codes.mean[first[0]], bounds),
         "interpolations": interpolations(vae, codes.mean[first]),
         **_map_arrays(test, codes, order, seed),
     }
@@ -68,8 +68,10 @@ def confusion(probabilities: Float[Tensor, "N Y"], labels: Int[Tensor, " N"]) ->
 
 @torch.no_grad()
 def decoded(vae: VAE, z: Float[Tensor, "*batch D"]) -> UInt8[np.ndarray, "*batch C H W"]:
-    """Means of p(x|z) as 8-bit images."""
-    return to_8_bits(vae.decode(z.to(vae.zero.device)).mean)
+    """Means of p(x|z) as 8-bit images; of discrete latents, of the values nearest to ``z`` that z can have."""
+    z = z.to(vae.zero.device)
+    z = vae.to_posterior.nearest(z) if isinstance(vae.to_posterior, Quantiser) else z
+    return to_8_bits(vae.decode(z).mean)
 
 
 @torch.no_grad()
@@ -80,6 +82,32 @@ def prior_samples(vae: VAE, seed: int, count: int) -> Float[Tensor, "N D"]:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return prior.sample((count,)).cpu()
+
+
+def _traversal_arrays(vae: VAE, code: Float[Tensor, " D"], bounds: Bounds) -> Arrays:
+    """Traversals of latents, or of the codes of discrete latents, with what they vary."""
+    if isinstance(vae.to_posterior, Quantiser) and bounds.code_use is not None:
+        groups = bounds.code_use.entropies.argsort(descending=True)[:TRAVERSALS]
+        codes = bounds.code_use.most_used(groups, STEPS)
+        return {
+            "code_counts": bounds.code_use.counts.numpy(),
+            "traversal_groups": groups.numpy(),
+            "traversal_codes": codes.numpy(),
+            "code_traversals": code_traversals(vae, code, groups, codes),
+        }
+    latents = bounds.kl_per_latent.argsort(descending=True)[:TRAVERSALS]
+    return {"traversal_latents": latents.numpy(), "traversals": traversals(vae, code, latents)}
+
+
+def code_traversals(
+    vae: VAE, z: Float[Tensor, " D"], groups: Int[Tensor, " G"], codes: Int[Tensor, "G S"]
+) -> UInt8[np.ndarray, "G S C H W"]:
+    """One row per group: the codes of ``z`` with that of the group replaced by each of its row, decoded."""
+    quantiser = vae.to_posterior
+    assert isinstance(quantiser, Quantiser)
+    changed = quantiser.codes_of(z.to(vae.zero.device)).repeat(*codes.shape, 1)
+    changed[torch.arange(len(groups)), :, groups] = codes.to(changed)
+    return decoded(vae, quantiser.vectors(changed))
 
 
 def traversals(vae: VAE, code: Float[Tensor, " D"], latents: Int[Tensor, " L"]) -> np.ndarray:

@@ -12,6 +12,7 @@ from torch.distributions import Bernoulli, Distribution
 from torch.nn import functional as F
 
 from vaebench.models.networks import Shape
+from vaebench.models.posteriors import AnyPosterior, LogVariance
 from vaebench.models.priors import AnyPrior, StandardNormal
 from vaebench.models.vae import VAE, VAEModel
 
@@ -104,6 +105,7 @@ class LocalDecoderModel(VAEModel):
     """Configuration of a :class:`VAE` with :class:`LocalPixels` as likelihood."""
 
     kind: Literal["local-decoder"] = "local-decoder"
+    posterior: AnyPosterior = LogVariance()
     prior: AnyPrior = StandardNormal()
     features: int = Field(8, ge=1)
     """Features of z per pixel and channel."""

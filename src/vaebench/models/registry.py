@@ -10,6 +10,7 @@ from jaxtyping import Float
 from vaebench.core.frozen import one_of
 from vaebench.models.local_decoder import LocalDecoderModel
 from vaebench.models.loss import Objective
+from vaebench.models.quantised import FSQModel, VQModel
 from vaebench.models.vade import VaDEModel
 from vaebench.models.vae import VAE, Model, VAEModel
 
@@ -39,7 +40,13 @@ class PretrainedModel(Protocol):
         ...
 
 
-MODELS: dict[str, type[Any]] = {"vae": Model, "local-decoder": LocalDecoderModel, "vade": VaDEModel}
+MODELS: dict[str, type[Any]] = {
+    "vae": Model,
+    "local-decoder": LocalDecoderModel,
+    "vade": VaDEModel,
+    "vq": VQModel,
+    "fsq": FSQModel,
+}
 
 if TYPE_CHECKING:
     AnyModel = VAEModel

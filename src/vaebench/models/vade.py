@@ -16,7 +16,7 @@ from vaebench.models.likelihoods import AnyLikelihood, BernoulliPixels
 from vaebench.models.loss import Weight
 from vaebench.models.networks import Shape
 from vaebench.models.objectives import Elbo
-from vaebench.models.posteriors import diagonal_gaussian
+from vaebench.models.posteriors import AnyPosterior, LogVariance, diagonal_gaussian
 from vaebench.models.priors import mixture
 from vaebench.models.vae import VAE, Model, VAEModel
 
@@ -74,6 +74,7 @@ class VaDEModel(VAEModel):
     """
 
     kind: Literal["vade"] = "vade"
+    posterior: AnyPosterior = LogVariance()
     likelihood: AnyLikelihood = BernoulliPixels()
     components: int = Field(10, ge=2)
     """K, the number of components of the mixture."""

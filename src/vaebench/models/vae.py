@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from jaxtyping import Float
@@ -17,6 +17,9 @@ from vaebench.models.likelihoods import AnyLikelihood, BernoulliPixels, likeliho
 from vaebench.models.networks import AnyNetwork, Conv, Shape
 from vaebench.models.posteriors import AnyPosterior, LogVariance, Posterior
 from vaebench.models.priors import AnyPrior, StandardNormal
+
+if TYPE_CHECKING:
+    from vaebench.models.loss import Objective
 
 
 class VAE(nn.Module):
@@ -97,7 +100,6 @@ class VAEModel(Frozen):
     network: AnyNetwork = Conv()
     decoder: AnyNetwork | None = None
     """The network whose decoder is used; none means the mirror of ``network``."""
-    posterior: AnyPosterior = LogVariance()
 
     @property
     def title(self) -> str:
@@ -106,6 +108,15 @@ class VAEModel(Frozen):
 
     def _begin_title(self) -> str:
         return "VAE with"
+
+    @property
+    def plain(self) -> VAEModel:
+        """Configuration of the VAE whose networks the plain autoencoder of a run has."""
+        return self
+
+    def objective_from(self, objective: Objective) -> Objective:
+        """The objective of a training of this model, given the recipe's."""
+        return objective
 
     @abstractmethod
     def build(self, shape: Shape) -> VAE:
@@ -116,6 +127,7 @@ class Model(VAEModel):
     """Configuration of a :class:`VAE`."""
 
     kind: Literal["vae"] = Field("vae", exclude=True)  # not written: files and identities of 0.1 have no kind
+    posterior: AnyPosterior = LogVariance()
     likelihood: AnyLikelihood = BernoulliPixels()
     prior: AnyPrior = StandardNormal()
 

@@ -21,8 +21,8 @@ from vaebench.training.checkpoint import read_tensors, write_tensors
 
 INITIAL = "start.safetensors"
 """File of the initial weights in the folder of a run; a run that is resumed reads no other."""
-NETWORKS = ("encoder", "decoder", "likelihood")
-"""Parts of a VAE that are taken; the others are parameters of p(z)."""
+NETWORKS = ("encoder", "decoder", "likelihood", "to_posterior")
+"""Parts of a VAE that are taken, with the codebook of discrete latents; the others are parameters of p(z)."""
 EXPECTED = "expected the folder of a finished run or its weights.safetensors"
 Tensors = dict[str, Tensor]
 
@@ -81,8 +81,8 @@ def keep_initial_weights(run: RunContext) -> None:
     """Write the initial weights of a run that starts from another into its folder, unless they are there, and report
     what was taken.
 
-    Encoder, decoder and the parameters of p(x|z) are taken. A prior with parameters is taken if it is the same prior;
-    otherwise it starts from random weights.
+    Encoder, decoder, codebooks and the parameters of p(x|z) are taken. A prior with parameters is taken if it is the
+    same prior; otherwise it starts from random weights.
 
     Raises:
         VaebenchError: the file is missing, damaged or changed, or does not suit the recipe or the images.

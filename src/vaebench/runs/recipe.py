@@ -18,6 +18,7 @@ from vaebench.deprecated import upgrade_recipe
 from vaebench.models.classifying_vae import SelfTrainingLoss
 from vaebench.models.networks import Conv
 from vaebench.models.objectives import AnyObjective, Contrastive, Elbo
+from vaebench.models.quantised import QuantisedModel
 from vaebench.models.registry import AnyModel
 from vaebench.models.vae import Model
 from vaebench.runs.evaluation import Evaluation
@@ -61,6 +62,22 @@ class Recipe(Frozen):
         if self.start.weights is None:
             values.pop("start", None)
         return values
+
+    @model_validator(mode="after")
+    def _check_discrete_latents(self) -> Recipe:
+        if not isinstance(self.model, QuantisedModel):
+            return self
+        if not isinstance(self.objective, Elbo):
+            raise ValueError(
+                f"model.kind is {self.model.kind!r}, whose q(z|x) has one value, for which objective.kind "
+                f"{getattr(self.objective, 'kind', '')!r} is not defined; set objective.kind to 'elbo'"
+            )
+        if self.evaluation.importance_samples is not None:
+            raise ValueError(
+                f"model.kind is {self.model.kind!r}, whose q(z|x) has one value, so that all importance samples are "
+                "equal; leave evaluation.importance_samples out: the ELBO is the bound on log p(x)"
+            )
+        return self
 
 
 _MNIST = Recipe(

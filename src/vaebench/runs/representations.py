@@ -34,7 +34,7 @@ def represent(run: RunContext, latents: Features) -> dict[str, Features]:
         "pca": lambda: pca_features(pixel_features(data), recipe.model.latent, recipe.seed),
     }
     if trains_autoencoder(recipe):
-        autoencoder = load_trained(run, recipe.model, AUTOENCODER, run.folder / "autoencoder")
+        autoencoder = load_trained(run, recipe.model.plain, AUTOENCODER, run.folder / "autoencoder")
         factories["autoencoder"] = lambda: latent_features("autoencoder", autoencoder, data)
     for name in KEPT & factories.keys():
         factories[name] = partial(kept_features, run, name, factories[name])

@@ -40,14 +40,13 @@ def result_row(base: Mapping[str, Any], metric: str, value: float, **optional: A
 
 
 def bound_rows(bounds: Bounds, base: Mapping[str, str]) -> list[ResultRow]:
-    """Rows of the ELBO, its two components, unit counts, and the KL of each latent."""
-    scores = {
-        "elbo": bounds.elbo,
-        "reconstruction": float(bounds.reconstruction.mean()),
-        "kl": bounds.kl,
-        "active_units": float(bounds.active),
-        "dead_latents": float(bounds.dead),
-    }
+    """Rows of the ELBO, its two components, unit counts, and the KL of each latent; of discrete latents, rows of the
+    ELBO, its components and the use of codes."""
+    scores = {"elbo": bounds.elbo, "reconstruction": float(bounds.reconstruction.mean()), "kl": bounds.kl}
+    if use := bounds.code_use:
+        scores |= {"codes_used": use.used, "perplexity": use.perplexity}
+        return [result_row(base, metric, value) for metric, value in scores.items()]
+    scores |= {"active_units": float(bounds.active), "dead_latents": float(bounds.dead)}
     rows = [result_row(base, metric, value) for metric, value in scores.items()]
     return rows + [result_row(base, "kl", nats, latent=d) for d, nats in enumerate(bounds.kl_per_latent.tolist())]
 

@@ -24,6 +24,7 @@ from vaebench.models.classifying_vae import ClassifyingVAE
 from vaebench.models.export import can_export
 from vaebench.models.likelihoods import BernoulliPixels, check_pixels
 from vaebench.models.local_decoder import LocalDecoderModel
+from vaebench.models.quantised import QuantisedModel
 from vaebench.models.vae import VAE, VAEModel
 from vaebench.runs.explorer.explorer import Explorer
 from vaebench.runs.recipe import Recipe, load_recipe
@@ -114,7 +115,7 @@ class Run:
         return load_vae(self.recipe.model, self.path / "weights.safetensors")
 
     def encode(self, images: np.ndarray | Tensor) -> Codes:
-        """Return mean and log-variance of q(z|x), each (N, D).
+        """Return mean and log-variance of q(z|x), each (N, D); discrete latents have no log-variance.
 
         Args:
             images: (N, H, W) or (N, C, H, W), uint8 or floats in [0, 1]. If the training images had 8 bits, floats are
@@ -160,6 +161,8 @@ class Run:
             return "it needs onnx, onnxscript and onnxruntime: pip install 'vaebench[onnx]'"
         if isinstance(self.recipe.model, LocalDecoderModel):
             return "a local decoder generates one pixel after another, which takes too long in a browser"
+        if isinstance(self.recipe.model, QuantisedModel):
+            return "its sliders vary latents continuously, and the latents of this run have finitely many values"
         if self.recipe.model.latent < 2:
             return "a map needs at least 2 latents, and this run has 1"
         if not (self.path / "weights.safetensors").exists():

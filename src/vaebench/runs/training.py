@@ -70,8 +70,8 @@ def trains_autoencoder(recipe: Recipe) -> bool:
 
 def _train_vae(run: RunContext, processes: DistributedContext) -> None:
     recipe, growth = run.recipe, growth_of(run)
-    build = _initial_vae(run, recipe.model)
-    stage = Stage("vae", "training", run.folder, build, recipe.objective, recipe.training.epochs, growth, recipe.start)
+    build, objective = _initial_vae(run, recipe.model), recipe.model.objective_from(recipe.objective)
+    stage = Stage("vae", "training", run.folder, build, objective, recipe.training.epochs, growth, recipe.start)
     if isinstance(recipe.model, PretrainedModel):
         start = _train_start(run, processes, recipe.model)
         stage = stage._replace(build=lambda: load_vae(recipe.model, start), objective=recipe.model.objective)
@@ -86,7 +86,7 @@ def _initial_vae(run: RunContext, model: VAEModel) -> Callable[[], VAE]:
 
 
 def _train_autoencoder(run: RunContext, processes: DistributedContext) -> None:
-    build, epochs = partial(run.recipe.model.build, run.data.train.shape), run.recipe.training.epochs
+    build, epochs = partial(run.recipe.model.plain.build, run.data.train.shape), run.recipe.training.epochs
     folder = run.folder / "autoencoder"
     _train_stage(run, processes, Stage("autoencoder", AUTOENCODER, folder, build, Reconstruction(), epochs))
 

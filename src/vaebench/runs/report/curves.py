@@ -175,6 +175,8 @@ def _loss_panel(ax: Axes, epochs: list[dict[str, Any]], key: str, best: int, col
         values = [record[f"validation_{key}"] for record in epochs]
         ax.plot(numbers, values, color=colour, marker=marker, label="validation")
         _crop_start(ax, [max(pair) for pair in zip(values, [r[key] for r in epochs], strict=True)])
+    if np.ptp(ax.get_ylim()) < 1e-3:  # constant up to rounding
+        ax.set_ylim(epochs[-1][key] - 1, epochs[-1][key] + 1)
     ax.axvline(best, color="#333333", linewidth=0.9, linestyle=(0, (4, 3)), label=f"best epoch ({best})")
     ax.set_title(LOSSES[key])
     ax.set_xlabel("epoch")

@@ -60,6 +60,15 @@ def _min_latents(count: int) -> Callable[[Run], bool]:
     return lambda run: run.recipe.model.latent >= count
 
 
+def _has_codes(run: Run) -> bool:
+    return "code_counts" in run.panels
+
+
+def _has_axes(count: int) -> Callable[[Run], bool]:
+    """Whether the run has this many latents with continuous values."""
+    return lambda run: run.recipe.model.latent >= count and not _has_codes(run)
+
+
 def _has_classifier(run: Run) -> bool:
     return "taught_samples" in run.panels
 
@@ -176,6 +185,15 @@ FIGURES: dict[str, Panel] = {
         "The code of one test image with a single latent varied over ±3 standard deviations of the prior, by "
         "descending KL. Dead latents (names in grey) do not change the image.",
         pictures.traversals,
+        _has_axes(1),
+    ),
+    "code-traversals": Panel(
+        "images",
+        "Traversals",
+        "One test image with a single code replaced by the most used codes of its group, by descending entropy of the "
+        "group's code. A row without changes is a group that the decoder ignores.",
+        pictures.code_traversals,
+        _has_codes,
     ),
     "interpolations": Panel(
         "images",
@@ -189,6 +207,15 @@ FIGURES: dict[str, Panel] = {
         "Mean KL of each latent on the test images, in nats. Latents below the dashed line have collapsed to the prior "
         "and carry no information.",
         maps.kl_bars,
+        _has_axes(1),
+    ),
+    "code-use": Panel(
+        "latents",
+        "Use of the codes",
+        "Perplexity exp(entropy) of the code of each group on the test images: the number of codes that, used equally, "
+        "would have the same entropy. The lines mark the number of codes; a bar near 1 is a group without information.",
+        maps.code_bars,
+        _has_codes,
     ),
     "map-tsne": Panel(
         "latents",
@@ -203,14 +230,14 @@ FIGURES: dict[str, Panel] = {
         "The two latents with the highest KL",
         "Latent means on two axes of the code, in standard deviations of the prior. They should fill about -2 to 2.",
         maps.plane_map,
-        _min_latents(2),
+        _has_axes(2),
     ),
     "map-3d": Panel(
         "latents",
         "The three latents with the highest KL",
         "Latent means on three axes of the code, from two viewpoints 90° apart.",
         maps.space_map,
-        _min_latents(3),
+        _has_axes(3),
     ),
     "self-trained-confusion": Panel(
         "errors",

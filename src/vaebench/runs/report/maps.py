@@ -5,13 +5,17 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import torch
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
+from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from vaebench.evaluation.bounds import DEAD_BELOW
+from vaebench.evaluation.code_use import CodeUse
+from vaebench.models.quantised import QuantisedModel
 from vaebench.plotting.channels import composite
 from vaebench.plotting.palette import class_style
 from vaebench.plotting.plots import class_legend, confusion, scatter, scatter_3d
@@ -106,6 +110,27 @@ def _top_latents(run: Run, count: int) -> tuple[np.ndarray, list[str]]:
     """Codes (M, count) on the latents with the highest KL, and the names of the axes."""
     latents, nats = run.panels["map_latents"][:count], run.panels["kl_per_latent"]
     return run.panels["map_codes"][:, latents], [f"z{d} ({nats[d]:.2f} nats)" for d in latents]
+
+
+def code_bars(run: Run) -> Figure:
+    """Perplexity of the code of each group, and the number of its codes."""
+    counts, model = run.panels["code_counts"], run.recipe.model
+    assert isinstance(model, QuantisedModel)
+    sizes = model.sizes
+    perplexities = CodeUse(torch.from_numpy(counts), sizes).perplexities.numpy()
+    places = np.arange(len(sizes))
+    figure = Figure(figsize=(float(np.clip(0.32 * len(sizes) + 2, 4.5, 9.2)), 3.2), layout="constrained")
+    ax = figure.add_subplot()
+    ax.bar(places, perplexities, color=REPRESENTATIONS["vae"][1], width=0.8)
+    ax.hlines(sizes, places - 0.4, places + 0.4, color=INK, linewidth=0.9, label="number of codes")
+    ax.set_title(f"{(counts > 0).sum()} of {sum(sizes)} codes used; mean perplexity {perplexities.mean():.2f}")
+    ax.set_xlabel("group")
+    ax.set_ylabel("perplexity of the code")
+    ax.margins(x=0.01)
+    ax.set_ylim(bottom=0)
+    ax.xaxis.set_major_locator(MaxNLocator(12, integer=True))
+    figure.legend(loc="outside lower center", borderaxespad=0.2)
+    return figure
 
 
 def kl_bars(run: Run) -> Figure:

@@ -8,7 +8,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from vaebench.evaluation.bounds import DEAD_BELOW
-from vaebench.plotting.sheets import Margins, channels_alone, in_rows, pairs, sheet
+from vaebench.evaluation.panels import STEPS
+from vaebench.plotting.sheets import WIDTH, Margins, channels_alone, in_rows, pairs, sheet
 from vaebench.plotting.style import FAINT, INK, signed
 from vaebench.runs.run import Run
 
@@ -57,6 +58,21 @@ def traversals(run: Run) -> Figure:
     steps = np.linspace(-3, 3, walks.shape[1]).round(6)
     ax.set_xticks(x, [signed(step, ".2g") for step in steps.tolist()])
     ax.set_xlabel("value of the latent, in standard deviations of the prior")
+    return figure
+
+
+def code_traversals(run: Run) -> Figure:
+    """One row per group, by descending entropy of its code: an image with that code replaced by others."""
+    counts, codes = run.panels["code_counts"], run.panels["traversal_codes"]
+    walks, groups = run.panels["code_traversals"], run.panels["traversal_groups"]
+    width = WIDTH * walks.shape[1] // STEPS
+    figure, ax, x, y = sheet(walks, Margins(left=0.9, bottom=0.4), band=0.3, width=width)
+    ax.set_yticks(y, [f"group {m}" for m in groups.tolist()])
+    for row, m in enumerate(groups.tolist()):
+        fraction = counts[m] / counts[m].sum()
+        for column, code in enumerate(codes[row].tolist()):
+            ax.text(x[column], y[row] - y[0], f"{code}: {fraction[code]:.0%}", ha="center", va="top", fontsize="small")
+    ax.set_xlabel("code of the group, and the fraction of test images that have it")
     return figure
 
 

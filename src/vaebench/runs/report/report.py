@@ -9,7 +9,9 @@ import numpy as np
 from vaebench.core.errors import VaebenchError
 from vaebench.core.files import write_bytes, write_text
 from vaebench.evaluation.learning_curves import LabelCount
+from vaebench.models.code_priors import UniformCodes
 from vaebench.models.priors import StandardNormal
+from vaebench.models.quantised import QuantisedModel
 from vaebench.models.registry import PretrainedModel
 from vaebench.plotting.channels import composite_description
 from vaebench.plotting.palette import clean
@@ -129,7 +131,9 @@ def elbo_notes(run: Run) -> list[str]:
     """Caveats on comparing scores in nats."""
     likelihood = run.recipe.model_dump(mode="json")["model"].get("likelihood", {}).get("kind", "bernoulli")
     notes = [f"Likelihood: {likelihood}. One sample of z for each image; ELBO = -reconstruction - KL, at beta 1."]
-    if not isinstance(getattr(run.recipe.model, "prior", None), StandardNormal):
+    if isinstance(run.recipe.model, QuantisedModel):
+        notes.append(_discrete_note(run.recipe.model))
+    elif not isinstance(getattr(run.recipe.model, "prior", None), StandardNormal):
         notes.append(
             "The prior is learned and does not factorise: the KL is estimated at one sample of z. The KL per latent is "
             "to a Gaussian with the moments of all codes, and does not sum to the KL."
@@ -142,6 +146,20 @@ def elbo_notes(run: Run) -> list[str]:
             "of the same likelihood (use continuous-bernoulli for a density)."
         )
     return notes
+
+
+def _discrete_note(model: QuantisedModel) -> str:
+    """How the ELBO of discrete latents is to be read."""
+    nats = np.log(model.sizes).sum()
+    prior = (
+        f"With the uniform prior the KL is {nats:.2f} nats for every image: the sum over groups of log(codes)."
+        if isinstance(model.prior, UniformCodes)
+        else f"The KL is -log p(codes) under the autoregressive prior; a uniform prior would give {nats:.2f} nats."
+    )
+    return (
+        f"Each image has one code in each of {len(model.sizes)} groups: q(z|x) has one value, so the ELBO, a bound "
+        f"on log p(x), has no error of sampling, and there is no importance-weighted log p(x). {prior}"
+    )
 
 
 def _differences(judgement: Verdict, counts: list[LabelCount]) -> list[tuple[str, list[BaselineComparison | None]]]:
@@ -161,6 +179,8 @@ def _write_figure(run: Run, name: str) -> EmbeddedFigure:
         caption += f" In the composite {colours}."
     if run.results["data"].get("unknown_pixels") and name in TEST_IMAGES:
         caption += " Unknown pixels are black."
+    if name == "interpolations" and "code_counts" in run.panels:
+        caption += " Each step is decoded from the vectors nearest to it that the codes have."
     figure = embed(panel.figure(run), name, panel.title, caption)
     write_bytes(run.path / "figures" / f"{name}.png", figure.png)
     return figure

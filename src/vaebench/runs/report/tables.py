@@ -8,10 +8,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from vaebench.evaluation.bounds import ACTIVE_ABOVE, DEAD_BELOW
 from vaebench.evaluation.disentanglement import SCORE_NAMES
 from vaebench.evaluation.learning_curves import LabelCount
 from vaebench.evaluation.samples import SAMPLERS
+from vaebench.models.quantised import QuantisedModel
 from vaebench.plotting.palette import clean
 from vaebench.plotting.style import REPRESENTATIONS, representation_title
 from vaebench.runs.rows import ResultRow
@@ -109,6 +112,8 @@ def elbo_table(run: Run) -> Table:
         "kl": ("KL to the prior", "nats per image", ".2f"),
         "active_units": ("active units", f"of {latents} latents (variance of the mean above {ACTIVE_ABOVE})", ".0f"),
         "dead_latents": ("dead latents", f"of {latents} latents (mean KL below {DEAD_BELOW} nats)", ".0f"),
+        "codes_used": ("codes used", "fraction of all codes that some test image has", ".3f"),
+        "perplexity": ("perplexity of the codes", _perplexity_unit(run), ".2f"),
         "clustering_accuracy": (
             "clustering accuracy",
             "0 to 1; components assigned one to one to classes by the test labels",
@@ -127,6 +132,13 @@ def elbo_table(run: Run) -> Table:
     others += [(name, f"{scores[key]:.3f}", unit) for key, name in SCORE_NAMES.items() if key in scores]
     cells += [[name, value, *[NONE] * (len(columns) - 1), unit] for name, value, unit in others]
     return Table(["on the test images", *columns, "unit"], cells)
+
+
+def _perplexity_unit(run: Run) -> str:
+    model = run.recipe.model
+    if not isinstance(model, QuantisedModel):
+        return ""
+    return f"exp(entropy) of the code of a group, mean over groups; at most {np.mean(model.sizes):g}"
 
 
 def _log_px_cells(row: ResultRow) -> tuple[str, str, str]:
