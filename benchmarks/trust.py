@@ -1,4 +1,4 @@
-"""Reliability of `vaebench classify`: `python benchmarks/trust.py --data NAME [--minutes N] [--out DIR]`.
+"""Reliability of `vaebench classify`: `python benchmarks/trust.py --data NAME [--labels N ...] [--minutes N] [--out DIR]`.
 
 Coverage: 20 draws of 10 labels per class from a data set, one VAE for all draws; how often the interval in the report
 contains the true accuracy on the hidden labels; the same for 5 and 30 labels in five draws. Active learning: accuracy
@@ -115,25 +115,25 @@ def coverage_row(name: str, count: int, draws: list[dict[str, Any]]) -> Row:
     }
 
 
-def tasks(name: str, experiment: Experiment) -> Tasks:
+def tasks(name: str, counts: Sequence[int], experiment: Experiment) -> Tasks:
     """Training of the VAE, then the measurement of every draw."""
     tasks: dict[str, Callable[[], object]] = {f"{name}/vae": partial(load_subject, experiment, name)}
     if name in QUERY_DATA:
         for start, draw, strategy in product(STARTS, range(QUERY_DRAWS), STRATEGIES):
             task = partial(measure_queries, experiment, name, start, draw, strategy)
             tasks[f"{name}/{strategy}-{start}-{draw}"] = task
-    for count, draws in DRAWS.items():
-        for draw in range(draws):
+    for count in counts:
+        for draw in range(DRAWS[count]):
             tasks[f"{name}/covered-{count}-{draw}"] = partial(measure_coverage, experiment, name, count, draw)
     return tasks
 
 
-def rows(name: str, experiment: Experiment) -> list[Row]:
+def rows(name: str, counts: Sequence[int], experiment: Experiment) -> list[Row]:
     """Rows of both measurements."""
     found: list[Row] = []
     subject = load_subject(experiment, name)
-    for count, number in DRAWS.items():
-        draws = [measure_coverage(experiment, name, count, draw) for draw in range(number)]
+    for count in counts:
+        draws = [measure_coverage(experiment, name, count, draw) for draw in range(DRAWS[count])]
         row = coverage_row(name, count, draws)
         found.append(row | {"note": subject.note, "augmentation": subject.augmentation})
     for start in STARTS if name in QUERY_DATA else ():
@@ -145,13 +145,15 @@ def rows(name: str, experiment: Experiment) -> list[Row]:
     return found
 
 
-def benchmark(name: str) -> BenchmarkScript:
-    """The benchmark of one data set."""
-    return BenchmarkScript(name, MINUTES, partial(tasks, name), partial(rows, name), render)
+def benchmark(name: str, counts: Sequence[int] = tuple(DRAWS)) -> BenchmarkScript:
+    """The benchmark of one data set with these numbers of labels per class."""
+    return BenchmarkScript(name, MINUTES, partial(tasks, name, counts), partial(rows, name, counts), render)
 
 
 if __name__ == "__main__":
     parser = arguments(__doc__)
     parser.add_argument("--data", choices=COVERAGE_DATA, required=True, help="data set to measure")
+    about = "labels per class to measure (default: all)"
+    parser.add_argument("--labels", type=int, nargs="+", choices=DRAWS, default=list(DRAWS), help=about)
     options = parser.parse_args()
-    import_script("trust").benchmark(options.data).execute(options)
+    import_script("trust").benchmark(options.data, options.labels).execute(options)
