@@ -1,4 +1,4 @@
-"""Reliability of `vaebench classify`: `python benchmarks/trust.py --data NAME [--labels N ...] [--minutes N] [--out DIR]`.
+"""Reliability of `vaebench classify`: `python benchmarks/trust.py --data NAME [--labels N ...] [--out DIR]`.
 
 Coverage: 20 draws of 10 labels per class from a data set, one VAE for all draws; how often the interval in the report
 contains the true accuracy on the hidden labels; the same for 5 and 30 labels in five draws. Active learning: accuracy
