@@ -13,7 +13,7 @@ import numpy as np
 from vaebench.evaluation.bounds import ACTIVE_ABOVE, DEAD_BELOW
 from vaebench.evaluation.disentanglement import SCORE_NAMES
 from vaebench.evaluation.learning_curves import LabelCount
-from vaebench.evaluation.samples import SAMPLERS
+from vaebench.evaluation.samples import COMPONENTS, SAMPLERS
 from vaebench.models.quantised import QuantisedModel
 from vaebench.plotting.palette import clean
 from vaebench.plotting.style import REPRESENTATIONS, representation_title
@@ -190,7 +190,7 @@ def samples_table(run: Run) -> tuple[Table, str] | None:
         "probabilities of an evaluation classifier: a small CNN trained on the labelled training images, with test "
         f"accuracy {first['evaluation_classifier_accuracy']:.1%}. The scores are comparable only on the same data and "
         "number of images, and the distance is not an FID. The training images show what perfect samples would score; "
-        "the Gaussian and the mixture are fitted to the training codes after training. "
+        f"the Gaussian and the mixture of {COMPONENTS} Gaussians are fitted to the training codes after training. "
         f"{_sampler_sentence(scores)}{FRECHET}: lower is better. Precision "
         "is the fraction of the set within the manifold of the test images, recall the fraction of the test images "
         "within the manifold of the set. Inception score: from 1 to the number of classes. Confident: fraction to "
