@@ -39,10 +39,12 @@ from vaebench.training.loop import Training
 NETWORK = Conv(filters=(4, 8), kernel=(3,), stride=(1, 2), hidden=(16,), dropout=0.1)
 EVALUATION = Evaluation(labels_per_class=(1,), draws=1, features=("vae",), supervised=None, samples=None)
 NETWORKS = ("encoder.", "decoder.", "likelihood.")
+FIELDS = {"vade": {"pretraining_epochs": 1}, "vq": {"groups": 3, "codes": 8}, "fsq": {"levels": (4,)}}
+"""Fields of small models of some kinds, which have 3 latents."""
 
 
 def recipe_of(kind="vae", start=None, **fields):
-    own = {"pretraining_epochs": 1} if kind == "vade" else {}
+    own = FIELDS.get(kind, {})
     recipe = Recipe(
         name="small",
         data=Data(source="digits", per_class=30),
